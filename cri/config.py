@@ -1,0 +1,112 @@
+"""The settings of one CRI runtime: a JSON file, checked once, then values that never change."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+DEFAULT_RUN_DIR = Path("/run/nanokube/cri")
+DEFAULT_LIB_DIR = Path("/var/lib/nanokube/cri")
+
+
+class ConfigError(ValueError):
+    """The configuration file holds something the runtime cannot use."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Config:
+    """What an operator may set. Every default suits a host with one nanokube on it.
+
+    socket: the gRPC endpoint; it gets mode 0600 in a directory of mode 0700.
+    run_dir: records and namespace pins; dies with the boot where it is a tmpfs.
+    lib_dir: images, snapshots, writable layers.
+    cgroup_root: the cgroup below which everything this runtime makes lives.
+    cni_conf_dir: the first `*.conflist` (by name) is the Pod network.
+    registry_config_dir: one directory a registry host with a `hosts.toml`, as containerd's certs.d.
+    stream_address, stream_port: where exec, attach and port-forward listen; port 0 picks a free one.
+    """
+
+    socket: Path = Path("/run/nanokube/cri.sock")
+    run_dir: Path = DEFAULT_RUN_DIR
+    lib_dir: Path = DEFAULT_LIB_DIR
+    cgroup_root: str = "nanokube"
+    cni_conf_dir: Path = Path("/etc/cni/net.d")
+    cni_bin_dirs: tuple[Path, ...] = (Path("/opt/cni/bin"),)
+    cni_cache_dir: Path = Path("/var/lib/nanokube/cni")
+    registry_config_dir: Path | None = None
+    insecure_registries: tuple[str, ...] = ()
+    stream_address: str = "127.0.0.1"
+    stream_port: int = 0
+    max_workers: int = 96
+    log_level: str = "INFO"
+
+    @property
+    def images_dir(self) -> Path:
+        return self.lib_dir / "images"
+
+    @property
+    def snapshots_dir(self) -> Path:
+        return self.lib_dir / "snapshots"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        return self.run_dir / "supervisor.sock"
+
+    @property
+    def namespaces_dir(self) -> Path:
+        return self.run_dir / "ns"
+
+
+def load(path: Path) -> Config:
+    """Read the JSON configuration file. Raises ConfigError naming the field, OSError."""
+    try:
+        data = json.loads(path.read_bytes())
+    except json.JSONDecodeError as err:
+        raise ConfigError(f"cannot parse {path}: {err}") from err
+    return from_json(data)
+
+
+def from_json(data: Mapping[str, Any]) -> Config:
+    """Build a Config from parsed JSON; unknown keys are refused so that a typo is seen."""
+    if not isinstance(data, Mapping):
+        raise ConfigError("cannot use configuration: expected a JSON object")
+    fields = {field.name: field for field in dataclasses.fields(Config)}
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        if key not in fields:
+            raise ConfigError(f"cannot use configuration: unknown field {key!r}")
+        values[key] = _convert(key, value, getattr(Config(), key))
+    return Config(**values)
+
+
+def to_json(config: Config) -> dict[str, Any]:
+    """Return what from_json reads back as the same Config."""
+    return {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
+
+
+def _convert(key: str, value: Any, default: Any) -> Any:
+    """Give one JSON value the type its default has."""
+    if isinstance(default, Path) or key == "registry_config_dir":
+        return _path(key, value) if value is not None else None
+    if isinstance(default, tuple):
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ConfigError(f"cannot use configuration: {key} must be a list of strings")
+        return tuple(Path(item) for item in value) if key == "cni_bin_dirs" else tuple(value)
+    if type(value) is not type(default):
+        raise ConfigError(f"cannot use configuration: {key} must be of type {type(default).__name__}")
+    return value
+
+
+def _path(key: str, value: Any) -> Path:
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ConfigError(f"cannot use configuration: {key} must be an absolute path")
+    return Path(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
