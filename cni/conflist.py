@@ -1,0 +1,36 @@
+"""The network configuration list of nanokube's own Pods. Pure."""
+
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+
+def default(subnet: str, bridge: str, data_dir: Path) -> dict[str, Any]:
+    """Return the conflist of a node: bridge with host-local addresses, and host ports.
+
+    subnet: the node's Pod range, `10.244.0.0/24`; its first address is the gateway, on the bridge.
+    data_dir: where leases and records of changed host settings are kept.
+    """
+    network = ipaddress.ip_network(subnet)
+    return {
+        "cniVersion": "1.1.0",
+        "name": "nanokube",
+        "plugins": [
+            {
+                "type": "bridge",
+                "bridge": bridge,
+                "isGateway": True,
+                "isDefaultGateway": True,
+                "ipMasq": True,
+                "hairpinMode": True,
+                "dataDir": str(data_dir),
+                "ipam": {
+                    "type": "host-local",
+                    "dataDir": str(data_dir / "leases"),
+                    "ranges": [[{"subnet": str(network), "gateway": str(network.network_address + 1)}]],
+                    "routes": [{"dst": "0.0.0.0/0"}],
+                },
+            },
+            {"type": "portmap", "dataDir": str(data_dir), "capabilities": {"portMappings": True}},
+        ],
+    }
