@@ -1,0 +1,58 @@
+"""What one kubelet is told: its node, its places, its cluster. Pure."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+KUBELET_VERSION = "v1.36.0+nanokube"
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class KubeletConfig:
+    """One node's kubelet.
+
+    cri_socket: path of the CRI gRPC socket.
+    cgroup_root: parent cgroup of all Pods, as passed to the runtime ("/nanokube/pods").
+    capacity: overrides of detected capacity, quantities by resource name (tests, extended resources).
+    reserved: held back from capacity to give allocatable.
+    """
+
+    node_name: str
+    node_ip: str
+    cri_socket: Path
+    root: Path = Path("/var/lib/nanokube/kubelet")
+    pod_logs: Path = Path("/var/log/pods")
+    cluster_dns: tuple[str, ...] = ("10.96.0.10",)
+    cluster_domain: str = "cluster.local"
+    resolv_conf: Path = Path("/etc/resolv.conf")
+    pod_cidr: str = "10.244.0.0/24"
+    address: str = "0.0.0.0"
+    port: int = 10250
+    server_cert: Path | None = None
+    server_key: Path | None = None
+    client_ca: Path | None = None
+    cgroup_root: str = "/nanokube/pods"
+    max_pods: int = 110
+    labels: Mapping[str, str] = _NONE
+    annotations: Mapping[str, str] = _NONE
+    taints: tuple[Mapping[str, str], ...] = ()
+    capacity: Mapping[str, str] = _NONE
+    reserved: Mapping[str, str] = _NONE
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
+    node_status_check_s: float = 10.0
+    node_status_report_s: float = 300.0
+    lease_renew_s: float = 10.0
+    lease_duration_s: int = 40
+    relist_s: float = 10.0
+    log_max_bytes: int = 10 * 1024 * 1024
+    log_max_files: int = 5
+
+    def pod_directory(self, uid: str) -> Path:
+        """Return the directory of one Pod's volumes, hosts file and termination logs."""
+        return self.root / "pods" / uid
+
+    def pod_log_directory(self, namespace: str, name: str, uid: str) -> Path:
+        """Return the directory of one Pod's container logs."""
+        return self.pod_logs / f"{namespace}_{name}_{uid}"
