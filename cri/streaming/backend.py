@@ -18,8 +18,8 @@ class Session(Protocol):
 
     stdin: write end; None if the process reads nothing from us.
     stdout, stderr: read ends; None if not asked for. End of file (EIO on a terminal) ends each.
-    With a terminal, `stdin` and `stdout` are the terminal's controlling side (the same number, or a duplicate)
-    and `stderr` is None.
+    With a terminal, `stdin` and `stdout` are its controlling side (the same number, or a duplicate) and
+    `stderr` is None.
     """
 
     @property
@@ -54,7 +54,7 @@ class Session(Protocol):
     def close(self) -> None:
         """Let go of the session; the server has closed the descriptors. Called once, whatever happened.
 
-        An exec'd process that still runs has lost its client: it gets SIGHUP by its terminal or EPIPE by its pipes.
+        An exec'd process that still runs has lost its client: its terminal hangs up, its pipes give EPIPE.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The streaming server: exec, attach and port-forward behind one-shot URLs, on a thread with its own event loop."""
+"""The streaming server: exec, attach and port-forward behind one-shot URLs, on a thread of its own."""
 
 from cri.api import runtime_pb2
 from cri.streaming import backend as backends
