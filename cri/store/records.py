@@ -54,7 +54,7 @@ class Sandbox:
     ips: the Pod's addresses as CNI returned them, the first is the primary.
     namespaces: kind (`net`, `ipc`, `uts`, `pid`, `user`) to the path it is pinned at.
     cgroup: path of the Pod's cgroup below the hierarchy's root.
-    cni_result: CNI's ADD result, needed again by DEL and CHECK.
+    attachment: what CNI ADD was done with, `cri.network.attach.Attachment` as JSON; None on the host network.
     is_network_down: true once DEL succeeded and the network namespace is unpinned.
     """
 
@@ -66,7 +66,7 @@ class Sandbox:
     ips: tuple[str, ...] = ()
     namespaces: Mapping[str, str] = dataclasses.field(default_factory=dict)
     cgroup: str = ""
-    cni_result: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    attachment: Mapping[str, Any] | None = None
     is_network_down: bool = False
 
     @property
