@@ -1,0 +1,58 @@
+"""Shapes of long-running tasks. Every task is a child of a TaskGroup; none outlives its caller."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Never
+
+from nanokube.kit import backoff
+
+log = logging.getLogger(__name__)
+
+
+async def all_of(*parts: Coroutine[Any, Any, object]) -> None:
+    """Run the parts together; the first failure cancels the others and is raised in an ExceptionGroup."""
+    async with asyncio.TaskGroup() as group:
+        for part in parts:
+            group.create_task(part)
+
+
+async def every(
+    interval_s: float, step: Callable[[], Awaitable[object]], *, name: str, at_once: bool = True
+) -> Never:
+    """Await step() each interval_s seconds; a failing step is logged and tried again at the next."""
+    if not at_once:
+        await asyncio.sleep(interval_s)
+    while True:
+        try:
+            await step()
+        except Exception as err:
+            log.warning("periodic step failed: step=%s error=%s", name, describe(err))
+        await asyncio.sleep(interval_s)
+
+
+async def restarting(
+    part: Callable[[], Coroutine[Any, Any, object]], *, name: str, delays: backoff.Backoff | None = None
+) -> Never:
+    """Run part() for ever: when it ends or fails, log, wait by the back-off and run it again.
+
+    A run that lasted 10 s counts as healthy and resets the back-off.
+    """
+    delays = delays or backoff.Backoff()
+    loop = asyncio.get_running_loop()
+    while True:
+        began = loop.time()
+        try:
+            await part()
+            log.warning("part ended: part=%s", name)
+        except Exception as err:
+            log.warning("part failed: part=%s error=%s", name, describe(err), exc_info=err)
+        if loop.time() - began > 10.0:
+            delays.reset()
+        await asyncio.sleep(delays.next())
+
+
+def describe(err: BaseException) -> str:
+    """Put an error on one line: its class where the message alone would say nothing."""
+    text = str(err)
+    return text if text and type(err).__module__.startswith("nanokube.") else f"{type(err).__name__}: {text}"
