@@ -1,6 +1,7 @@
 """The table of built-in resources: names, scope, verbs, subresources. Pure.
 
-Routing, discovery, OpenAPI, RBAC names and table printing all read this table. Adding a built-in kind is a row
+Routing, discovery, OpenAPI, RBAC names and table printing all read this table. Adding a built-in kind is a
+row
 here plus files in `defaults/`, `validation/`, `strategy/` and `table/` where the kind has rules of its own; a
 CustomResourceDefinition makes the same record at run time.
 Source: api/discovery/*.json of Kubernetes v1.36.

@@ -1,0 +1,128 @@
+"""The compact table of built-in definitions: field names, types, list keys, patch keys. Pure, read once on
+first use.
+
+`data/schemas.json` is written by `scripts/generate-schemas`. One definition is `{"f": fields, "r": required,
+"k": [group, version, kind], ...}` or `{"t": type}` for a scalar; a field is a type or `[type, attributes]`.
+Types:
+s string, b boolean, i int32, l int64, n number, y base64, q quantity, x int-or-string, t time, u micro
+time, * any,
+["a", T] list, ["m", T] map, "@name" another definition. Attributes: lt list type, lk list map keys, mt map
+type,
+ps patch strategy, pk patch merge key, df default of a list key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+import orjson
+
+ANY: Final = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A type: `code` is a scalar's letter, "a" list, "m" map, "@" definition.
+
+    `of` the item or definition name.
+    """
+
+    code: str
+    item: Type | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a definition and how patches and apply treat it."""
+
+    type: Type
+    list_type: str = "atomic"
+    list_keys: tuple[str, ...] = ()
+    is_atomic: bool = False
+    patch_strategies: frozenset[str] = frozenset()
+    merge_key: str = ""
+    default: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A struct of the API."""
+
+    name: str
+    fields: Mapping[str, Field]
+    required: frozenset[str]
+    is_atomic: bool
+    scalar: Type | None = None
+    kind: tuple[str, str, str] | None = field(default=None)
+
+    @property
+    def title(self) -> str:
+        """The Go struct's name."""
+        return self.name.rpartition(".")[2]
+
+
+@cache
+def _table() -> Mapping[str, Any]:
+    data = resources.files("nanokube.api") / "data" / "schemas.json"
+    table: Mapping[str, Any] = orjson.loads(data.read_bytes())
+    return table
+
+
+@cache
+def _names_by_kind() -> Mapping[tuple[str, str, str], str]:
+    return {(k[0], k[1], k[2]): name for name, facts in _table().items() if (k := facts.get("k"))}
+
+
+def names() -> list[str]:
+    """Return the names of all definitions."""
+    return list(_table())
+
+
+def name_of(group: str, version: str, kind: str) -> str | None:
+    """Return the name of the definition of a group, version and kind, if there is one."""
+    if kind == "DeleteOptions":  # registered in every group, so its group-version-kind is ambiguous
+        return "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+    return _names_by_kind().get((group, version, kind))
+
+
+@cache
+def definition(name: str) -> Definition:
+    """Return a definition by its full name. Raises KeyError."""
+    facts = _table()[name]
+    kind = facts.get("k")
+    return Definition(
+        name=name,
+        fields={k: _field(v) for k, v in facts.get("f", {}).items()},
+        required=frozenset(facts.get("r", ())),
+        is_atomic=facts.get("mt") == "atomic",
+        scalar=_type(facts["t"]) if "t" in facts else None,
+        kind=(kind[0], kind[1], kind[2]) if kind else None,
+    )
+
+
+def _field(code: Any) -> Field:
+    has_attributes = type(code) is list and type(code[1]) is dict
+    type_, extra = (code[0], code[1]) if has_attributes else (code, {})
+    return Field(
+        type=_type(type_),
+        list_type=extra.get("lt", "atomic"),
+        list_keys=tuple(extra.get("lk", ())),
+        is_atomic=extra.get("mt") == "atomic",
+        patch_strategies=frozenset(extra.get("ps", "").split(",")) - {""},
+        merge_key=extra.get("pk", ""),
+        default=extra.get("df"),
+    )
+
+
+def _type(code: Any) -> Type:
+    if type(code) is list:
+        return Type(code[0], _type(code[1]))
+    if code[0] == "@":
+        scalar = _table()[code[1:]].get("t")
+        return _type(scalar) if scalar else Type("@", name=code[1:])
+    return Type(code)

@@ -1,0 +1,166 @@
+"""Type checks, pruning and strict decoding of built-in kinds against the table of facts. Pure.
+
+The fast way is a typed decode by msgspec into structs generated from the table, which checks types and
+drops unknown
+fields at the price of parsing. Only when that fails does a slow walker name every unknown field and the
+first wrong
+type in Kubernetes' words. Null means absent; quantities and times are rewritten canonically, as Go's codecs
+do.
+Source: sigs.k8s.io/json (strict errors), apimachinery/pkg/runtime/serializer/json.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Annotated, Any, Final, Optional
+
+import msgspec
+
+from nanokube.api import errors, facts, jsonkeys, scalars, walk
+from nanokube.api.objects import MutableObject
+
+STRICT: Final = "Strict"
+WARN: Final = "Warn"
+IGNORE: Final = "Ignore"
+
+Int32 = Annotated[int, msgspec.Meta(ge=-(1 << 31), le=(1 << 31) - 1)]
+Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+_SCALARS: Final[Mapping[str, Any]] = {
+    "s": str,
+    "b": bool,
+    "i": Int32,
+    "l": Int64,
+    "n": float,
+    "y": scalars.Base64Text,
+    "q": scalars.QuantityText,
+    "x": str | Int32,
+    "t": scalars.TimeText,
+    "u": scalars.MicroTimeText,
+    "*": Any,
+}
+
+
+class Schema:
+    """Decoder and cleaner of one kind."""
+
+    def __init__(self, definition: facts.Definition) -> None:
+        self.definition = definition
+        self._struct = _struct(definition.name)
+        self._decoder = msgspec.json.Decoder(self._struct, dec_hook=scalars.decode)
+
+    def decode(self, body: bytes, field_validation: str = IGNORE) -> tuple[MutableObject, list[str]]:
+        """Parse JSON into a typed, pruned object and the warnings for `field_validation=Warn`.
+
+        Raises ApiError (400): malformed JSON, wrong types, or strict violations under "Strict".
+        """
+        try:
+            typed = self._decoder.decode(body)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            obj, problems = self._decode_slowly(body)
+        else:
+            obj, problems = msgspec.to_builtins(typed, enc_hook=str), []
+            # equal length means that nothing was dropped, so no key stood there twice
+            if field_validation == IGNORE or len(msgspec.json.encode(typed, enc_hook=str)) == len(
+                body.rstrip()
+            ):
+                return obj, []
+        if field_validation == IGNORE:
+            return obj, []
+        problems += (f'duplicate field "{path}"' for path in jsonkeys.duplicates(body))
+        return obj, report(problems, field_validation)
+
+    def clean(self, obj: Mapping[str, Any]) -> tuple[MutableObject, list[str]]:
+        """Check and prune an object already parsed; returns a new tree and its `unknown field "…"` problems.
+
+        Raises ApiError (400) on a wrong type.
+        """
+        try:
+            typed = msgspec.convert(obj, self._struct, dec_hook=scalars.decode)
+        except (msgspec.ValidationError, ValueError):
+            return self._walk(obj)
+        return msgspec.to_builtins(typed, enc_hook=str), []
+
+    def _decode_slowly(self, body: bytes) -> tuple[MutableObject, list[str]]:
+        try:
+            tree = msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from error
+        return self._walk(tree)
+
+    def _walk(self, tree: Any) -> tuple[MutableObject, list[str]]:
+        title = self.definition.title
+        version = self.definition.kind[1] if self.definition.kind else "v1"
+        try:
+            return walk.prune(self.definition, tree)
+        except walk.WrongType as error:
+            message = f'{title} in version "{version}" cannot be handled as a {title}: {error}'
+            raise errors.bad_request(message) from error
+
+
+def report(problems: list[str], field_validation: str) -> list[str]:
+    """Return problems as warnings, or none under "Ignore". Raises ApiError (400) under "Strict"."""
+    if field_validation == STRICT and problems:
+        raise errors.bad_request(f"strict decoding error: {', '.join(problems)}")
+    return problems if field_validation == WARN else []
+
+
+@cache
+def get(group: str, version: str, kind: str) -> Schema | None:
+    """Return the schema of a built-in kind (also of bodies such as Scale, Binding, DeleteOptions)."""
+    name = facts.name_of(group, version, kind)
+    return Schema(facts.definition(name)) if name else None
+
+
+def decode_json(body: bytes) -> Any:
+    """Parse JSON without a schema. Raises ApiError (400)."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from error
+
+
+def _struct(name: str) -> Any:
+    return _structs(name, (), {})
+
+
+def _structs(name: str, above: tuple[str, ...], memo: dict[str, Any]) -> Any:
+    """Build the struct of a definition; a recursive reference degrades to Any, which the walker checks."""
+    if name in above:
+        return Any
+    if name in memo:
+        return memo[name]
+    definition, inner = facts.definition(name), (*above, name)
+    if definition.scalar is not None:
+        return _SCALARS[definition.scalar.code]
+    fields, rename = [], {}
+    for key, field in definition.fields.items():
+        python = key if key.isidentifier() and not keyword.iskeyword(key) else "f_" + re.sub(r"\W", "_", key)
+        if python != key:
+            rename[python] = key
+        fields.append((python, Optional[_annotation(field.type, inner, memo)], None))  # noqa: UP045
+    memo[name] = msgspec.defstruct(
+        re.sub(r"\W", "_", name),
+        fields,
+        rename=rename or None,
+        omit_defaults=True,
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+    return memo[name]
+
+
+def _annotation(type_: facts.Type, above: tuple[str, ...], memo: dict[str, Any]) -> Any:
+    build: Callable[[facts.Type], Any] = lambda t: _annotation(t, above, memo)  # noqa: E731
+    if type_.code == "@":
+        return _structs(type_.name, above, memo)
+    if type_.code == "a":
+        assert type_.item is not None
+        return list[build(type_.item)]  # type: ignore[misc]
+    if type_.code == "m":
+        assert type_.item is not None
+        return dict[str, build(type_.item)]  # type: ignore[misc]
+    return _SCALARS[type_.code]

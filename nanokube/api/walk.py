@@ -1,0 +1,142 @@
+"""The slow walker: prune an object against the table of facts, naming each unknown field and the first
+wrong type.
+
+Pure. Null is absent in structs and the zero value in lists and maps, as in Go's decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from nanokube.api import facts, scalars
+
+_GO_TYPES: Final[Mapping[str, str]] = {"s": "string", "b": "bool", "i": "int32", "l": "int64", "n": "float64"}
+_ZEROS: Final[Mapping[str, Any]] = {"s": "", "b": False, "i": 0, "l": 0, "n": 0, "y": "", "q": "0", "x": 0}
+_TEXTS: Final = {
+    "q": scalars.canonical_quantity,
+    "t": scalars.canonical_time,
+    "u": scalars.canonical_micro_time,
+    "y": scalars.canonical_base64,
+}
+_RANGES: Final = {"i": 1 << 31, "l": 1 << 63}
+
+
+class WrongType(Exception):
+    """A value that Go's decoder would refuse; the message is the decoder's."""
+
+
+def prune(definition: facts.Definition, tree: Any) -> tuple[dict[str, Any], list[str]]:
+    """Return a pruned, canonical copy and `unknown field "…"` for each field dropped. Raises WrongType."""
+    unknown: list[str] = []
+    if type(tree) is not dict:
+        raise WrongType(f"json: cannot unmarshal {_json_name(tree)} into Go value of type {definition.title}")
+    found = _struct(definition, tree, "", "", unknown)
+    return found, [f'unknown field "{path}"' for path in unknown]
+
+
+def _struct(
+    definition: facts.Definition, tree: Mapping[str, Any], path: str, plain: str, unknown: list[str]
+) -> dict[str, Any]:
+    """`path` has list indexes, for unknown fields; `plain` has none, for wrong types."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        field = definition.fields.get(key)
+        here = f"{path}.{key}" if path else key
+        if field is None:
+            unknown.append(here)
+        elif value is not None:
+            bare = f"{plain}.{key}" if plain else key
+            found[key] = _value(field.type, value, definition.title, here, bare, unknown)
+    return found
+
+
+def _value(type_: facts.Type, value: Any, title: str, path: str, plain: str, unknown: list[str]) -> Any:
+    code = type_.code
+    if code == facts.ANY:
+        return value
+    if code == "@":
+        definition = facts.definition(type_.name)
+        if type(value) is not dict:
+            raise _wrong(value, title, plain, definition.title)
+        return _struct(definition, value, path, plain, unknown)
+    if type_.item is not None:
+        return _collection(type_.item, code, value, title, path, plain, unknown)
+    return _scalar(code, value, title, plain)
+
+
+def _collection(
+    item: facts.Type, code: str, value: Any, title: str, path: str, plain: str, unknown: list[str]
+) -> Any:
+    if code == "a":
+        if type(value) is not list:
+            raise _wrong(value, title, plain, f"[]{_go_name(item)}")
+        return [
+            _zero(item) if v is None else _value(item, v, title, f"{path}[{i}]", plain, unknown)
+            for i, v in enumerate(value)
+        ]
+    if type(value) is not dict:
+        raise _wrong(value, title, plain, f"map[string]{_go_name(item)}")
+    return {
+        k: _zero(item) if v is None else _value(item, v, title, f"{path}.{k}", plain, unknown)
+        for k, v in value.items()
+    }
+
+
+def _scalar(code: str, value: Any, title: str, plain: str) -> Any:
+    check = _TEXTS.get(code)
+    if check is not None:
+        try:
+            if code != "q" and type(value) is not str:
+                raise TypeError
+            return check(value)
+        except ValueError as error:
+            raise WrongType(str(error)) from error
+        except TypeError as error:
+            raise _wrong(value, title, plain, "string") from error
+    kind = type(value)
+    if (code == "s" and kind is str) or (code == "b" and kind is bool) or (code == "x" and kind is str):
+        return value
+    if code in ("i", "l", "x") and (kind is int or (kind is float and value.is_integer())):
+        limit = _RANGES.get(code, 1 << 31)
+        if -limit <= value < limit:
+            return int(value)
+        raise WrongType(
+            f"json: cannot unmarshal number {value} into Go struct field {title}.{plain} of type "
+            f"{_GO_TYPES.get(code, 'int32')}"
+        )
+    if code == "n" and kind in (int, float):
+        return value
+    raise _wrong(value, title, plain, _GO_TYPES.get(code, "intstr.IntOrString"))
+
+
+def _zero(type_: facts.Type) -> Any:
+    if type_.code == "a":
+        return []
+    return _ZEROS.get(type_.code, {})
+
+
+def _go_name(type_: facts.Type) -> str:
+    if type_.code == "@":
+        return f"v1.{type_.name.rpartition('.')[2]}"
+    return _GO_TYPES.get(type_.code, "string")
+
+
+def _wrong(value: Any, title: str, plain: str, wanted: str) -> WrongType:
+    name = _json_name(value)
+    return WrongType(f"json: cannot unmarshal {name} into Go struct field {title}.{plain} of type {wanted}")
+
+
+def _json_name(value: Any) -> str:
+    match value:
+        case str():
+            return "string"
+        case bool():
+            return "bool"
+        case int() | float():
+            return "number"
+        case list():
+            return "array"
+        case None:
+            return "null"
+    return "object"
