@@ -1,0 +1,121 @@
+"""What the server itself sets when an object is created, updated, scaled or deleted; all in place. Pure.
+
+The façade of this package. Rules of one kind are in its file; adding a kind with rules is a row in the
+table below.
+The caller passes the UID and the time. Source: staging/src/k8s.io/apiserver/pkg/registry/rest,
+pkg/registry/*/strategy.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from nanokube.api import objects
+from nanokube.api.objects import Object
+from nanokube.api.resources import Resource
+from nanokube.api.strategy import deployment, endpoint_slice, namespace, node, pod, replica_set, service
+from nanokube.api.strategy.rules import Rules
+
+_RULES: Final[Mapping[str, Rules]] = {
+    "pods": pod.RULES,
+    "services": service.RULES,
+    "namespaces": namespace.RULES,
+    "nodes": node.RULES,
+    "deployments.apps": deployment.RULES,
+    "replicasets.apps": replica_set.RULES,
+    "endpointslices.discovery.k8s.io": endpoint_slice.RULES,
+}
+_PLAIN: Final = Rules()
+
+# a name made from generateName: at most 63 bytes, the last five random
+MAX_GENERATED_NAME: Final = 63
+RANDOM_SUFFIX_LENGTH: Final = 5
+SUFFIX_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+
+
+def generate_name(base: str, suffix: str) -> str:
+    """Join `generateName` and a random suffix of `RANDOM_SUFFIX_LENGTH` letters of `SUFFIX_ALPHABET`."""
+    return base[: MAX_GENERATED_NAME - RANDOM_SUFFIX_LENGTH] + suffix
+
+
+def prepare_for_create(
+    resource: Resource, obj: dict[str, Any], *, namespace: str, uid: str, now: str
+) -> None:
+    """Set what the server owns in a new object: metadata, generation, first status. `now` is RFC 3339."""
+    metadata = obj.setdefault("metadata", {})
+    for key in (
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+        "resourceVersion",
+        "generation",
+    ):
+        metadata.pop(key, None)
+    if resource.namespaced:
+        metadata["namespace"] = namespace
+    else:
+        metadata.pop("namespace", None)
+    metadata["uid"] = uid
+    metadata["creationTimestamp"] = now
+    if resource.has_generation:
+        metadata["generation"] = 1
+    obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
+    rules = _RULES.get(resource.name, _PLAIN)
+    if resource.subresource("status") and rules.resets_status:
+        obj["status"] = {}
+    rules.on_create(obj)
+
+
+def prepare_for_update(resource: Resource, new: dict[str, Any], old: Object) -> None:
+    """Keep what an update of the main resource may not touch, and count a change of the spec."""
+    rules = _RULES.get(resource.name, _PLAIN)
+    _keep_metadata(resource, new, old)
+    if resource.subresource("status"):
+        _keep(new, old, "status")
+    rules.on_update(new, old)
+    if resource.has_generation and rules.is_new_generation(new, old):
+        new["metadata"]["generation"] = objects.generation(old) + 1
+
+
+def prepare_for_status_update(resource: Resource, new: dict[str, Any], old: Object) -> None:
+    """Keep all but the status (and labels and annotations, where the kind allows)."""
+    rules = _RULES.get(resource.name, _PLAIN)
+    _keep_metadata(resource, new, old)
+    for key in {*new, *old} - {"metadata", "status", "apiVersion", "kind"}:
+        _keep(new, old, key)
+    for key in ("ownerReferences", "finalizers", *rules.status_keeps_metadata):
+        _keep(new["metadata"], objects.metadata(old), key)
+    rules.on_status_update(new, old)
+
+
+def deletion_grace(resource: Resource, obj: Object, requested: int | None) -> int:
+    """Return the grace period of a deletion in seconds; 0 deletes at once unless finalizers remain."""
+    return _RULES.get(resource.name, _PLAIN).grace_period(obj, requested)
+
+
+def begin_deletion(obj: dict[str, Any], *, deletion_timestamp: str, grace_period_s: int) -> None:
+    """Mark an object as being deleted; the timestamp is when the grace period ends."""
+    metadata = obj["metadata"]
+    metadata["deletionTimestamp"] = deletion_timestamp
+    metadata["deletionGracePeriodSeconds"] = grace_period_s
+    if metadata.get("generation"):
+        metadata["generation"] += 1
+
+
+def _keep_metadata(resource: Resource, new: dict[str, Any], old: Object) -> None:
+    metadata, before = new.setdefault("metadata", {}), objects.metadata(old)
+    metadata.pop("selfLink", None)
+    new["apiVersion"], new["kind"] = resource.api_version, resource.kind
+    for key in ("generation", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        _keep(metadata, before, key)
+    for key in ("uid", "creationTimestamp", "namespace", "name", "generateName"):
+        if not metadata.get(key) and before.get(key):
+            metadata[key] = before[key]
+
+
+def _keep(new: dict[str, Any], old: Object, key: str) -> None:
+    if key in old:
+        new[key] = old[key]
+    else:
+        new.pop(key, None)

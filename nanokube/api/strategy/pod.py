@@ -1,0 +1,84 @@
+"""Strategy of Pods, and the binding subresource. Pure. Source: pkg/registry/core/pod/strategy.go."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from nanokube.api import errors, objects, qos, resources
+from nanokube.api.objects import Object
+from nanokube.api.strategy.rules import Rules
+
+_DEFAULT_GRACE_S: Final = 30
+
+
+class PodRules(Rules):
+    """A Pod starts Pending with its class; its grace period is its own."""
+
+    def on_create(self, obj: dict[str, Any]) -> None:
+        """Set phase and class, and hold a gated Pod back from the scheduler."""
+        obj["status"] = {"phase": "Pending", "qosClass": qos.of(obj)}
+        if obj["spec"].get("schedulingGates"):
+            obj["status"]["conditions"] = [
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "reason": "SchedulingGated",
+                    "message": "Scheduling is blocked due to non-empty scheduling gates",
+                }
+            ]
+
+    def on_status_update(self, new: dict[str, Any], old: Object) -> None:
+        """The class never changes, and the status needs one."""
+        kept = objects.status(old).get("qosClass")
+        if kept:
+            new.setdefault("status", {})["qosClass"] = kept
+
+    def grace_period(self, obj: Object, requested: int | None) -> int:
+        """Return the period asked for or the Pod's own; a Pod that never ran or has ended goes at once."""
+        spec = objects.spec(obj)
+        if not spec.get("nodeName") or objects.status(obj).get("phase") in ("Succeeded", "Failed"):
+            return 0
+        period = (
+            spec.get("terminationGracePeriodSeconds", _DEFAULT_GRACE_S) if requested is None else requested
+        )
+        # a negative period means at once, but still through the kubelet
+        return max(int(period), 1) if period < 0 else int(period)
+
+
+RULES: Final = PodRules()
+
+
+def bind(pod: dict[str, Any], binding: Object, *, now: str) -> None:
+    """Assign a Pod to the node of a Binding, in place. Raises ApiError: bound, being deleted or gated.
+
+    Source: pkg/registry/core/pod/storage/storage.go, setPodNodeAndMetadata.
+    """
+    resource, name = resources.get("pods"), objects.name(pod)
+    target = binding.get("target") or {}
+    if target.get("kind") not in ("", None, "Node") or not target.get("name"):
+        raise errors.bad_request("target.kind must be Node and target.name must be set")
+    wanted = objects.uid(binding)
+    if wanted and wanted != objects.uid(pod):
+        cause = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {objects.uid(pod)}"
+        raise errors.conflict(resource, name, cause)
+    if objects.is_deleting(pod):
+        raise errors.conflict(resource, name, f"pod {name} is being deleted, cannot be assigned to a host")
+    spec = pod["spec"]
+    if spec.get("nodeName"):
+        cause = f'pod {name} is already assigned to node "{spec["nodeName"]}"'
+        raise errors.conflict(resource, name, cause)
+    if spec.get("schedulingGates"):
+        raise errors.conflict(resource, name, f"pod {name} has non-empty .spec.schedulingGates")
+    spec["nodeName"] = target["name"]
+    annotations = objects.annotations(binding)
+    if annotations:
+        pod["metadata"].setdefault("annotations", {}).update(annotations)
+    _set_scheduled(pod.setdefault("status", {}), now)
+    if pod["metadata"].get("generation"):
+        pod["metadata"]["generation"] += 1
+
+
+def _set_scheduled(status: dict[str, Any], now: str) -> None:
+    conditions = [c for c in status.get("conditions", ()) if c.get("type") != "PodScheduled"]
+    conditions.append({"type": "PodScheduled", "status": "True", "lastTransitionTime": now})
+    status["conditions"] = conditions

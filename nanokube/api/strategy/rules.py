@@ -1,0 +1,33 @@
+"""The hooks that a kind may override; the defaults suit a kind without rules of its own. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nanokube.api.objects import Object
+
+
+class Rules:
+    """Hooks of one kind; each works in place on an object that `strategy` has already prepared."""
+
+    resets_status: bool = True
+    """Whether a status given on create is dropped."""
+    status_keeps_metadata: tuple[str, ...] = ()
+    """Fields of the metadata that a status update may not change, besides the usual ones."""
+
+    def on_create(self, obj: dict[str, Any]) -> None:
+        """Set what a new object of the kind starts with."""
+
+    def on_update(self, new: dict[str, Any], old: Object) -> None:
+        """Keep what an update may not change."""
+
+    def on_status_update(self, new: dict[str, Any], old: Object) -> None:
+        """Keep what a status update may not change."""
+
+    def is_new_generation(self, new: Object, old: Object) -> bool:
+        """Tell whether the update counts as a new generation."""
+        return bool(new.get("spec") != old.get("spec"))
+
+    def grace_period(self, obj: Object, requested: int | None) -> int:
+        """Return the grace period of a deletion in seconds."""
+        return 0
