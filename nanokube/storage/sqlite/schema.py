@@ -1,0 +1,58 @@
+"""Tables of the SQLite store, and how its file is opened.
+
+kv is append-only: one row a write. rev is the revision, prev_rev the row that this one supersedes (0: none),
+which makes compaction a lookup instead of a grouping.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+VERSION = 1
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS kv(
+  rev INTEGER PRIMARY KEY,
+  key TEXT NOT NULL,
+  create_rev INTEGER NOT NULL,
+  prev_rev INTEGER NOT NULL,
+  deleted INTEGER NOT NULL,
+  expires REAL NOT NULL,
+  value BLOB
+);
+CREATE INDEX IF NOT EXISTS kv_key ON kv(key, rev);
+CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+INSERT = "INSERT INTO kv(rev, key, create_rev, prev_rev, deleted, expires, value) VALUES(?,?,?,?,?,?,?)"
+
+# The newest row of each key in a range of keys at a revision, without the deleted.
+LIVE = """FROM kv WHERE rev IN (
+  SELECT max(rev) FROM kv WHERE key >= :start AND key < :end AND rev <= :revision GROUP BY key
+) AND deleted = 0"""
+
+
+def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
+    """Open the file; WAL with a sync at each commit: a commit that returned survives a power cut.
+
+    Raises sqlite3.Error.
+    """
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA busy_timeout=10000")
+    if readonly:
+        db.execute("PRAGMA query_only=ON")
+        return db
+    db.execute("PRAGMA journal_mode=WAL").fetchone()
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute("PRAGMA wal_autocheckpoint=1000")
+    return db
+
+
+def create(db: sqlite3.Connection) -> None:
+    """Make the tables of a new file. Raises sqlite3.DatabaseError for a file of a newer version."""
+    found = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if found > VERSION:
+        raise sqlite3.DatabaseError(f"cannot open store: it has version {found}, known is {VERSION}")
+    db.executescript(_TABLES)
+    db.execute(f"PRAGMA user_version={VERSION}")

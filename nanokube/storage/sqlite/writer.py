@@ -1,0 +1,117 @@
+"""The one thread that writes: what queues up during a commit goes into the next one (group commit)."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nanokube.storage.sqlite import schema
+from nanokube.storage.store import Event
+
+log = logging.getLogger(__name__)
+
+BATCH = 512
+COMPACT_STEP = 1000  # revisions a transaction: writers wait for one step at most
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """An accepted write. before: the key's revision before, 0 if new."""
+
+    event: Event
+    before: int
+    expires: float
+
+    def row(self) -> tuple[object, ...]:
+        """The row of kv."""
+        e = self.event
+        return (e.revision, e.key, e.create_revision, self.before, e.value is None, self.expires, e.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """Forget what only revisions up to `to` can see; `since` was the last compaction."""
+
+    since: int
+    to: int
+    done: Callable[[], None]
+
+
+class Writer(threading.Thread):
+    """Commits writes in order. on_commit and on_failure are called on this thread."""
+
+    def __init__(
+        self,
+        path: Path,
+        on_commit: Callable[[Sequence[Write]], None],
+        on_failure: Callable[[sqlite3.Error], None],
+    ) -> None:
+        super().__init__(name="store-writer", daemon=True)
+        self._path = path
+        self._on_commit = on_commit
+        self._on_failure = on_failure
+        self._queue: queue.SimpleQueue[Write | Compaction | None] = queue.SimpleQueue()
+
+    def submit(self, work: Write | Compaction | None) -> None:
+        """Queue work; None ends the thread after what came before."""
+        self._queue.put(work)
+
+    def run(self) -> None:
+        """The thread's body."""
+        db = schema.connect(self._path)
+        try:
+            while self._step(db):
+                pass
+        except sqlite3.Error as err:
+            log.critical("commit failed: %s", err)
+            self._on_failure(err)
+        finally:
+            db.close()
+
+    def _step(self, db: sqlite3.Connection) -> bool:
+        work = self._queue.get()
+        batch: list[Write] = []
+        while isinstance(work, Write):
+            batch.append(work)
+            if len(batch) >= BATCH:
+                work = None
+                break
+            try:
+                work = self._queue.get_nowait()
+            except queue.Empty:
+                work = None
+                break
+        else:
+            self._commit(db, batch)
+            return self._special(db, work)
+        self._commit(db, batch)
+        return True
+
+    def _commit(self, db: sqlite3.Connection, batch: Sequence[Write]) -> None:
+        if not batch:
+            return
+        db.execute("BEGIN IMMEDIATE")
+        db.executemany(schema.INSERT, [write.row() for write in batch])
+        db.execute("COMMIT")
+        self._on_commit(batch)
+
+    def _special(self, db: sqlite3.Connection, work: Compaction | None) -> bool:
+        if work is None:
+            return False
+        step = min(work.since + COMPACT_STEP, work.to)
+        db.execute("BEGIN IMMEDIATE")
+        span = (work.since, step)
+        db.execute("DELETE FROM kv WHERE rev IN (SELECT prev_rev FROM kv WHERE rev > ? AND rev <= ?)", span)
+        db.execute("DELETE FROM kv WHERE rev > ? AND rev <= ? AND deleted = 1", span)
+        db.execute("INSERT OR REPLACE INTO meta VALUES('compacted', ?)", (step,))
+        db.execute("COMMIT")
+        if step < work.to:
+            self._queue.put(Compaction(step, work.to, work.done))
+        else:
+            work.done()
+        return True

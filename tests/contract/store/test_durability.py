@@ -1,0 +1,80 @@
+"""An acknowledged write survives SIGKILL of its process, and what is reopened is what was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nanokube.storage.sqlite.store import SqliteStore
+
+WRITER = """
+import asyncio, os, sys
+from pathlib import Path
+from nanokube.storage.sqlite.store import SqliteStore
+
+async def one(store, i):
+    n = 0
+    while True:
+        revision = await store.put(f"/{i}/{n}", b"%d" % n, expect=0)
+        os.write(1, b"%d /%d/%d\\n" % (revision, i, n))
+        n += 1
+
+async def main():
+    store = await SqliteStore.open(Path(sys.argv[1]))
+    async with asyncio.TaskGroup() as group:
+        for i in range(8):
+            group.create_task(one(store, i))
+
+asyncio.run(main())
+"""
+
+
+def write_until_killed(path: Path) -> dict[str, int]:
+    """Run the writer, kill it in the middle, and return what it acknowledged."""
+    acknowledged: dict[str, int] = {}
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        lines = [writer.stdout.readline() for _ in range(300)]
+        os.kill(writer.pid, signal.SIGKILL)
+        lines += writer.stdout.read().splitlines(keepends=True)
+    for line in lines:
+        if line.endswith(b"\n"):
+            revision, key = line.split()
+            acknowledged[key.decode()] = int(revision)
+    return acknowledged
+
+
+async def test_acknowledged_writes_survive_kill_9(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    acknowledged = write_until_killed(path)
+    assert len(acknowledged) >= 300
+    store = await SqliteStore.open(path)
+    try:
+        found = {e.key: e.mod_revision for e in (await store.range("/", "0")).entries}
+        assert {key: found.get(key) for key in acknowledged} == acknowledged
+        assert store.revision == max(found.values())
+        assert await store.put("/next", b"") == store.revision
+    finally:
+        await store.close()
+
+
+async def test_revision_and_expiry_survive_reopening(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = await SqliteStore.open(path)
+    await store.put("/a", b"x", expires=5.0)
+    await store.put("/b", b"x")
+    revision = await store.delete("/b")
+    await store.compact(revision)
+    with pytest.raises(BlockingIOError):
+        await SqliteStore.open(path)
+    await store.close()
+    again = await SqliteStore.open(path)
+    assert (again.revision, again.compacted) == (revision, revision)
+    assert again.expired(6.0) == [("/a", 2)]
+    await again.close()
+    assert path.stat().st_mode & 0o777 == 0o600
