@@ -63,7 +63,9 @@ class Elector:
         raise LeadershipLost(f"work of lease {self._election.name} ended")
 
     async def _acquire(self) -> None:
-        while not await self._try():
+        while True:
+            if await self._try():
+                return
             await asyncio.sleep(self._election.retry_period_s)
 
     async def _renew(self) -> Never:
@@ -133,7 +135,7 @@ class Elector:
 
     async def _release(self) -> None:
         """Give the lease back, so that the next leader need not wait. Bounded; failing is harmless."""
-        with contextlib.suppress(errors.ApiError, OSError, TimeoutError, asyncio.CancelledError):
+        with contextlib.suppress(errors.ApiError, OSError, TimeoutError):
             async with asyncio.timeout(2.0):
                 lease = await self._client.get(LEASES, self._election.name, self._election.namespace)
                 spec = lease.get("spec") or {}

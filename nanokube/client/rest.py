@@ -303,7 +303,7 @@ async def when_reachable(
 ) -> T:
     """Await call() again while the server cannot be reached or is overloaded; 0 attempts: for ever.
 
-    Overloaded is 429 and 503. Any other ApiError is raised at once; the last OSError or ApiError when attempts run out.
+    Overloaded is 429 and 503; another ApiError is raised at once, and the last failure in the end.
     """
     delays = delays or backoff.Backoff(first_s=0.05, cap_s=5.0)
     while True:
