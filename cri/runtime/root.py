@@ -1,0 +1,323 @@
+"""A container's root filesystem, assembled by descriptors inside its new mount namespace.
+
+Nothing in the root is opened by a joined path: targets come from openat2 below the root's descriptor, sources
+are detached mounts. Runs in the container's first process, before the command; no import may happen here.
+Source: mount_setattr(2), openat2(2); runtime-spec config-linux.md.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from cri.linux import mount
+from cri.linux.openat2 import (
+    RESOLVE_BENEATH,
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    openat2,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+_RDONLY, _NOSUID = mount.MOUNT_ATTR_RDONLY, mount.MOUNT_ATTR_NOSUID
+_NODEV, _NOEXEC = mount.MOUNT_ATTR_NODEV, mount.MOUNT_ATTR_NOEXEC
+_INERT = _NOSUID | _NODEV | _NOEXEC
+_SAFE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+_PROPAGATION = {"private": mount.MS_PRIVATE, "slave": mount.MS_SLAVE, "shared": mount.MS_SHARED}
+_LINKS_MAX = 40
+
+# name, major, minor: runtime-spec "Default Devices"
+DEVICES = (
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+)
+_DEV_LINKS = (
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+)
+# files below /proc that a bind mount may cover (lxcfs and its like), as in runc
+_PROC_TARGETS = frozenset(
+    f"/proc/{name}"
+    for name in ("cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo")
+)
+
+
+def overlay(lowers: Sequence[str], upper: str = "", work: str = "") -> int:
+    """Mount layers (topmost first) as one tree, detached; read-only without upper."""
+    if not upper and len(lowers) == 1:  # overlay wants two layers then
+        fd = os.open(lowers[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        tree = mount.clone_tree(fd, recursive=False)
+        os.close(fd)
+        mount.set_attributes(tree, set_=_RDONLY, propagation=mount.MS_PRIVATE)
+        return tree
+    context = mount.fsopen("overlay")
+    try:
+        try:
+            for lower in lowers:
+                mount.fsconfig_string(context, "lowerdir+", lower)
+        except OSError as error:  # Linux before 6.8
+            if error.errno != errno.EINVAL:
+                raise
+            mount.fsconfig_string(context, "lowerdir", ":".join(lowers))
+        if upper:
+            mount.fsconfig_string(context, "upperdir", upper)
+            mount.fsconfig_string(context, "workdir", work)
+        mount.fsconfig_create(context)
+        return mount.fsmount(context, 0 if upper else _RDONLY)
+    finally:
+        os.close(context)
+
+
+def open_source(entry: dict[str, Any]) -> int:
+    """Turn a mount of the Spec into a detached mount, looking at the host's tree. Raises OSError."""
+    kind = entry["kind"]
+    if kind == "tmpfs":
+        return mount.new_filesystem("tmpfs", entry["options"], _NOSUID | _NODEV)
+    if kind == "image":
+        return _image(entry)
+    source = entry["source"]
+    try:
+        fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        os.makedirs(source, 0o755)  # as every CRI runtime does for hostPath without a type
+        fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
+    tree = mount.clone_tree(fd)
+    os.close(fd)
+    if entry["readonly"]:
+        mount.set_attributes(tree, set_=_RDONLY, recursive=entry["recursive_readonly"])
+    mount.set_attributes(tree, propagation=_PROPAGATION[entry["propagation"]])
+    return tree
+
+
+def _image(entry: dict[str, Any]) -> int:
+    tree = overlay(entry["lowers"])
+    if not entry["sub_path"]:
+        return tree
+    fd = openat2(tree, entry["sub_path"], os.O_PATH, resolve=_SAFE)
+    part = mount.clone_tree(fd, recursive=False)
+    mount.set_attributes(part, set_=_RDONLY)
+    os.close(fd)
+    os.close(tree)
+    return part
+
+
+def open_target(root: int, path: str, *, is_directory: bool) -> int:
+    """Open (O_PATH) the place a mount goes to, made if missing; links stay inside root, as does every race."""
+    try:
+        return openat2(root, path.lstrip("/") or ".", os.O_PATH, resolve=_SAFE)
+    except FileNotFoundError:
+        pass
+    rest = [part for part in path.split("/") if part not in ("", ".")]
+    done: list[str] = []
+    for _ in range(_LINKS_MAX + len(path)):
+        if not rest:
+            return _open_plain(root, done)
+        part = rest.pop(0)
+        if part == "..":
+            done = done[:-1]
+            continue
+        try:
+            fd = _open_plain(root, [*done, part])
+        except FileNotFoundError:
+            _make(root, done, part, is_directory or bool(rest))
+            done.append(part)
+            continue
+        if stat.S_ISLNK(os.fstat(fd).st_mode):
+            link = os.readlink("", dir_fd=fd)
+            if link.startswith("/"):
+                done = []
+            rest = [p for p in link.split("/") if p not in ("", ".")] + rest
+        else:
+            done.append(part)
+        os.close(fd)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+
+
+def _open_plain(root: int, parts: list[str]) -> int:
+    flags = os.O_PATH | os.O_NOFOLLOW
+    return openat2(root, "/".join(parts) or ".", flags, resolve=RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+
+
+def _make(root: int, parents: list[str], name: str, is_directory: bool) -> None:
+    parent = _open_plain(root, parents)
+    try:
+        if is_directory:
+            os.mkdir(name, 0o755, dir_fd=parent)
+        else:
+            flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
+            os.close(os.open(name, flags, 0o644, dir_fd=parent))
+    finally:
+        os.close(parent)
+
+
+def attach(root: int, tree: int, path: str) -> None:
+    """Attach a detached mount at path inside root; the target is made to match. Raises OSError."""
+    is_directory = stat.S_ISDIR(os.fstat(tree).st_mode)
+    target = open_target(root, path, is_directory=is_directory)
+    try:
+        if stat.S_ISDIR(os.fstat(target).st_mode) != is_directory:
+            number = errno.ENOTDIR if is_directory else errno.EISDIR
+            raise OSError(number, os.strerror(number), path)
+        mount.attach(tree, target)
+    finally:
+        os.close(target)
+
+
+def attach_bind(root: int, tree: int, path: str, proc: int) -> None:
+    """attach(), for a mount of the Spec: refuses targets below /proc and the root itself."""
+    target = open_target(root, path, is_directory=stat.S_ISDIR(os.fstat(tree).st_mode))
+    found, top = os.fstat(target), os.fstat(root)
+    os.close(target)
+    if (found.st_dev, found.st_ino) == (top.st_dev, top.st_ino):
+        raise OSError(errno.EINVAL, "would cover the whole root filesystem", path)
+    if proc >= 0 and found.st_dev == os.fstat(proc).st_dev and path not in _PROC_TARGETS:
+        raise OSError(errno.EPERM, "is below /proc", path)
+    attach(root, tree, path)
+
+
+def make_dev(root: int, covered: frozenset[str], shm_size: int) -> int:
+    """Mount /dev with the default nodes and /dev/pts, /dev/shm, /dev/mqueue; the descriptor of /dev.
+
+    covered: default mount points that the Spec's own mounts replace.
+    """
+    dev = mount.new_filesystem("tmpfs", ("size=65536k", "mode=755"), _NOSUID)
+    attach(root, dev, "/dev")
+    for name, major, minor in DEVICES:
+        _node(dev, name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
+    for name, target in _DEV_LINKS:
+        os.symlink(target, name, dir_fd=dev)
+    for name in ("pts", "shm", "mqueue"):
+        os.mkdir(name, 0o755, dir_fd=dev)
+    if "/dev/pts" not in covered:
+        options = ("newinstance", "ptmxmode=0666", "mode=0620", "gid=5")
+        attach(dev, mount.new_filesystem("devpts", options, _NOSUID | _NOEXEC), "pts")
+    if "/dev/shm" not in covered:
+        options = (f"size={shm_size}", "mode=1777")
+        attach(dev, mount.new_filesystem("tmpfs", options, _INERT), "shm")
+    if "/dev/mqueue" not in covered:
+        attach(dev, mount.new_filesystem("mqueue", (), _INERT), "mqueue")
+    return dev
+
+
+def host_nodes() -> list[tuple[str, int, int, int, int]]:
+    """List the host's device nodes below /dev: (path below /dev, mode, rdev, uid, gid)."""
+    found = []
+    skipped = {"pts", "shm", "mqueue", "fd", ".lxc", ".lxd-mounts", ".udev", "console"}
+    for directory, names, files in os.walk("/dev"):
+        if directory == "/dev":
+            names[:] = [n for n in names if n not in skipped]
+        for name in files:
+            path = f"{directory}/{name}"
+            status = os.lstat(path)
+            if name not in skipped and (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+                found.append((path[5:], status.st_mode, status.st_rdev, status.st_uid, status.st_gid))
+    return found
+
+
+def add_node(root: int, path: str, mode: int, device: int, uid: int, gid: int) -> None:
+    """Make a device node at path inside root, with its parents; one that is there stays."""
+    name = os.path.basename(path)
+    parent = open_target(root, os.path.dirname(path) or "/", is_directory=True)
+    try:
+        _node(parent, name, mode, device)
+        os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
+    except FileExistsError:
+        pass
+    finally:
+        os.close(parent)
+
+
+def _node(directory: int, name: str, mode: int, device: int) -> None:
+    old = os.umask(0)
+    try:
+        os.mknod(name, mode, device, dir_fd=directory)
+    finally:
+        os.umask(old)
+
+
+def make_sys(root: int, *, writable: bool) -> None:
+    """Mount /sys of the caller's network namespace."""
+    attach(root, mount.new_filesystem("sysfs", (), _INERT | (0 if writable else _RDONLY)), "/sys")
+
+
+def make_cgroup(root: int, v1: Sequence[str], *, pure_v2: bool, writable: bool) -> None:
+    """Mount /sys/fs/cgroup as the caller's cgroup namespace shows it."""
+    attributes = _INERT | (0 if writable else _RDONLY)
+    if pure_v2:
+        attach(root, mount.new_filesystem("cgroup2", (), attributes), "/sys/fs/cgroup")
+        return
+    top = mount.new_filesystem("tmpfs", ("mode=755", "size=64k"), _INERT)
+    attach(root, top, "/sys/fs/cgroup")
+    for controllers in v1:
+        name = controllers
+        tree = mount.new_filesystem("cgroup", tuple(controllers.split(",")), attributes)
+        os.mkdir(name, 0o755, dir_fd=top)
+        attach(top, tree, name)
+    mount.set_attributes(top, set_=_RDONLY, recursive=False)
+
+
+def mask(root: int, null: int, paths: Sequence[str]) -> None:
+    """Hide paths: directories under an empty read-only tmpfs, files under a null device of our own.
+
+    A path that is not there is skipped; any other failure is one (a hidden link must not open a hole).
+    """
+    empty = -1
+    for path in paths:
+        target = _open_existing(root, path)
+        if target < 0:
+            continue
+        if stat.S_ISDIR(os.fstat(target).st_mode):
+            if empty < 0:
+                empty = mount.new_filesystem("tmpfs", ("size=0", "nr_inodes=2"), _INERT | _RDONLY)
+                tree = mount.clone_tree(empty, recursive=False)
+            else:
+                tree = mount.clone_tree(empty, recursive=False)
+        else:
+            tree = mount.clone_tree(null, recursive=False)
+        mount.attach(tree, target)
+        os.close(tree)
+        os.close(target)
+    if empty >= 0:
+        os.close(empty)
+
+
+def make_readonly(root: int, paths: Sequence[str]) -> None:
+    """Make paths read-only with what is mounted below them; missing ones are skipped."""
+    for path in paths:
+        target = _open_existing(root, path)
+        if target < 0:
+            continue
+        tree = mount.clone_tree(target)
+        mount.set_attributes(tree, set_=_RDONLY)
+        mount.attach(tree, target)
+        os.close(tree)
+        os.close(target)
+
+
+def _open_existing(root: int, path: str) -> int:
+    links = RESOLVE_NO_SYMLINKS if path.startswith(("/proc/", "/sys/")) else 0
+    try:
+        return openat2(root, path.lstrip("/"), os.O_PATH, resolve=_SAFE | links)
+    except (FileNotFoundError, NotADirectoryError):
+        return -1
+
+
+def enter(root: int) -> None:
+    """Make root the root of the mount namespace and let go of the host's tree."""
+    os.fchdir(root)
+    mount.pivot_root(".", ".")
+    mount.umount(".", mount.MNT_DETACH)
+    os.chdir("/")
