@@ -1,0 +1,87 @@
+"""The proxy's ruleset in a real kernel: connections reach endpoints, spread, stick, and are refused."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+pytestmark = pytest.mark.root
+
+# One network namespace is enough: the endpoints are addresses of its loopback device.
+SCRIPT = textwrap.dedent(
+    """
+    import collections, socket, subprocess, threading
+    from cri.linux import nftables
+    from nanokube.proxy import forwards, ruleset, table
+    from nanokube.proxy.forwards import Endpoint, Forward
+
+    def sh(command): subprocess.run(command, shell=True, check=True)
+    sh("ip link set lo up; ip link add d0 type bridge; ip link set d0 up; ip addr add 10.1.0.1/24 dev d0")
+    sh("ip addr add 10.244.0.2/32 dev d0; ip addr add 10.244.0.3/32 dev d0; ip route add 10.96.0.0/16 dev d0")
+
+    def serve(ip, kind):
+        server = socket.socket(socket.AF_INET, kind)
+        server.bind((ip, 8080))
+        if kind == socket.SOCK_DGRAM:
+            while True:
+                _data, peer = server.recvfrom(99)
+                server.sendto(ip.encode(), peer)
+        server.listen(64)
+        while True:
+            connection, _peer = server.accept()
+            connection.sendall(ip.encode()); connection.close()
+
+    for ip in ("10.244.0.2", "10.244.0.3"):
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            threading.Thread(target=serve, args=(ip, kind), daemon=True).start()
+
+    def ask(address, kind=socket.SOCK_STREAM):
+        with socket.socket(socket.AF_INET, kind) as client:
+            client.settimeout(3)
+            client.connect(address)
+            client.send(b"?")
+            return client.recv(99).decode()
+
+    two = (Endpoint("10.244.0.2", 8080), Endpoint("10.244.0.3", 8080))
+    held, nft = table.Table(), nftables.Nftables()
+    nft.run(held.everything())
+    forwards_ = [
+        Forward("10.96.0.20", "tcp", 80, 30080, two, two, False),
+        Forward("10.96.0.20", "udp", 53, 30053, two, two, False),
+        Forward("10.96.0.21", "tcp", 80, 0, two, two, True),
+        Forward("10.96.0.22", "tcp", 80, 0, (), (), False),
+    ]
+    nft.run(held.replace("a", ruleset.elements(forwards_)))
+    spread = collections.Counter(ask(("10.96.0.20", 80)) for _ in range(40))
+    assert len(spread) == 2 and min(spread.values()) > 4, spread
+    assert len({ask(("10.1.0.1", 30080)) for _ in range(40)}) == 2
+    assert len({ask(("10.96.0.20", 53), socket.SOCK_DGRAM) for _ in range(40)}) == 2
+    assert len({ask(("10.1.0.1", 30053), socket.SOCK_DGRAM) for _ in range(40)}) == 2
+    assert len({ask(("10.96.0.21", 80)) for _ in range(20)}) == 1
+    for refused in (("10.96.0.22", 80), ("127.0.0.1", 30080)):
+        try:
+            ask(refused)
+        except ConnectionRefusedError:
+            continue
+        raise AssertionError(f"{refused} answered")
+    one = [Forward("10.96.0.20", "tcp", 80, 30080, two[1:], two[1:], False)]
+    nft.run(held.replace("a", ruleset.elements(one)))
+    assert {ask(("10.96.0.20", 80)) for _ in range(10)} == {"10.244.0.3"}
+    nft.run(held.everything())
+    assert {ask(("10.96.0.20", 80)) for _ in range(10)} == {"10.244.0.3"}
+    nft.run(ruleset.remove())
+    assert nft.run("list tables").strip() == ""
+    """
+)
+
+
+def test_services_reach_their_endpoints() -> None:
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, "-c", SCRIPT],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
