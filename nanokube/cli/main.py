@@ -1,0 +1,54 @@
+"""The command line: `nanokube VERB`. Each verb is a file beside this one, loaded when it is used."""
+
+import importlib
+from collections.abc import Mapping
+
+import click
+
+# verb -> (module, attribute, one line of help). Help stands here so that `nanokube --help` and
+# shell completion import no verb.
+VERBS: Mapping[str, tuple[str, str, str]] = {
+    "up": ("nanokube.cli.up", "up", "Start this node's cluster, or resume it."),
+    "down": ("nanokube.cli.down", "down", "Stop this node; everything is kept."),
+    "reset": ("nanokube.cli.reset", "reset", "Remove the cluster and every trace of it from this host."),
+    "status": ("nanokube.cli.status", "status", "Show what runs on this node and how it fares."),
+    "doctor": ("nanokube.cli.doctor", "doctor", "Check this host and name the remedy for what is missing."),
+    "demo": ("nanokube.cli.demo", "demo", "Run a Deployment behind a Service and fetch it."),
+    "image": ("nanokube.cli.image", "image", "List, pull, import and remove images."),
+    "kubectl": ("nanokube.cli.kubectl", "kubectl", "Run stock kubectl against this cluster."),
+    "completion": ("nanokube.cli.completion", "completion", "Print shell completion for bash, zsh or fish."),
+    "version": (
+        "nanokube.cli.version",
+        "version",
+        "Print the versions of nanokube and of the API it speaks.",
+    ),
+    "node": (
+        "nanokube.cli.node",
+        "node",
+        "Run this node's components in the foreground (for service managers).",
+    ),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose verbs are imported when they are called."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        module, attribute, _help = VERBS[name]
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_module, _attribute, text) in VERBS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """A complete small Kubernetes: API server, scheduler, controllers, kubelet, runtime, network, DNS."""

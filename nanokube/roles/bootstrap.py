@@ -1,0 +1,133 @@
+"""The credentials a cluster starts with: authority, certificates, kubeconfigs, written once and renewed.
+
+Source: Kubernetes' "PKI certificates and requirements"; kubeadm's names for the files.
+"""
+
+import base64
+import datetime
+import os
+from pathlib import Path
+
+import yaml
+
+from nanokube.kit import pki
+from nanokube.roles import config as node_config
+
+CLUSTER = "nanokube"
+AUTHORITY_NAME = "kubernetes"
+
+
+def ensure_credentials(config: node_config.NodeConfig, now: datetime.datetime) -> list[str]:
+    """Make every certificate, key and kubeconfig that is missing, foreign or soon to expire.
+
+    Returns the names of what was made. An existing authority is always kept: clients trust it.
+    """
+    directory = config.paths.pki
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made: list[str] = []
+    authority = _ensure_authority(directory, now, made)
+    if not (directory / "sa.key").exists():
+        _write_pair(directory, "sa", pki.signing_pair(), public_suffix="pub")
+        made.append("sa")
+    for name, subject in _subjects(config).items():
+        pair = _read_pair(directory, name)
+        if pair is None or not authority.vouches_for(pair, subject, now):
+            _write_pair(directory, name, authority.issue(subject, now))
+            made.append(name)
+    _ensure_kubeconfigs(config, authority, made)
+    return made
+
+
+def _subjects(config: node_config.NodeConfig) -> dict[str, pki.Subject]:
+    node = f"system:node:{config.node_name}"
+    services = [f"kubernetes{suffix}" for suffix in ("", ".default", ".default.svc")]
+    serving = (
+        *services,
+        f"kubernetes.default.svc.{config.cluster_domain}",
+        "localhost",
+        config.node_name,
+        "127.0.0.1",
+        config.kubernetes_ip,
+        config.node_ip,
+    )
+    return {
+        "apiserver": pki.Subject("kube-apiserver", names=tuple(dict.fromkeys(serving))),
+        "apiserver-kubelet-client": pki.Subject("kube-apiserver-kubelet-client", ("system:masters",)),
+        "admin": pki.Subject("kubernetes-admin", ("system:masters",)),
+        "controller-manager": pki.Subject("system:kube-controller-manager"),
+        "scheduler": pki.Subject("system:kube-scheduler"),
+        "proxy": pki.Subject("system:kube-proxy", ("system:node-proxier",)),
+        "kubelet": pki.Subject(node, ("system:nodes",)),
+        "kubelet-server": pki.Subject(node, ("system:nodes",), (config.node_name, config.node_ip)),
+    }
+
+
+def _ensure_authority(directory: Path, now: datetime.datetime, made: list[str]) -> pki.Authority:
+    pair = _read_pair(directory, "ca")
+    if pair is not None:
+        return pki.Authority(pair)
+    authority = pki.Authority.create(AUTHORITY_NAME, now)
+    _write_pair(directory, "ca", authority.pair)
+    made.append("ca")
+    return authority
+
+
+def _ensure_kubeconfigs(config: node_config.NodeConfig, authority: pki.Authority, made: list[str]) -> None:
+    for name in ("admin", "controller-manager", "scheduler", "proxy", "kubelet"):
+        pair = _read_pair(config.paths.pki, name)
+        assert pair is not None
+        target = config.paths.kubeconfig(name)
+        text = kubeconfig(config.server, authority.pair.certificate, name, pair)
+        if not target.exists() or target.read_text() != text:
+            write_private(target, text.encode())
+            made.append(target.name)
+
+
+def kubeconfig(server: str, authority: bytes, user: str, pair: pki.KeyPair) -> str:
+    """Render a kubeconfig (YAML) with everything inside, so that one file is enough to take along."""
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {"name": CLUSTER, "cluster": {"server": server, "certificate-authority-data": _b64(authority)}}
+        ],
+        "users": [
+            {
+                "name": user,
+                "user": {
+                    "client-certificate-data": _b64(pair.certificate),
+                    "client-key-data": _b64(pair.key),
+                },
+            }
+        ],
+        "contexts": [{"name": CLUSTER, "context": {"cluster": CLUSTER, "user": user}}],
+        "current-context": CLUSTER,
+    }
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _read_pair(directory: Path, name: str) -> pki.KeyPair | None:
+    try:
+        return pki.KeyPair((directory / f"{name}.crt").read_bytes(), (directory / f"{name}.key").read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _write_pair(directory: Path, name: str, pair: pki.KeyPair, public_suffix: str = "crt") -> None:
+    write_private(directory / f"{name}.key", pair.key)
+    write_private(directory / f"{name}.{public_suffix}", pair.certificate)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

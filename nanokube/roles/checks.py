@@ -1,0 +1,196 @@
+"""What a host must have to run a node: one function a check, each says what is there and the exact remedy."""
+
+import dataclasses
+import ipaddress
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from nanokube.roles import config as node_config
+
+OLDEST_KERNEL = (6, 1)  # Debian 12's: every newer system call in use has a fallback down to it
+NEEDED_CONTROLLERS = ("cpu", "memory", "pids")
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+LEAST_DISK_BYTES = 2 * 1024**3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of one check. remedy: the exact thing to do, empty if all is well.
+
+    is_fatal: the node cannot start like this; otherwise it starts with something missing.
+    """
+
+    name: str
+    is_ok: bool
+    found: str
+    remedy: str = ""
+    is_fatal: bool = True
+
+
+Check = Callable[[node_config.NodeConfig], Result]
+
+
+def run_all(config: node_config.NodeConfig, checks: "Sequence[Check] | None" = None) -> Iterator[Result]:
+    """Run the checks one after the other; each result comes as soon as it is known."""
+    for check in checks if checks is not None else ALL:
+        yield check(config)
+
+
+def _root(_config: node_config.NodeConfig) -> Result:
+    is_root = os.geteuid() == 0
+    return Result("user", is_root, "root" if is_root else f"uid {os.geteuid()}", "run it with sudo")
+
+
+def _kernel(_config: node_config.NodeConfig) -> Result:
+    release = os.uname().release
+    version = tuple(int(part) for part in release.split("-")[0].split(".")[:2])
+    remedy = "boot a kernel of 6.1 or later: Debian 12, Ubuntu 24.04 and later have one"
+    return Result("kernel", version >= OLDEST_KERNEL, release, remedy)
+
+
+def _namespaces(_config: node_config.NodeConfig) -> Result:
+    missing = [name for name in NAMESPACES if not Path("/proc/self/ns", name).exists()]
+    found = f"missing: {', '.join(missing)}" if missing else "all"
+    return Result("namespaces", not missing, found, "boot a kernel built with these namespaces")
+
+
+def _cgroups(_config: node_config.NodeConfig) -> Result:
+    unified = _read("/sys/fs/cgroup/cgroup.controllers").split()
+    v1 = {
+        line.split("\t")[0] for line in _read("/proc/cgroups").splitlines()[1:] if line.split("\t")[1] != "0"
+    }
+    missing = [name for name in NEEDED_CONTROLLERS if name not in unified and name not in v1]
+    kind = "v2" if unified else "v1 and v2 side by side"
+    remedy = f"boot with cgroup_enable={','.join(missing)} systemd.unified_cgroup_hierarchy=1"
+    found = kind if not missing else f"{kind}; missing: {', '.join(missing)}"
+    return Result("cgroups", not missing, found, remedy)
+
+
+def _overlay(_config: node_config.NodeConfig) -> Result:
+    is_there = "\toverlay\n" in _read("/proc/filesystems") or _modprobe("overlay")
+    return Result("overlayfs", is_there, "available" if is_there else "absent", "modprobe overlay")
+
+
+def _seccomp(_config: node_config.NodeConfig) -> Result:
+    actions = _read("/proc/sys/kernel/seccomp/actions_avail")
+    return Result(
+        "seccomp",
+        "errno" in actions,
+        "available" if actions else "absent",
+        "boot a kernel with SECCOMP_FILTER",
+    )
+
+
+def _nft(_config: node_config.NodeConfig) -> Result:
+    nft = shutil.which("nft")
+    if nft is None:
+        return Result("nftables", False, "no nft command", "apt-get install nftables")
+    done = subprocess.run([nft, "list", "tables"], capture_output=True, text=True, check=False)
+    if done.returncode and os.geteuid() == 0:
+        return Result("nftables", False, done.stderr.strip().splitlines()[0], "modprobe nf_tables")
+    return Result("nftables", True, nft)
+
+
+def _network_devices(_config: node_config.NodeConfig) -> Result:
+    missing = [
+        name for name in ("bridge", "veth") if not Path("/sys/module", name).exists() and not _modprobe(name)
+    ]
+    built_in = _read(f"/lib/modules/{os.uname().release}/modules.builtin")
+    missing = [name for name in missing if f"/{name}.ko" not in built_in]
+    # A kernel without loadable modules lists nothing: only creating a device tells, which `up` does.
+    is_monolithic = not Path("/proc/modules").exists()
+    is_ok = not missing or is_monolithic
+    found = "available" if is_ok else f"missing: {', '.join(missing)}"
+    return Result("network devices", is_ok, found, f"modprobe {' '.join(missing)}")
+
+
+def _ports(config: node_config.NodeConfig) -> Result:
+    busy = [port for port in (config.api_port, config.kubelet_port) if _is_busy(port)]
+    if busy and _is_running(config):
+        return Result("ports", True, "in use by this node")
+    remedy = "end what listens there (`ss -ltnp` names it), or `nanokube up --api-port N --kubelet-port M`"
+    found = f"in use: {', '.join(map(str, busy))}" if busy else "free"
+    return Result("ports", not busy, found, remedy)
+
+
+def _ranges(config: node_config.NodeConfig) -> Result:
+    """Pods and Services must not hide a network that the host already reaches."""
+    ours = [ipaddress.IPv4Network(config.pod_cidr), ipaddress.IPv4Network(config.service_cidr)]
+    for route, device in _routes():
+        if device not in (config.bridge, "nk-dns") and any(route.overlaps(each) for each in ours):
+            remedy = "choose other ranges: nanokube up --pod-cidr / --service-cidr"
+            return Result("address ranges", False, f"{route} on {device} overlaps", remedy)
+    return Result("address ranges", True, f"{config.pod_cidr}, {config.service_cidr}")
+
+
+def _disk(config: node_config.NodeConfig) -> Result:
+    place = config.paths.lib
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    remedy = f"free some space below {place}"
+    return Result("disk", free >= LEAST_DISK_BYTES, f"{free / 1024**3:.1f} GiB free", remedy, is_fatal=False)
+
+
+ALL: Sequence[Check] = (
+    _root,
+    _kernel,
+    _namespaces,
+    _cgroups,
+    _overlay,
+    _seccomp,
+    _nft,
+    _network_devices,
+    _ports,
+    _ranges,
+    _disk,
+)
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
+
+
+def _modprobe(module: str) -> bool:
+    if os.geteuid() != 0 or shutil.which("modprobe") is None:
+        return False
+    return subprocess.run(["modprobe", "-q", module], check=False).returncode == 0
+
+
+def _is_busy(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return True
+    return False
+
+
+def _is_running(config: node_config.NodeConfig) -> bool:
+    from nanokube.roles import node
+
+    return node.running_pid(config.paths) is not None
+
+
+def _routes() -> Iterator[tuple[ipaddress.IPv4Network, str]]:
+    """Yield (destination, device) of the host's IPv4 routes, without the default route."""
+    for line in _read("/proc/net/route").splitlines()[1:]:
+        device, destination, *_rest = line.split()
+        mask = line.split()[7]
+        network = ipaddress.IPv4Network(
+            (_little_endian(destination), str(_little_endian(mask))), strict=False
+        )
+        if network.prefixlen:
+            yield network, device
+
+
+def _little_endian(text: str) -> ipaddress.IPv4Address:
+    return ipaddress.IPv4Address(int.from_bytes(bytes.fromhex(text), "little"))

@@ -1,0 +1,104 @@
+"""What one node was told when it was brought up: addresses, names, ranges. Pure, but for load and save.
+
+`nanokube up` writes it once below /etc/nanokube; every role reads it at start.
+"""
+
+import dataclasses
+import ipaddress
+import json
+from pathlib import Path
+
+from nanokube.kit import paths
+
+FILE = "node.json"
+
+
+class ConfigError(ValueError):
+    """A setting that cannot work; the message names the setting and its value."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """Settings of a node. Ranges are CIDR notation; ports are TCP."""
+
+    node_name: str
+    node_ip: str
+    api_port: int = 6443
+    kubelet_port: int = 10250
+    pod_cidr: str = "10.244.0.0/16"
+    node_pod_cidr: str = "10.244.0.0/24"
+    service_cidr: str = "10.96.0.0/16"
+    cluster_domain: str = "cluster.local"
+    cgroup_root: str = "nanokube"
+    bridge: str = "nk0"
+    root: Path = Path("/")
+
+    @property
+    def paths(self) -> paths.Paths:
+        return paths.Paths(self.root)
+
+    @property
+    def kubernetes_ip(self) -> str:
+        """The ClusterIP of the `kubernetes` Service: the first of the range."""
+        return str(ipaddress.ip_network(self.service_cidr)[1])
+
+    @property
+    def dns_ip(self) -> str:
+        """The address of the cluster's DNS: the tenth of the range, as everywhere."""
+        return str(ipaddress.ip_network(self.service_cidr)[10])
+
+    @property
+    def server(self) -> str:
+        """Where the components of this node reach the apiserver."""
+        return f"https://127.0.0.1:{self.api_port}"
+
+
+def validate(config: NodeConfig) -> NodeConfig:
+    """Return config if its parts fit together. Raises ConfigError."""
+    pods, node_pods, services = (
+        _network(name, getattr(config, name)) for name in ("pod_cidr", "node_pod_cidr", "service_cidr")
+    )
+    if pods.overlaps(services):
+        raise ConfigError(f"pod range {pods} overlaps service range {services}")
+    if not node_pods.subnet_of(pods):
+        raise ConfigError(f"node's pod range {node_pods} is not inside pod range {pods}")
+    if services.num_addresses < 16:
+        raise ConfigError(f"service range {services} is too small: at least /28 is needed")
+    for name in ("api_port", "kubelet_port"):
+        if not 0 < getattr(config, name) < 65536:
+            raise ConfigError(f"{name.replace('_', ' ')} {getattr(config, name)} is not a port")
+    try:
+        ipaddress.IPv4Address(config.node_ip)
+    except ValueError as err:
+        raise ConfigError(f"node address {config.node_ip!r} is not an IPv4 address") from err
+    return config
+
+
+def _network(name: str, value: str) -> ipaddress.IPv4Network:
+    try:
+        return ipaddress.IPv4Network(value)
+    except ValueError as err:
+        raise ConfigError(f"{name.replace('_', ' ')} {value!r} is not an IPv4 range: {err}") from err
+
+
+def load(place: paths.Paths) -> NodeConfig | None:
+    """Read the node's settings; None if none were saved. Raises ConfigError on a damaged file."""
+    file = place.etc / FILE
+    try:
+        fields = json.loads(file.read_bytes())
+        return validate(NodeConfig(**{**fields, "root": place.root}))
+    except FileNotFoundError:
+        return None
+    except (TypeError, ValueError) as err:
+        raise ConfigError(f"cannot read {file}: {err}") from err
+
+
+def save(config: NodeConfig) -> None:
+    """Write the node's settings, atomically."""
+    directory = config.paths.etc
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fields = dataclasses.asdict(config)
+    del fields["root"]
+    temporary = directory / f"{FILE}.tmp"
+    temporary.write_text(json.dumps(fields, indent=2) + "\n")
+    temporary.replace(directory / FILE)

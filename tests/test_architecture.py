@@ -1,0 +1,185 @@
+"""The rules of ARCHITECTURE.md, held by a test: who may import whom, no cycles, sizes, where ctypes lives."""
+
+import ast
+import functools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("nanokube", "cri", "cni")
+FILE_LIMIT = 600
+FUNCTION_LIMIT = 60
+GENERATED = re.compile(r"_pb2(_grpc)?\.py$")
+LEAVES = ("cri.wire", "cri.linux", "cri.api")
+
+# package -> what of ours it may import, besides itself
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "cni": (),
+    "cri.wire": (),
+    "cri.linux": (),
+    "cri.api": (),
+    "cri": ("cni",),
+    "nanokube.kit": (),
+    "nanokube.api": (),
+    "nanokube.storage": ("nanokube.kit",),
+    "nanokube.client": ("nanokube.kit", "nanokube.api"),
+    "nanokube.apiserver": ("nanokube.kit", "nanokube.api", "nanokube.storage", *LEAVES),
+    "nanokube.scheduler": ("nanokube.kit", "nanokube.api", "nanokube.client"),
+    "nanokube.controllers": ("nanokube.kit", "nanokube.api", "nanokube.client"),
+    "nanokube.proxy": ("nanokube.kit", "nanokube.api", "nanokube.client", *LEAVES),
+    "nanokube.dns": ("nanokube.kit", "nanokube.api", "nanokube.client", *LEAVES),
+    "nanokube.kubelet": ("nanokube.kit", "nanokube.api", "nanokube.client", *LEAVES),
+    "nanokube.roles": ("nanokube", "cni", *LEAVES),
+    "nanokube.cli": ("nanokube.kit", "nanokube.api", "nanokube.client", "nanokube.roles", *LEAVES),
+}
+
+
+def sources() -> list[Path]:
+    return [
+        path
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if not GENERATED.search(path.name)
+    ]
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+@functools.cache
+def known_modules() -> frozenset[str]:
+    generated = [path for package in PACKAGES for path in (ROOT / package).rglob("*_pb2*.py")]
+    return frozenset(module_of(path) for path in [*sources(), *generated])
+
+
+def imports_of(path: Path, *, top_level_only: bool = False) -> Iterator[str]:
+    """Yield the modules of ours that a file imports."""
+    nodes = _run_at_import(tree_of(path)) if top_level_only else ast.walk(tree_of(path))
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] in PACKAGES)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in PACKAGES:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in known_modules() else node.module
+
+
+def _run_at_import(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Yield the statements that run when the module is imported (no function bodies, no TYPE_CHECKING)."""
+    pending = list(tree.body)
+    while pending:
+        node = pending.pop()
+        yield node
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            pending.extend(node.orelse)
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            pending.extend(child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt))
+
+
+def _is_within(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+def _owner(module: str) -> str | None:
+    owners = [package for package in ALLOWED if _is_within(module, package)]
+    return max(owners, key=len, default=None)
+
+
+def test_each_package_imports_only_what_it_may() -> None:
+    wrong = []
+    for path in sources():
+        module = module_of(path)
+        owner = _owner(module)
+        if owner is None:
+            continue
+        allowed = (owner, *ALLOWED[owner])
+        for target in imports_of(path):
+            if not any(_is_within(target, package) for package in allowed):
+                wrong.append(f"{module} imports {target}")
+    assert wrong == []
+
+
+def test_no_import_cycles() -> None:
+    graph = {module_of(path): set(imports_of(path, top_level_only=True)) for path in sources()}
+    assert _find_cycle(graph) is None
+
+
+def _find_cycle(graph: dict[str, set[str]]) -> list[str] | None:
+    done: set[str] = set()
+
+    def visit(module: str, trail: list[str]) -> list[str] | None:
+        if module in trail:
+            return [*trail[trail.index(module) :], module]
+        if module in done or module not in graph:
+            return None
+        for target in sorted(graph[module]):
+            found = visit(target, [*trail, module])
+            if found:
+                return found
+        done.add(module)
+        return None
+
+    return next((cycle for module in graph if (cycle := visit(module, []))), None)
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_of)
+def test_files_and_functions_stay_small(path: Path) -> None:
+    if "data" in path.relative_to(ROOT).parts:
+        return  # tables of facts
+    tree = tree_of(path)
+    assert len(path.read_text().splitlines()) <= FILE_LIMIT
+    long = [
+        f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno + 1 > FUNCTION_LIMIT
+    ]
+    assert long == []
+
+
+def test_ctypes_lives_in_cri_linux_alone() -> None:
+    offenders = [
+        module_of(path)
+        for path in sources()
+        if not _is_within(module_of(path), "cri.linux")
+        and re.search(r"^\s*(import|from) ctypes", path.read_text(), re.M)
+    ]
+    assert offenders == []
+
+
+def test_tasks_start_in_task_groups_alone() -> None:
+    offenders = [
+        f"{module_of(path)}:{node.lineno}"
+        for path in sources()
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("asyncio.create_task", "asyncio.ensure_future")
+    ]
+    assert offenders == []
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [
+        module_of(path)
+        for path in sources()
+        if path.name != "__init__.py" and ast.get_docstring(tree_of(path)) is None
+    ]
+    assert silent == []
+
+
+def test_every_file_that_architecture_names_exists() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
+    assert missing == []
