@@ -119,7 +119,7 @@ def container(
     built.linux.security_context.CopyFrom(security.container_context(pod, spec, image, target_id=target_id))
     stop_signal = (spec.get("lifecycle") or {}).get("stopSignal")
     if stop_signal:
-        built.stop_signal = pb.Signal.Value(stop_signal)
+        built.stop_signal = getattr(pb, stop_signal)
     return built
 
 

@@ -18,7 +18,7 @@ Object = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kill:
-    """A container to stop, and what its event says. reason: "", "Unhealthy", "StartupUnhealthy", "Unknown"."""
+    """A container to stop and what its event says; reason: "", Unhealthy, StartupUnhealthy, Unknown."""
 
     container: ContainerView
     message: str
@@ -86,7 +86,7 @@ def plan(pod: Object, view: PodView, results: Results, backoffs: Backoffs, now: 
 
 
 def sandbox_changed(pod: Object, view: PodView) -> tuple[bool, int, str]:
-    """Return whether a new sandbox is needed, the attempt it would be (or the present one) and the present id.
+    """Return whether a new sandbox is needed, its attempt (or the present one's), and the present id.
 
     Source: pkg/kubelet/kuberuntime/util/util.go PodSandboxChanged.
     """
@@ -293,6 +293,12 @@ def backoff_key(pod: Object, container_name: str) -> str:
     return f"{pod['metadata']['uid']}/{container_name}/{labels.container_hash(spec)}"
 
 
+def last_exit(view: PodView, name: str) -> float:
+    """Return when a container's newest dead attempt ended, seconds since the epoch; 0 when none did."""
+    dead = (c for c in view.attempts(name) if c.state is State.EXITED)
+    return next((c.finished_at / 1e9 for c in dead), 0.0)
+
+
 def _paced(
     pod: Object, view: PodView, names: list[str], backoffs: Backoffs, now: float
 ) -> tuple[tuple[str, ...], tuple[Delay, ...]]:
@@ -300,8 +306,7 @@ def _paced(
     start: list[str] = []
     held: list[Delay] = []
     for name in names:
-        latest = view.latest(name)
-        since = latest.finished_at / 1e9 if latest is not None and latest.state is State.EXITED else 0.0
+        since = last_exit(view, name)
         key = backoff_key(pod, name)
         until = backoffs.ready_at(key, since) if since else 0.0
         if until > now:
