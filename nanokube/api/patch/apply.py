@@ -1,0 +1,162 @@
+"""Server-side apply: merge a configuration into the live object, field by field, with owners. Pure.
+
+A field that another manager owns with another value is a conflict, unless forced; a field that this manager
+applied
+before and leaves out now is removed, unless someone else owns it too.
+Source: sigs.k8s.io/structured-merge-diff, merge/update.go; KEP-555.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nanokube.api import errors, facts, objects
+from nanokube.api.objects import Object
+from nanokube.api.patch import fieldsets, managed
+from nanokube.api.patch.fieldsets import FieldSet
+
+
+def apply(
+    definition: facts.Definition,
+    live: Object | None,
+    config: dict[str, Any],
+    *,
+    manager: str,
+    force: bool,
+    now: str,
+    subresource: str = "",
+) -> dict[str, Any]:
+    """Return the object after applying; `live` is None for a new one. Raises ApiError (400, 409)."""
+    if objects.metadata(config).get("managedFields"):
+        raise errors.bad_request("metadata.managedFields must be nil")
+    type_ = facts.Type("@", name=definition.name)
+    wanted = fieldsets.of(type_, managed.manageable(config))
+    if live is None:
+        found: dict[str, Any] = objects.copy(config)
+        entries: list[dict[str, Any]] = []
+    else:
+        entries = list(objects.metadata(live).get("managedFields") or ())
+        others = [e for e in entries if not managed.matches(e, manager, managed.APPLY, subresource)]
+        _check_conflicts(type_, live, config, wanted, others, force)
+        mine = next((e for e in entries if managed.matches(e, manager, managed.APPLY, subresource)), {})
+        abandoned = fieldsets.subtract(mine.get("fieldsV1") or {}, wanted)
+        for other in others:
+            abandoned = fieldsets.subtract(abandoned, other.get("fieldsV1") or {})
+        found = _remove(type_, objects.copy(dict(live)), abandoned)
+        found = _merge(type_, found, {k: v for k, v in config.items() if k not in ("apiVersion", "kind")})
+        entries = others
+    _own(found, entries, wanted, manager, str(config.get("apiVersion", "")), now, subresource)
+    return found
+
+
+def _own(
+    found: dict[str, Any],
+    others: list[dict[str, Any]],
+    wanted: FieldSet,
+    manager: str,
+    api_version: str,
+    now: str,
+    subresource: str,
+) -> None:
+    kept = [e for e in others if e.get("fieldsV1")]
+    if wanted:
+        kept.append(managed.entry_of(manager, managed.APPLY, api_version, now, wanted, subresource))
+    found.setdefault("metadata", {})["managedFields"] = kept
+
+
+def _check_conflicts(
+    type_: facts.Type,
+    live: Object,
+    config: Object,
+    wanted: FieldSet,
+    others: list[dict[str, Any]],
+    force: bool,
+) -> None:
+    """Raise on conflicts, or, when forced, take the fields from their owners (in place)."""
+    differing = fieldsets.changed(type_, live, managed.manageable(config))
+    conflicts = [
+        (entry, path)
+        for entry in others
+        for path in fieldsets.leaves(differing)
+        if path and fieldsets.contains(entry.get("fieldsV1") or {}, path)
+    ]
+    if not conflicts:
+        return
+    if force:
+        for entry in others:
+            entry["fieldsV1"] = fieldsets.subtract(entry.get("fieldsV1") or {}, differing)
+        return
+    raise errors.apply_conflict(*_explain(conflicts))
+
+
+def _explain(
+    conflicts: list[tuple[dict[str, Any], tuple[str, ...]]],
+) -> tuple[list[dict[str, str]], str]:
+    causes, by_owner = [], dict[str, list[str]]()
+    for entry, path in conflicts:
+        using = f' with subresource "{entry["subresource"]}"' if entry.get("subresource") else ""
+        owner = f'"{entry.get("manager")}"{using}'
+        if entry.get("operation") == managed.UPDATE:
+            owner += f" using {entry.get('apiVersion')}"
+        text = fieldsets.print_path(path)
+        causes.append({"reason": "FieldManagerConflict", "message": f"conflict with {owner}", "field": text})
+        by_owner.setdefault(owner, []).append(text)
+    total = len(conflicts)
+    if total == 1:
+        return causes, f"Apply failed with 1 conflict: {causes[0]['message']}: {causes[0]['field']}"
+    lines = [
+        f"conflicts with {owner}:\n" + "\n".join(f"- {p}" for p in paths) for owner, paths in by_owner.items()
+    ]
+    return causes, f"Apply failed with {total} conflicts: " + "\n".join(lines)
+
+
+def _merge(type_: facts.Type | None, live: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    found = dict(live)
+    for key, value in config.items():
+        found[key] = _merge_field(fieldsets.child_field(type_, key), found.get(key), value)
+    return found
+
+
+def _merge_field(field: facts.Field | None, before: Any, value: Any) -> Any:
+    if field is None or type(before) is not type(value):
+        return value
+    if type(value) is dict:
+        return value if fieldsets.is_atomic(field) else _merge(field.type, before, value)
+    if type(value) is not list or field.list_type == "atomic":
+        return value
+    items = {fieldsets.item_key(field, i): i for i in before}
+    for item in value:
+        key = fieldsets.item_key(field, item)
+        is_struct = key in items and type(item) is dict
+        items[key] = _merge(field.type.item, items[key], item) if is_struct else item
+    return list(items.values())
+
+
+def _remove(type_: facts.Type | None, live: dict[str, Any], gone: FieldSet) -> dict[str, Any]:
+    for element, below in gone.items():
+        key = element[2:]
+        if element[:2] != "f:" or key not in live:
+            continue
+        field = fieldsets.child_field(type_, key)
+        if not below:
+            del live[key]
+        elif type(live[key]) is dict:
+            live[key] = _remove(field.type if field else None, live[key], below)
+            if not live[key]:
+                del live[key]
+        elif type(live[key]) is list and field is not None:
+            live[key] = _remove_items(field, live[key], below)
+            if not live[key]:
+                del live[key]
+    return live
+
+
+def _remove_items(field: facts.Field, items: list[Any], gone: FieldSet) -> list[Any]:
+    kept = []
+    for item in items:
+        below = gone.get(fieldsets.item_key(field, item) or "")
+        if below is None:
+            kept.append(item)
+        elif "." not in below and below:
+            kept.append(_remove(field.type.item, item, below))
+    return kept

@@ -1,0 +1,151 @@
+"""Sets of field paths as `fieldsV1` trees: make, unite, subtract, intersect. Pure.
+
+A tree maps "f:<field>", "k:<keys as JSON>", "v:<value as JSON>" to subtrees; "." marks an owned item or
+struct.
+Source: sigs.k8s.io/structured-merge-diff, fieldpath.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+import orjson
+
+from nanokube.api import facts
+
+FieldSet: TypeAlias = dict[str, Any]
+
+
+def child_field(type_: facts.Type | None, key: str) -> facts.Field | None:
+    """Return the field of a struct or map, None below what the schema does not describe."""
+    if type_ is None:
+        return None
+    if type_.code == "@":
+        return facts.definition(type_.name).fields.get(key)
+    return facts.Field(type_.item) if type_.code == "m" and type_.item else None
+
+
+def is_atomic(field: facts.Field | None) -> bool:
+    """Tell whether a map or struct field is owned as a whole."""
+    if field is None or field.is_atomic or field.type.code == facts.ANY:
+        return True
+    return field.type.code == "@" and facts.definition(field.type.name).is_atomic
+
+
+def item_key(field: facts.Field, item: Any) -> str | None:
+    """Return the path element of an item of a map- or set-like list; None if the list is atomic."""
+    if field.list_type == "set":
+        return "v:" + orjson.dumps(item).decode()
+    if field.list_type != "map" or type(item) is not dict or field.type.item is None:
+        return None
+    known = facts.definition(field.type.item.name).fields
+    found = {k: item.get(k, known[k].default) for k in sorted(field.list_keys)}
+    return "k:" + orjson.dumps({k: v for k, v in found.items() if v is not None}).decode()
+
+
+def of(type_: facts.Type | None, value: Mapping[str, Any]) -> FieldSet:
+    """Return the set of all fields of an object."""
+    return {f"f:{k}": of_field(child_field(type_, k), v) for k, v in value.items()}
+
+
+def of_field(field: facts.Field | None, value: Any) -> FieldSet:
+    """Return the set below one field."""
+    if type(value) is dict:
+        if not value or is_atomic(field):
+            return {}
+        assert field is not None
+        return of(field.type, value)
+    if type(value) is list and field is not None and field.list_type in ("map", "set"):
+        found: FieldSet = {}
+        for item in value:
+            key = item_key(field, item)
+            if key is not None:
+                found[key] = {".": {}, **of(field.type.item, item)} if key[0] == "k" else {}
+        return found
+    return {}
+
+
+def changed(type_: facts.Type | None, old: Mapping[str, Any], new: Mapping[str, Any]) -> FieldSet:
+    """Return the set of the fields of `new` whose value is not that of `old`."""
+    found: FieldSet = {}
+    for key, value in new.items():
+        before = old.get(key)
+        if value == before and key in old:
+            continue
+        found[f"f:{key}"] = _changed_field(child_field(type_, key), before, value)
+    return found
+
+
+def _changed_field(field: facts.Field | None, before: Any, value: Any) -> FieldSet:
+    if type(value) is dict and type(before) is dict and field is not None and not is_atomic(field):
+        return changed(field.type, before, value)
+    is_keyed = field is not None and field.list_type in ("map", "set")
+    if type(value) is not list or type(before) is not list or not is_keyed:
+        return of_field(field, value)
+    assert field is not None
+    old_items = {item_key(field, i): i for i in before}
+    found: FieldSet = {}
+    for item in value:
+        key = item_key(field, item)
+        if key is None or (key in old_items and old_items[key] == item):
+            continue
+        if key in old_items and key[0] == "k":
+            found[key] = changed(field.type.item, old_items[key], item)
+        else:
+            found[key] = {".": {}, **of(field.type.item, item)} if key[0] == "k" else {}
+    return found
+
+
+def union(a: FieldSet, b: FieldSet) -> FieldSet:
+    """Return the paths of either set."""
+    found = dict(a)
+    for key, below in b.items():
+        found[key] = union(found[key], below) if key in found else below
+    return found
+
+
+def subtract(a: FieldSet, b: FieldSet) -> FieldSet:
+    """Return the paths of `a` that are not in `b`; a path that has only removed ones below it goes too."""
+    found: FieldSet = {}
+    for key, below in a.items():
+        if key not in b:
+            found[key] = below
+        elif below:
+            rest = subtract(below, b[key])
+            if rest:
+                found[key] = rest
+    return found
+
+
+def leaves(tree: FieldSet, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the paths of a set, "." standing for its parent."""
+    for key, below in tree.items():
+        if below:
+            yield from leaves(below, (*path, key))
+        else:
+            yield path if key == "." else (*path, key)
+
+
+def contains(tree: FieldSet, path: tuple[str, ...]) -> bool:
+    """Tell whether a path is a member or has members below it."""
+    for key in path:
+        if key not in tree:
+            return False
+        tree = tree[key]
+    return True
+
+
+def print_path(path: tuple[str, ...]) -> str:
+    """Print a path as conflicts show it: `.spec.containers[name="a"].image`."""
+    text = ""
+    for element in path:
+        kind, rest = element[0], element[2:]
+        if kind == "f":
+            text += f".{rest}"
+        elif kind == "k":
+            keys = orjson.loads(rest)
+            text += "[" + ",".join(f"{k}={orjson.dumps(v).decode()}" for k, v in keys.items()) + "]"
+        else:
+            text += f"[={rest}]"
+    return text

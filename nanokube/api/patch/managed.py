@@ -1,0 +1,102 @@
+"""`metadata.managedFields`: which manager set which field, by update or by apply. Pure.
+
+Source: staging/src/k8s.io/apimachinery/pkg/util/managedfields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from nanokube.api import facts, objects
+from nanokube.api.objects import Object
+from nanokube.api.patch import fieldsets
+from nanokube.api.patch.fieldsets import FieldSet
+
+UPDATE: Final = "Update"
+APPLY: Final = "Apply"
+# what the server owns: nobody manages these
+_UNMANAGED_METADATA: Final = frozenset(
+    (
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+        "generation",
+        "selfLink",
+        "managedFields",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generateName",
+    )
+)
+
+
+def manageable(obj: Object) -> dict[str, Any]:
+    """Return the object without what nobody manages."""
+    found = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
+    metadata = {k: v for k, v in objects.metadata(obj).items() if k not in _UNMANAGED_METADATA}
+    if metadata:
+        found["metadata"] = metadata
+    return found
+
+
+def track_update(
+    definition: facts.Definition,
+    old: Object | None,
+    new: dict[str, Any],
+    *,
+    manager: str,
+    api_version: str,
+    now: str,
+    subresource: str = "",
+) -> None:
+    """Record in `new`, in place, that `manager` set what differs from `old` (None: a new object)."""
+    type_ = facts.Type("@", name=definition.name)
+    entries = list(objects.metadata(old or new).get("managedFields") or ())
+    before, after = manageable(old or {}), manageable(new)
+    mine = fieldsets.changed(type_, before, after)
+    gone = fieldsets.subtract(fieldsets.of(type_, before), fieldsets.of(type_, after))
+    if not mine and not gone:
+        new["metadata"]["managedFields"] = entries
+        return
+    keep: list[dict[str, Any]] = []
+    previous: FieldSet = {}
+    for entry in entries:
+        is_mine = matches(entry, manager, UPDATE, subresource)
+        fields = fieldsets.subtract(entry.get("fieldsV1") or {}, gone)
+        if is_mine:
+            previous = fields
+        else:
+            fields = fieldsets.subtract(fields, mine) if mine else fields
+            if fields:
+                keep.append({**entry, "fieldsV1": fields})
+    total = fieldsets.union(previous, mine)
+    if total:
+        keep.append(entry_of(manager, UPDATE, api_version, now, total, subresource))
+    new["metadata"]["managedFields"] = keep
+
+
+def matches(entry: Mapping[str, Any], manager: str, operation: str, subresource: str = "") -> bool:
+    """Tell whether an entry is of that manager, operation and subresource."""
+    return (entry.get("manager"), entry.get("operation"), entry.get("subresource", "")) == (
+        manager,
+        operation,
+        subresource,
+    )
+
+
+def entry_of(
+    manager: str, operation: str, api_version: str, now: str, fields: FieldSet, subresource: str = ""
+) -> dict[str, Any]:
+    """Build an entry."""
+    entry = {
+        "manager": manager,
+        "operation": operation,
+        "apiVersion": api_version,
+        "time": now,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": fields,
+    }
+    return {**entry, "subresource": subresource} if subresource else entry

@@ -1,0 +1,153 @@
+"""Strategic merge patch: merge keys and strategies come from the schema, directives from the patch. Pure.
+
+Directives: `$patch: replace|delete|merge`, `$retainKeys`, `$setElementOrder/<list>`,
+`$deleteFromPrimitiveList/<list>`.
+Source: staging/src/k8s.io/apimachinery/pkg/util/strategicpatch/patch.go.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from nanokube.api import errors, facts
+from nanokube.api.errors import ApiError
+
+_PATCH: Final = "$patch"
+_RETAIN_KEYS: Final = "$retainKeys"
+_ORDER: Final = "$setElementOrder/"
+_DELETE: Final = "$deleteFromPrimitiveList/"
+_ANYTHING: Final = facts.Field(facts.Type(facts.ANY))
+
+
+def apply(definition: facts.Definition, target: dict[str, Any], patch: Any) -> dict[str, Any]:
+    """Return the target with the patch merged in. Raises ApiError (400) for a malformed patch."""
+    if type(patch) is not dict:
+        raise errors.bad_request("error decoding patch: a strategic merge patch must be an object")
+    return _merge_struct(facts.Type("@", name=definition.name), target, patch)
+
+
+def _merge_struct(type_: facts.Type, target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """Merge two objects of a struct, map or unknown type."""
+    directive = patch.get(_PATCH)
+    if directive == "replace":
+        return {k: v for k, v in patch.items() if k != _PATCH}
+    if directive == "delete":
+        return {}
+    if directive not in (None, "merge"):
+        raise _malformed(f"unknown patch type {directive!r}")
+    found = _retain(target, patch)
+    for key, value in patch.items():
+        if key[:1] == "$" and (key in (_PATCH, _RETAIN_KEYS) or key.startswith((_ORDER, _DELETE))):
+            continue
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = _merge_field(_field(type_, key), key, found.get(key), value, patch)
+    _orphan_directives(type_, found, patch)
+    return found
+
+
+def _retain(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    retained = patch.get(_RETAIN_KEYS)
+    if retained is None:
+        return dict(target)
+    if type(retained) is not list or not all(k in retained or k[:1] == "$" for k in patch):
+        raise _malformed("a key of the patch is not in its $retainKeys list")
+    return {k: v for k, v in target.items() if k in retained}
+
+
+def _field(type_: facts.Type, key: str) -> facts.Field:
+    if type_.code == "@":
+        return facts.definition(type_.name).fields.get(key, _ANYTHING)
+    return facts.Field(type_.item) if type_.code == "m" and type_.item else _ANYTHING
+
+
+def _merge_field(field: facts.Field, key: str, before: Any, value: Any, patch: dict[str, Any]) -> Any:
+    if type(value) is dict:
+        is_mergeable = type(before) is dict and "replace" not in field.patch_strategies
+        return _merge_struct(field.type, before if is_mergeable else {}, value)
+    if type(value) is not list or "merge" not in field.patch_strategies:
+        return value
+    before = before if type(before) is list else []
+    order, deleted = patch.get(_ORDER + key), patch.get(_DELETE + key)
+    if field.merge_key:
+        return _merge_items(field, before, value, order)
+    return _merge_scalars(before, value, order, deleted)
+
+
+def _orphan_directives(type_: facts.Type, found: dict[str, Any], patch: dict[str, Any]) -> None:
+    """Carry out list directives whose list the patch does not mention otherwise."""
+    for directive in patch:
+        prefix = next((p for p in (_ORDER, _DELETE) if directive.startswith(p)), None)
+        key = directive[len(prefix) :] if prefix else ""
+        if not key or patch.get(key) is not None or type(found.get(key)) is not list:
+            continue
+        field = _field(type_, key)
+        order, deleted = patch.get(_ORDER + key), patch.get(_DELETE + key)
+        if field.merge_key:
+            found[key] = _merge_items(field, found[key], [], order)
+        else:
+            found[key] = _merge_scalars(found[key], [], order, deleted)
+
+
+def _merge_scalars(before: list[Any], values: list[Any], order: Any, deleted: Any) -> list[Any]:
+    gone = deleted if type(deleted) is list else []
+    merged = [v for v in before if v not in gone]
+    merged += (v for v in dict.fromkeys(values) if v not in merged)
+    if type(order) is not list:
+        return merged
+    return _reorder(merged, order, before, key="")
+
+
+def _merge_items(field: facts.Field, before: list[Any], items: list[Any], order: Any) -> list[dict[str, Any]]:
+    key, type_ = field.merge_key, field.type.item
+    assert type_ is not None
+    if not all(type(i) is dict for i in items):
+        raise _malformed(f"expected objects in a list merged by {key}")
+    if any(i.get(_PATCH) == "replace" for i in items):
+        return [i for i in items if _PATCH not in i]
+    deleted = [_key_of(i, key) for i in items if i.get(_PATCH) == "delete"]
+    found = [i for i in before if not (type(i) is dict and i.get(key) in deleted)]
+    for item in items:
+        if item.get(_PATCH) == "delete":
+            continue
+        wanted = _key_of(item, key)
+        at = next((n for n, i in enumerate(found) if type(i) is dict and i.get(key) == wanted), None)
+        if at is None:
+            found.append(_merge_struct(type_, {}, item))
+        else:
+            found[at] = _merge_struct(type_, found[at], item)
+    return _reorder(found, order, before, key) if type(order) is list else found
+
+
+def _key_of(item: dict[str, Any], key: str) -> Any:
+    if key not in item:
+        raise _malformed(f"map: {item} does not contain declared merge key: {key}")
+    return item[key]
+
+
+def _reorder(merged: list[Any], order: list[Any], before: list[Any], key: str) -> list[Any]:
+    """Put the items that the client lists into its order; the server's own keep their place among them."""
+
+    def name(item: Any) -> Any:
+        return item.get(key) if key and type(item) is dict else item
+
+    wanted = {_hashable(name(o)): n for n, o in enumerate(order)}
+    places = {_hashable(name(o)): n for n, o in enumerate(before)}
+    listed = [i for i in merged if _hashable(name(i)) in wanted]
+    listed.sort(key=lambda i: wanted[_hashable(name(i))])
+    others = [i for i in merged if _hashable(name(i)) not in wanted]
+    result: list[Any] = []
+    while listed and others:
+        left, right = places.get(_hashable(name(listed[0]))), places.get(_hashable(name(others[0])))
+        is_first = left is not None and right is not None and left < right
+        result.append(listed.pop(0) if is_first else others.pop(0))
+    return result + listed + others
+
+
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool) else repr(value)
+
+
+def _malformed(cause: str) -> ApiError:
+    return errors.bad_request(f"error decoding patch: {cause}")
