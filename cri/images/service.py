@@ -1,11 +1,30 @@
-"""The image store behind CRI's ImageService: pull, import, look up, remove. Blocking and thread-safe."""
+"""The image store behind CRI's ImageService: pull, import, look up, remove. Blocking and thread-safe.
+
+images.json   which images there are, and their names (catalog.py)
+blobs/        their documents (blobs.py)
+layers/       their unpacked layers (layers.py)
+tmp/          what is not finished; emptied at start
+"""
 
 import builtins
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable
+import logging
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from cri.images.image import Auth, FilesystemInfo, Image, ProgressCallback
+from cri.images import archive, catalog, errors, extract, manifest, pull
+from cri.images.blobs import Blobs, write_durably
+from cri.images.catalog import Catalog, Record
+from cri.images.image import Auth, FilesystemInfo, Image, Progress, ProgressCallback
+from cri.images.layers import Layer, Layers, Source
+from cri.images.manifest import Manifest, Platform
+from cri.images.reference import Reference
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,15 +39,31 @@ class Config:
     certs_d: Path | None = None
     insecure: frozenset[str] = frozenset()
     pinned: frozenset[str] = frozenset()
+    platform: Platform = dataclasses.field(default_factory=Platform.local)
     layer_bytes_max: int = 32 << 30
     layer_entries_max: int = 2_000_000
 
 
 class ImageService:
-    """All images of a node, below root: `images.json`, `blobs/`, `layers/`, `tmp/`."""
+    """All images of a node, below root, which only the runtime's user may enter."""
 
-    def __init__(self, root: Path, config: Config = Config()) -> None:
-        raise NotImplementedError
+    def __init__(self, root: Path, config: Config | None = None) -> None:
+        self._root = root
+        self._config = config or Config()
+        self._tmp = root / "tmp"
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root.chmod(0o700)  # set-user-ID files of images are not for the host's users
+        shutil.rmtree(self._tmp, ignore_errors=True)
+        limits = extract.Limits(self._config.layer_entries_max, self._config.layer_bytes_max)
+        self._layers = Layers(root, limits)
+        self._blobs = Blobs(root)
+        self._lock = threading.RLock()
+        self._held_layers: Counter[str] = Counter()
+        self._held_blobs: Counter[str] = Counter()
+        self._users: list[Callable[[], Iterable[str]]] = []
+        self._cache: dict[str, Image] = {}
+        self._registries = pull.Registries(self._config.certs_d, self._config.insecure)
+        self._catalog: Catalog = self._load()
 
     def pull(
         self, reference: str, auth: Auth | None = None, progress: ProgressCallback | None = None
@@ -37,31 +72,188 @@ class ImageService:
 
         An exception raised by progress aborts the pull. Raises ImageError.
         """
-        raise NotImplementedError
+        wanted = Reference.parse(reference)
+        report = progress or _ignore
+        report(Progress("resolving", str(wanted)))
+        try:
+            with self._registries.open(wanted, auth, self._tmp, report) as source:
+                found = source.resolve(self._config.platform)
+                names = Record(
+                    id=found.manifest.config.digest,
+                    layers=(),
+                    size_bytes=0,
+                    repo_tags=(wanted.tagged,) if wanted.tagged else (),
+                    repo_digests=(wanted.with_digest(found.digest),),
+                )
+                image = self._add(names, found.config, found.documents, found.manifest, source, report)
+        except errors.ImageError as err:
+            raise errors.ImageError(err.kind, f'failed to pull and unpack image "{wanted}": {err}') from err
+        log.info("pulled image, reference=%s id=%s", wanted, image.id)
+        return image
 
     def status(self, reference: str) -> Image | None:
         """Find an image by tag, digest reference, ID, or unique ID prefix."""
-        raise NotImplementedError
+        with self._lock:
+            record = catalog.find(self._catalog, reference)
+            return self._image(record) if record else None
 
     def list(self, reference: str = "") -> builtins.list[Image]:
         """Return all images, or the one that reference names."""
-        raise NotImplementedError
+        with self._lock:
+            if reference:
+                found = self.status(reference)
+                return [found] if found else []
+            return [self._image(record) for record in self._catalog.values()]
 
     def remove(self, reference: str) -> None:
-        """Remove the image with all its tags; nothing happens when there is none."""
-        raise NotImplementedError
+        """Remove the image with all its tags; nothing happens when there is none.
+
+        Layers that a container holds stay until a removal after it is gone.
+        """
+        with self._lock:
+            record = catalog.find(self._catalog, reference)
+            if record is None:
+                return
+            self._store(catalog.remove(self._catalog, record.id))
+            self._cache.pop(record.id, None)
+            bury = self._collect()
+        bury()
+        log.info("removed image, id=%s", record.id)
 
     def import_archive(self, path: Path, progress: ProgressCallback | None = None) -> builtins.list[Image]:
         """Add the images of an OCI layout or `docker save` archive (tar, gzip or zstd). Raises ImageError."""
-        raise NotImplementedError
+        report = progress or _ignore
+        report(Progress("resolving", str(path)))
+        with archive.opened(path, self._tmp, self._config.layer_bytes_max * 2) as opened:
+            return [self._import(entry, opened, report) for entry in opened.images(self._config.platform)]
+
+    def collect(self) -> None:
+        """Delete layers and documents that nothing needs any more."""
+        with self._lock:
+            bury = self._collect()
+        bury()
 
     def fs_info(self) -> FilesystemInfo:
-        raise NotImplementedError
+        """Return what the unpacked layers take; inodes are those of the store's own files."""
+        chain_ids = self._layers.all()
+        used = 0
+        for chain_id in chain_ids:
+            with contextlib.suppress(FileNotFoundError):
+                used += self._layers.size(chain_id)
+        return FilesystemInfo(self._root, used, len(chain_ids))
 
     def layer_path(self, chain_id: str) -> Path:
         """Return the directory that holds one unpacked layer."""
-        raise NotImplementedError
+        return self._layers.path(chain_id)
 
     def add_user(self, chain_ids_in_use: Callable[[], Iterable[str]]) -> None:
-        """Register who may hold layers: they are spared by removal."""
-        raise NotImplementedError
+        """Register who may hold layers: they are spared by removal. Called with the store locked."""
+        self._users.append(chain_ids_in_use)
+
+    @contextlib.contextmanager
+    def checked_out(self, image: Image) -> Iterator[None]:
+        """Keep the image's layers while the body records that it holds them. Raises ImageError NOT_FOUND."""
+        with self._lock:
+            for chain_id in image.layers:
+                if not self._layers.has(chain_id):
+                    raise errors.not_found(f"cannot use image {image.id}: layer {chain_id}: not found")
+            yield
+
+    def _import(self, entry: archive.Entry, source: archive.Archive, report: ProgressCallback) -> Image:
+        names = Record(
+            id=entry.manifest.config.digest,
+            layers=(),
+            size_bytes=0,
+            repo_tags=tuple(ref.tagged for ref in entry.references if ref.tagged),
+            repo_digests=tuple(ref.with_digest(entry.digest) for ref in entry.references if entry.digest),
+        )
+        return self._add(names, entry.config, entry.documents, entry.manifest, source, report)
+
+    def _add(
+        self,
+        names: Record,
+        config: bytes,
+        documents: Iterable[bytes],
+        found: Manifest,
+        source: Source,
+        report: ProgressCallback,
+    ) -> Image:
+        """Make layers and documents present, then record the image; hold them meanwhile."""
+        diffs = manifest.diff_ids(manifest.load(config, "image config"))
+        chain = manifest.chain_ids(diffs)
+        digests = [manifest.digest_of(document) for document in documents]
+        with self._holding(chain, [names.id, *digests]):
+            layers = [Layer(*each) for each in zip(chain, diffs, found.layers, strict=True)]
+            for layer in layers:
+                if self._layers.has(layer.chain_id):
+                    report(Progress("present", layer.blob.digest, layer.blob.size, layer.blob.size))
+            self._layers.ensure(layers, source, report)
+            for document in (config, *documents):
+                self._blobs.put(document)
+            size_bytes = sum(self._layers.size(chain_id) for chain_id in set(chain)) + len(config)
+            record = dataclasses.replace(
+                names, layers=chain, size_bytes=size_bytes, blobs=tuple(sorted(digests))
+            )
+            with self._lock:
+                self._store(catalog.add(self._catalog, record))
+                self._cache.clear()
+                return self._image(self._catalog[record.id])
+
+    @contextlib.contextmanager
+    def _holding(self, chain_ids: Iterable[str], digests: Iterable[str]) -> Iterator[None]:
+        layers, blobs = Counter(chain_ids), Counter(digests)
+        with self._lock:
+            self._held_layers += layers
+            self._held_blobs += blobs
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held_layers -= layers
+                self._held_blobs -= blobs
+
+    def _image(self, record: Record) -> Image:
+        image = self._cache.get(record.id)
+        if image is None:
+            names = {*record.repo_tags, *record.repo_digests}
+            image = self._cache[record.id] = Image(
+                id=record.id,
+                repo_tags=record.repo_tags,
+                repo_digests=record.repo_digests,
+                size_bytes=record.size_bytes,
+                config=manifest.load(self._blobs.read(record.id), "image config"),
+                layers=record.layers,
+                pinned=not names.isdisjoint(self._config.pinned),
+            )
+        return image
+
+    def _load(self) -> Catalog:
+        """Read images.json; an image that lost a layer or its config is dropped, to be pulled again."""
+        try:
+            known = catalog.decode((self._root / "images.json").read_bytes())
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError, TypeError) as err:
+            raise errors.corrupt(f"cannot read {self._root / 'images.json'}: {err}") from err
+        whole = {image_id: record for image_id, record in known.items() if self._is_whole(record)}
+        for image_id in known.keys() - whole.keys():
+            log.warning("dropped incomplete image, id=%s", image_id)
+        return whole
+
+    def _is_whole(self, record: Record) -> bool:
+        return self._blobs.has(record.id) and all(self._layers.has(chain_id) for chain_id in record.layers)
+
+    def _store(self, new: Catalog) -> None:
+        write_durably(self._root / "images.json", catalog.encode(new), self._tmp)
+        self._catalog = new
+
+    def _collect(self) -> Callable[[], None]:
+        """Take out what neither an image, a pull under way nor a container needs. Call with the lock held."""
+        used = {chain_id for user in self._users for chain_id in user()}
+        kept = catalog.layers(self._catalog) | set(self._held_layers) | used
+        self._blobs.keep_only(catalog.blobs(self._catalog) | set(self._held_blobs))
+        return self._layers.discard([chain_id for chain_id in self._layers.all() if chain_id not in kept])
+
+
+def _ignore(progress: Progress) -> None:
+    del progress

@@ -1,10 +1,25 @@
-"""The writable directories of containers over the read-only layers of their images."""
+"""The writable directories of containers over the read-only layers of their images.
 
+<container id>/layers.json   chain IDs that the container holds, written before anything else
+<container id>/upper, work   what overlayfs writes to
+"""
+
+import contextlib
 import dataclasses
+import json
+import os
+import re
+import shutil
+import stat
+import tempfile
 from pathlib import Path
 
 from cri.images.image import Image
 from cri.images.service import ImageService
+
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_OPTIONS_BYTES_MAX = 4095  # one page, mount(2)
+_BLOCK_BYTES = 512  # st_blocks' unit, inode(7)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,7 +43,10 @@ class Snapshots:
     """Upper and work directories below root/<container id>, and which layers each container holds."""
 
     def __init__(self, root: Path, images: ImageService) -> None:
-        raise NotImplementedError
+        self._root = root
+        self._images = images
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        images.add_user(self._chain_ids_in_use)
 
     def prepare(self, container_id: str, image: Image, *, owner: int = 0) -> Rootfs:
         """Make (or find again) a container's directories and hold its image's layers until remove().
@@ -36,24 +54,80 @@ class Snapshots:
         owner: host uid and gid of the container's root, for Pods with a user namespace.
         Raises ImageError NOT_FOUND when a layer is gone, ValueError on an unsafe container_id.
         """
-        raise NotImplementedError
+        lowers = self.view(container_id, image)
+        home = self._home(container_id)
+        for name, mode in (("upper", 0o755), ("work", 0o700)):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(home / name, mode)
+                os.chmod(home / name, mode)
+                os.chown(home / name, owner, owner)
+        return Rootfs(lowers, home / "upper", home / "work")
 
     def view(self, key: str, image: Image) -> tuple[Path, ...]:
-        """Hold an image's layers for a read-only mount; returns the lowers, topmost first."""
-        raise NotImplementedError
+        """Hold an image's layers for a read-only mount; returns the lowers, topmost first.
+
+        An image without layers has one lower all the same, an empty directory: overlayfs wants one.
+        """
+        home = self._home(key)
+        with self._images.checked_out(image):
+            home.mkdir(mode=0o700, exist_ok=True)
+            temporary = home / "layers.json.new"
+            temporary.write_text(json.dumps(image.layers))
+            temporary.rename(home / "layers.json")
+        if image.layers:
+            return tuple(self._images.layer_path(chain_id) for chain_id in reversed(image.layers))
+        (home / "empty").mkdir(mode=0o755, exist_ok=True)
+        return (home / "empty",)
 
     def remove(self, container_id: str) -> None:
         """Delete a container's directories and release its layers. Idempotent; the overlay is unmounted."""
-        raise NotImplementedError
+        home = self._home(container_id)
+        grave = Path(tempfile.mkdtemp(prefix=".gone-", dir=self._root))
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(home, grave / "container")
+        shutil.rmtree(grave, ignore_errors=True)
 
     def usage(self, container_id: str) -> Usage:
-        raise NotImplementedError
+        """Measure the upper directory; zero for a container that has none."""
+        total, inodes = 0, 0
+        for _, directories, files, fd in os.fwalk(self._home(container_id) / "upper"):
+            inodes += 1 + len(files)
+            for name in (*files, *directories):
+                with contextlib.suppress(FileNotFoundError):
+                    status = os.lstat(name, dir_fd=fd)
+                    inodes += stat.S_ISLNK(status.st_mode) and name in directories
+                    total += status.st_blocks * _BLOCK_BYTES
+        return Usage(total, inodes)
 
     def keys(self) -> list[str]:
         """Return the ids that hold directories, for reconciliation at start."""
-        raise NotImplementedError
+        return [name for name in os.listdir(self._root) if not name.startswith(".")]
+
+    def _home(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"cannot use {key!r} as the name of a container's directory")
+        return self._root / key
+
+    def _chain_ids_in_use(self) -> set[str]:
+        used: set[str] = set()
+        for key in self.keys():
+            with contextlib.suppress(FileNotFoundError):
+                used.update(json.loads((self._root / key / "layers.json").read_text()))
+        return used
 
 
 def mount_options(rootfs: Rootfs) -> str:
-    """Render overlayfs options for mount(2): `lowerdir=…,upperdir=…,workdir=…`. Pure."""
-    raise NotImplementedError
+    """Render overlayfs options for mount(2): `lowerdir=…,upperdir=…,workdir=…`. Pure.
+
+    Raises ValueError when they exceed the page that mount(2) takes: use fsconfig(2)'s `lowerdir+` then.
+    """
+    lowers = ":".join(_escape(path) for path in rootfs.lowers)
+    options = f"lowerdir={lowers},upperdir={_escape(rootfs.upper)},workdir={_escape(rootfs.work)}"
+    if len(os.fsencode(options)) > _OPTIONS_BYTES_MAX:
+        raise ValueError(f"cannot mount overlay of {len(rootfs.lowers)} layers: options exceed one page")
+    return options
+
+
+def _escape(path: Path) -> str:
+    """Escape what separates options and layers. Source: Documentation/filesystems/overlayfs.rst."""
+    return re.sub(r"([\\:,])", r"\\\1", str(path))
