@@ -1,0 +1,83 @@
+"""What a request asks for: verb, resource, namespace, name, subresource. Pure.
+
+Source: staging apiserver pkg/endpoints/request/requestinfo.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from nanokube.kit.http.message import Request
+
+_VERBS: Final[Mapping[str, str]] = {
+    "POST": "create",
+    "GET": "get",
+    "HEAD": "get",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
+_NAMESPACE_SUBRESOURCES: Final = frozenset(("status", "finalize"))
+# Whatever the method, these run something in a Pod: authorized as create (CVE-free reading of k8s#78741).
+_CONNECT: Final = frozenset(("exec", "attach", "portforward"))
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """is_resource: below /api/<v> or /apis/<g>/<v>; else only verb and path mean anything."""
+
+    is_resource: bool
+    verb: str
+    path: str
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    rest: str = ""  # what follows the subresource in the path (proxy)
+
+
+def parse(request: Request) -> RequestInfo:
+    """Read a request's path, method and the query parameters watch and fieldSelector."""
+    path = request.path
+    parts = path.split("/")  # "", "api", …
+    if len(parts) >= 4 and parts[1] == "api":
+        group, version, rest = "", parts[2], parts[3:]
+    elif len(parts) >= 5 and parts[1] == "apis":
+        group, version, rest = parts[2], parts[3], parts[4:]
+    else:
+        return RequestInfo(False, request.method.lower(), path)
+    if rest[-1] == "" and len(rest) <= 4:
+        rest = rest[:-1]
+    if not rest:
+        return RequestInfo(False, request.method.lower(), path)
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1:
+        namespace = rest[1]
+        if len(rest) > 2 and not (len(rest) == 3 and rest[2] in _NAMESPACE_SUBRESOURCES):
+            rest = rest[2:]
+    resource = rest[0]
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = rest[2] if len(rest) > 2 else ""
+    verb = _verb(request, name, subresource)
+    tail = "/".join(rest[3:]) if len(rest) > 3 else ""
+    return RequestInfo(True, verb, path, group, version, resource, namespace, name, subresource, tail)
+
+
+def _verb(request: Request, name: str, subresource: str) -> str:
+    verb = _VERBS.get(request.method, "")
+    if subresource in _CONNECT and verb in ("get", "create"):
+        return "create"
+    if name:
+        return verb
+    if verb == "get":
+        return "watch" if is_true(request.query.get("watch")) else "list"
+    return "deletecollection" if verb == "delete" else verb
+
+
+def is_true(text: str) -> bool:
+    """Read a boolean query parameter, as Go's conversion does: anything but "", 0 and false is true."""
+    return text.lower() not in ("", "0", "false")
