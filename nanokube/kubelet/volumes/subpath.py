@@ -1,8 +1,8 @@
 """subPath mounts without races: opened link by link below the volume, then bound by descriptor. Blocking.
 
-The path is resolved as if the volume were the root's only tree: links may be followed (the atomic writer makes
-some) but a path that leaves the volume fails. What was opened is bound to a private place by its descriptor, so
-that nothing swapped afterwards is ever followed. CVE-2017-1002101, CVE-2021-25741.
+Links inside the volume are followed (the atomic writer makes some); a path that leaves it fails. What was
+opened is bound to a private place by its descriptor, so nothing swapped afterwards is ever followed.
+CVE-2017-1002101, CVE-2021-25741.
 """
 
 import contextlib

@@ -1,0 +1,59 @@
+"""The mounts a kubelet makes, behind a seam so that tests need no privileges. Blocking."""
+
+import contextlib
+from pathlib import Path
+from typing import Protocol
+
+from cri.linux import mount
+from nanokube.kubelet.volumes import subpath
+
+
+class Mounter(Protocol):
+    """What changes the node's mount table."""
+
+    def tmpfs(self, path: Path, options: str) -> None:
+        """Mount a tmpfs on a directory, unless one is there."""
+        ...
+
+    def bind_sub_path(self, volume: Path, sub_path: str, place: Path) -> None:
+        """Bind what is at sub_path inside a volume to place."""
+        ...
+
+    def mounts_below(self, path: Path) -> list[Path]:
+        """List mount points at or below path, innermost first."""
+        ...
+
+    def unmount(self, path: Path) -> None:
+        """Detach a mount."""
+        ...
+
+
+class LinuxMounter:
+    """The real one."""
+
+    def tmpfs(self, path: Path, options: str) -> None:
+        if not path.is_mount():
+            mount.mount("tmpfs", str(path), "tmpfs", mount.MS_NOSUID | mount.MS_NODEV, options)
+
+    def bind_sub_path(self, volume: Path, sub_path: str, place: Path) -> None:
+        subpath.bind(volume, sub_path, place)
+
+    def mounts_below(self, path: Path) -> list[Path]:
+        prefix = str(path)
+        found = []
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            point = _unescaped(line.split(" ")[4])
+            if point == prefix or point.startswith(prefix + "/"):
+                found.append(Path(point))
+        return sorted(found, key=lambda p: len(p.parts), reverse=True)
+
+    def unmount(self, path: Path) -> None:
+        with contextlib.suppress(OSError):
+            mount.umount(str(path), mount.MNT_DETACH)
+
+
+def _unescaped(text: str) -> str:
+    r"""Undo mountinfo's octal escapes (\040 for a space). Source: proc_pid_mountinfo(5)."""
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, char)
+    return text
