@@ -1,0 +1,41 @@
+"""What every controller is given."""
+
+import dataclasses
+from typing import Never, Protocol
+
+from nanokube.client import informer
+from nanokube.client.events import Recorder
+from nanokube.client.interface import ApiClient
+from nanokube.kit.clock import SYSTEM, Clock
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of the controllers.
+
+    root_ca: PEM published in every namespace as ConfigMap kube-root-ca.crt; empty publishes none.
+    """
+
+    root_ca: str = ""
+    cluster_cidr: str = "10.244.0.0/16"
+    node_mask_bits: int = 24
+    node_grace_s: float = 40.0
+    node_check_s: float = 5.0
+    terminated_pods_kept: int = 12500  # kube-controller-manager's --terminated-pod-gc-threshold
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Env:
+    """The client, the shared caches, the recorder factory and the clock."""
+
+    client: ApiClient
+    informers: informer.Factory
+    events: Recorder
+    clock: Clock = SYSTEM
+    options: Options = Options()
+
+
+class Controller(Protocol):
+    """One control loop; made from an Env, run until cancelled."""
+
+    async def run(self) -> Never: ...
