@@ -95,7 +95,7 @@ class Volumes:
     def _path(self, pod: Object, volume: Object, kind: str) -> Path:
         plugin = "empty-dir" if kind == "emptyDir" else _plugin(kind)
         directory = self._config.pod_directory(pod["metadata"]["uid"])
-        return directory / "volumes" / f"kubernetes.io~{plugin}" / volume["name"]
+        return directory / "volumes" / f"kubernetes.io~{plugin}" / str(volume["name"])
 
     def _write(self, path: Path, files: Mapping[str, File], kind: str, group: int | None) -> None:
         path.mkdir(parents=True, exist_ok=True)

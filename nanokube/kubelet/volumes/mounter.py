@@ -36,7 +36,9 @@ class LinuxMounter:
             mount.mount("tmpfs", str(path), "tmpfs", mount.MS_NOSUID | mount.MS_NODEV, options)
 
     def bind_sub_path(self, volume: Path, sub_path: str, place: Path) -> None:
-        subpath.bind(volume, sub_path, place)
+        # A restarted container gets what its predecessor had; a bind in one filesystem looks like no mount.
+        if place not in self.mounts_below(place):
+            subpath.bind(volume, sub_path, place)
 
     def mounts_below(self, path: Path) -> list[Path]:
         prefix = str(path)

@@ -32,8 +32,6 @@ def bind(volume: Path, sub_path: str, place: Path) -> None:
     check(sub_path)
     with _opened(volume, sub_path) as opened:
         is_directory = stat.S_ISDIR(os.fstat(opened).st_mode)
-        if place.is_mount() or os.path.ismount(place):
-            return
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         if is_directory:
             place.mkdir(exist_ok=True, mode=0o750)

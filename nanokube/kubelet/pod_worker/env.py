@@ -1,0 +1,39 @@
+"""What every Pod worker of a node shares."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nanokube.client.events import Recorder
+from nanokube.client.interface import ApiClient
+from nanokube.kit import clock
+from nanokube.kubelet.backoff import Backoffs
+from nanokube.kubelet.config import KubeletConfig
+from nanokube.kubelet.containers.dns import Resolver
+from nanokube.kubelet.images import Images
+from nanokube.kubelet.references import References
+from nanokube.kubelet.runtime import Runtime
+from nanokube.kubelet.status.manager import StatusManager
+from nanokube.kubelet.volumes.manager import Volumes
+
+Object = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Env:
+    """The node's parts. services: gives the cluster's Services; host_resolver: the node's own resolver."""
+
+    config: KubeletConfig
+    client: ApiClient
+    runtime: Runtime
+    images: Images
+    references: References
+    volumes: Volumes
+    statuses: StatusManager
+    recorder: Recorder
+    services: Callable[[], list[dict[str, Any]]]
+    host_resolver: Callable[[], Resolver]
+    allocatable: Mapping[str, str]
+    node_memory: int
+    backoffs: Backoffs = dataclasses.field(default_factory=Backoffs)
+    clock: clock.Clock = clock.SYSTEM
