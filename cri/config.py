@@ -23,6 +23,7 @@ class Config:
     lib_dir: images, snapshots, writable layers.
     cgroup_root: the cgroup below which everything this runtime makes lives.
     cni_conf_dir: the first `*.conflist` (by name) is the Pod network.
+    cni_data_dir, bridge: for the network written when a kubelet names the Pod range and there is none.
     registry_config_dir: one directory a registry host with a `hosts.toml`, as containerd's certs.d.
     stream_address, stream_port: where exec, attach and port-forward listen; port 0 picks a free one.
     """
@@ -33,7 +34,8 @@ class Config:
     cgroup_root: str = "nanokube"
     cni_conf_dir: Path = Path("/etc/cni/net.d")
     cni_bin_dirs: tuple[Path, ...] = (Path("/opt/cni/bin"),)
-    cni_cache_dir: Path = Path("/var/lib/nanokube/cni")
+    cni_data_dir: Path = Path("/var/lib/nanokube/cni")
+    bridge: str = "nk0"
     registry_config_dir: Path | None = None
     insecure_registries: tuple[str, ...] = ()
     stream_address: str = "127.0.0.1"

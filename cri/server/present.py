@@ -8,9 +8,6 @@ from cri.api import runtime_pb2 as pb
 from cri.server import filters
 from cri.store import records
 
-# Where CRI's Signal enum has no name of its own for what the image asked, it answers RUNTIME_DEFAULT.
-_SIGNALS = {name: number for name, number in pb.Signal.items() if number}
-
 
 def sandbox(record: records.Sandbox) -> pb.PodSandbox:
     """Return the sandbox as ListPodSandbox shows it."""
@@ -89,7 +86,7 @@ def container_status(record: records.Container) -> pb.ContainerStatus:
         mounts=[_mount(mount, record.image_mounts) for mount in record.config.mounts],
         log_path=record.log_path,
         resources=pb.ContainerResources(linux=record.resources or record.config.linux.resources),
-        stop_signal=_SIGNALS.get(record.stop_signal, pb.RUNTIME_DEFAULT),
+        stop_signal=_signal(record.stop_signal),
     )
     if record.user is not None:
         status.user.linux.uid = record.user.uid
@@ -119,6 +116,11 @@ def _image(record: records.Container) -> pb.ImageSpec:
     if image.user_specified_image:
         image.image = image.user_specified_image
     return image
+
+
+def _signal(name: str) -> str:
+    """Return a signal as CRI names it; one that has no name there is shown as the runtime's default."""
+    return name if name in pb.Signal.keys() else "RUNTIME_DEFAULT"  # noqa: SIM118
 
 
 def _mount(mount: pb.Mount, image_mounts: Mapping[str, str]) -> pb.Mount:

@@ -1,0 +1,174 @@
+"""RPC CreateContainer: a record, a writable layer, and a process that waits for StartContainer."""
+
+import dataclasses
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import grpc
+
+from cri import faults
+from cri.api import runtime_pb2 as pb
+from cri.bundle import build, rootfs, spec
+from cri.images.image import Image
+from cri.server import cgroups, notify, pod_files, teardown
+from cri.server.environment import Environment
+from cri.snapshots.overlay import Rootfs
+from cri.store import records, store
+
+log = logging.getLogger(__name__)
+
+
+def handle(
+    env: Environment, request: pb.CreateContainerRequest, context: grpc.ServicerContext
+) -> pb.CreateContainerResponse:
+    """Make a container in a ready sandbox and return its id.
+
+    Raises RuntimeFault, BuildError, ImageError, OSError.
+    """
+    pod = env.store.sandboxes.get(request.pod_sandbox_id)
+    if pod.state is not records.SandboxState.READY:
+        raise faults.precondition(f"cannot create container in sandbox {pod.id!r}: not ready")
+    if not request.config.metadata.name:
+        raise faults.invalid("cannot create container: metadata has no name")
+    image = find_image(env, request.config.image.image)
+    record = _intent(env, request.config, pod, image)
+    env.store.containers.reserve(record, records.container_name(record.config.metadata, pod.config.metadata))
+    try:
+        ready = _make(env, record, pod, image)
+    except BaseException:
+        teardown.container(env, record)
+        raise
+    log.info("container created id=%s name=%s sandbox=%s", ready.id, record.config.metadata.name, pod.id)
+    notify.container(env, ready, notify.CREATED)
+    return pb.CreateContainerResponse(container_id=ready.id)
+
+
+def find_image(env: Environment, reference: str) -> Image:
+    """Return a present image. Raises RuntimeFault NOT_FOUND, INVALID_ARGUMENT."""
+    if not reference:
+        raise faults.invalid("cannot create container: no image named")
+    image = env.images.status(reference)
+    if image is None:
+        raise faults.not_found("image", reference)
+    return image
+
+
+def _intent(
+    env: Environment, config: pb.ContainerConfig, pod: records.Sandbox, image: Image
+) -> records.Container:
+    identity = store.new_id()
+    volumes = [mount for mount in config.mounts if mount.HasField("image")]
+    return records.Container(
+        id=identity,
+        sandbox_id=pod.id,
+        config=config,
+        image_id=image.id,
+        created_at=env.now(),
+        log_path=log_path(pod.config, config),
+        stop_signal=stop_signal(config, image),
+        cgroup=cgroups.of_container(pod.cgroup, identity),
+        image_mounts={mount.container_path: find_image(env, volume_reference(mount)).id for mount in volumes},
+    )
+
+
+def _make(
+    env: Environment, record: records.Container, pod: records.Sandbox, image: Image
+) -> records.Container:
+    """Do what the intent says and commit."""
+    layers = env.snapshots.prepare(record.id, image)
+    if record.log_path:
+        Path(record.log_path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    plan = build.build(record.config, pod.config, image.config, _context(env, record, pod, layers))
+    if plan.namespaces.pid_target == pod.id:
+        _ensure_holder(env, pod)
+    env.client.create(plan)
+    user = plan.process.user
+
+    def commit(old: records.Container) -> records.Container:
+        return dataclasses.replace(
+            old,
+            state=records.ContainerState.CREATED,
+            created_at=env.now(),
+            user=records.User(user.uid, user.gid, tuple(user.groups)),
+        )
+
+    return env.store.containers.update(record.id, commit)
+
+
+def _context(
+    env: Environment, record: records.Container, pod: records.Sandbox, layers: Rootfs
+) -> build.Context:
+    passwd, group = rootfs.read_accounts([str(lower) for lower in layers.lowers])
+    options = records.namespace_options(pod.config)
+    directory = env.store.sandboxes.directory(pod.id)
+    return build.Context(
+        container_id=record.id,
+        sandbox_id=pod.id,
+        rootfs=spec.Rootfs(tuple(map(str, layers.lowers)), str(layers.upper), str(layers.work)),
+        cgroup=record.cgroup,
+        passwd=passwd,
+        group=group,
+        hostname=pod.config.hostname or os.uname().nodename,
+        netns=pod.namespaces.get("net", ""),
+        ipcns=pod.namespaces.get("ipc", ""),
+        utsns=pod.namespaces.get("uts", ""),
+        pid_holder=pod.id,
+        log_path=record.log_path,
+        extra_mounts=pod_files.mounts(directory, record.config, own_ipc=options.ipc != pb.NODE),
+        image_mounts=_image_layers(env, record),
+        load_profile=lambda path: Path(path).read_bytes(),
+    )
+
+
+def _image_layers(env: Environment, record: records.Container) -> Mapping[str, list[str]]:
+    """Hold the layers of image volumes; return container path to layer directories, topmost first."""
+    layers = {}
+    for number, (path, image_id) in enumerate(record.image_mounts.items()):
+        image = find_image(env, image_id)
+        layers[path] = list(map(str, env.snapshots.view(teardown.image_key(record.id, number), image)))
+    return layers
+
+
+def _ensure_holder(env: Environment, pod: records.Sandbox) -> None:
+    """Start the process that is PID 1 of the Pod's shared PID namespace, once."""
+    with env.store.sandboxes.lock(pod.id):
+        if any(state.id == pod.id for state in env.client.list()):
+            return
+        namespaces = spec.Namespaces(
+            net=pod.namespaces.get("net", ""),
+            ipc=pod.namespaces.get("ipc", ""),
+            uts=pod.namespaces.get("uts", ""),
+        )
+        env.client.create(
+            spec.holder_spec(pod.id, pod.id, cgroups.of_container(pod.cgroup, pod.id), namespaces)
+        )
+
+
+def volume_reference(mount: pb.Mount) -> str:
+    """Return the image an image volume shows. Pure. Raises RuntimeFault INVALID_ARGUMENT."""
+    if mount.host_path:
+        raise faults.invalid(f"cannot mount {mount.container_path}: both a host path and an image")
+    if not mount.readonly:
+        raise faults.invalid(f"cannot mount {mount.container_path}: an image volume is read-only")
+    return mount.image.image
+
+
+def log_path(pod: pb.PodSandboxConfig, config: pb.ContainerConfig) -> str:
+    """Return where a container's log goes, "" for nowhere. Pure. Raises RuntimeFault INVALID_ARGUMENT."""
+    if not pod.log_directory or not config.log_path:
+        return ""
+    path = os.path.normpath(os.path.join(pod.log_directory, config.log_path))
+    if not path.startswith(os.path.normpath(pod.log_directory) + "/"):
+        raise faults.invalid(f"cannot log to {config.log_path!r}: outside the log directory")
+    return path
+
+
+def stop_signal(config: pb.ContainerConfig, image: Image) -> str:
+    """Return the name of the signal that stops a container, as CRI spells it. Pure."""
+    if config.stop_signal:
+        return pb.Signal.Name(config.stop_signal)
+    wanted = str(image.process.get("StopSignal") or "SIGTERM").upper()
+    wanted = wanted.replace("+", "PLUS").replace("-", "MINUS")
+    return wanted if wanted.startswith("SIG") or wanted.isdigit() else f"SIG{wanted}"

@@ -1,0 +1,19 @@
+"""RPC RemoveImage."""
+
+import logging
+
+import grpc
+
+from cri.api import runtime_pb2 as pb
+from cri.server.environment import Environment
+
+log = logging.getLogger(__name__)
+
+
+def handle(
+    env: Environment, request: pb.RemoveImageRequest, context: grpc.ServicerContext
+) -> pb.RemoveImageResponse:
+    """Remove an image with all its tags; an unknown one is fine."""
+    env.images.remove(request.image.image)
+    log.info("image removed ref=%s", request.image.image)
+    return pb.RemoveImageResponse()

@@ -1,0 +1,134 @@
+"""RPC RunPodSandbox: namespaces, network, files; no process.
+
+Intent, act, commit: the record names each thing before it is made, so that a crash at any point can
+be undone from the record alone.
+"""
+
+import dataclasses
+import logging
+import os
+from pathlib import Path
+
+import grpc
+
+from cri import faults
+from cri.api import runtime_pb2 as pb
+from cri.network import attach, conflist, files, sandbox, sysctls
+from cri.server import cgroups, notify, pod_files, teardown
+from cri.server.environment import Environment
+from cri.store import records, store
+
+log = logging.getLogger(__name__)
+
+
+def handle(
+    env: Environment, request: pb.RunPodSandboxRequest, context: grpc.ServicerContext
+) -> pb.RunPodSandboxResponse:
+    """Make a sandbox and return its id once it is ready.
+
+    Raises RuntimeFault INVALID_ARGUMENT, ALREADY_EXISTS; conflist.ConfigError; plugin.PluginError; OSError.
+    """
+    check(request)
+    record = intent(env, request)
+    env.store.sandboxes.reserve(record, record.name)
+    try:
+        ready = _set_up(env, record)
+    except BaseException:
+        teardown.sandbox(env, record.id)
+        raise
+    log.info("sandbox ready id=%s pod=%s ips=%s", ready.id, ready.name, ",".join(ready.ips))
+    notify.sandbox(env, ready, notify.CREATED)
+    notify.sandbox(env, ready, notify.STARTED)
+    return pb.RunPodSandboxResponse(pod_sandbox_id=ready.id)
+
+
+def check(request: pb.RunPodSandboxRequest) -> None:
+    """Refuse what cannot be honoured. Pure. Raises RuntimeFault, InvalidValue."""
+    config = request.config
+    if not config.metadata.name or not config.metadata.uid:
+        raise faults.invalid("cannot run sandbox: metadata has no name or uid")
+    if request.runtime_handler:
+        raise faults.invalid(f"cannot run sandbox: no runtime handler {request.runtime_handler!r}")
+    if config.hostname:
+        files.check_hostname(config.hostname)
+    options = records.namespace_options(config)
+    if options.HasField("userns_options") and options.userns_options.mode != pb.NODE:
+        raise faults.invalid("cannot run sandbox: user namespaces are not supported")
+    if any(mode in (pb.CONTAINER, pb.TARGET) for mode in (options.network, options.ipc)):
+        raise faults.invalid("cannot run sandbox: network and ipc are either the pod's or the node's")
+
+
+def intent(env: Environment, request: pb.RunPodSandboxRequest) -> records.Sandbox:
+    """Write down what is about to be made. Raises conflist.ConfigError without a network."""
+    config = request.config
+    identity = store.new_id()
+    has_network = records.namespace_options(config).network != pb.NODE
+    return records.Sandbox(
+        id=identity,
+        config=config,
+        created_at=env.now(),
+        cgroup=cgroups.of_sandbox(env.config.cgroup_root, config, identity),
+        attachment=_attachment(env, config).to_json() if has_network else None,
+    )
+
+
+def _attachment(env: Environment, config: pb.PodSandboxConfig) -> attach.Attachment:
+    return attach.Attachment(env.network.config(), attach.capabilities(config))
+
+
+def _set_up(env: Environment, record: records.Sandbox) -> records.Sandbox:
+    """Do what the intent says and commit."""
+    kinds = namespace_kinds(record.config)
+    settings = _sysctls(record.config, kinds)
+    directory = env.config.namespaces_dir / record.id
+    pins: dict[str, str] = {}
+    if kinds:
+        hostname = record.config.hostname
+        pins = env.worker.run(sandbox.create, directory, kinds, hostname=hostname, sysctls=settings)
+    attachment = _join_network(env, record, pins) if "net" in pins else None
+    ips = conflist.addresses(attachment) if attachment else ()
+    pod_files.write(env.store.sandboxes.directory(record.id), record, ips)
+    if record.config.log_directory:
+        Path(record.config.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
+
+    def commit(old: records.Sandbox) -> records.Sandbox:
+        return dataclasses.replace(
+            old, state=records.SandboxState.READY, namespaces=pins, ips=ips, created_at=env.now()
+        )
+
+    return env.store.sandboxes.update(record.id, commit)
+
+
+def _join_network(env: Environment, record: records.Sandbox, pins: dict[str, str]) -> conflist.Json:
+    """Run CNI ADD, note its result, and return it."""
+    assert record.attachment is not None
+    wanted = attach.from_json(record.attachment)
+    arguments = attach.arguments(record.config, record.id)
+    done = env.worker.run(env.network.add, wanted, record.id, pins["net"], arguments)
+    env.store.sandboxes.update(
+        record.id, lambda old: dataclasses.replace(old, attachment=done.to_json(), namespaces=pins)
+    )
+    return done.result or {}
+
+
+def namespace_kinds(config: pb.PodSandboxConfig) -> list[str]:
+    """Return the namespaces the sandbox gets of its own. Pure.
+
+    A Pod on the host's network shares the host's name too, as everywhere in Kubernetes.
+    """
+    options = records.namespace_options(config)
+    kinds = [] if options.network == pb.NODE else ["net", "uts"]
+    return kinds if options.ipc == pb.NODE else [*kinds, "ipc"]
+
+
+# Binding low ports needs no privilege inside a Pod's own network. Source: containerd's
+# enable_unprivileged_ports, on by default since 2.0.
+_PORT_START = "net/ipv4/ip_unprivileged_port_start"
+
+
+def _sysctls(config: pb.PodSandboxConfig, kinds: list[str]) -> dict[str, str]:
+    own_network = "net" in kinds
+    wanted = sysctls.paths(config.linux.sysctls, own_network=own_network, own_ipc="ipc" in kinds)
+    return (
+        {_PORT_START: "0", **wanted} if own_network and os.path.exists(f"/proc/sys/{_PORT_START}") else wanted
+    )

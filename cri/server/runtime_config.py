@@ -1,0 +1,48 @@
+"""RPCs RuntimeConfig and UpdateRuntimeConfig."""
+
+import ipaddress
+import json
+import logging
+
+import grpc
+
+from cni import conflist as own_network
+from cri import faults
+from cri.api import runtime_pb2 as pb
+from cri.network import conflist
+from cri.server.environment import Environment
+from cri.store import files
+
+log = logging.getLogger(__name__)
+
+_CONFLIST = "10-nanokube.conflist"
+
+
+def handle(
+    env: Environment, request: pb.RuntimeConfigRequest, context: grpc.ServicerContext
+) -> pb.RuntimeConfigResponse:
+    """Tell the kubelet that cgroups are driven by their files, not by systemd."""
+    return pb.RuntimeConfigResponse(linux=pb.LinuxRuntimeConfiguration(cgroup_driver=pb.CGROUPFS))
+
+
+def update(
+    env: Environment, request: pb.UpdateRuntimeConfigRequest, context: grpc.ServicerContext
+) -> pb.UpdateRuntimeConfigResponse:
+    """Learn the node's Pod range: write our own network's configuration if the node has none yet.
+
+    Raises RuntimeFault INVALID_ARGUMENT for a range that is none.
+    """
+    cidr = request.runtime_config.network_config.pod_cidr.partition(",")[0].strip()
+    if not cidr:
+        return pb.UpdateRuntimeConfigResponse()
+    try:
+        subnet = ipaddress.ip_network(cidr)
+    except ValueError as err:
+        raise faults.invalid(f"cannot use Pod range {cidr!r}: {err}") from err
+    directory = env.config.cni_conf_dir
+    if conflist.find(directory) is None:
+        directory.mkdir(parents=True, exist_ok=True)
+        network = own_network.default(str(subnet), env.config.bridge, env.config.cni_data_dir)
+        files.replace(directory / _CONFLIST, json.dumps(network, indent=2).encode())
+        log.info("network configured range=%s", subnet)
+    return pb.UpdateRuntimeConfigResponse()

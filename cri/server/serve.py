@@ -1,0 +1,123 @@
+"""Putting the server together and running it until it is told to stop."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+from concurrent import futures
+from pathlib import Path
+
+import grpc
+
+from cri.cgroup import hierarchy
+from cri.config import Config
+from cri.images import transfer
+from cri.images.service import Config as ImageConfig
+from cri.images.service import ImageService
+from cri.network.attach import Network
+from cri.network.worker import NetworkWorker
+from cri.runtime.client import RuntimeClient
+from cri.server import observe, recovery, service
+from cri.server.backend import RuntimeBackend
+from cri.server.environment import Environment
+from cri.server.events import EventBus
+from cri.snapshots.overlay import Snapshots
+from cri.store.store import Store
+from cri.streaming.server import StreamingServer
+
+log = logging.getLogger(__name__)
+
+# What kubelet and crictl allow themselves. Source: k8s.io/cri-client maxMsgSize.
+_MESSAGE_BYTES_MAX = 16 << 20
+_GRACE_S = 2.0
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
+    # A kubelet keeps connections alive by pings without calls; the default would answer GOAWAY.
+    ("grpc.http2.min_ping_interval_without_data_ms", 5000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.so_reuseport", 0),
+)
+
+
+def assemble(config: Config) -> Environment:
+    """Make the parts of a server; nothing is started but the network threads. Raises OSError."""
+    for directory in (config.run_dir, config.lib_dir):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = Store(config.run_dir)
+    client = RuntimeClient(config.run_dir)
+    images = ImageService(
+        config.images_dir,
+        ImageConfig(certs_d=config.registry_config_dir, insecure=frozenset(config.insecure_registries)),
+    )
+    worker = NetworkWorker()
+    backend = RuntimeBackend(store, client, worker)
+    return Environment(
+        config=config,
+        store=store,
+        client=client,
+        images=images,
+        snapshots=Snapshots(config.snapshots_dir, images),
+        network=Network(config.cni_conf_dir, config.cni_bin_dirs),
+        worker=worker,
+        events=EventBus(),
+        streaming=StreamingServer(backend, address=config.stream_address, port=config.stream_port),
+        hierarchies=hierarchy.detect(),
+    )
+
+
+def run(config: Config, stopping: threading.Event | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, or until stopping is set; containers go on without us.
+
+    Blocks. Call from the main thread. Raises OSError when the socket cannot be made.
+    """
+    stop = stopping or threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    env = assemble(config)
+    recovery.run(env)
+    env.streaming.start()
+    watching = observe.start(env)
+    server = grpc.server(
+        futures.ThreadPoolExecutor(config.max_workers, thread_name_prefix="rpc"), options=_OPTIONS
+    )
+    service.register(server, env)
+    transfer.register(server, env.images)
+    bind(server, config.socket)
+    server.start()
+    log.info("serving socket=%s pid=%d", config.socket, os.getpid())
+    while not stop.wait(3600):
+        pass
+    log.info("stopping")
+    env.events.close()
+    watching.set()
+    server.stop(_GRACE_S).wait()
+    env.streaming.stop()
+    env.worker.close()
+    config.socket.unlink(missing_ok=True)
+
+
+def bind(server: grpc.Server, path: Path) -> None:
+    """Listen on a Unix socket that only root may reach; a stale one is replaced.
+
+    Raises OSError if the path is taken by a server that answers.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if _answers(path):
+        raise OSError(98, "address in use by a running server", str(path))
+    path.unlink(missing_ok=True)
+    mask = os.umask(0o177)
+    try:
+        server.add_insecure_port(f"unix://{path}")
+    finally:
+        os.umask(mask)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,42 @@
+"""RPC StopPodSandbox."""
+
+import dataclasses
+import logging
+
+import grpc
+
+from cri.api import runtime_pb2 as pb
+from cri.server import notify, stop_container, teardown
+from cri.server.environment import Environment
+from cri.store import records
+
+log = logging.getLogger(__name__)
+
+
+def handle(
+    env: Environment, request: pb.StopPodSandboxRequest, context: grpc.ServicerContext
+) -> pb.StopPodSandboxResponse:
+    """Kill the sandbox's containers and take it off the network; an unknown or stopped one is fine."""
+    record = env.store.sandboxes.find(request.pod_sandbox_id)
+    if record is not None:
+        stop(env, record.id)
+    return pb.StopPodSandboxResponse()
+
+
+def stop(env: Environment, identity: str) -> None:
+    """Bring a sandbox to NOTREADY. Raises plugin.PluginError, RuntimeFault; may be repeated."""
+    with env.store.sandboxes.lock(identity):
+        record = env.store.sandboxes.find(identity)
+        if record is None:
+            return
+        for member in env.store.containers_of(identity):
+            stop_container.stop(env, member, 0)
+        env.client.remove(identity)  # the holder of a shared PID namespace, if there is one
+        record = teardown.network(env, record)
+        if record.state is records.SandboxState.NOTREADY:
+            return
+        record = env.store.sandboxes.update(
+            identity, lambda old: dataclasses.replace(old, state=records.SandboxState.NOTREADY)
+        )
+    log.info("sandbox stopped id=%s", identity)
+    notify.sandbox(env, record, notify.STOPPED)
