@@ -7,6 +7,7 @@ Source: cgroup-v1/devices.rst; include/uapi/linux/bpf.h (struct bpf_cgroup_dev_c
 from __future__ import annotations
 
 import os
+import stat
 import struct
 
 from cri.cgroup.group import Group, write
@@ -108,3 +109,16 @@ def _move(register: int, value: int) -> bytes:
 
 def _test(opcode: int, register: int, value: int) -> bytes:
     return struct.pack("<BBhi", opcode, register, 0, value)
+
+
+def of_path(path: str, permissions: str) -> list[Rule]:
+    """Rules for a device node, or for those directly in a directory."""
+    status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        return [rule for entry in os.scandir(path) for rule in _of_status(entry.stat(), permissions)]
+    return _of_status(status, permissions)
+
+
+def _of_status(status: os.stat_result, permissions: str) -> list[Rule]:
+    kind = "c" if stat.S_ISCHR(status.st_mode) else "b" if stat.S_ISBLK(status.st_mode) else ""
+    return [(kind, os.major(status.st_rdev), os.minor(status.st_rdev), permissions)] if kind else []

@@ -115,7 +115,7 @@ def _image(entry: dict[str, Any]) -> int:
 
 
 def open_target(root: int, path: str, *, is_directory: bool) -> int:
-    """Open (O_PATH) the place a mount goes to, made if missing; links stay inside root, as does every race."""
+    """Open (O_PATH) the place a mount goes to, made if missing; links and races stay inside root."""
     try:
         return openat2(root, path.lstrip("/") or ".", os.O_PATH, resolve=_SAFE)
     except FileNotFoundError:
@@ -205,8 +205,8 @@ def make_dev(root: int, covered: frozenset[str], shm_size: int) -> int:
         options = ("newinstance", "ptmxmode=0666", "mode=0620", "gid=5")
         attach(dev, mount.new_filesystem("devpts", options, _NOSUID | _NOEXEC), "pts")
     if "/dev/shm" not in covered:
-        options = (f"size={shm_size}", "mode=1777")
-        attach(dev, mount.new_filesystem("tmpfs", options, _INERT), "shm")
+        size = (f"size={shm_size}", "mode=1777")
+        attach(dev, mount.new_filesystem("tmpfs", size, _INERT), "shm")
     if "/dev/mqueue" not in covered:
         attach(dev, mount.new_filesystem("mqueue", (), _INERT), "mqueue")
     return dev
@@ -274,24 +274,17 @@ def mask(root: int, null: int, paths: Sequence[str]) -> None:
 
     A path that is not there is skipped; any other failure is one (a hidden link must not open a hole).
     """
-    empty = -1
     for path in paths:
         target = _open_existing(root, path)
         if target < 0:
             continue
         if stat.S_ISDIR(os.fstat(target).st_mode):
-            if empty < 0:
-                empty = mount.new_filesystem("tmpfs", ("size=0", "nr_inodes=2"), _INERT | _RDONLY)
-                tree = mount.clone_tree(empty, recursive=False)
-            else:
-                tree = mount.clone_tree(empty, recursive=False)
+            tree = mount.new_filesystem("tmpfs", ("size=0", "nr_inodes=2"), _INERT | _RDONLY)
         else:
             tree = mount.clone_tree(null, recursive=False)
         mount.attach(tree, target)
         os.close(tree)
         os.close(target)
-    if empty >= 0:
-        os.close(empty)
 
 
 def make_readonly(root: int, paths: Sequence[str]) -> None:

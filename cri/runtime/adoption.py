@@ -1,0 +1,134 @@
+"""Taking over containers of an earlier supervisor, and telling how a container ended, child or not.
+
+The record names the process by pid and identity; a live process is followed by a new pidfd. If it ended in between,
+its exit status is with keeper (who inherits and reaps orphans) as <run>/exits/<pid>; on Linux 6.15 and later also
+with any pidfd opened before. Nobody knows: exit code 255, reason Unknown.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+
+from cri.linux import pidfd
+from cri.runtime import container as containers
+from cri.runtime.container import CREATED, EXITED, RUNNING, STARTING, Container
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cri.runtime.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+_RETRY_S, _RETRIES = 0.02, 100  # until keeper or init has reaped it
+
+
+def adopt_all(supervisor: Supervisor) -> None:
+    """Load every record and follow what lives; half-made records are removed."""
+    for name in os.listdir(f"{supervisor.run_dir}/c"):
+        directory = f"{supervisor.run_dir}/c/{name}"
+        made = containers.load(directory, supervisor.hierarchies)
+        if made is None:
+            shutil.rmtree(directory, ignore_errors=True)
+            continue
+        supervisor.containers[made.id] = made
+        made.stdin = supervisor.stored.pop(f"{made.id}.in", -1)
+        made.master = supervisor.stored.pop(f"{made.id}.tty", -1)
+        _adopt(supervisor, made)
+    for name, fd in supervisor.stored.items():
+        os.close(fd)
+        supervisor.drop(name)
+    supervisor.stored.clear()
+    log.info("adopted %d containers", len(supervisor.containers))
+
+
+def _adopt(supervisor: Supervisor, made: Container) -> None:
+    if made.phase == EXITED:
+        made.is_published = True
+        return
+    if made.phase == CREATED:  # its process waited for us and ended with us: start() clones another
+        made.group.kill()
+        made.group.create()
+        made.pid = 0
+        made.save()
+        return
+    fd = _open(made)
+    if fd >= 0:
+        made.pidfd = fd
+        if made.phase == STARTING:
+            made.phase = RUNNING
+            made.started_at = time.time_ns()
+            made.save()
+        supervisor.watch(made)
+        return
+    made.pidfd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)  # something to close
+    status, when = _kept(supervisor, made)
+    supervisor.exited(made, status, when or time.time_ns())
+
+
+def _open(made: Container) -> int:
+    """A pidfd of the recorded process, -1 if it is gone or the pid is another's now."""
+    try:
+        fd = os.pidfd_open(made.pid)
+    except OSError:
+        return -1
+    if pidfd.identity(made.pid, fd) != made.identity:
+        os.close(fd)
+        return -1
+    return fd
+
+
+def ended(supervisor: Supervisor, made: Container, tries: int = 0) -> None:
+    """Learn a container's exit status, wherever it is, then tell the supervisor."""
+    if made.pidfd < 0:
+        return
+    when = time.time_ns()
+    if made.is_child:
+        _, status = os.waitpid(made.pid, 0)
+        supervisor.exited(made, status, when)
+        return
+    found, at = _kept(supervisor, made)
+    if found is None:
+        found = pidfd.exit_status(made.pidfd)
+    if found is None and tries < _RETRIES:
+        supervisor.loop.remove(made.pidfd)
+        supervisor.loop.after(_RETRY_S, lambda: ended(supervisor, made, tries + 1))
+        return
+    supervisor.exited(made, found, at or when)
+
+
+def _kept(supervisor: Supervisor, made: Container) -> tuple[int | None, int]:
+    """What keeper wrote of the process: (status, time), (None, 0) without."""
+    path = f"{supervisor.run_dir}/exits/{made.pid}"
+    try:
+        with open(path, encoding="ascii") as file:
+            status, when, started = file.read().split()
+    except (OSError, ValueError):
+        return None, 0
+    if made.identity.partition(".")[2] != started:
+        return None, 0
+    os.unlink(path)
+    return int(status), int(when)
+
+
+def add_logs(supervisor: Supervisor, made: Container) -> None:
+    """Give a (new) log pump the container's streams again, by name."""
+    if made.spec["process"]["tty"]:
+        if made.master >= 0:
+            supervisor.logs.add(made.id, made.spec["log_path"], tty=True, fds=[made.master])
+        return
+    fds = []
+    try:
+        for name in ("out", "err"):
+            fds.append(os.open(made.path(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        supervisor.logs.add(made.id, made.spec["log_path"], tty=False, fds=fds)
+    except FileNotFoundError:
+        log.warning("lost log streams of %s", made.id)
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+__all__ = ["RUNNING", "add_logs", "adopt_all", "ended"]

@@ -1,0 +1,499 @@
+"""The supervisor: warm single-threaded process that clones containers, reaps them and serves the CRI server.
+
+It never waits: requests, exits, control sockets and timers meet in one epoll. One request at a time on a
+connection; the answer to start, stop, wait and exec comes when the thing has happened. Imports stay few:
+every child is a copy of this process (see README.md).
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import socket
+import time
+
+from cri.cgroup import devices, hierarchy
+from cri.linux import prctl
+from cri.runtime import adoption, container as containers, faults, init, packets, spawn
+from cri.runtime.container import CREATED, EXITED, RUNNING, STARTING, Container
+from cri.runtime.logclient import LogClient
+from cri.runtime.loop import Loop
+from cri.runtime.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+log = logging.getLogger(__name__)
+
+_FLUSH_TIMEOUT_S = 0.5
+_ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+_ID_MAX = 2**31 - 2  # uids and gids: 0 <= id < 2**31-1, so that no cast wraps to 0
+
+
+class Supervisor:
+    """All containers of a node. store: keeper's end of the descriptor store; stored: what it held for us."""
+
+    def __init__(self, run_dir: str, store: socket.socket, stored: dict[str, int]) -> None:
+        self.run_dir = run_dir
+        self.loop = Loop()
+        self.hierarchies = hierarchy.detect()
+        self.containers: dict[str, Container] = {}
+        self.sessions: dict[int, Session] = {}  # by pidfd
+        self.store = store
+        self.stored = stored
+        self.stage = f"{run_dir}/stage"
+        os.makedirs(self.stage, mode=0o700, exist_ok=True)
+        os.makedirs(f"{run_dir}/c", mode=0o700, exist_ok=True)
+        self.logs = LogClient(self.loop, f"{run_dir}/logs.sock", self._readd_logs)
+        self._subscribers: set[socket.socket] = set()
+        self._connections: dict[int, socket.socket] = {}
+
+    def run(self) -> None:
+        """Adopt what lives, then serve for ever."""
+        self._listener = packets.listen(f"{self.run_dir}/runtime.sock")
+        self.loop.add(self._listener.fileno(), self._accept)
+        adoption.adopt_all(self)
+        self.logs.connect()
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # a collection in a child would copy the pages of every object
+        prctl.set_dumpable(False)
+        self.loop.run()
+
+    # requests
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        if not packets.peer_is_us(connection):
+            connection.close()
+            return
+        connection.setblocking(False)
+        self._connections[connection.fileno()] = connection
+        self.loop.add(connection.fileno(), lambda: self._serve(connection))
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            received = packets.receive(connection)
+        except BlockingIOError:
+            return
+        except (OSError, ValueError):
+            received = None
+        if received is None:
+            self._hang_up(connection)
+            return
+        request, fds = received
+        try:
+            handler = getattr(self, f"_do_{request['op']}")
+            answer = handler(request, fds, connection)
+        except faults.RuntimeFault as fault:
+            answer = {"error": (fault.kind, fault.message)}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.exception("request failed: %s", request.get("op"))
+            answer = {"error": (faults.INTERNAL, f"cannot {request.get('op')}: {error}")}
+        finally:
+            for fd in fds:
+                os.close(fd)
+        if answer is not None:
+            self.reply(connection, answer)
+
+    def reply(self, connection: socket.socket, answer: Any, fds: Sequence[int] = ()) -> None:
+        """Answer a request; a client that is gone or does not read is dropped."""
+        try:
+            packets.send(connection, answer, fds)
+        except OSError:
+            self._hang_up(connection)
+
+    def _hang_up(self, connection: socket.socket) -> None:
+        fd = connection.fileno()
+        if fd < 0:
+            return
+        self.loop.remove(fd)
+        self._connections.pop(fd, None)
+        self._subscribers.discard(connection)
+        connection.close()
+        for session in [s for s in self.sessions.values() if s.connection is connection]:
+            session.abandon()
+
+    def find(self, container_id: str) -> Container:
+        """The container of that id. Raises RuntimeFault NotFound."""
+        found = self.containers.get(container_id)
+        if found is None:
+            raise faults.RuntimeFault(faults.NOT_FOUND, f"cannot find container {container_id!r}")
+        return found
+
+    def _do_ping(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        return {"pid": os.getpid()}
+
+    def _do_list(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        return {"states": tuple(c.state() for c in self.containers.values())}
+
+    def _do_state(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        return self.find(request["id"]).state()
+
+    def _do_create(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        spec = request["spec"]
+        check_spec(spec)
+        if spec["id"] in self.containers:
+            raise faults.RuntimeFault(faults.ALREADY_EXISTS, f"cannot create container {spec['id']}: exists")
+        made = Container(spec, f"{self.run_dir}/c/{spec['id']}", self.hierarchies)
+        made.created_at = time.time_ns()
+        made.make_record()
+        try:
+            made.group.create()
+            made.group.limit(spec["resources"])
+            devices.restrict(made.group, _device_rules(spec))
+            self.spawn(made)
+        except BaseException:
+            made.group.kill()
+            self._remove_group(made.group.remove)
+            made.drop_record()
+            raise
+        self.containers[made.id] = made
+        self.publish("created", made)
+        return made.state()
+
+    def spawn(self, made: Container) -> None:
+        """Clone the first process and watch it."""
+        target = -1
+        if made.spec["namespaces"]["pid"] == "container":
+            target = self.find(made.spec["namespaces"]["pid_target"]).pidfd
+            if target < 0:
+                raise faults.RuntimeFault(
+                    faults.FAILED_PRECONDITION, f"cannot create container {made.id}: PID target has exited"
+                )
+        logs: list[int] = []
+        try:
+            spawn.spawn(made, self.stage, target, logs)
+            if made.stdin >= 0:
+                self.keep(f"{made.id}.in", made.stdin)
+            made.save()
+            self.watch(made)
+            if logs:
+                self.logs.add(made.id, made.spec["log_path"], tty=False, fds=logs)
+        finally:
+            for fd in logs:
+                os.close(fd)
+
+    def watch(self, made: Container) -> None:
+        """Follow a live container's control socket and exit."""
+        self.loop.add(made.pidfd, lambda: adoption.ended(self, made))
+        if made.control is not None:
+            control = made.control
+            self.loop.add(control.fileno(), lambda: self._on_control(made, control))
+
+    def _on_control(self, made: Container, control: socket.socket) -> None:
+        while made.control is control:
+            try:
+                received = packets.receive(control)
+            except BlockingIOError:
+                return
+            except OSError:
+                received = None
+            if received is None:
+                self.loop.remove(control.fileno())
+                control.close()
+                made.control = None
+                self._started(made)
+                return
+            (kind, text), fds = received
+            if kind == "master":
+                made.master = fds[0]
+                self.keep(f"{made.id}.tty", made.master)
+                self.logs.add(made.id, made.spec["log_path"], tty=True, fds=fds)
+            elif kind == "error":
+                made.setup_error = text
+
+    def _started(self, made: Container) -> None:
+        """The control socket ended: the command runs, or there is an error to tell."""
+        if made.phase != STARTING:
+            if not made.setup_error:
+                made.setup_error = "the container's first process ended before it was started"
+            return
+        told, made.on_start = made.on_start, None
+        if made.setup_error or made.pidfd < 0:
+            self._fail_start(made)
+        else:
+            made.phase = RUNNING
+            made.started_at = time.time_ns()
+            made.save()
+            self.publish("started", made)
+        if told:
+            told(made.setup_error)
+
+    def _fail_start(self, made: Container) -> None:
+        made.phase, made.exit_code, made.reason = EXITED, 128, "StartError"
+        made.message = made.setup_error
+        made.started_at = 0
+        made.finished_at = time.time_ns()
+        made.save()
+        made.group.kill()
+        self.tell_exit(made)
+
+    def _do_start(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        made = self.find(request["id"])
+        if made.phase != CREATED:
+            raise faults.RuntimeFault(
+                faults.FAILED_PRECONDITION, f"cannot start container {made.id}: it is {made.phase}"
+            )
+        if made.pid == 0 and not made.setup_error:  # its first process died with an earlier supervisor
+            self.spawn(made)
+        if made.control is None or made.setup_error:
+            made.setup_error = made.setup_error or "the container's first process is gone"
+            self._fail_start(made)
+            raise _start_fault(made.setup_error)
+        made.phase = STARTING
+        made.save()
+
+        def told(error: str) -> None:
+            fault = _start_fault(error)
+            self.reply(connection, {"error": (fault.kind, fault.message)} if error else made.state())
+
+        made.on_start = told
+        try:
+            made.control.send(init.GO)
+        except OSError:
+            pass  # it is gone: the end of the control socket tells why
+        return None
+
+    def _do_kill(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        made = self.find(request["id"])
+        if made.pidfd >= 0 and made.phase in (RUNNING, STARTING):
+            spawn.kill(made.pidfd, request["signal"])
+        return {}
+
+    def _do_stop(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        made = self.find(request["id"])
+        if made.phase == CREATED or made.is_published:
+            return made.state()
+        if request["timeout"] > 0:
+            spawn.kill(made.pidfd, made.spec["stop_signal"]) if made.pidfd >= 0 else None
+            timer = self.loop.after(request["timeout"], made.group.kill)
+            made.on_exit.append(timer.cancel)
+        else:
+            made.group.kill()
+        made.on_exit.append(lambda: self.reply(connection, made.state()))
+        return None
+
+    def _do_wait(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        made = self.find(request["id"])
+        if made.is_published:
+            return made.state()
+        made.on_exit.append(lambda: self.reply(connection, made.state()))
+        return None
+
+    def _do_remove(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        made = self.containers.get(request["id"])
+        if made is None:
+            return {}
+        if made.pidfd >= 0:
+            made.group.kill()
+            if made.phase != EXITED:
+                spawn.kill(made.pidfd, 9)
+            made.on_exit.append(lambda: self._finish_remove(made, connection))
+            if made.phase == CREATED:
+                made.setup_error = made.setup_error or "removed"
+            return None
+        self._finish_remove(made, connection)
+        return None
+
+    def _finish_remove(self, made: Container, connection: socket.socket) -> None:
+        if self.containers.pop(made.id, None) is not None:
+            self._forget(made)
+            made.phase, made.is_published = EXITED, True
+            self.publish("removed", made)
+        self.reply(connection, {})
+
+    def _forget(self, made: Container) -> None:
+        for name, fd in ((f"{made.id}.in", made.stdin), (f"{made.id}.tty", made.master)):
+            if fd >= 0:
+                os.close(fd)
+                self.drop(name)
+        made.stdin = made.master = -1
+        self.logs.forget(made.id)
+
+        def done() -> bool:
+            if made.group.remove():
+                made.drop_record()
+                return True
+            return False
+
+        self._remove_group(done)
+
+    def _remove_group(self, attempt: Callable[[], bool], tries: int = 0) -> None:
+        """Remove now, or as soon as the kernel lets go of the dying processes."""
+        if not attempt() and tries < 200:
+            self.loop.after(min(0.002 * 2**tries, 0.5), lambda: self._remove_group(attempt, tries + 1))
+
+    def _do_subscribe(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        self._subscribers.add(connection)
+        return {}
+
+    def publish(self, kind: str, made: Container) -> None:
+        """Tell subscribers; one that does not read is dropped and must list again."""
+        for connection in tuple(self._subscribers):
+            self.reply(connection, {"event": kind, "state": made.state()})
+
+    def _do_exec(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        made = self.find(request["id"])
+        if made.phase != RUNNING or made.pidfd < 0:
+            raise faults.RuntimeFault(
+                faults.FAILED_PRECONDITION, f"cannot exec in container {made.id}: it is {made.phase}"
+            )
+        Session(self, made, connection, request, fds)
+        return None
+
+    def _do_end(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        """Kill the exec session of this connection; its exit is the answer."""
+        for session in self.sessions.values():
+            if session.connection is connection:
+                session.abandon()
+        return None
+
+    def _do_input(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        """Hand out a descriptor to write the container's input to."""
+        made = self.find(request["id"])
+        if made.master >= 0:
+            self.reply(connection, {"tty": True, "once": made.spec["stdin_once"]}, [made.master])
+            return None
+        if made.stdin < 0:
+            return {"tty": made.spec["process"]["tty"], "once": False}
+        self.reply(connection, {"tty": False, "once": made.spec["stdin_once"]}, [made.stdin])
+        return None
+
+    def _do_close_input(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        made = self.find(request["id"])
+        if made.stdin >= 0:
+            os.close(made.stdin)
+            made.stdin = -1
+            self.drop(f"{made.id}.in")
+        return {}
+
+    def _do_terminal(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        made = self.find(request["id"])
+        self.reply(connection, {}, [made.master] if made.master >= 0 else [])
+
+    def _do_limit(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        self.find(request["id"]).group.limit(request["resources"])
+        return {}
+
+    def _do_shutdown(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        packets.send(self.store, ("stop", ""))
+        return {}
+
+    # exits
+
+    def exited(self, made: Container, status: int | None, when: int) -> None:
+        """A container's first process has ended. status: wait status, None = unknown."""
+        self.loop.remove(made.pidfd)
+        os.close(made.pidfd)
+        made.pidfd = -1
+        if made.control is not None:
+            self._on_control(made, made.control)
+        made.group.kill()  # a shared PID namespace does not die with it
+        if made.phase in (RUNNING, STARTING):
+            _set_exit(made, status, when)
+            made.save()
+        elif made.phase == CREATED:
+            made.setup_error = made.setup_error or _describe_death(made, status)
+            made.pid = 0
+            made.save()
+            self._run_on_exit(made)
+            return
+        if made.is_published:
+            self._run_on_exit(made)
+        else:
+            self.tell_exit(made)
+
+    def tell_exit(self, made: Container) -> None:
+        """Publish an exit once its last output is in the log, or after a short while."""
+        if made.is_published or made.flush_timer is not None:
+            return
+
+        def done() -> None:
+            if made.flush_timer is not None:
+                made.flush_timer.cancel()
+            if made.is_published:
+                return
+            made.is_published = True
+            if made.id in self.containers:
+                self.publish("exited", made)
+            self._run_on_exit(made)
+
+        made.flush_timer = self.loop.after(_FLUSH_TIMEOUT_S, done)
+        self.logs.flush(made.id, done)
+
+    def _run_on_exit(self, made: Container) -> None:
+        if made.pidfd >= 0:
+            return
+        todo, made.on_exit = made.on_exit, []
+        for call in todo:
+            call()
+
+    # what other processes keep for us
+
+    def keep(self, name: str, fd: int) -> None:
+        """Have keeper hold a descriptor over our death."""
+        packets.send(self.store, ("put", name), [fd])
+
+    def drop(self, name: str) -> None:
+        """Have keeper let go of a descriptor."""
+        packets.send(self.store, ("drop", name))
+
+    def _readd_logs(self) -> None:
+        for made in self.containers.values():
+            if made.pidfd >= 0 and not made.spec["holder"]:
+                adoption.add_logs(self, made)
+
+
+def check_spec(spec: dict[str, Any]) -> None:
+    """Refuse ids that are no file names and user ids that could wrap. Raises RuntimeFault InvalidArgument."""
+    for name in (spec["id"], spec["sandbox_id"], spec["namespaces"]["pid_target"] or "x"):
+        if not 0 < len(name) <= 64 or not _ID_CHARACTERS.issuperset(name):
+            raise faults.RuntimeFault(faults.INVALID_ARGUMENT, f"cannot use id {name!r}")
+    user = spec["process"]["user"]
+    for number in (user["uid"], user["gid"], *user["groups"]):
+        if not 0 <= number <= _ID_MAX:
+            raise faults.RuntimeFault(faults.INVALID_ARGUMENT, f"cannot use user or group id {number}")
+    if not spec["process"]["argv"]:
+        raise faults.RuntimeFault(faults.INVALID_ARGUMENT, "cannot create a container: no command specified")
+
+
+def _start_fault(text: str) -> faults.RuntimeFault:
+    return faults.RuntimeFault(
+        faults.INVALID_ARGUMENT, f"failed to start container: unable to start container process: {text}"
+    )
+
+
+def _describe_death(made: Container, status: int | None) -> str:
+    if made.group.oom_kills():
+        return "out of memory while the container was set up: the memory limit is too low"
+    return f"the container's first process ended during set-up (status {status})"
+
+
+def _set_exit(made: Container, status: int | None, when: int) -> None:
+    code = 255 if status is None else os.waitstatus_to_exitcode(status)
+    made.exit_code = 128 - code if code < 0 else code
+    made.finished_at = when
+    made.phase = EXITED
+    if status is None:
+        made.reason = "Unknown"
+    elif made.exit_code and made.group.oom_kills():
+        made.reason = "OOMKilled"
+    else:
+        made.reason = "Error" if made.exit_code else "Completed"
+    made.started_at = made.started_at or when
+
+
+def _device_rules(spec: dict[str, Any]) -> tuple[devices.Rule, ...]:
+    if spec["host_devices"]:
+        return devices.EVERYTHING
+    rules = list(devices.DEFAULT)
+    for device in spec["devices"]:
+        rules += devices.of_path(device["source"], device["permissions"] or "rwm")
+    return tuple(rules)
+
+
+__all__ = ["Supervisor", "check_spec", "containers"]

@@ -1,0 +1,120 @@
+"""A keeper with supervisor and log pump in temporary directories, and a busybox image."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cri.bundle.spec import Capabilities, Process, Rootfs, Spec
+from cri.cgroup import group, hierarchy
+from cri.runtime.client import RuntimeClient
+from cri.runtime.faults import RuntimeFault
+
+BUSYBOX = "/bin/busybox"
+APPLETS = "sh ls cat echo sleep id touch mount grep tty stty hostname wc dd true false env ps kill pgrep head"
+DEFAULT_CAPS = 0xA80425FB
+
+
+class Node:
+    """One runtime under test."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.run_dir = path / "run"
+        self.name = f"nkt-{os.getpid()}-{path.name[-6:]}"
+        self.image = path / "image"
+        self._count = 0
+        self.client = RuntimeClient(self.run_dir)
+
+    def start(self) -> None:
+        """Start a keeper; returns when it serves."""
+        command = [sys.executable, "-m", "cri.runtime.keeper", "--run-dir", str(self.run_dir), "--no-server"]
+        subprocess.run(command, check=True, timeout=20)
+
+    def pid(self, name: str) -> int:
+        """The process id of one of the daemons, by its name as ps shows it."""
+        keeper = int((self.run_dir / "keeper.pid").read_text())
+        if name == "nk-keeper":
+            return keeper
+        children = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
+        for pid in children:
+            if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+                return int(pid)
+        raise LookupError(name)
+
+    def spec(self, *argv: str, **changes: Any) -> Spec:
+        """A container that runs busybox; changes to Spec, or to its Process under the key process."""
+        self._count += 1
+        name = f"c{self._count}"
+        for part in ("u", "w"):
+            (self.path / "c" / name / part).mkdir(parents=True)
+        caps = Capabilities(DEFAULT_CAPS, DEFAULT_CAPS, DEFAULT_CAPS)
+        process = Process(argv=argv, env=("PATH=/bin",), capabilities=caps)
+        process = dataclasses.replace(process, **changes.pop("process", {}))
+        rootfs = Rootfs(
+            (str(self.image),), str(self.path / "c" / name / "u"), str(self.path / "c" / name / "w")
+        )
+        base = Spec(name, "s1", process, rootfs, f"{self.name}/{name}", log_path=str(self.log(name)))
+        return dataclasses.replace(base, **changes)
+
+    def log(self, name: str) -> Path:
+        """The log file of a container."""
+        return self.path / "logs" / f"{name}.log"
+
+    def lines(self, name: str) -> list[str]:
+        """What a container wrote, in order, without time and tags."""
+        return [line.split(" ", 3)[3] for line in self.log(name).read_text().splitlines()]
+
+    def run(self, *argv: str, **changes: Any) -> tuple[int, list[str]]:
+        """Run a container to its end: (exit code, output lines)."""
+        spec = self.spec(*argv, **changes)
+        self.client.create(spec)
+        self.client.start(spec.id)
+        return self.client.wait(spec.id, 20).exit_code, self.lines(spec.id)
+
+    def stop(self) -> None:
+        """Remove all containers, stop the daemons, remove the cgroups."""
+        pid = int((self.run_dir / "keeper.pid").read_text())
+        try:
+            self.client.shutdown(remove=True)
+        except RuntimeFault:
+            os.kill(pid, 15)
+        wait_for(lambda: not Path(f"/proc/{pid}").exists())
+        self.client.close()
+        top = group.Group(hierarchy.detect(), self.name)
+        top.kill()
+        wait_for(top.remove)
+
+
+def wait_for(condition: Any, timeout_s: float = 10) -> None:
+    """Poll until true."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "condition did not come true"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    """A running runtime; everything it made is gone afterwards."""
+    made = Node(tmp_path)
+    (made.image / "bin").mkdir(parents=True)
+    (made.image / "etc").mkdir()
+    (made.image / "tmp").mkdir(mode=0o777)
+    shutil.copy(BUSYBOX, made.image / "bin" / "busybox")
+    for applet in APPLETS.split():
+        os.link(made.image / "bin" / "busybox", made.image / "bin" / applet)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
