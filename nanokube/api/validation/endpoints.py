@@ -1,0 +1,107 @@
+"""Validation of Endpoints and EndpointSlices. Pure.
+
+Source: pkg/apis/core/validation/validation.go, pkg/apis/discovery/validation/validation.go.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final
+
+from nanokube.api import field
+from nanokube.api.field import FieldError
+from nanokube.api.objects import Object
+from nanokube.api.validation import metadata, names
+
+_PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
+_FAMILIES: Final = ("FQDN", "IPv4", "IPv6")
+_MAX_ENDPOINTS: Final = 1000
+_MAX_ADDRESSES: Final = 100
+
+
+def validate(obj: Object) -> list[FieldError]:
+    """Check Endpoints."""
+    found: list[FieldError] = []
+    for index, subset in enumerate(obj.get("subsets") or ()):
+        path = f"subsets[{index}]"
+        if not subset.get("addresses") and not subset.get("notReadyAddresses"):
+            found.append(field.required(path, "must specify `addresses` or `notReadyAddresses`"))
+        for key in ("addresses", "notReadyAddresses"):
+            for n, address in enumerate(subset.get(key) or ()):
+                found += _address(address.get("ip") or "", f"{path}.{key}[{n}].ip")
+        ports = subset.get("ports") or ()
+        for n, port in enumerate(ports):
+            found += _port(port, f"{path}.ports[{n}]", is_named=len(ports) > 1)
+    return found
+
+
+def validate_slice(obj: Object) -> list[FieldError]:
+    """Check an EndpointSlice."""
+    family, found = obj.get("addressType"), list[FieldError]()
+    if not family:
+        found.append(field.required("addressType"))
+    elif family not in _FAMILIES:
+        found.append(field.not_supported("addressType", family, _FAMILIES))
+    endpoints = obj.get("endpoints") or ()
+    if len(endpoints) > _MAX_ENDPOINTS:
+        return [*found, field.too_many("endpoints", len(endpoints), _MAX_ENDPOINTS)]
+    for index, endpoint in enumerate(endpoints):
+        path, addresses = f"endpoints[{index}].addresses", endpoint.get("addresses") or ()
+        if not addresses:
+            found.append(field.required(path, "must contain at least 1 address"))
+        elif len(addresses) > _MAX_ADDRESSES:
+            found.append(field.too_many(path, len(addresses), _MAX_ADDRESSES))
+        for n, address in enumerate(addresses):
+            found += _slice_address(address, str(family), f"{path}[{n}]")
+    seen = set[str]()
+    for index, port in enumerate(obj.get("ports") or ()):
+        path, name = f"ports[{index}]", port.get("name") or ""
+        if name in seen:
+            found.append(field.duplicate(f"{path}.name", name))
+        seen.add(name)
+        if name:
+            found += (field.invalid(f"{path}.name", name, m) for m in names.dns_label(name))
+        if port.get("protocol") not in _PROTOCOLS:
+            found.append(field.not_supported(f"{path}.protocol", port.get("protocol"), _PROTOCOLS))
+    return found
+
+
+def validate_slice_update(new: Object, old: Object) -> list[FieldError]:
+    """Check that the address type stayed."""
+    return metadata.immutable(new.get("addressType"), old.get("addressType"), "addressType")
+
+
+def _slice_address(address: str, family: str, path: str) -> list[FieldError]:
+    if family == "FQDN":
+        return [field.invalid(path, address, m) for m in names.dns_subdomain(address)]
+    found = _address(address, path)
+    if not found and f"IPv{ipaddress.ip_address(address).version}" != family:
+        shown = "an IPv4" if family == "IPv4" else "an IPv6"
+        found.append(field.invalid(path, address, f"must be {shown} address"))
+    return found
+
+
+def _address(address: str, path: str) -> list[FieldError]:
+    """Endpoints may not lead into the host itself."""
+    messages = names.ip_address(address)
+    if messages:
+        return [field.invalid(path, address, m) for m in messages]
+    ip = ipaddress.ip_address(address)
+    ranges = (
+        (ip.is_unspecified, f"may not be unspecified ({ip})"),
+        (ip.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        (ip.is_link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        (ip.is_multicast, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+    )
+    return [field.invalid(path, address, message) for is_in, message in ranges if is_in]
+
+
+def _port(port: Object, path: str, *, is_named: bool) -> list[FieldError]:
+    name, number = port.get("name") or "", port.get("port") or 0
+    found = [field.required(f"{path}.name")] if is_named and not name else []
+    if name:
+        found += (field.invalid(f"{path}.name", name, m) for m in names.dns_label(name))
+    found += (field.invalid(f"{path}.port", number, m) for m in names.port_number(number))
+    if port.get("protocol") not in _PROTOCOLS:
+        found.append(field.not_supported(f"{path}.protocol", port.get("protocol"), _PROTOCOLS))
+    return found

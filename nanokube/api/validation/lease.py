@@ -1,0 +1,19 @@
+"""Validation of Leases. Pure. Source: pkg/apis/coordination/validation/validation.go."""
+
+from __future__ import annotations
+
+from nanokube.api import field, objects
+from nanokube.api.field import FieldError
+from nanokube.api.objects import Object
+
+
+def validate(obj: Object) -> list[FieldError]:
+    """Check a Lease."""
+    spec, found = objects.spec(obj), list[FieldError]()
+    duration, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
+    if duration is not None and duration <= 0:
+        found.append(field.invalid("spec.leaseDurationSeconds", duration, "must be greater than 0"))
+    if transitions is not None and transitions < 0:
+        detail = "must be greater than or equal to 0"
+        found.append(field.invalid("spec.leaseTransitions", transitions, detail))
+    return found
