@@ -1,14 +1,17 @@
-"""The command `nanokube-cri` and `python -m cri`: run the CRI server.
+"""The command `nanokube-cri`, also `python -m cri`: run the CRI server.
 
 Without `--serve` the command becomes the keeper, which starts supervisor, log pump and this server, and
-restarts whichever dies. With `--serve`, as the keeper calls it, it is the server itself.
+restarts whichever dies. With `--serve`, as the keeper calls it, or run as `python -m cri.main`, it is the
+server itself. Either ends by SIGTERM; containers go on.
 """
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from cri import config as configuration
 
@@ -27,12 +30,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         serve.run(config)
         return 0
-    return keep(config, options.config)
+    keep(config, options.config)
 
 
-def keep(config: configuration.Config, path: Path | None) -> int:
-    """Become the keeper of a server with this configuration."""
-    raise NotImplementedError
+def keep(config: configuration.Config, path: Path | None) -> NoReturn:
+    """Become the keeper of a server with this configuration. Raises OSError."""
+    os.execv(sys.executable, [sys.executable, "-m", *keeper_arguments(config, path)])
+
+
+def keeper_arguments(config: configuration.Config, path: Path | None) -> list[str]:
+    """Return the keeper's module and arguments; after `--` comes what it runs as server. Pure."""
+    keeper = ["cri.runtime.keeper", "--run-dir", str(config.run_dir), "--lib-dir", str(config.lib_dir)]
+    server = [sys.executable, "-m", "cri", "--serve"]
+    if path is not None:
+        server += ["--config", str(path.absolute())]
+    return [*keeper, "--foreground", "--", *server]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,3 +63,7 @@ def _log_to_stderr(level: str) -> None:
         format="%(asctime)s %(levelname).1s %(name)s %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main([*sys.argv[1:], "--serve"]))
