@@ -1,0 +1,37 @@
+"""`nanokube node`: the launcher in the foreground, as a service manager runs it."""
+
+import logging
+import os
+from pathlib import Path
+
+import click
+
+from nanokube.cli import errors
+from nanokube.kit import log as kit_log
+from nanokube.kit import paths
+from nanokube.roles import config as node_config
+from nanokube.roles import node as roles_node
+
+
+@click.command()
+@click.option("--root", type=click.Path(path_type=Path), default=Path("/"), hidden=True)
+def node(root: Path) -> None:
+    """Run this node's components until SIGTERM; `nanokube up` calls it."""
+    errors.require_root("node")
+    kit_log.set_up(os.environ.get("NANOKUBE_LOG_LEVEL", "INFO"))
+    try:
+        config = node_config.load(paths.Paths(root))
+        if config is None:
+            raise errors.failure("this host has no node", "run `sudo nanokube up`")
+        claim = roles_node.hold_lock(config.paths)
+    except (node_config.ConfigError, roles_node.NodeError) as err:
+        raise errors.failure(str(err)) from err
+    from nanokube.roles import components, launcher
+
+    try:
+        launcher.Launcher(
+            config.paths, components.mains(config), lambda: components.ensure_keeper(config)
+        ).run()
+    finally:
+        os.close(claim)
+    logging.getLogger(__name__).info("node stopped")

@@ -1,0 +1,150 @@
+"""`nanokube up`: certificates, processes, then wait until the node is Ready, phase by phase."""
+
+import datetime
+import http.client
+import json
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from nanokube.cli import errors, phases, settings
+from nanokube.roles import bootstrap, checks, node
+from nanokube.roles import config as node_config
+
+READY_TIMEOUT_S = 60.0
+POLL_S = 0.02
+
+
+@click.command()
+@click.option("--node-name", help="Name of this Node.  [default: the host's name]")
+@click.option("--node-ip", help="Address of this node.  [default: that of the default route]")
+@click.option("--api-port", type=int, help="Port of the API server.  [default: 6443]")
+@click.option("--kubelet-port", type=int, help="Port of the kubelet.  [default: 10250]")
+@click.option("--pod-cidr", help="Range of all Pods' addresses.  [default: 10.244.0.0/16]")
+@click.option("--service-cidr", help="Range of Services' addresses.  [default: 10.96.0.0/16]")
+@click.option("--cgroup-root", help="Name of the cgroup that holds all Pods.  [default: nanokube]")
+def up(**options: object) -> None:
+    """Start this node's cluster, or resume it: safe to call at any time."""
+    errors.require_root("up")
+    config = settings.current_or_default(**_with_node_range(options))
+    began = time.monotonic()
+    if node.running_pid(config.paths) is None:
+        _check(config)
+        _prepare(config)
+    else:
+        _refuse_changes(config)
+    _wait_until_ready(config, began)
+    click.echo(f"Node {config.node_name} is Ready ({time.monotonic() - began:.1f} s)")
+    click.echo(f"kubeconfig: {config.paths.admin_kubeconfig}")
+    click.echo("try:        nanokube kubectl get pods -A     nanokube demo     nanokube status")
+
+
+def _with_node_range(options: dict[str, object]) -> dict[str, object]:
+    """This node's share of a range given by hand is its first /24, or all of a smaller one."""
+    import ipaddress
+
+    given = options.get("pod_cidr")
+    if not isinstance(given, str):
+        return options
+    try:
+        network = ipaddress.IPv4Network(given)
+    except ValueError as err:
+        raise errors.failure(f"pod range {given!r} is not an IPv4 range: {err}") from err
+    share = next(network.subnets(new_prefix=24)) if network.prefixlen < 24 else network
+    return {**options, "node_pod_cidr": str(share)}
+
+
+def _check(config: node_config.NodeConfig) -> None:
+    for result in checks.run_all(config):
+        if result.is_ok:
+            continue
+        if result.is_fatal:
+            raise errors.failure(f"{result.name}: {result.found}", result.remedy)
+        click.echo(f"warning: {result.name}: {result.found}; remedy: {result.remedy}", err=True)
+
+
+def _prepare(config: node_config.NodeConfig) -> None:
+    with phases.phase("certificates and settings"):
+        try:
+            node_config.save(config)
+            bootstrap.ensure_credentials(config, datetime.datetime.now(datetime.UTC))
+            node.start(config)
+        except OSError as err:
+            raise errors.failure(f"cannot write {err.filename}: {err.strerror}") from err
+
+
+def _refuse_changes(config: node_config.NodeConfig) -> None:
+    if node_config.load(config.paths) != config:
+        raise errors.failure("cannot change a running node's settings", "run `nanokube down` first")
+
+
+def _wait_until_ready(config: node_config.NodeConfig, began: float) -> None:
+    deadline = began + READY_TIMEOUT_S
+    probe = Probe(config)
+    for name, is_done in (
+        ("container runtime", lambda: _answers(config.paths.cri_socket)),
+        ("API server", lambda: probe.get("/readyz") is not None),
+        ("node registered", lambda: probe.node() is not None),
+        ("node Ready", lambda: is_ready(probe.node())),
+    ):
+        with phases.phase(name):
+            _wait(is_done, deadline, name, config)
+
+
+def _wait(is_done: Callable[[], bool], deadline: float, name: str, config: node_config.NodeConfig) -> None:
+    while not is_done():
+        if time.monotonic() > deadline:
+            raise errors.failure(
+                f"{name}: not there after {READY_TIMEOUT_S:.0f} s", f"see {config.paths.log}/"
+            )
+        time.sleep(POLL_S)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except OSError:
+            return False
+    return True
+
+
+def is_ready(found: "dict[str, object] | None") -> bool:
+    status = found.get("status") if found else None
+    conditions = status.get("conditions") if isinstance(status, dict) else None
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions or ())
+
+
+class Probe:
+    """Asks the API server over one connection, as the administrator; no answer is None."""
+
+    def __init__(self, config: node_config.NodeConfig) -> None:
+        self._config = config
+        self._connection: http.client.HTTPSConnection | None = None
+
+    def node(self) -> "dict[str, object] | None":
+        body = self.get(f"/api/v1/nodes/{self._config.node_name}")
+        return json.loads(body) if body else None
+
+    def get(self, path: str) -> bytes | None:
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            self._connection.request("GET", path)
+            response = self._connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException):
+            self._connection = None
+            return None
+        return body if response.status == 200 else None
+
+    def _connect(self) -> http.client.HTTPSConnection:
+        pki = self._config.paths.pki
+        context = ssl.create_default_context(cafile=pki / "ca.crt")
+        context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+        return http.client.HTTPSConnection("127.0.0.1", self._config.api_port, timeout=5, context=context)

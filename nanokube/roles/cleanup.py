@@ -1,0 +1,138 @@
+"""Ends what a node runs and takes back what it made on the host, in the order that leaves nothing behind.
+
+Each step is safe to repeat: a step that fails halfway is finished by calling it again.
+"""
+
+import contextlib
+import logging
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from pathlib import Path
+
+import grpc
+
+from cri.api import runtime_pb2, runtime_pb2_grpc
+from cri.linux import mount, nftables
+from nanokube.kit import paths
+from nanokube.proxy import ruleset
+from nanokube.roles import config as node_config
+from nanokube.roles import keeper, systemd
+
+log = logging.getLogger(__name__)
+
+STOP_GRACE_S = 10
+CGROUP_TIMEOUT_S = 5.0
+PARALLEL = 16
+POD_LOG = re.compile(r"^[^_]+_[^_]+_[0-9a-f]{8}-[0-9a-f-]{27}$")
+
+
+def stop_pods(config: node_config.NodeConfig, report: Callable[[int, int], None]) -> None:
+    """Stop and remove every sandbox, with its containers and its network, through the CRI.
+
+    report(done, total) is called after each. Does nothing if the runtime does not run.
+    """
+    with (
+        contextlib.suppress(grpc.RpcError),
+        grpc.insecure_channel(f"unix://{config.paths.cri_socket}") as channel,
+    ):
+        stub = runtime_pb2_grpc.RuntimeServiceStub(channel)  # type: ignore[no-untyped-call]
+        listed = stub.ListPodSandbox(runtime_pb2.ListPodSandboxRequest(), timeout=10)
+        with futures.ThreadPoolExecutor(PARALLEL) as pool:
+            work = [pool.submit(_remove_sandbox, stub, each.id) for each in listed.items]
+            for done, future in enumerate(futures.as_completed(work), start=1):
+                future.result()
+                report(done, len(work))
+
+
+def _remove_sandbox(stub: runtime_pb2_grpc.RuntimeServiceStub, sandbox: str) -> None:
+    wanted = runtime_pb2.ContainerFilter(pod_sandbox_id=sandbox)
+    listed = stub.ListContainers(runtime_pb2.ListContainersRequest(filter=wanted), timeout=10)
+    for container in listed.containers:
+        request = runtime_pb2.StopContainerRequest(container_id=container.id, timeout=STOP_GRACE_S)
+        stub.StopContainer(request, timeout=STOP_GRACE_S + 10)
+    stub.StopPodSandbox(runtime_pb2.StopPodSandboxRequest(pod_sandbox_id=sandbox), timeout=60)
+    stub.RemovePodSandbox(runtime_pb2.RemovePodSandboxRequest(pod_sandbox_id=sandbox), timeout=60)
+
+
+def stop_runtime(config: node_config.NodeConfig) -> None:
+    """End the runtime's processes and whatever container is left."""
+    keeper.shutdown(config)
+
+
+def remove_kernel_objects(config: node_config.NodeConfig) -> None:
+    """Remove tables, links, mounts and cgroups, and give host settings their former values."""
+    from cni import host
+    from nanokube.dns import link
+
+    with contextlib.suppress(OSError):
+        tables = nftables.Nftables()
+        tables.run(ruleset.remove())
+        tables.close()
+    link.remove()
+    host.restore(config.bridge, config.paths.cni)
+    for place in mounts_below(config.paths):
+        with contextlib.suppress(OSError):
+            mount.umount(place, mount.MNT_DETACH)
+    remove_cgroups(config.cgroup_root)
+
+
+def mounts_below(place: paths.Paths) -> list[str]:
+    """Return the mount points inside the node's directories, innermost first."""
+    roots = tuple(f"{each}/" for each in (place.lib, place.run))
+    points = [_unescape(line.split(" ")[4]) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return sorted((each for each in points if each.startswith(roots)), key=len, reverse=True)
+
+
+def _unescape(field: str) -> str:
+    """Undo the octal escapes of proc(5): a blank is \\040."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
+
+
+def remove_cgroups(root: str) -> None:
+    """Remove the node's cgroups in every hierarchy, ending what still runs in them."""
+    for top in _cgroup_tops(root):
+        deadline = time.monotonic() + CGROUP_TIMEOUT_S
+        while top.exists() and time.monotonic() < deadline:
+            for group in [*(Path(found) for found, _d, _f in os.walk(top, topdown=False))]:
+                _kill_members(group)
+                with contextlib.suppress(OSError):
+                    group.rmdir()
+            if top.exists():
+                time.sleep(0.02)
+        if top.exists():
+            log.warning("cgroup is still busy path=%s", top)
+
+
+def _cgroup_tops(root: str) -> Iterator[Path]:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _dash, rest = line.partition(" - ")
+        if rest.split(" ")[0] in ("cgroup", "cgroup2"):
+            top = Path(_unescape(fields.split(" ")[4])) / root
+            if top.is_dir():
+                yield top
+
+
+def _kill_members(group: Path) -> None:
+    with contextlib.suppress(OSError):
+        for pid in (group / "cgroup.procs").read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+
+
+def remove_files(config: node_config.NodeConfig) -> None:
+    """Remove the node's directories, Pod logs, and the service manager's unit."""
+    place = config.paths
+    if place.root == Path("/"):
+        systemd.uninstall()
+    for directory in (place.etc, place.lib, place.run, place.log):
+        shutil.rmtree(directory, ignore_errors=True)
+    if place.pod_logs.is_dir():
+        for entry in place.pod_logs.iterdir():
+            if POD_LOG.match(entry.name):
+                shutil.rmtree(entry, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            place.pod_logs.rmdir()

@@ -1,0 +1,127 @@
+"""What each component of a node runs: the only place where parts are wired together."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Never
+
+from nanokube.apiserver import config as apiserver_config
+from nanokube.apiserver import run as apiserver_run
+from nanokube.client import informer, rest
+from nanokube.controllers import run as controllers_run
+from nanokube.dns import run as dns_run
+from nanokube.kubelet import config as kubelet_config
+from nanokube.kubelet import run as kubelet_run
+from nanokube.proxy import run as proxy_run
+from nanokube.roles import component, keeper
+from nanokube.roles import config as node_config
+from nanokube.scheduler import run as scheduler_run
+
+
+def mains(config: node_config.NodeConfig) -> Mapping[str, Callable[[], None]]:
+    """Return the components of a single node, in the order in which they start."""
+    return {
+        "apiserver": lambda: component.run_until_stopped(lambda: apiserver_run.run(apiserver(config))),
+        "agent": lambda: component.run_until_stopped(lambda: agent(config)),
+        "manager": lambda: component.run_until_stopped(lambda: manager(config)),
+    }
+
+
+def apiserver(config: node_config.NodeConfig) -> apiserver_config.ApiServerConfig:
+    """Return the API server's settings on this node."""
+    pki = config.paths.pki
+    config.paths.store.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return apiserver_config.ApiServerConfig(
+        advertise_address=config.node_ip,
+        port=config.api_port,
+        tls_cert=pki / "apiserver.crt",
+        tls_key=pki / "apiserver.key",
+        client_ca=pki / "ca.crt",
+        service_account_public_key=pki / "sa.pub",
+        service_account_private_key=pki / "sa.key",
+        store=config.paths.store / "cluster.db",
+        service_cidr=config.service_cidr,
+        dns_ip=config.dns_ip,
+        kubelet_client_cert=pki / "apiserver-kubelet-client.crt",
+        kubelet_client_key=pki / "apiserver-kubelet-client.key",
+        kubelet_ca=pki / "ca.crt",
+    )
+
+
+async def manager(config: node_config.NodeConfig) -> Never:
+    """Run the scheduler and the controllers, each with an identity of its own."""
+    place = config.paths
+    async with (
+        rest.Client.from_kubeconfig(
+            place.kubeconfig("scheduler"), user_agent="nanokube-scheduler"
+        ) as scheduling,
+        rest.Client.from_kubeconfig(
+            place.kubeconfig("controller-manager"), user_agent="nanokube-controllers"
+        ) as controlling,
+        asyncio.TaskGroup() as group,
+    ):
+        group.create_task(scheduler_run.run(scheduling), name="scheduler")
+        group.create_task(controllers_run.run(controlling, controller_options(config)), name="controllers")
+    raise AssertionError("components run until they are cancelled")
+
+
+def controller_options(config: node_config.NodeConfig) -> Any:
+    """Return the controllers' settings in this cluster."""
+    return controllers_run.Options(
+        cluster_cidr=config.pod_cidr, root_ca=(config.paths.pki / "ca.crt").read_text()
+    )
+
+
+async def agent(config: node_config.NodeConfig) -> Never:
+    """Run the kubelet, the service proxy and the node's DNS; the last two share their informers."""
+    place = config.paths
+    async with (
+        rest.Client.from_kubeconfig(
+            place.kubeconfig("kubelet"), user_agent="nanokube-kubelet"
+        ) as kubelet_client,
+        rest.Client.from_kubeconfig(place.kubeconfig("proxy"), user_agent="nanokube-proxy") as proxy_client,
+        asyncio.TaskGroup() as group,
+    ):
+        group.create_task(kubelet_run.run(kubelet(config), kubelet_client), name="kubelet")
+        services, slices = service_informers(proxy_client)
+        group.create_task(services.run(), name="informer services")
+        group.create_task(slices.run(), name="informer endpointslices")
+        proxying = proxy_run.run(services, slices, config.node_name, [config.dns_ip])
+        group.create_task(proxying, name="proxy")
+        dns = dns_run.DnsConfig(config.dns_ip, config.service_cidr, config.node_ip, config.cluster_domain)
+        group.create_task(dns_run.run(services, slices, dns), name="dns")
+    raise AssertionError("components run until they are cancelled")
+
+
+def service_informers(client: rest.Client) -> tuple[informer.Informer, informer.Informer]:
+    """Return the informers of Services and EndpointSlices that the proxy and the DNS of a node share."""
+    from nanokube.api import resources
+
+    services = informer.Informer(client, resources.get("services"))
+    slices = informer.Informer(client, resources.get("endpointslices.discovery.k8s.io"))
+    slices.add_index(proxy_run.SERVICE_INDEX, proxy_run.index_of_slice)
+    return services, slices
+
+
+def kubelet(config: node_config.NodeConfig) -> kubelet_config.KubeletConfig:
+    """Return the kubelet's settings on this node."""
+    pki = config.paths.pki
+    return kubelet_config.KubeletConfig(
+        node_name=config.node_name,
+        node_ip=config.node_ip,
+        cri_socket=config.paths.cri_socket,
+        root=config.paths.kubelet,
+        pod_logs=config.paths.pod_logs,
+        cluster_dns=(config.dns_ip,),
+        cluster_domain=config.cluster_domain,
+        pod_cidr=config.node_pod_cidr,
+        port=config.kubelet_port,
+        server_cert=pki / "kubelet-server.crt",
+        server_key=pki / "kubelet-server.key",
+        client_ca=pki / "ca.crt",
+        cgroup_root=f"/{config.cgroup_root}/pods",
+    )
+
+
+def ensure_keeper(config: node_config.NodeConfig) -> int:
+    """Start the runtime's keeper if it is gone; returns its pid. Raises OSError."""
+    return keeper.ensure(config)

@@ -1,0 +1,47 @@
+"""The credentials of a cluster are made once, kept, and renewed where they no longer fit."""
+
+import dataclasses
+import datetime
+import stat
+from pathlib import Path
+
+import yaml
+
+from nanokube.roles import bootstrap
+from nanokube.roles import config as node_config
+
+NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+
+
+def test_everything_is_made_once(tmp_path: Path) -> None:
+    config = node_config.NodeConfig("n1", "192.0.2.10", root=tmp_path)
+    first = bootstrap.ensure_credentials(config, NOW)
+    assert {"ca", "sa", "apiserver", "kubelet-server", "admin.conf"} <= set(first)
+    assert bootstrap.ensure_credentials(config, NOW) == []
+    for key in config.paths.pki.iterdir():
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
+def test_a_new_address_renews_the_serving_certificates_alone(tmp_path: Path) -> None:
+    config = node_config.NodeConfig("n1", "192.0.2.10", root=tmp_path)
+    bootstrap.ensure_credentials(config, NOW)
+    moved = dataclasses.replace(config, node_ip="192.0.2.11")
+    assert bootstrap.ensure_credentials(moved, NOW) == ["apiserver", "kubelet-server"]
+
+
+def test_old_certificates_are_renewed_and_the_authority_kept(tmp_path: Path) -> None:
+    config = node_config.NodeConfig("n1", "192.0.2.10", root=tmp_path)
+    bootstrap.ensure_credentials(config, NOW)
+    made = bootstrap.ensure_credentials(config, NOW + datetime.timedelta(days=300))
+    assert "admin" in made
+    assert "admin.conf" in made
+    assert "ca" not in made
+    assert "sa" not in made
+
+
+def test_the_kubeconfig_is_complete_in_itself(tmp_path: Path) -> None:
+    config = node_config.NodeConfig("n1", "192.0.2.10", root=tmp_path)
+    bootstrap.ensure_credentials(config, NOW)
+    document = yaml.safe_load(config.paths.admin_kubeconfig.read_text())
+    assert document["clusters"][0]["cluster"]["server"] == "https://127.0.0.1:6443"
+    assert set(document["users"][0]["user"]) == {"client-certificate-data", "client-key-data"}

@@ -1,0 +1,50 @@
+"""Settings of a node: what fits together, what is refused, what survives a restart."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from nanokube.kit import paths
+from nanokube.roles import config as node_config
+
+
+def sample(root: Path = Path("/")) -> node_config.NodeConfig:
+    return node_config.NodeConfig("n1", "192.0.2.10", root=root)
+
+
+def test_saved_settings_are_read_back(tmp_path: Path) -> None:
+    config = dataclasses.replace(sample(tmp_path), api_port=7443)
+    assert node_config.load(config.paths) is None
+    node_config.save(config)
+    assert node_config.load(config.paths) == config
+
+
+def test_well_known_addresses_follow_the_service_range() -> None:
+    config = dataclasses.replace(sample(), service_cidr="10.7.0.0/16")
+    assert (config.kubernetes_ip, config.dns_ip) == ("10.7.0.1", "10.7.0.10")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pod_cidr": "10.96.0.0/12", "node_pod_cidr": "10.96.0.0/24"}, "overlaps"),
+        ({"node_pod_cidr": "10.245.0.0/24"}, "not inside"),
+        ({"service_cidr": "10.96.0.0/30"}, "too small"),
+        ({"service_cidr": "10.96.0.1/16"}, "not an IPv4 range"),
+        ({"api_port": 0}, "not a port"),
+        ({"node_ip": "example"}, "not an IPv4 address"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(node_config.ConfigError, match=message):
+        node_config.validate(dataclasses.replace(sample(), **change))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"node_name": "a"}', '{"unknown": 1}'])
+def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
+    place = paths.Paths(tmp_path)
+    place.etc.mkdir(parents=True)
+    (place.etc / node_config.FILE).write_text(text)
+    with pytest.raises(node_config.ConfigError, match=r"node\.json"):
+        node_config.load(place)

@@ -1,0 +1,65 @@
+"""The launcher restarts what ends, at once and then ever more slowly, and stops everything on SIGTERM."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nanokube.roles import launcher
+
+PROGRAM = """
+import os, sys, time
+from pathlib import Path
+from nanokube.kit import paths
+from nanokube.roles import launcher
+
+root = Path(sys.argv[1])
+def steady(): time.sleep(60)
+def failing(): raise RuntimeError("broken on purpose")
+launcher.Launcher(paths.Paths(root), {"steady": steady, "failing": failing}, os.getpid).run()
+"""
+
+
+def wait_for(path: Path, unlike: str = "") -> str:
+    for _attempt in range(500):
+        try:
+            text = path.read_text().strip()
+        except FileNotFoundError:
+            text = ""
+        if text and text != unlike:
+            return text
+        time.sleep(0.01)
+    raise AssertionError(f"{path} did not change")
+
+
+@pytest.mark.usefixtures("tmp_path")
+def test_components_are_restarted_and_stopped(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        pid_file = tmp_path / "run/nanokube/steady.pid"
+        first = wait_for(pid_file)
+        os.kill(int(first), signal.SIGKILL)
+        second = wait_for(pid_file, unlike=first)
+        assert Path(f"/proc/{second}/cmdline").read_bytes().startswith(b"nanokube: steady")
+        process.send_signal(signal.SIGTERM)
+        _output, errors = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0
+    assert not Path(f"/proc/{second}").exists()
+    assert "steady ended: killed by SIGKILL" in errors
+    failures = errors.count("failing ended")
+    assert 2 <= failures < 8, "a component that keeps failing is restarted ever more slowly"
+    assert "broken on purpose" in (tmp_path / "var/log/nanokube/failing.log").read_text()
+
+
+@pytest.mark.parametrize(("status", "text"), [(9, "killed by SIGKILL"), (1 << 8, "exit code 1")])
+def test_statuses_read_as_words(status: int, text: str) -> None:
+    assert launcher.describe_status(status) == text
