@@ -18,23 +18,12 @@ Fields = Sequence[tuple[str, str]]
 
 # RFC 9110 7.6.1, and what carries the client's credentials for us.
 _KEPT_BACK = frozenset(
-    [
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "content-length",
-        "host",
-        "authorization",
-        "expect",
+    (
+        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
+        "trailer", "transfer-encoding", "upgrade", "content-length", "host", "authorization", "expect",
         "http2-settings",
-    ]
-)
+    )
+)  # fmt: skip
 _IDENTITY_PREFIXES = ("impersonate-", "x-remote-")
 
 
@@ -98,7 +87,7 @@ def of_service(service: Object, slices: Sequence[Object], wanted: Wanted) -> lis
 
 
 def _service_port_names(service: Object, wanted: Wanted) -> set[str]:
-    ports = service["spec"].get("ports") or ()
+    ports: Sequence[Object] = service["spec"].get("ports") or ()
     if not wanted.port:
         return {ports[0].get("name") or ""} if len(ports) == 1 else {""}
     for port in ports:
@@ -108,7 +97,7 @@ def _service_port_names(service: Object, wanted: Wanted) -> set[str]:
 
 
 def of_node(node: Object, wanted: Wanted) -> tuple[Target, bool]:
-    """Return the Node's kubelet, or another port of the Node; and whether it is the kubelet. Raises ApiError."""
+    """Return the Node's kubelet, or another port; and whether it is the kubelet. Raises ApiError."""
     kubelet = location.kubelet(node)
     if not wanted.port or wanted.port == str(kubelet.port):
         return Target(kubelet, True), True
