@@ -1,0 +1,102 @@
+"""nftables: static skeletons as text through nft(8), set elements as raw netlink.
+
+An element takes 0.02 ms this way, a run of nft 15. Source: include/uapi/linux/netfilter/nf_tables.h.
+"""
+
+import socket
+import struct
+import subprocess
+import threading
+from collections.abc import Sequence
+
+from cni.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, acknowledgements, attribute
+from cni.skel import CniError, Code
+
+_SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
+_BATCH_BEGIN, _BATCH_END = 0x10, 0x11
+_NEWSETELEM, _DELSETELEM = _SUBSYSTEM | 12, _SUBSYSTEM | 14
+_NESTED = 0x8000
+_ELEM_LIST_TABLE, _ELEM_LIST_SET, _ELEM_LIST_ELEMENTS = 1, 2, 3 | _NESTED
+_LIST_ELEM = 1 | _NESTED
+_ELEM_KEY, _ELEM_DATA = 1 | _NESTED, 2 | _NESTED
+_DATA_VALUE = 1
+_NFPROTO_IPV4 = 2
+_SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_NETFILTER = 270, 10, 12
+_SECONDS_MAX = 20
+
+
+def concatenate(*fields: bytes) -> bytes:
+    """Encode a concatenated key or value: each field padded to 4 bytes. Pure."""
+    return b"".join(field + b"\0" * (-len(field) & 3) for field in fields)
+
+
+def element(key: bytes, value: bytes | None = None) -> bytes:
+    """Encode one element of a set, or of a map with a value. Pure."""
+    body = attribute(_ELEM_KEY, attribute(_DATA_VALUE, key))
+    if value is not None:
+        body += attribute(_ELEM_DATA, attribute(_DATA_VALUE, value))
+    return attribute(_LIST_ELEM, body)
+
+
+def load(text: str) -> None:
+    """Run nft on a ruleset, in one transaction. Raises CniError."""
+    try:
+        done = subprocess.run(
+            ["nft", "-f", "-"], input=text, capture_output=True, text=True, timeout=_SECONDS_MAX
+        )
+    except (OSError, subprocess.TimeoutExpired) as err:
+        raise CniError(Code.IO_FAILURE, "cannot run nft", str(err)) from err
+    if done.returncode:
+        raise CniError(Code.IO_FAILURE, "cannot load nftables rules", done.stderr[:400])
+
+
+class Elements:
+    """Adds and deletes elements of one IPv4 table, in its maker's network namespace. Thread-safe."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER
+        )
+        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
+        self._socket.bind((0, 0))
+        self._sequence = 1
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def add(self, name: str, elements: Sequence[bytes], *, exclusive: bool = False) -> None:
+        """Add elements; an exclusive one must not be there: EEXIST. ENOENT = no such table or set."""
+        flags = NLM_F_CREATE | (NLM_F_EXCL if exclusive else 0)
+        self._transact([self._message(_NEWSETELEM, flags, name, elements)])
+
+    def delete(self, name: str, elements: Sequence[bytes]) -> None:
+        """Delete elements, all or none. Raises OSError ENOENT when one, or the table, is not there."""
+        self._transact([self._message(_DELSETELEM, 0, name, elements)])
+
+    def _message(self, kind: int, flags: int, name: str, elements: Sequence[bytes]) -> tuple[int, int, bytes]:
+        body = attribute(_ELEM_LIST_TABLE, self._table.encode() + b"\0")
+        body += attribute(_ELEM_LIST_SET, name.encode() + b"\0")
+        body += attribute(_ELEM_LIST_ELEMENTS, b"".join(elements))
+        return kind, flags, struct.pack(">BBH", _NFPROTO_IPV4, 0, 0) + body
+
+    def _transact(self, messages: Sequence[tuple[int, int, bytes]]) -> None:
+        """Send one transaction; the kernel answers for what failed, and for its end if nothing did."""
+        mark = struct.pack(">BBH", 0, 0, 10)  # res_id: NFNL_SUBSYS_NFTABLES
+        with self._lock:
+            frames = [(_BATCH_BEGIN, 0, mark), *messages, (_BATCH_END, NLM_F_ACK, mark)]
+            first = self._sequence
+            self._sequence += len(frames)
+            self._socket.send(b"".join(_frame(*frame, first + n) for n, frame in enumerate(frames)))
+            last = first + len(frames) - 1
+            while True:
+                for sequence, code, _ in acknowledgements(self._socket.recv(1 << 16)):
+                    if sequence >= first and code:
+                        raise OSError(code, f"table {self._table}")
+                    if sequence == last:
+                        return
+
+
+def _frame(kind: int, flags: int, body: bytes, sequence: int) -> bytes:
+    return struct.pack("=IHHII", 16 + len(body), kind, flags | NLM_F_REQUEST, sequence, 0) + body

@@ -1,0 +1,48 @@
+"""One JSON file for each attachment of a plugin, written before what it describes is made."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cni.skel import Attachment
+
+
+class Records:
+    """Files `<container ID>@<interface>.json` of a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def put(self, owner: Attachment, record: dict[str, Any]) -> None:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = self._path(owner).with_suffix(".new")
+        temporary.write_text(json.dumps(record))
+        os.replace(temporary, self._path(owner))
+
+    def get(self, owner: Attachment) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = json.loads(self._path(owner).read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return found
+
+    def delete(self, owner: Attachment) -> None:
+        self._path(owner).unlink(missing_ok=True)
+
+    def all(self) -> Iterator[tuple[Attachment, dict[str, Any]]]:
+        """Yield what is recorded; files of interrupted writes are passed over."""
+        names: list[str] = []
+        with contextlib.suppress(FileNotFoundError):
+            names = os.listdir(self._directory)
+        for name in names:
+            container_id, _, ifname = name.removesuffix(".json").rpartition("@")
+            owner = Attachment(container_id, ifname)
+            record = self.get(owner) if name.endswith(".json") else None
+            if record is not None:
+                yield owner, record
+
+    def _path(self, owner: Attachment) -> Path:
+        return self._directory / f"{owner.container_id}@{owner.ifname}.json"
