@@ -13,15 +13,17 @@ ps patch strategy, pk patch merge key, df default of a list key.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 ANY: Final = "*"
+_DATA: Final = Path(__file__).with_name("data") / "schemas.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +70,19 @@ class Definition:
 
 @cache
 def _table() -> Mapping[str, Any]:
-    data = resources.files("nanokube.api") / "data" / "schemas.json"
-    table: Mapping[str, Any] = orjson.loads(data.read_bytes())
+    table: Mapping[str, Any] = orjson.loads(_DATA.read_bytes())
     return table
 
 
 @cache
 def _names_by_kind() -> Mapping[tuple[str, str, str], str]:
     return {(k[0], k[1], k[2]): name for name, facts in _table().items() if (k := facts.get("k"))}
+
+
+@cache
+def digest() -> str:
+    """Return a hash of the whole table, which changes when any definition does."""
+    return hashlib.sha256(_DATA.read_bytes()).hexdigest()
 
 
 def names() -> list[str]:

@@ -8,6 +8,7 @@ Source: sigs.k8s.io/structured-merge-diff, fieldpath.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import orjson
@@ -39,9 +40,17 @@ def item_key(field: facts.Field, item: Any) -> str | None:
         return "v:" + orjson.dumps(item).decode()
     if field.list_type != "map" or type(item) is not dict or field.type.item is None:
         return None
+    if len(field.list_keys) == 1:
+        name = field.list_keys[0]
+        return f'k:{{"{name}":{_dumps(item.get(name))}}}'
     known = facts.definition(field.type.item.name).fields
     found = {k: item.get(k, known[k].default) for k in sorted(field.list_keys)}
     return "k:" + orjson.dumps({k: v for k, v in found.items() if v is not None}).decode()
+
+
+@lru_cache(maxsize=4096)
+def _dumps(value: str | int | bool | None) -> str:
+    return orjson.dumps(value).decode()
 
 
 def of(type_: facts.Type | None, value: Mapping[str, Any]) -> FieldSet:
@@ -94,6 +103,41 @@ def _changed_field(field: facts.Field | None, before: Any, value: Any) -> FieldS
             found[key] = changed(field.type.item, old_items[key], item)
         else:
             found[key] = {".": {}, **of(field.type.item, item)} if key[0] == "k" else {}
+    return found
+
+
+def removed(type_: facts.Type | None, old: Mapping[str, Any], new: Mapping[str, Any]) -> FieldSet:
+    """Return the set of the fields of `old` that `new` does not have."""
+    found: FieldSet = {}
+    for key, before in old.items():
+        if key not in new:
+            found[f"f:{key}"] = of_field(child_field(type_, key), before)
+        elif before != new[key] and type(before) in (dict, list):
+            below = _removed_below(child_field(type_, key), before, new[key])
+            if below:
+                found[f"f:{key}"] = below
+    return found
+
+
+def _removed_below(field: facts.Field | None, before: Any, value: Any) -> FieldSet:
+    if field is None or type(before) is not type(value):
+        return {}
+    if type(before) is dict:
+        return {} if is_atomic(field) else removed(field.type, before, value)
+    if field.list_type not in ("map", "set"):
+        return {}
+    kept = {item_key(field, i): i for i in value}
+    found: FieldSet = {}
+    for item in before:
+        key = item_key(field, item)
+        if key is None:
+            continue
+        if key not in kept:
+            found[key] = {".": {}, **of(field.type.item, item)} if key[0] == "k" else {}
+        elif key[0] == "k" and item != kept[key]:
+            below = removed(field.type.item, item, kept[key])
+            if below:
+                found[key] = below
     return found
 
 

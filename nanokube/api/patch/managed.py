@@ -57,7 +57,7 @@ def track_update(
     entries = list(objects.metadata(old or new).get("managedFields") or ())
     before, after = manageable(old or {}), manageable(new)
     mine = fieldsets.changed(type_, before, after)
-    gone = fieldsets.subtract(fieldsets.of(type_, before), fieldsets.of(type_, after))
+    gone = fieldsets.removed(type_, before, after)
     if not mine and not gone:
         new["metadata"]["managedFields"] = entries
         return
@@ -65,7 +65,8 @@ def track_update(
     previous: FieldSet = {}
     for entry in entries:
         is_mine = matches(entry, manager, UPDATE, subresource)
-        fields = fieldsets.subtract(entry.get("fieldsV1") or {}, gone)
+        fields = entry.get("fieldsV1") or {}
+        fields = fieldsets.subtract(fields, gone) if gone else fields
         if is_mine:
             previous = fields
         else:
