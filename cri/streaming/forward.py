@@ -69,14 +69,20 @@ async def _serve_pair(pairs: dict[str, _Pair], request_id: str, pair: _Pair, con
     error.received.discard()
     with contextlib.suppress(ConnectionError):
         try:
-            await _carry(data.received, data.write, data.end, await _connected(connect, pair.port))
-            await data.end()
-            await error.end()
+            connected = await _connected(connect, pair.port)
         except (OSError, backends.StreamFault) as err:
             # The data stream is reset so that the client lets go of its connection, as upstream does.
             await error.write(f"error forwarding port {pair.port}: {err}".encode())
             await error.end()
             await data.reset()
+            return
+        try:
+            await _carry(data.received, data.write, data.end, connected)
+        except OSError:
+            # The client is done with this connection (it resets it then), or the Pod broke it off. A message
+            # on the error stream would make kubectl give up the whole session.
+            await data.reset()
+        await error.end()
     data.received.discard()
 
 
@@ -167,10 +173,13 @@ class WebSocketForward:
             self._buffers[index].end()  # channels have no half-close towards the client
 
         try:
-            await _carry(self._buffers[index], write, end, await _connected(self._connect, port))
+            connected = await _connected(self._connect, port)
         except (OSError, backends.StreamFault) as err:
             with contextlib.suppress(ConnectionError):
                 await self._send(2 * index + 1, f"error forwarding port {port}: {err}".encode())
+        else:
+            with contextlib.suppress(OSError):
+                await _carry(self._buffers[index], write, end, connected)
         self._buffers[index].discard()
 
     async def _send(self, channel: int, data: bytes) -> None:

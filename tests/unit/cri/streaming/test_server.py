@@ -327,6 +327,19 @@ async def test_a_closed_port_is_told_on_the_error_stream_and_others_go_on(
         assert await forward_once(session, "2", echo_port, b"x") == (b"X", b"")
 
 
+async def test_a_client_that_resets_its_data_stream_is_told_no_error(
+    server: StreamingServer, echo_port: int
+) -> None:
+    url = server.port_forward_url(runtime_pb2.PortForwardRequest(pod_sandbox_id="s1"))
+    async with spdy_client(url, "portforward.k8s.io") as session:
+        headers = {"port": str(echo_port), "requestid": "1"}
+        error = await session.open({"streamtype": "error", **headers})
+        data = await session.open({"streamtype": "data", **headers})
+        await data.replied.wait()
+        await data.reset()
+        assert await read_all(error) == b""
+
+
 async def test_ports_are_forwarded_over_spdy_inside_a_websocket(
     server: StreamingServer, echo_port: int
 ) -> None:
