@@ -1,6 +1,6 @@
 """Termination messages: what a container left in its file, or the end of its log. Blocking.
 
-Source: pkg/kubelet/kuberuntime/kuberuntime_container.go getTerminationMessage, readLastStringFromContainerLogs.
+Source: pkg/kubelet/kuberuntime/kuberuntime_container.go getTerminationMessage.
 """
 
 import dataclasses

@@ -1,0 +1,518 @@
+"""One Pod's life on this node: observe, plan, act, publish; one task a Pod UID.
+
+    syncing --(completed, deadline, terminal in the API)--> ending --> settled (status final, logs kept)
+       |                                                                  |
+       `--(deleted, removed from the API)--> ending --> done <------------'
+
+Level-based: whatever wakes the worker, it looks at spec and runtime and does what is missing.
+Source: pkg/kubelet/kubelet.go SyncPod, SyncTerminatingPod, SyncTerminatedPod; pkg/kubelet/pod_workers.go.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cri.api import runtime_pb2 as pb
+from nanokube.api import errors, resources, timestamps
+from nanokube.client.events import reference_to
+from nanokube.kit import backoff, tasks
+from nanokube.kubelet import hooks
+from nanokube.kubelet.containers import build, dns, labels
+from nanokube.kubelet.images import field_path
+from nanokube.kubelet.pod_worker import messages, race, start, stop
+from nanokube.kubelet.pod_worker.env import Env
+from nanokube.kubelet.pod_worker.plan import Kill, Plan, backoff_key, last_exit, plan
+from nanokube.kubelet.podview import PodView
+from nanokube.kubelet.probes.manager import Probers
+from nanokube.kubelet.probes.results import Results
+from nanokube.kubelet.runtime import RuntimeFault
+from nanokube.kubelet.status.containers import Observed, Reason
+from nanokube.kubelet.status.generate import Verdict, generate, rejected
+from nanokube.kubelet.volumes.errors import VolumeFault
+from nanokube.kubelet.volumes.manager import WRITTEN, Ready, kind_of
+
+log = logging.getLogger(__name__)
+
+Object = Mapping[str, Any]
+PODS = resources.get("pods")
+TERMINAL = ("Succeeded", "Failed")
+RESYNC_S = 60.0
+REFRESH_S = 30.0
+FAULTS = (RuntimeFault, errors.ApiError, VolumeFault, OSError, ExceptionGroup)
+
+
+class PodWorker:
+    """Runs one Pod. is_fresh: the runtime is known to have nothing of it yet."""
+
+    def __init__(
+        self, env: Env, pod: Object, *, is_fresh: bool = False, refusal: Verdict | None = None
+    ) -> None:
+        self.pod = pod
+        self.uid: str = pod["metadata"]["uid"]
+        self.key = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+        self.view = PodView(self.uid)
+        self.done = False
+        self.refusal = refusal
+        self._env = env
+        self._is_fresh = is_fresh
+        self._wake = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._sooner = asyncio.Event()
+        self._removed = False
+        self._completed = False
+        self._settled = False
+        self._verdict: Verdict | None = None
+        self._results = Results(self.wake)
+        self._probers = Probers(env.runtime, self._results, env.recorder, env.clock)
+        self._probers.adopt(pod)
+        self._reasons: dict[str, Reason] = {}
+        self._retry_at: dict[str, float] = {}
+        self._delays: dict[str, backoff.Backoff] = {}
+        self._starting: set[str] = set()
+        self._messages: dict[str, str] = {}
+        self._volumes: dict[str, Ready] | None = None
+        self._refresh_at = 0.0
+        self._accepted_at = env.clock.time()
+        self._faults = backoff.Backoff(first_s=0.5, cap_s=10.0)
+        self._note_ending()
+
+    # What others tell it.
+
+    def update(self, pod: Object) -> None:
+        """Take a newer version of the Pod."""
+        before, self.pod = self.pod, pod
+        if stop.grace_period(pod) < stop.grace_period(before):
+            self._sooner.set()
+        if before["metadata"].get("annotations") != pod["metadata"].get("annotations") or (
+            before["metadata"].get("labels") != pod["metadata"].get("labels")
+        ):
+            self._refresh_at = 0.0
+        self._note_ending()
+        self.wake()
+
+    def remove(self) -> None:
+        """The Pod is gone from the API: stop it and leave nothing."""
+        self._removed = True
+        self._note_ending()
+        self.wake()
+
+    def wake(self) -> None:
+        """Look again soon."""
+        self._wake.set()
+
+    @property
+    def holds_resources(self) -> bool:
+        """Tell whether the Pod counts against what the node can give."""
+        return not self._settled and self.refusal is None and not self._is_terminal_in_api()
+
+    def _is_terminal_in_api(self) -> bool:
+        return (self.pod.get("status") or {}).get("phase") in TERMINAL
+
+    def _note_ending(self) -> None:
+        deleted = bool(self.pod["metadata"].get("deletionTimestamp")) or self._removed
+        if deleted or self._is_terminal_in_api() or self.refusal or self._verdict or self._completed:
+            self._ending.set()
+
+    # The loop.
+
+    async def run(self) -> None:
+        """Live until nothing of the Pod is left."""
+        async with asyncio.TaskGroup() as group:
+            while not self.done:
+                self._wake.clear()
+                delay_s = await self._step(group)
+                if self.done:
+                    break
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(delay_s):
+                        await self._wake.wait()
+            self._probers.stop()
+
+    async def _step(self, group: asyncio.TaskGroup) -> float:
+        """Sync once; return how long nothing needs to happen by itself."""
+        try:
+            delay_s = await self._sync(group)
+        except race.Interrupted:
+            return 0.0
+        except FAULTS as fault:
+            delay_s = self._faults.next()
+            log.info("pod not synced: pod=%s error=%s", self.key, tasks.describe(fault))
+            return delay_s
+        except Exception:
+            log.exception("pod worker failed: pod=%s uid=%s", self.key, self.uid)
+            return self._faults.next()
+        self._faults.reset()
+        return delay_s
+
+    async def _sync(self, group: asyncio.TaskGroup) -> float:
+        await self._observe()
+        self._check_deadline()
+        if self._ending.is_set():
+            return await self._end()
+        todo = self._without_held(
+            plan(self.pod, self.view, self._results, self._env.backoffs, self._env.clock.time())
+        )
+        self._note_delays(todo)
+        self._publish()
+        if todo.is_idle:
+            self._probers.reconcile(group, self.pod, self.view, frozenset(self._starting))
+            await self._refresh()
+            await self._collect()
+            return self._next_delay(todo)
+        await self._act(todo)
+        return 0.0 if not self._retry_at else min(0.05, self._next_delay(todo))
+
+    async def _observe(self) -> None:
+        if self._is_fresh:
+            self._is_fresh = False
+            return
+        view = await self._env.runtime.pod(self.uid)
+        self.view = await asyncio.to_thread(messages.with_messages, view, self._messages)
+
+    def _check_deadline(self) -> None:
+        """End a Pod whose activeDeadlineSeconds have passed."""
+        if self._deadline() <= self._env.clock.time() and not self._ending.is_set():
+            message = "Pod was active on the node longer than the specified deadline"
+            self._verdict = Verdict("Failed", "DeadlineExceeded", message)
+            self._env.recorder.event(reference_to(self.pod), "Normal", "DeadlineExceeded", message)
+            self._ending.set()
+
+    def _deadline(self) -> float:
+        seconds = self.pod["spec"].get("activeDeadlineSeconds")
+        shown = self._known_status().get("startTime")
+        return timestamps.parse(shown) + seconds if seconds and shown else float("inf")
+
+    def _without_held(self, todo: Plan) -> Plan:
+        """Leave out containers whose last start failed a moment ago."""
+        now = self._env.clock.time()
+        held = {name for name, at in self._retry_at.items() if at > now}
+        if not held:
+            return todo
+        return Plan(
+            kill_pod=todo.kill_pod,
+            create_sandbox=todo.create_sandbox,
+            attempt=todo.attempt,
+            sandbox_id=todo.sandbox_id,
+            kill=todo.kill,
+            init=tuple(name for name in todo.init if name not in held),
+            start=tuple(name for name in todo.start if name not in held),
+            ephemeral=tuple(name for name in todo.ephemeral if name not in held),
+            delayed=todo.delayed,
+        )
+
+    def _note_delays(self, todo: Plan) -> None:
+        """Say that containers wait for their back-off."""
+        meta = self.pod["metadata"]
+        for delay in todo.delayed:
+            where = f"{meta['name']}_{meta['namespace']}({self.uid})"
+            message = (
+                f"back-off {_spelled(delay.delay_s)} restarting failed container={delay.name} pod={where}"
+            )
+            reason = Reason("CrashLoopBackOff", message)
+            if self._reasons.get(delay.name) != reason:
+                about = reference_to(self.pod, field_path=field_path(self.pod, delay.name))
+                text = f"Back-off restarting failed container {delay.name} in pod {where}"
+                self._env.recorder.event(about, "Warning", "BackOff", text)
+            self._reasons[delay.name] = reason
+
+    def _next_delay(self, todo: Plan) -> float:
+        now = self._env.clock.time()
+        moments = [self._deadline(), now + RESYNC_S, *(delay.until for delay in todo.delayed)]
+        moments.extend(at for at in self._retry_at.values() if at > now)
+        if self._follows_api():
+            moments.append(self._refresh_at)
+        return max(0.01, min(moments) - now)
+
+    # Acting.
+
+    async def _act(self, todo: Plan) -> None:
+        if todo.kill_pod:
+            self._probers.stop()
+            await self._stop_all()
+            if not todo.create_sandbox:
+                self._completed = True
+                self._ending.set()
+                return
+            await self._observe()
+        for kill in todo.kill:
+            await self._kill(kill)
+        sandbox_id = todo.sandbox_id
+        if todo.create_sandbox or todo.init or todo.start or todo.ephemeral:
+            await self._set_up_volumes()
+        if todo.create_sandbox:
+            sandbox_id = await self._create_sandbox(todo.attempt)
+        sandbox = self._sandbox_config(todo.attempt)
+        for name in (*todo.ephemeral, *todo.init, *todo.start):
+            await self._start(name, sandbox_id, sandbox)
+
+    async def _kill(self, kill: Kill) -> None:
+        container = stop.container_spec(self.pod, kill.container.name) or {}
+        grace_s = stop.grace_period(self.pod)
+        field = {"Unhealthy": "livenessProbe", "StartupUnhealthy": "startupProbe"}.get(kill.reason, "")
+        own = (container.get(field) or {}).get("terminationGracePeriodSeconds")
+        await stop.stop_container(
+            self._env,
+            self.pod,
+            kill.container,
+            message=kill.message,
+            grace_s=float(own) if own is not None else grace_s,
+            pod_ips=self.view.ips,
+        )
+
+    async def _set_up_volumes(self) -> None:
+        if self._volumes is not None:
+            return
+        try:
+            self._volumes = await race.unless(self._ending, self._env.volumes.set_up(self.pod, self.view.ips))
+        except (VolumeFault, errors.ApiError, OSError) as error:
+            about = reference_to(self.pod)
+            self._env.recorder.event(about, "Warning", "FailedMount", str(error))
+            raise
+        self._refresh_at = self._env.clock.time() + REFRESH_S * (1 + random.random() / 4)
+
+    def _sandbox_config(self, attempt: int) -> pb.PodSandboxConfig:
+        config = self._env.config
+        resolver = dns.for_pod(
+            self.pod,
+            cluster_dns=config.cluster_dns,
+            cluster_domain=config.cluster_domain,
+            host=self._env.host_resolver(),
+        )
+        return build.sandbox(self.pod, attempt, config, resolver)
+
+    async def _create_sandbox(self, attempt: int) -> str:
+        config = self._sandbox_config(attempt)
+        await asyncio.to_thread(_make_directory, config.log_directory)
+        handler = self.pod["spec"].get("runtimeClassName") or ""
+        try:
+            sandbox_id = await self._env.runtime.run_sandbox(config, await self._handler(handler))
+        except RuntimeFault as fault:
+            message = f"Failed to create pod sandbox: {fault.message}"
+            about = reference_to(self.pod)
+            self._env.recorder.event(about, "Warning", "FailedCreatePodSandBox", message)
+            raise
+        await self._observe()
+        self._publish()
+        return sandbox_id
+
+    async def _handler(self, runtime_class: str) -> str:
+        """Return the runtime handler of a RuntimeClass; "" is the default."""
+        if not runtime_class:
+            return ""
+        found = await self._env.client.get(resources.get("runtimeclasses"), runtime_class)
+        return str(found.get("handler") or "")
+
+    async def _start(self, name: str, sandbox_id: str, sandbox: pb.PodSandboxConfig) -> None:
+        container = stop.container_spec(self.pod, name)
+        assert container is not None
+        ended = last_exit(self.view, name)
+        key = backoff_key(self.pod, name)
+        work = start.start(
+            self._env, self.pod, container, self.view, sandbox_id, sandbox, self._volumes or {}, self._ips()
+        )
+        try:
+            container_id = await race.unless(self._ending, work)
+        except start.StartFault as fault:
+            self._hold(name, fault)
+            return
+        if ended:
+            self._env.backoffs.next(key, ended, self._env.clock.time())
+        self._reasons.pop(name, None)
+        self._retry_at.pop(name, None)
+        self._delays.pop(name, None)
+        if hook := (container.get("lifecycle") or {}).get("postStart"):
+            await self._post_start(container, container_id, hook)
+
+    def _hold(self, name: str, fault: start.StartFault) -> None:
+        """Remember why a container did not start and when to try again."""
+        self._reasons[name] = Reason(fault.reason, fault.message)
+        delays = self._delays.setdefault(name, backoff.Backoff(first_s=1.0, cap_s=10.0, jitter=0))
+        now = self._env.clock.time()
+        self._retry_at[name] = max(fault.retry_at, now + delays.next())
+        if fault.reason == "ErrImagePull":
+            self._retry_at[name] = now + 1.0  # to say ImagePullBackOff, which then waits its time
+
+    async def _post_start(self, container: Object, container_id: str, hook: Object) -> None:
+        self._starting.add(container_id)
+        ips = self._ips()
+        try:
+            outcome = await race.unless(
+                self._ending,
+                hooks.run(
+                    self._env.runtime,
+                    hook,
+                    container,
+                    container_id,
+                    ips[0] if ips else self._env.config.node_ip,
+                ),
+            )
+        finally:
+            self._starting.discard(container_id)
+        if outcome.is_success:
+            return
+        name = container["name"]
+        about = reference_to(self.pod, field_path=field_path(self.pod, name))
+        self._env.recorder.event(about, "Warning", "FailedPostStartHook", "PostStartHook failed")
+        await self._observe()
+        latest = self.view.latest(name)
+        if latest is not None and latest.id == container_id:
+            await stop.stop_container(
+                self._env,
+                self.pod,
+                latest,
+                message="FailedPostStartHook",
+                grace_s=stop.grace_period(self.pod),
+                pod_ips=ips,
+            )
+        self._reasons[name] = Reason("PostStartHookError", outcome.output)
+
+    def _ips(self) -> Sequence[str]:
+        if self.pod["spec"].get("hostNetwork"):
+            return (self._env.config.node_ip,)
+        return self.view.ips
+
+    # Upkeep.
+
+    def _follows_api(self) -> bool:
+        return any(kind_of(volume) in WRITTEN for volume in self.pod["spec"].get("volumes") or ())
+
+    async def _refresh(self) -> None:
+        """Bring volumes up to date; those of an adopted Pod are looked up first."""
+        now = self._env.clock.time()
+        if now < self._refresh_at or not self._follows_api():
+            return
+        self._refresh_at = now + REFRESH_S * (1 + random.random() / 4)
+        try:
+            await self._env.volumes.refresh(self.pod, self.view.ips)
+        except (VolumeFault, errors.ApiError, OSError) as error:
+            log.debug("volumes not refreshed: pod=%s error=%s", self.key, tasks.describe(error))
+
+    async def _collect(self) -> None:
+        """Remove all dead attempts of a container but the newest, and sandboxes that are of no use."""
+        names = {container.name for container in self.view.containers}
+        for name in names:
+            dead = [c for c in self.view.attempts(name) if c.state.value == "exited"]
+            for old in dead[1:]:
+                await self._env.runtime.remove_container(old.id)
+                self._messages.pop(old.id, None)
+                await asyncio.to_thread(_unlink, old.annotations.get(labels.TERMINATION_FILE, ""))
+        used = {container.sandbox_id for container in self.view.containers}
+        for sandbox in self.view.sandboxes[1:]:
+            if not sandbox.is_ready and sandbox.id not in used:
+                await self._env.runtime.remove_sandbox(sandbox.id)
+
+    # Ending.
+
+    async def _end(self) -> float:
+        """Stop everything, say so, and with a deleted Pod remove every trace."""
+        leaving = bool(self.pod["metadata"].get("deletionTimestamp")) or self._removed
+        if self._settled and not leaving:
+            return RESYNC_S * 60
+        self._probers.stop()
+        self._reasons.clear()
+        if not self.view.is_stopped:
+            self._publish()
+            await self._stop_all()
+            await self._observe()
+            if self.view.running:
+                raise OSError("containers still run after they were stopped")
+        self._publish(is_final=True)
+        await self._env.volumes.tear_down(self.uid)
+        self._env.references.forget(self.uid)
+        if leaving:
+            await self._leave()
+        self._settled = True
+        return RESYNC_S * 60
+
+    async def _stop_all(self) -> None:
+        """Stop all containers; begin again with less time when the grace period is shortened meanwhile."""
+        while True:
+            self._sooner.clear()
+            grace_s = max(stop.grace_period(self.pod), 1.0)
+            try:
+                await race.unless(self._sooner, stop.stop_all(self._env, self.pod, self.view, grace_s))
+            except race.Interrupted:
+                continue
+            return
+
+    async def _leave(self) -> None:
+        """Remove what the runtime keeps, then the API object."""
+        if not self._removed:
+            await self._env.statuses.flush(self.uid)
+        await stop.remove_all(self._env, self.view)
+        meta = self.pod["metadata"]
+        if not self._removed:
+            try:
+                await self._env.client.delete(
+                    PODS, meta["name"], meta["namespace"], grace_period_s=0, uid=self.uid
+                )
+            except errors.ApiError as error:
+                if error.code not in (404, 409):
+                    raise
+        self._env.statuses.forget(self.uid)
+        self._env.images.forget(self.uid)
+        self._env.backoffs.forget(f"{self.uid}/")
+        directory = self._env.config.pod_log_directory(meta["namespace"], meta["name"], self.uid)
+        await asyncio.to_thread(_remove_logs, str(directory))
+        log.info("pod gone: pod=%s uid=%s", self.key, self.uid)
+        self.done = True
+
+    # Telling.
+
+    def _known_status(self) -> dict[str, Any]:
+        """Merge the API's status and ours, which may be newer; conditions of others are the API's."""
+        shown = self.pod.get("status") or {}
+        ours = self._env.statuses.get(self.uid)
+        if ours is None:
+            return dict(shown)
+        types = {condition["type"] for condition in ours.get("conditions") or ()}
+        foreign = [c for c in shown.get("conditions") or () if c["type"] not in types]
+        merged = {**shown, **ours, "conditions": [*(ours.get("conditions") or ()), *foreign]}
+        if shown.get("phase") in TERMINAL:
+            merged["phase"] = shown["phase"]
+        return merged
+
+    def _publish(self, *, is_final: bool = False) -> None:
+        if self._removed:
+            return
+        env, now = self._env, self._env.clock.time()
+        if self.refusal is not None:
+            env.statuses.set(self.pod, rejected(self.pod, self.refusal, now))
+            return
+        if self._is_terminal_in_api() and not self.view.containers:
+            return  # it ended before this kubelet knew it
+        status = generate(
+            {**self.pod, "status": self._known_status()},
+            Observed(self.view, self._results, dict(self._reasons), frozenset(self._starting)),
+            host_ip=env.config.node_ip,
+            start_time=self._accepted_at,
+            now=now,
+            verdict=self._verdict,
+            is_terminal=is_final,
+        )
+        env.statuses.set(self.pod, status)
+
+
+def _spelled(seconds: float) -> str:
+    """Spell a duration as Go does: 10s, 2m40s, 5m0s."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+def _make_directory(path: str) -> None:
+    os.makedirs(path, mode=0o755, exist_ok=True)
+
+
+def _remove_logs(path: str) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _unlink(path: str) -> None:
+    if path:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
