@@ -1,0 +1,109 @@
+"""One decision: the best node for one Pod, or why there is none. Pure; randomness comes in.
+
+Source: pkg/scheduler/schedule_one.go; message form of framework/types.go (FitError).
+"""
+
+import collections
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from nanokube.scheduler import profile
+from nanokube.scheduler.framework import Change, Check, Filter, Score
+from nanokube.scheduler.model import Cluster, NodeInfo, PodInfo
+
+# Above this many nodes only a part is examined: enough good ones are found (schedule_one.go).
+EXAMINE_ALL = 100
+LEAST_PERCENT = 5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Placed:
+    """The Pod goes to this node."""
+
+    node: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unplaced:
+    """No node will do: why, in the words users know, and which changes may help."""
+
+    message: str
+    retry_on: Change
+
+
+def decide(
+    pod: PodInfo,
+    cluster: Cluster,
+    *,
+    pick: Callable[[Sequence[str]], str],
+    start: int = 0,
+    filters: Sequence[Filter] = profile.FILTERS,
+    scores: Sequence[Score] = profile.SCORES,
+) -> Placed | Unplaced:
+    """Choose a node.
+
+    pick: takes one of several equally good nodes. start: the index of the node to examine first, so that in
+    a large cluster, of which only a part is examined, every part has its turn.
+    """
+    if not cluster.nodes:
+        return Unplaced("no nodes available to schedule pods", Change.NODE_ADDED)
+    checks = [(found, check) for found in filters if (check := found.prepare(pod, cluster)) is not None]
+    enough = _enough(len(cluster.nodes))
+    feasible: list[NodeInfo] = []
+    reasons: collections.Counter[str] = collections.Counter()
+    retry_on = Change.NODE_ADDED
+    for offset in range(len(cluster.nodes)):
+        node = cluster.nodes[(start + offset) % len(cluster.nodes)]
+        refused_by, why = _examine(node, checks)
+        if refused_by is None:
+            feasible.append(node)
+            if len(feasible) >= enough:
+                break
+        else:
+            reasons.update(why)
+            retry_on |= refused_by.retry_on
+    if not feasible:
+        return Unplaced(explain(len(cluster.nodes), reasons), retry_on)
+    if len(feasible) == 1:
+        return Placed(feasible[0].name)
+    return Placed(_best(pod, dataclasses.replace(cluster), feasible, scores, pick))
+
+
+def explain(nodes: int, reasons: collections.Counter[str]) -> str:
+    """Put the reasons in one line, as kubectl describe shows it."""
+    listed = ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
+    return f"0/{nodes} nodes are available: {listed}." if listed else f"0/{nodes} nodes are available."
+
+
+def _examine(node: NodeInfo, checks: Sequence[tuple[Filter, Check]]) -> tuple[Filter | None, Sequence[str]]:
+    for plugin, check in checks:
+        if why := check(node):
+            return plugin, why
+    return None, ()
+
+
+def _best(
+    pod: PodInfo,
+    cluster: Cluster,
+    feasible: list[NodeInfo],
+    scores: Sequence[Score],
+    pick: Callable[[Sequence[str]], str],
+) -> str:
+    totals = [0.0] * len(feasible)
+    for plugin in scores:
+        rate = plugin.prepare(pod, cluster)
+        if rate is None:
+            continue
+        rates = [rate(node) for node in feasible]
+        if plugin.normalize is not None:
+            rates = plugin.normalize(rates)
+        totals = [total + plugin.weight * score for total, score in zip(totals, rates, strict=True)]
+    most = max(totals)
+    return pick([node.name for node, total in zip(feasible, totals, strict=True) if total == most])
+
+
+def _enough(nodes: int) -> int:
+    if nodes <= EXAMINE_ALL:
+        return nodes
+    percent = max(LEAST_PERCENT, 50 - nodes // 125)
+    return max(EXAMINE_ALL, nodes * percent // 100)

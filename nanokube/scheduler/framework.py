@@ -1,0 +1,62 @@
+"""What a plugin is. Pure.
+
+A plugin prepares once for a Pod, then answers for each node. prepare() may return None: it has nothing to say
+about this Pod, and costs nothing. (A plugin over columns of all nodes would answer for an array of nodes from
+the same prepare(); cycle.py is the only caller.)
+"""
+
+import dataclasses
+import enum
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from nanokube.scheduler.model import Cluster, NodeInfo, PodInfo
+
+MAX_SCORE = 100.0
+
+Check: TypeAlias = Callable[[NodeInfo], Sequence[str]]  # why the node will not do; empty when it will
+Rate: TypeAlias = Callable[[NodeInfo], float]
+Normalize: TypeAlias = Callable[[list[float]], list[float]]
+
+
+class Change(enum.Flag):
+    """What in the cluster changed, and so may let a Pod fit that did not."""
+
+    NODE_ADDED = enum.auto()
+    NODE_CHANGED = enum.auto()
+    POD_PLACED = enum.auto()
+    POD_GONE = enum.auto()
+    POD_CHANGED = enum.auto()  # the waiting Pod itself
+    NODE = NODE_ADDED | NODE_CHANGED
+    ANY = NODE | POD_PLACED | POD_GONE | POD_CHANGED
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Filter:
+    """Says which nodes will not do; retry_on are the changes after which asking again makes sense."""
+
+    name: str
+    prepare: Callable[[PodInfo, Cluster], Check | None]
+    retry_on: Change
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Score:
+    """Says how good a node is: 0 to 100 after normalize, counted weight times."""
+
+    name: str
+    weight: int
+    prepare: Callable[[PodInfo, Cluster], Rate | None]
+    normalize: Normalize | None = None
+
+
+def scaled(rates: list[float]) -> list[float]:
+    """Stretch rates so that the highest is 100."""
+    most = max(rates, default=0.0)
+    return [rate * MAX_SCORE / most for rate in rates] if most > 0 else rates
+
+
+def scaled_down(rates: list[float]) -> list[float]:
+    """Stretch rates so that the highest is 0 and nothing is 100."""
+    most = max(rates, default=0.0)
+    return [MAX_SCORE - rate * MAX_SCORE / most for rate in rates] if most > 0 else [MAX_SCORE] * len(rates)

@@ -1,0 +1,224 @@
+"""The scheduler: takes waiting Pods one by one, decides, and binds.
+
+Deciding is synchronous on live caches; binding is a request, so it goes on beside the next decisions (at most
+BINDINGS at a time), on the assumption that it succeeds.
+Source: pkg/scheduler/{schedule_one,eventhandlers}.go.
+"""
+
+import asyncio
+import logging
+import random
+from typing import Any, Never
+
+from nanokube.api import errors, objects, resources, timestamps
+from nanokube.api.objects import Object
+from nanokube.client import events, informer
+from nanokube.client.interface import ApiClient, PatchKind
+from nanokube.kit import clock, tasks
+from nanokube.scheduler import cache, cycle, queue
+from nanokube.scheduler.framework import Change
+from nanokube.scheduler.model import pod_info
+
+log = logging.getLogger(__name__)
+
+NAME = "default-scheduler"
+BINDINGS = 32
+PODS = resources.get("pods")
+NODES = resources.get("nodes")
+NAMESPACES = resources.get("namespaces")
+
+
+async def run(
+    client: ApiClient, *, name: str = NAME, time: clock.Clock = clock.SYSTEM, seed: int | None = None
+) -> Never:
+    """Schedule Pods whose schedulerName is name, until cancelled."""
+    recorder = events.EventRecorder(client, name, time=time)
+    scheduler = Scheduler(client, recorder, name=name, time=time, seed=seed)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(recorder.run(), name="scheduler events")
+        group.create_task(scheduler.run(), name="scheduler")
+    raise AssertionError("the scheduler never ends")
+
+
+class Scheduler:
+    """Caches, queue and the loop over them."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        recorder: events.Recorder,
+        *,
+        name: str = NAME,
+        time: clock.Clock = clock.SYSTEM,
+        seed: int | None = None,
+    ) -> None:
+        self._client = client
+        self._events = recorder
+        self._name = name
+        self._clock = time
+        self._random = random.Random(seed)
+        self._start = 0
+        self._binding = asyncio.Semaphore(BINDINGS)
+        self.cache = cache.Cache()
+        self.queue = queue.Queue(time)
+        # Ended Pods hold nothing of a node any more: the server need not send them.
+        alive = "status.phase!=Succeeded,status.phase!=Failed"
+        self._pods = informer.Informer(client, PODS, field_selector=alive)
+        self._nodes = informer.Informer(client, NODES)
+        self._namespaces = informer.Informer(client, NAMESPACES)
+
+    async def run(self) -> Never:
+        """Schedule until cancelled."""
+        self._nodes.subscribe(self._node_changed)
+        self._namespaces.subscribe(self._namespace_changed)
+        self._pods.subscribe(self._pod_changed)
+        async with asyncio.TaskGroup() as group:
+            for source in (self._nodes, self._namespaces, self._pods):
+                group.create_task(source.run(), name=f"scheduler {source.resource.plural}")
+            await informer.wait_synced(self._nodes, self._namespaces, self._pods)
+            while True:
+                waiting = await self.queue.pop()
+                await self._binding.acquire()
+                try:
+                    self._decide(waiting, group)
+                except Exception as err:
+                    self._binding.release()
+                    self.queue.failed(waiting)
+                    log.exception("cycle failed: pod=%s error=%s", waiting.pod.key, tasks.describe(err))
+
+    def _decide(self, waiting: queue.Waiting, group: asyncio.TaskGroup) -> None:
+        """Run one cycle; the write that follows runs as its own task, which gives the permit back."""
+        pod = waiting.pod
+        cluster = self.cache.cluster()
+        decision = cycle.decide(pod, cluster, pick=self._random.choice, start=self._start)
+        self._start = (self._start + 1) % max(1, len(cluster.nodes))
+        if isinstance(decision, cycle.Placed):
+            self.cache.assume(pod, decision.node)
+            group.create_task(self._bind(waiting, decision.node), name=f"bind {pod.key}")
+        else:
+            group.create_task(self._tell_unplaced(waiting, decision), name=f"report {pod.key}")
+
+    async def _bind(self, waiting: queue.Waiting, node: str) -> None:
+        pod = waiting.pod
+        namespace, name = objects.split_key(pod.key)
+        body = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": name, "namespace": namespace, "uid": pod.uid},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        }
+        try:
+            await self._client.create(PODS, body, namespace, subresource="binding", name=name)
+        except Exception as err:
+            self.cache.forget(pod.uid)
+            self._bind_failed(waiting, err)
+        else:
+            log.info("bound: pod=%s node=%s", pod.key, node)
+            self.queue.remove(pod.uid)
+            self._events.event(
+                pod.obj, "Normal", "Scheduled", f"Successfully assigned {namespace}/{name} to {node}"
+            )
+        finally:
+            self._binding.release()
+
+    def _bind_failed(self, waiting: queue.Waiting, err: Exception) -> None:
+        pod = waiting.pod
+        self.queue.changed(Change.POD_GONE)  # what was assumed is free again
+        if errors.is_not_found(err):
+            self.queue.remove(pod.uid)
+            return
+        self.queue.failed(waiting)
+        log.warning("binding failed: pod=%s error=%s", pod.key, tasks.describe(err))
+        if isinstance(err, errors.ApiError):
+            self._events.event(pod.obj, "Warning", "FailedScheduling", f"binding rejected: {err}")
+
+    async def _tell_unplaced(self, waiting: queue.Waiting, decision: cycle.Unplaced) -> None:
+        pod = waiting.pod
+        self.queue.back(waiting, decision.retry_on)
+        try:
+            self._events.event(pod.obj, "Warning", "FailedScheduling", decision.message)
+            body = unschedulable_patch(pod.obj, decision.message, self._clock.time())
+            if body is not None:
+                namespace, name = objects.split_key(pod.key)
+                kind = PatchKind.STRATEGIC
+                await self._client.patch(PODS, name, body, namespace, kind=kind, subresource="status")
+        except Exception as err:
+            level = logging.DEBUG if errors.is_not_found(err) else logging.WARNING
+            log.log(level, "status not written: pod=%s error=%s", pod.key, tasks.describe(err))
+        finally:
+            self._binding.release()
+
+    def _pod_changed(self, change: informer.Change, old: Object | None, new: dict[str, Any]) -> None:
+        uid = objects.uid(new)
+        assigned = bool(objects.spec(new).get("nodeName"))
+        if change == "DELETED":
+            # Ended Pods arrive here too: they have left the informer's selection.
+            self.queue.remove(uid)
+            if assigned or self.cache.is_assumed(uid):
+                self.cache.remove_pod(uid)
+                self.queue.changed(Change.POD_GONE)
+        elif assigned:
+            self.queue.remove(uid)
+            self.cache.put_pod(new)
+            if old is None or not objects.spec(old).get("nodeName"):
+                self.queue.changed(Change.POD_PLACED)
+            elif _requests_changed(old, new):
+                self.queue.changed(Change.POD_GONE)
+        elif self._is_ours(new) and not self.cache.is_assumed(uid):
+            self._enqueue(old, new)
+
+    def _enqueue(self, old: Object | None, new: dict[str, Any]) -> None:
+        if objects.is_deleting(new):
+            self.queue.remove(objects.uid(new))
+            return
+        self.queue.put(pod_info(new))
+        if old is not None and (
+            objects.spec(old) != objects.spec(new) or objects.labels(old) != objects.labels(new)
+        ):
+            self.queue.changed_itself(objects.uid(new))
+
+    def _is_ours(self, pod: Object) -> bool:
+        return (objects.spec(pod).get("schedulerName") or NAME) == self._name
+
+    def _node_changed(self, change: informer.Change, old: Object | None, new: dict[str, Any]) -> None:
+        if change == "DELETED":
+            self.cache.remove_node(objects.name(new))
+            return
+        self.cache.put_node(new)
+        if old is None:
+            self.queue.changed(Change.NODE_ADDED)
+        elif _node_differs(old, new):
+            self.queue.changed(Change.NODE_CHANGED)
+
+    def _namespace_changed(self, change: informer.Change, old: Object | None, new: dict[str, Any]) -> None:
+        if change == "DELETED":
+            self.cache.namespaces.pop(objects.name(new), None)
+        else:
+            self.cache.namespaces[objects.name(new)] = dict(objects.labels(new))
+
+
+def unschedulable_patch(pod: Object, message: str, now: float) -> dict[str, Any] | None:
+    """Build the patch that sets PodScheduled to False; None when the Pod says so already. Pure."""
+    current = objects.condition(pod, "PodScheduled")
+    wanted = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    if current is not None and all(current.get(field) == value for field, value in wanted.items()):
+        return None
+    if current is None or current.get("status") != "False":
+        wanted["lastTransitionTime"] = timestamps.format_time(now)
+    return {"metadata": {"uid": objects.uid(pod)}, "status": {"conditions": [wanted]}}
+
+
+def _node_differs(old: Object, new: Object) -> bool:
+    """Tell whether anything a plugin reads changed; heartbeats do not."""
+    return (
+        objects.spec(old) != objects.spec(new)
+        or objects.labels(old) != objects.labels(new)
+        or objects.status(old).get("allocatable") != objects.status(new).get("allocatable")
+    )
+
+
+def _requests_changed(old: Object, new: Object) -> bool:
+    def resources_of(pod: Object) -> list[Any]:
+        return [container.get("resources") for container in objects.spec(pod).get("containers") or ()]
+
+    return resources_of(old) != resources_of(new)
