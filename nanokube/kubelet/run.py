@@ -1,12 +1,37 @@
 """The kubelet's entry: wires its parts and runs them until cancelled."""
 
+import asyncio
+import logging
 from collections.abc import Callable
-from typing import Never
+from pathlib import Path
+from typing import Any, Never
 
+from nanokube.api import resources
+from nanokube.client import events, informer
 from nanokube.client.interface import ApiClient
+from nanokube.kit import tasks
+from nanokube.kubelet import log_rotation
+from nanokube.kubelet.agent import Agent
 from nanokube.kubelet.config import KubeletConfig
+from nanokube.kubelet.containers import dns
+from nanokube.kubelet.cri_client import CriClient
+from nanokube.kubelet.host import KubeletHost
+from nanokube.kubelet.images import Images
+from nanokube.kubelet.node.register import NodeReporter
+from nanokube.kubelet.pod_worker.env import Env
+from nanokube.kubelet.references import References
+from nanokube.kubelet.runtime import FaultKind, Runtime, RuntimeFault
+from nanokube.kubelet.server import run as server
+from nanokube.kubelet.status.manager import StatusManager
+from nanokube.kubelet.volumes.manager import Volumes
+from nanokube.kubelet.volumes.mounter import LinuxMounter, Mounter
 
 __all__ = ["KubeletConfig", "run"]
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+LOG_CHECK_S = 10.0
 
 
 async def run(config: KubeletConfig, client: ApiClient, ready: Callable[[], None] | None = None) -> Never:
@@ -14,4 +39,119 @@ async def run(config: KubeletConfig, client: ApiClient, ready: Callable[[], None
 
     ready: called once, when the Node is registered, the runtime answers and the server listens.
     """
-    raise NotImplementedError
+    async with CriClient(config.cri_socket) as runtime:
+        await run_with(config, client, runtime, LinuxMounter(), ready)
+    raise AssertionError("unreachable")
+
+
+async def run_with(
+    config: KubeletConfig,
+    client: ApiClient,
+    runtime: Runtime,
+    mounter: Mounter,
+    ready: Callable[[], None] | None = None,
+) -> Never:
+    """Run on a given runtime and mount table: the seam that tests use."""
+    await asyncio.to_thread(_make_directories, config)
+    recorder = events.EventRecorder(client, "kubelet", host=config.node_name)
+    reporter = NodeReporter(config, client, runtime, recorder)
+    pods = informer.Informer(
+        client, resources.get("pods"), field_selector=f"spec.nodeName={config.node_name}"
+    )
+    services = informer.Informer(client, resources.get("services"))
+    nodes = informer.Informer(
+        client, resources.get("nodes"), field_selector=f"metadata.name={config.node_name}"
+    )
+    env = _env(config, client, runtime, mounter, recorder, reporter, services)
+    agent = Agent(env, pods, lambda: nodes.get(config.node_name) or reporter.node)
+    nodes.subscribe(reporter.follow)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(recorder.run())
+        group.create_task(env.statuses.run())
+        await reporter.register()
+        await _set_pod_cidr(runtime, reporter.pod_cidr())
+        for each in (nodes, services, pods):
+            group.create_task(each.run())
+        await informer.wait_synced(nodes, services)
+        group.create_task(agent.run())
+        group.create_task(reporter.run())
+        group.create_task(
+            tasks.every(LOG_CHECK_S, lambda: _rotate(agent, config, runtime), name="log rotation")
+        )
+        await _serve(group, config, KubeletHost(env, agent, reporter))
+        recorder.event(reporter.reference(), "Normal", "Starting", "Starting kubelet.")
+        log.info("kubelet ready: node=%s", config.node_name)
+        if ready is not None:
+            ready()
+        await asyncio.Event().wait()
+    raise AssertionError("unreachable")
+
+
+def _env(
+    config: KubeletConfig,
+    client: ApiClient,
+    runtime: Runtime,
+    mounter: Mounter,
+    recorder: events.Recorder,
+    reporter: NodeReporter,
+    services: informer.Informer,
+) -> Env:
+    references = References(client)
+    allocatable = reporter.allocatable()
+    return Env(
+        config=config,
+        client=client,
+        runtime=runtime,
+        images=Images(runtime, references, recorder),
+        references=references,
+        volumes=Volumes(config, references, mounter, allocatable),
+        statuses=StatusManager(client),
+        recorder=recorder,
+        services=services.list,
+        host_resolver=lambda: _host_resolver(config.resolv_conf),
+        allocatable=allocatable,
+        node_memory=reporter.facts.memory_bytes,
+    )
+
+
+def _make_directories(config: KubeletConfig) -> None:
+    """Make the kubelet's places; what Pods keep there is nobody else's to see."""
+    config.root.mkdir(parents=True, exist_ok=True, mode=0o750)
+    (config.root / "pods").mkdir(exist_ok=True, mode=0o750)
+    config.pod_logs.mkdir(parents=True, exist_ok=True, mode=0o755)
+
+
+def _host_resolver(path: Path) -> dns.Resolver:
+    try:
+        return dns.parse(path.read_text())
+    except OSError:
+        return dns.Resolver()
+
+
+async def _set_pod_cidr(runtime: Runtime, cidr: str) -> None:
+    """Tell the runtime its range, once it answers."""
+    while cidr:
+        try:
+            await runtime.set_pod_cidr(cidr)
+            return
+        except RuntimeFault as fault:
+            if fault.kind is FaultKind.UNIMPLEMENTED:
+                return
+            log.warning("runtime not configured: error=%s", fault.message)
+        await asyncio.sleep(RETRY_S)
+
+
+async def _rotate(agent: Agent, config: KubeletConfig, runtime: Runtime) -> None:
+    containers = [c for worker in list(agent.workers.values()) for c in worker.view.containers]
+    await log_rotation.rotate(config, runtime, containers)
+
+
+async def _serve(group: asyncio.TaskGroup, config: KubeletConfig, host: KubeletHost) -> None:
+    """Start the HTTPS server and wait until it listens; without a certificate there is none."""
+    if config.server_cert is None or config.server_key is None or config.client_ca is None:
+        log.warning("kubelet serves nothing: no certificate configured")
+        return
+    tls = server.tls_context(config.server_cert, config.server_key, config.client_ca)
+    listening: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    group.create_task(server.run(host, config.address, config.port, tls, listening.set_result))
+    await listening

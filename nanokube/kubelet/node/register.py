@@ -10,6 +10,7 @@ from typing import Any, Never
 
 from nanokube.api import errors, resources, timestamps
 from nanokube.client.events import Recorder
+from nanokube.client.informer import Change
 from nanokube.client.interface import ApiClient, PatchKind
 from nanokube.kit import clock, tasks
 from nanokube.kubelet.config import KubeletConfig
@@ -93,6 +94,11 @@ class NodeReporter:
     def pod_cidr(self) -> str:
         """Return the range Pods get addresses from: what the API says, else the configuration."""
         return str((self.node.get("spec") or {}).get("podCIDR") or self._config.pod_cidr)
+
+    def follow(self, change: Change, old: dict[str, Any] | None, node: dict[str, Any]) -> None:
+        """Keep the Node as the API has it; an informer's handler."""
+        if change != "DELETED":
+            self.node = node
 
     async def run(self) -> Never:
         """Look at the node and renew the lease until cancelled."""
