@@ -74,7 +74,7 @@ def remove_kernel_objects(config: node_config.NodeConfig) -> None:
         tables.run(ruleset.remove())
         tables.close()
     link.remove()
-    host.restore(config.bridge, config.paths.cni)
+    host.reset(config.paths.cni)
     for place in mounts_below(config.paths):
         with contextlib.suppress(OSError):
             mount.umount(place, mount.MNT_DETACH)

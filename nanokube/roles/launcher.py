@@ -186,10 +186,7 @@ class Launcher:
         component.pid, component.pidfd = 0, -1
         (self._place.run / f"{component.name}.pid").unlink(missing_ok=True)
         now = time.monotonic()
-        stable = now - component.started >= STABLE_S
-        component.delay = (
-            FIRST_DELAY_S if stable else min(max(component.delay * 2, FIRST_DELAY_S), LONGEST_DELAY_S)
-        )
+        component.delay = next_delay(component.delay, now - component.started)
         component.due = now + component.delay
         if not self._stopping:
             log.error("%s ended: %s", component.name, describe_status(status))
@@ -207,6 +204,17 @@ class Launcher:
                 for component in self._components:
                     if component.pid:
                         signal.pidfd_send_signal(component.pidfd, signal.SIGKILL)
+
+
+def next_delay(last_s: float, lived_s: float) -> float:
+    """Return how long to wait before a component that lived for lived_s starts again.
+
+    >>> next_delay(0.0, 0.1), next_delay(0.05, 0.1), next_delay(8.0, 0.1), next_delay(8.0, 60.0)
+    (0.05, 0.1, 10.0, 0.05)
+    """
+    if lived_s >= STABLE_S:
+        return FIRST_DELAY_S
+    return min(max(last_s * 2, FIRST_DELAY_S), LONGEST_DELAY_S)
 
 
 def describe_status(status: int) -> str:

