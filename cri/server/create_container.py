@@ -100,7 +100,7 @@ def _make(
 def _context(
     env: Environment, record: records.Container, pod: records.Sandbox, layers: Rootfs
 ) -> build.Context:
-    passwd, group = rootfs.read_accounts([str(lower) for lower in layers.lowers])
+    passwd, group = _accounts(layers)
     options = records.namespace_options(pod.config)
     directory = env.store.sandboxes.directory(pod.id)
     return build.Context(
@@ -120,6 +120,14 @@ def _context(
         image_mounts=_image_layers(env, record),
         load_profile=lambda path: Path(path).read_bytes(),
     )
+
+
+def _accounts(layers: Rootfs) -> tuple[bytes, bytes]:
+    """Read the image's passwd and group. Raises RuntimeFault INVALID_ARGUMENT when they are no plain files."""
+    try:
+        return rootfs.read_accounts([str(lower) for lower in layers.lowers])
+    except ValueError as err:
+        raise faults.invalid(f"cannot create container: {err}") from err
 
 
 def _image_layers(env: Environment, record: records.Container) -> Mapping[str, list[str]]:

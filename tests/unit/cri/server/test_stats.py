@@ -1,0 +1,95 @@
+"""Readings of cgroups and what CRI shows of them."""
+
+from pathlib import Path
+
+from cri.cgroup.group import Group
+from cri.cgroup.hierarchy import Hierarchies
+from cri.server import metric_table, stats_messages, usage
+from cri.server.rates import Rates
+
+NET_DEV = """Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+    lo: 9 9 9 9 0 0 0 0 9 9 9 9 0 0 0 0
+  eth0: 90 1 2 3 0 0 0 0 176 4 5 6 0 0 0 0
+"""  # noqa: E501
+
+
+def put(directory: Path, **files: str) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (directory / name.replace("__", ".")).write_text(text)
+
+
+def test_a_v2_cgroup_is_read(tmp_path: Path) -> None:
+    put(
+        tmp_path / "pods/c",
+        cpu__stat="usage_usec 5\nuser_usec 3\nsystem_usec 2\nnr_periods 9\nnr_throttled 4\n",
+        memory__current="1000\n",
+        memory__stat="anon 600\nfile 300\ninactive_file 250\npgfault 7\npgmajfault 1\n",
+        memory__max="max\n",
+        memory__events="oom 1\noom_kill 2\n",
+        pids__current="3\n",
+        pids__max="100\n",
+    )
+    found = usage.collect(
+        Group(Hierarchies(str(tmp_path), frozenset({"cpu", "memory", "pids"}), {}), "pods/c")
+    )
+    assert (found.cpu.total_ns, found.cpu.throttled_periods, found.processes) == (5000, 4, 3)
+    assert (found.memory.working_set, found.memory.rss, found.memory.limit) == (750, 600, 0)
+    assert (found.oom_kills, found.threads_max) == (2, 100)
+
+
+def test_a_v1_cgroup_is_read(tmp_path: Path) -> None:
+    v1 = {name: str(tmp_path / name) for name in ("cpu", "cpuacct", "memory", "pids")}
+    put(tmp_path / "cpuacct/c", cpuacct__usage="77\n", cpuacct__usage_user="70\n", cpuacct__usage_sys="7\n")
+    put(
+        tmp_path / "memory/c",
+        memory__usage_in_bytes="1000\n",
+        memory__stat="cache 1\ntotal_rss 600\ntotal_inactive_file 1250\n",
+        memory__limit_in_bytes="9223372036854771712\n",
+        memory__oom_control="oom_kill_disable 0\nunder_oom 0\noom_kill 1\n",
+    )
+    found = usage.collect(Group(Hierarchies("", frozenset(), v1), "c"))
+    assert (found.cpu.total_ns, found.cpu.user_ns, found.cpu.periods) == (77, 70, 0)
+    assert (found.memory.working_set, found.memory.rss, found.memory.limit) == (0, 600, 0)
+    assert found.oom_kills == 1
+
+
+def test_a_cgroup_that_is_gone_reads_as_zeros(tmp_path: Path) -> None:
+    found = usage.collect(Group(Hierarchies(str(tmp_path), frozenset({"memory"}), {}), "gone"), lambda: 5)
+    assert (found.timestamp, found.cpu.total_ns, found.memory.usage) == (5, 0, 0)
+
+
+def test_available_memory_is_what_the_limit_leaves() -> None:
+    assert usage.Memory(working_set=30, limit=100).available == 70
+    assert usage.Memory(working_set=30).available == 0
+    reading = usage.Usage(1, usage.Cpu(), usage.Memory(working_set=30), 0, 0, 0)
+    assert not stats_messages.memory(reading).HasField("available_bytes")
+
+
+def test_network_counters_leave_out_loopback() -> None:
+    shown = stats_messages.network(NET_DEV, 1, "eth0")
+    assert (shown.default_interface.name, shown.default_interface.rx_bytes.value) == ("eth0", 90)
+    assert (shown.default_interface.tx_bytes.value, shown.default_interface.tx_errors.value) == (176, 5)
+    assert list(shown.interfaces) == []
+
+
+def test_a_rate_needs_two_readings_apart() -> None:
+    rates = Rates()
+    second = 1_000_000_000
+    assert rates.update("c", 0, 0) is None
+    assert rates.update("c", second // 10, 1000) is None
+    assert rates.update("c", 2 * second, second) == second // 2
+    assert rates.update("c", 2 * second + 1, 5 * second) == second // 2
+    rates.forget("c")
+    assert rates.update("c", 0, 0) is None
+
+
+def test_metrics_are_named_once_and_give_a_value_a_label() -> None:
+    names = [metric.name for metric in metric_table.METRICS]
+    assert len(names) == len(set(names))
+    assert all(name.startswith("container_") for name in names)
+    assert {"container_network_receive_packets_dropped_total", "container_cpu_usage_seconds_total"} <= set(
+        names
+    )
+    assert all(metric.help and metric.label_keys for metric in metric_table.METRICS)
