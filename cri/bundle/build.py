@@ -1,16 +1,35 @@
 """CRI ContainerConfig + PodSandboxConfig + OCI image config -> Spec. Pure.
 
-Source: CRI v1 api.proto; OCI image-spec config.md; containerd's CRI defaults where the API is silent.
+Source: CRI v1 api.proto; OCI image-spec config.md; where they are silent, what CRI runtimes share.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cri.api import runtime_pb2 as pb
-from cri.bundle import spec
+from cri.bundle import capabilities, seccomp, spec, users
+
+DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+MASKED_PATHS = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)
+READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_PROPAGATION: dict[int, spec.Propagation] = {0: "private", 1: "slave", 2: "shared"}
 
 
 class BuildError(ValueError):
@@ -24,7 +43,8 @@ class Context:
     passwd, group: contents of the image's /etc/passwd and /etc/group (cri.bundle.rootfs.read_accounts).
     netns, ipcns, utsns: pins of the sandbox; pid_holder: id of the sandbox's holder container.
     load_profile: path -> bytes of a Localhost seccomp profile.
-    extra_mounts: /etc/hosts and friends, image volumes; they come before the config's mounts.
+    extra_mounts: /etc/hosts and friends; they come before the config's mounts.
+    image_mounts: container path of an image volume -> its layer directories, topmost first.
     """
 
     container_id: str
@@ -55,4 +75,228 @@ def build(
 
     Raises BuildError.
     """
-    raise NotImplementedError
+    image: Mapping[str, Any] = image_config.get("config") or {}
+    security = container.linux.security_context
+    try:
+        process = _process(container, image, context)
+        return spec.Spec(
+            id=context.container_id,
+            sandbox_id=context.sandbox_id,
+            process=process,
+            rootfs=dataclasses.replace(context.rootfs, readonly=security.readonly_rootfs),
+            cgroup=context.cgroup,
+            mounts=_mounts(container, context),
+            namespaces=_namespaces(security, context),
+            masked_paths=() if security.privileged else _paths(security.masked_paths or MASKED_PATHS),
+            readonly_paths=() if security.privileged else _paths(security.readonly_paths or READONLY_PATHS),
+            resources=resources(container.linux.resources, context.pids_limit),
+            devices=_devices(container),
+            host_devices=security.privileged,
+            writable_sys=security.privileged,
+            writable_cgroup=security.privileged,
+            sysctls=tuple(sorted(sandbox.linux.sysctls.items())),
+            stdin=container.stdin,
+            stdin_once=container.stdin_once,
+            log_path=context.log_path,
+            stop_signal=stop_signal(container, image),
+        )
+    except (users.UserError, seccomp.ProfileError) as error:
+        raise BuildError(str(error)) from error
+
+
+def resources(wanted: pb.LinuxContainerResources, pids_limit: int = 0) -> spec.Resources:
+    """Turn CRI limits into ours (for create and update)."""
+    return spec.Resources(
+        cpu_shares=wanted.cpu_shares,
+        cpu_quota=wanted.cpu_quota,
+        cpu_period=wanted.cpu_period,
+        memory_limit=wanted.memory_limit_in_bytes,
+        memory_swap_limit=wanted.memory_swap_limit_in_bytes,
+        pids_limit=pids_limit,
+        cpuset_cpus=wanted.cpuset_cpus,
+        cpuset_mems=wanted.cpuset_mems,
+        unified=tuple(sorted(wanted.unified.items())),
+    )
+
+
+def command(container: pb.ContainerConfig, image: Mapping[str, Any]) -> tuple[str, ...]:
+    """What to execute: CRI's command replaces Entrypoint and Cmd, its args replace Cmd. Raises BuildError."""
+    if container.command:
+        argv = [*container.command, *container.args]
+    else:
+        argv = [*(image.get("Entrypoint") or ()), *(container.args or image.get("Cmd") or ())]
+    if not argv:
+        raise BuildError("cannot build container: no command specified, neither by the Pod nor by the image")
+    if any("\0" in word for word in argv):
+        raise BuildError("cannot build container: the command holds a NUL character")
+    return tuple(argv)
+
+
+def environment(
+    container: pb.ContainerConfig, image: Mapping[str, Any], context: Context, home: str
+) -> tuple[str, ...]:
+    """Merge the image's variables and CRI's (which win), with PATH, HOSTNAME, HOME and TERM where missing."""
+    values: dict[str, str] = {}
+    for entry in image.get("Env") or ():
+        name, _, value = str(entry).partition("=")
+        values[name] = value
+    values.setdefault("PATH", DEFAULT_PATH.partition("=")[2])
+    if context.hostname:
+        values["HOSTNAME"] = context.hostname
+    values.update({entry.key: _text(entry.value) for entry in container.envs})
+    if container.tty:
+        values.setdefault("TERM", "xterm")
+    values.setdefault("HOME", home if _is_plain(home) else "/")
+    return tuple(f"{name}={value}" for name, value in values.items() if name and "\0" not in name + value)
+
+
+def stop_signal(container: pb.ContainerConfig, image: Mapping[str, Any]) -> int:
+    """The signal that asks the container to end: CRI's, the image's, SIGTERM."""
+    name = pb.Signal.Name(container.stop_signal) if container.stop_signal else ""
+    name = (name or str(image.get("StopSignal") or "SIGTERM")).upper()
+    if name.isdigit():
+        return int(name) if 0 < int(name) <= signal.SIGRTMAX else signal.SIGTERM
+    name = name if name.startswith("SIG") else f"SIG{name}"
+    base, sign, offset = name.replace("PLUS", "+").replace("MINUS", "-").partition("+")
+    if not sign:
+        base, sign, offset = base.partition("-")
+    number = getattr(signal, {"SIGCLD": "SIGCHLD", "SIGPOLL": "SIGIO"}.get(base, base), signal.SIGTERM)
+    shift = int(offset) if offset.isdigit() else 0
+    return int(number) + (shift if sign == "+" else -shift)
+
+
+def _process(container: pb.ContainerConfig, image: Mapping[str, Any], context: Context) -> spec.Process:
+    security = container.linux.security_context
+    who = _identity(security, image, context)
+    return spec.Process(
+        argv=command(container, image),
+        env=environment(container, image, context, who.home),
+        cwd=container.working_dir or image.get("WorkingDir") or "/",
+        user=spec.User(who.uid, who.gid, who.groups),
+        capabilities=_capabilities(security),
+        no_new_privs=security.no_new_privs,
+        seccomp=_seccomp(security, context),
+        oom_score_adj=container.linux.resources.oom_score_adj,
+        tty=container.tty,
+    )
+
+
+def _identity(
+    security: pb.LinuxContainerSecurityContext, image: Mapping[str, Any], context: Context
+) -> users.Identity:
+    return users.resolve(
+        user=str(image.get("User") or ""),
+        uid=security.run_as_user.value if security.HasField("run_as_user") else None,
+        username=security.run_as_username,
+        gid=security.run_as_group.value if security.HasField("run_as_group") else None,
+        supplemental=tuple(security.supplemental_groups),
+        strict=security.supplemental_groups_policy == pb.SupplementalGroupsPolicy.Strict,
+        passwd=context.passwd,
+        group=context.group,
+    )
+
+
+def _capabilities(security: pb.LinuxContainerSecurityContext) -> spec.Capabilities:
+    if security.privileged:
+        every = capabilities.ALL
+        return spec.Capabilities(every, every, every)
+    wanted = security.capabilities
+    try:
+        ambient = capabilities.mask(wanted.add_ambient_capabilities)
+        add = [*wanted.add_capabilities, *wanted.add_ambient_capabilities]
+        granted = capabilities.change(capabilities.DEFAULT, add, wanted.drop_capabilities)
+    except ValueError as error:
+        raise BuildError(str(error)) from error
+    return spec.Capabilities(granted, granted, granted, ambient, ambient)
+
+
+def _seccomp(security: pb.LinuxContainerSecurityContext, context: Context) -> bytes:
+    if security.privileged or not security.HasField("seccomp"):
+        return b""
+    kind = security.seccomp.profile_type
+    if kind == pb.SecurityProfile.Unconfined:
+        return b""
+    granted = _capabilities(security).bounding
+    if kind == pb.SecurityProfile.RuntimeDefault:
+        return seccomp.runtime_default(granted)
+    if context.load_profile is None:
+        raise BuildError("cannot load a seccomp profile: none are configured")
+    path = security.seccomp.localhost_ref.removeprefix("localhost/")
+    try:
+        content = context.load_profile(path)
+    except OSError as error:
+        raise BuildError(f"cannot load seccomp profile {path}: {error}") from error
+    return seccomp.from_json(content)
+
+
+def _namespaces(security: pb.LinuxContainerSecurityContext, context: Context) -> spec.Namespaces:
+    options = security.namespace_options
+    pid: spec.PidMode = "own"
+    target = ""
+    if options.pid == pb.NamespaceMode.NODE:
+        pid = "host"
+    elif options.pid == pb.NamespaceMode.POD:
+        pid, target = "container", context.pid_holder
+    elif options.pid == pb.NamespaceMode.TARGET:
+        pid, target = "container", options.target_id
+    if pid == "container" and not target:
+        raise BuildError("cannot build container: no target for its PID namespace")
+    return spec.Namespaces(context.netns, context.ipcns, context.utsns, pid, target)
+
+
+def _mounts(container: pb.ContainerConfig, context: Context) -> tuple[spec.Mount, ...]:
+    """The sandbox's mounts, then the Pod's in order of depth, so that none hides an earlier one."""
+    wanted = [_mount(entry, context) for entry in container.mounts]
+    wanted.sort(key=lambda entry: entry.target.count("/") if entry.target != "/" else 0)
+    targets = {entry.target for entry in wanted}
+    extra = [entry for entry in context.extra_mounts if entry.target not in targets]
+    return (*extra, *wanted)
+
+
+def _mount(entry: pb.Mount, context: Context) -> spec.Mount:
+    path = entry.container_path
+    if "\0" in path + entry.host_path:
+        raise BuildError("cannot mount: a path holds a NUL character")
+    target = os.path.normpath("/" + path.lstrip("/"))
+    if target == "/":
+        raise BuildError("cannot mount over the container's root")
+    if entry.recursive_read_only and not entry.readonly:
+        raise BuildError(f"cannot mount {path}: recursive_read_only needs readonly")
+    if entry.recursive_read_only and entry.propagation != pb.MountPropagation.PROPAGATION_PRIVATE:
+        raise BuildError(f"cannot mount {path}: recursive_read_only needs private propagation")
+    if entry.HasField("image"):
+        lowers = context.image_mounts.get(path)
+        if not lowers:
+            raise BuildError(f"cannot mount {path}: image {entry.image.image!r} has no layers here")
+        return spec.Mount(
+            target, kind="image", readonly=True, lowers=tuple(lowers), sub_path=entry.image_sub_path
+        )
+    if not os.path.isabs(entry.host_path):
+        raise BuildError(f"cannot mount {path}: host path {entry.host_path!r} is not absolute")
+    return spec.Mount(
+        target,
+        entry.host_path,
+        readonly=entry.readonly,
+        recursive_readonly=entry.recursive_read_only,
+        propagation=_PROPAGATION.get(entry.propagation, "private"),
+    )
+
+
+def _devices(container: pb.ContainerConfig) -> tuple[spec.Device, ...]:
+    return tuple(
+        spec.Device(d.host_path, d.container_path or d.host_path, d.permissions or "rwm")
+        for d in container.devices
+    )
+
+
+def _paths(wanted: Sequence[str]) -> tuple[str, ...]:
+    """Absolute, plain paths; empty or relative ones are dropped."""
+    return tuple(os.path.normpath(p) for p in wanted if p.startswith("/") and "\0" not in p)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+
+def _is_plain(text: str) -> bool:
+    return text.startswith("/") and text.isprintable()

@@ -3,9 +3,9 @@
     created --start--> starting --execve--> running --exit--> exited
        \\------------ set-up failed, or execve failed ----------^
 
-Record directory <run>/c/<id>/: spec (marshal, written once), state (marshal, replaced by rename at every change,
-before the change is acted on or told), in, out, err (FIFOs). The run directory dies with the boot, as containers
-do: nothing is synced.
+Record directory <run>/c/<id>/: spec (marshal, written once), state (marshal, replaced by rename at every
+change, before the change is acted on or told), in, out, err (FIFOs). The run directory dies with the boot, as
+containers do: nothing is synced.
 """
 
 from __future__ import annotations

@@ -3,12 +3,13 @@
     born in its cgroup and namespaces -> sources of mounts -> root -> identity -> waits -> command
 
 Everything the host must give (bind sources, namespaces) is opened before the root changes. The control socket
-tells the supervisor ("ready" | "error", text | "master" + descriptor); its end without an error, after the go,
-means that execve(2) succeeded. Source: runtime-spec; PEERS of the escape classes are named at each defence.
+tells the supervisor ("ready" | "error", text | "master" + descriptor); its end without an error, after the
+go, means that execve(2) succeeded. Source: runtime-spec config.md, config-linux.md.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 GO = b"go"
 _DEFAULT_TARGETS = frozenset(
-    {"/proc", "/sys", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys/fs/cgroup"}  # noqa: S108
+    {"/proc", "/sys", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys/fs/cgroup"}
 )
 _IPC_SYSCTLS = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
 
@@ -75,10 +76,8 @@ def run(job: Job) -> NoReturn:
 
 def report(control: socket.socket, error: BaseException) -> None:
     """Tell the supervisor why the command will not run."""
-    try:
+    with contextlib.suppress(OSError):
         packets.send(control, ("error", process.describe(error)))
-    except OSError:
-        pass
 
 
 def close_others(keep: set[int]) -> None:
@@ -231,10 +230,8 @@ def _make_terminal(job: Job, top: int, dev: int) -> int:
 
 
 def _make_cwd(top: int, cwd: str) -> None:
-    try:
+    with contextlib.suppress(OSError):  # chdir says what is wrong
         os.close(root.open_target(top, cwd, is_directory=True))
-    except OSError:
-        pass  # chdir says what is wrong
 
 
 def _device_nodes(spec: dict[str, Any]) -> list[tuple[str, int, int, int, int]]:
@@ -276,7 +273,6 @@ def _hold(job: Job) -> NoReturn:
     process.forget_modules()
     root.enter(os.open(job.stage, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
     prctl.set_name("pause")
-    _wait_for_go(job.control)
     process.reset_signals()
     signals = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)

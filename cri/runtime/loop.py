@@ -29,7 +29,7 @@ class Timer:
 
 
 class Loop:
-    """Calls back when descriptors are ready or times come; an exception in a callback is logged and survived."""
+    """Calls back when descriptors are ready or times come; a callback's exception is logged and survived."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()

@@ -79,7 +79,7 @@ def kill(fd: int, number: int) -> None:
 
 
 def _clone(flags: int, cgroup: str, target_pidfd: int) -> tuple[int, int]:
-    """clone3 into a cgroup; the PID namespace for children is borrowed from the target for just this call."""
+    """clone3 into a cgroup; the target's PID namespace for children is borrowed for just this call."""
     global _own_pid_namespace
     if _own_pid_namespace < 0:
         _own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -99,7 +99,7 @@ def _clone(flags: int, cgroup: str, target_pidfd: int) -> tuple[int, int]:
 
 
 def _open_stdio(container: Container, logs: list[int]) -> tuple[int, int, int]:
-    """Open the FIFOs; the container holds each output for reading too, so it never gets SIGPIPE from our death."""
+    """Open the FIFOs; the container holds its outputs for reading too: no SIGPIPE when we die."""
     spec = container.spec
     if spec["holder"] or spec["process"]["tty"]:
         return -1, -1, -1

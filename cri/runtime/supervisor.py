@@ -7,6 +7,7 @@ every child is a copy of this process (see README.md).
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -15,7 +16,7 @@ import time
 
 from cri.cgroup import devices, hierarchy
 from cri.linux import prctl
-from cri.runtime import adoption, container as containers, faults, init, packets, spawn
+from cri.runtime import adoption, faults, init, packets, spawn
 from cri.runtime.container import CREATED, EXITED, RUNNING, STARTING, Container
 from cri.runtime.logclient import LogClient
 from cri.runtime.loop import Loop
@@ -141,6 +142,8 @@ class Supervisor:
         made = Container(spec, f"{self.run_dir}/c/{spec['id']}", self.hierarchies)
         made.created_at = time.time_ns()
         made.make_record()
+        if spec["holder"]:  # needs no start: it runs as soon as it has let go of everything
+            made.phase = STARTING
         try:
             made.group.create()
             made.group.limit(spec["resources"])
@@ -252,10 +255,8 @@ class Supervisor:
             self.reply(connection, {"error": (fault.kind, fault.message)} if error else made.state())
 
         made.on_start = told
-        try:
+        with contextlib.suppress(OSError):  # it is gone: the end of the control socket tells why
             made.control.send(init.GO)
-        except OSError:
-            pass  # it is gone: the end of the control socket tells why
         return None
 
     def _do_kill(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
@@ -494,6 +495,3 @@ def _device_rules(spec: dict[str, Any]) -> tuple[devices.Rule, ...]:
     for device in spec["devices"]:
         rules += devices.of_path(device["source"], device["permissions"] or "rwm")
     return tuple(rules)
-
-
-__all__ = ["Supervisor", "check_spec", "containers"]
