@@ -146,4 +146,7 @@ def _abandon(session: backends.Session, call: Call) -> None:
     """Close a session that came after its client had gone."""
     for fd in {session.stdin, session.stdout, session.stderr}:
         descriptors.close(fd)
-    call(session.close)
+    try:
+        call(session.close)
+    except RuntimeError:  # the server is stopping: no worker takes it any more
+        session.close()

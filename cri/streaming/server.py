@@ -54,7 +54,6 @@ class StreamingServer:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
-        self._workers.shutdown(wait=False, cancel_futures=True)
 
     def exec_url(self, request: runtime_pb2.ExecRequest) -> str:
         """Return a URL, good once and for one minute. Raises InvalidRequest, TooManyRequests."""
@@ -94,6 +93,7 @@ class StreamingServer:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.to_thread(self._workers.shutdown)  # every session that was opened gets closed
 
     def _call(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
         return self._loop.run_in_executor(self._workers, function)
