@@ -1,7 +1,7 @@
 """bridge: a veth pair between a container's network namespace and a bridge of the host.
 
 Beside the reference plugin's fields it takes `routed` (cni/README.md, Why): a Pod has its address as /32, all
-it sends goes through the host's IP stack, and its bridge port is isolated and locked to the Pod's MAC.
+it sends goes through the host's IP stack, and its bridge port is locked to the Pod's MAC.
 Source: containernetworking/plugins, plugins/main/bridge/README.md.
 """
 
@@ -24,9 +24,11 @@ _DATA_DIR = "/var/lib/cni"
 _SIOCGIFADDR = 0x8915
 _DEFAULT_ROUTE = ipaddress.IPv4Network("0.0.0.0/0")
 _PORT_OF_POD = {
-    netlink.BRPORT_ISOLATED: 1,
+    netlink.BRPORT_HAIRPIN: 1,  # br_netfilter, where loaded, bridges a Pod's packet to itself after DNAT
     netlink.BRPORT_LEARNING: 0,
     netlink.BRPORT_UNICAST_FLOOD: 0,
+    netlink.BRPORT_MULTICAST_FLOOD: 0,
+    netlink.BRPORT_BROADCAST_FLOOD: 0,
     netlink.BRPORT_LOCKED: 1,
 }
 
@@ -82,7 +84,7 @@ def add(args: Args) -> Json:
         undo.callback(delete, args)
         leased = ipam.add(args)
         address, gateway = _ipv4(leased)
-        link = _Link(args, address.ip)
+        link = _Link(args, chosen.bridge, address.ip)
         chosen.records.put(link.owner, {"mac": link.mac_text, "ip": str(address.ip), "link": link.host})
         master = _ready(chosen, gateway, address.network)
         pair = netlink.veth(
@@ -93,7 +95,7 @@ def add(args: Args) -> Json:
         except FileExistsError:  # of an earlier namespace of the same container, on its way out
             warm().run_if_exists(netlink.delete_link(link.host))
             warm().run(pair)
-        _configure_port(chosen, link, master, address)
+        _configure_port(chosen, link, master, address, gateway)
         netns.run(fd, functools.partial(_configure_inside, args.ifname, chosen, address, gateway, leased))
         undo.pop_all()
         return _result(args, chosen, link, address, gateway, leased)
@@ -143,12 +145,17 @@ def status(args: Args) -> None:
 class _Link:
     """Names and MAC of one attachment: derived, so that a repeated call finds what the first one made."""
 
-    def __init__(self, args: Args, ip: ipaddress.IPv4Address) -> None:
+    def __init__(self, args: Args, bridge: str, ip: ipaddress.IPv4Address) -> None:
         self.owner = Attachment(args.container_id, args.ifname)
         digest = hashlib.sha256(f"{args.container_id}\0{args.ifname}".encode()).hexdigest()
-        self.host = "nkv" + digest[:11]
+        self.host = port_prefix(bridge) + digest[:8]
         self.mac = mac_of(ip)
         self.mac_text = self.mac.hex(":")
+
+
+def port_prefix(bridge: str) -> str:
+    """Return what the names of a bridge's ports begin with, for rules to match. Pure."""
+    return f"nk{hashlib.sha256(bridge.encode()).hexdigest()[:4]}"
 
 
 def mac_of(ip: ipaddress.IPv4Address) -> bytes:
@@ -204,10 +211,10 @@ def _prepare_host(
         warm().run(netlink.address(index, interface))
         host.set_sysctl(chosen.data_dir, "net/ipv4/ip_forward", "1")
     if chosen.is_routed or chosen.masquerades:
-        _load_table(chosen, subnet)
+        _load_table(chosen, gateway, subnet)
 
 
-def _load_table(chosen: Settings, subnet: ipaddress.IPv4Network) -> None:
+def _load_table(chosen: Settings, gateway: ipaddress.IPv4Address, subnet: ipaddress.IPv4Network) -> None:
     """Load rules, and the elements of all Pods that are attached: the table may be new."""
     table = masquerade.table_name(chosen.bridge)
     host.remember(chosen.data_dir, "tables", table)
@@ -223,16 +230,26 @@ def _load_table(chosen: Settings, subnet: ipaddress.IPv4Network) -> None:
     elements = [_element(record) for _, record in chosen.records.all()]
     if elements and chosen.is_routed:
         _elements(table).add("pods", elements)
+    if chosen.is_routed:
+        host.remember(chosen.data_dir, "bridge_tables", table)
+        ports = port_prefix(chosen.bridge)
+        nft.load(masquerade.render_frames(chosen.bridge, ports, mac_of(gateway).hex(":"), str(gateway)))
 
 
-def _configure_port(chosen: Settings, link: _Link, master: int, address: ipaddress.IPv4Interface) -> None:
+def _configure_port(
+    chosen: Settings,
+    link: _Link,
+    master: int,
+    address: ipaddress.IPv4Interface,
+    gateway: ipaddress.IPv4Address,
+) -> None:
     """Tie a bridge port to its Pod: MAC by the bridge, IP by nftables and a fixed neighbour."""
     index = socket.if_nametoindex(link.host)
     if not chosen.is_routed:
         warm().run(netlink.bridge_port(index, {netlink.BRPORT_HAIRPIN: int(chosen.is_hairpin)}))
         return
     warm().run(
-        netlink.bridge_port(index, {**_PORT_OF_POD, netlink.BRPORT_HAIRPIN: 0}),
+        netlink.bridge_port(index, _PORT_OF_POD),
         netlink.forwarding_entry(index, link.mac),
         netlink.neighbour(master, address.ip, link.mac),
     )
@@ -241,7 +258,7 @@ def _configure_port(chosen: Settings, link: _Link, master: int, address: ipaddre
     try:
         _elements(table).add("pods", pod)
     except FileNotFoundError:  # someone deleted the table: it is made again, with all elements
-        _load_table(chosen, address.network)
+        _load_table(chosen, gateway, address.network)
 
 
 def _configure_inside(
@@ -257,9 +274,7 @@ def _configure_inside(
     messages = [netlink.up(socket.if_nametoindex("lo"))]
     if chosen.is_routed:
         for which in ("all", ifname):
-            host.set_own_sysctl(
-                f"net/ipv4/conf/{which}/accept_redirects", "0"
-            )  # isolated ports: no short cuts
+            host.set_own_sysctl(f"net/ipv4/conf/{which}/accept_redirects", "0")  # there are no short cuts
         messages += [netlink.address(index, ipaddress.IPv4Interface(f"{address.ip}/32")), netlink.up(index)]
         messages.append(netlink.route(index, ipaddress.IPv4Network(f"{gateway}/32")))
     else:

@@ -9,7 +9,9 @@ from typing import Any
 
 from cni import netlink
 
-_RECORD = "host.json"  # {"sysctls": {path below /proc/sys: value before us}, "tables": […], "bridges": […]}
+_RECORD = (
+    "host.json"  # sysctls: {path below /proc/sys: value before us}; tables, bridge_tables, bridges: names
+)
 _PROC = Path("/proc/sys")
 
 
@@ -32,7 +34,7 @@ def set_own_sysctl(key: str, value: str) -> None:
 
 
 def remember(data_dir: Path, kind: str, name: str) -> None:
-    """Write down that we are about to make a table or bridge. kind: `tables` or `bridges`."""
+    """Write down that we are about to make a table or bridge. kind: `tables`, `bridge_tables`, `bridges`."""
     record = _load(data_dir)
     if name not in record[kind]:
         record[kind].append(name)
@@ -42,8 +44,11 @@ def remember(data_dir: Path, kind: str, name: str) -> None:
 def reset(data_dir: Path) -> None:
     """Delete our tables and bridges and set settings back to what they were. Idempotent."""
     record = _load(data_dir)
-    for table in record["tables"]:
-        subprocess.run(["nft", "delete", "table", "ip", table], capture_output=True, timeout=20, check=False)
+    tables = [("ip", name) for name in record["tables"]] + [
+        ("bridge", name) for name in record["bridge_tables"]
+    ]
+    for family, name in tables:
+        subprocess.run(["nft", "delete", "table", family, name], capture_output=True, timeout=20, check=False)
     with netlink.Socket() as rtnetlink:
         for name in record["bridges"]:
             rtnetlink.run_if_exists(netlink.delete_link(name))
@@ -53,7 +58,7 @@ def reset(data_dir: Path) -> None:
 
 
 def _load(data_dir: Path) -> dict[str, Any]:
-    empty: dict[str, Any] = {"sysctls": {}, "tables": [], "bridges": []}
+    empty: dict[str, Any] = {"sysctls": {}, "tables": [], "bridge_tables": [], "bridges": []}
     try:
         return {**empty, **json.loads((data_dir / _RECORD).read_text())}
     except FileNotFoundError:

@@ -37,3 +37,20 @@ flush chain ip {table} postrouting
 add rule ip {table} output oifname "{bridge}" icmp type redirect drop
 {leaving}
 """
+
+
+def render_frames(bridge: str, ports: str, mac: str, gateway: str) -> str:
+    """Write the table of family bridge: from a Pod to the bridge itself only, never to another Pod's port.
+
+    ports: prefix of the names of the bridge's ports. The table is asked before br_netfilter, where that is
+    loaded, translates addresses and may bridge a packet on.
+    """
+    table = table_name(bridge)
+    return f"""
+add table bridge {table}
+add chain bridge {table} prerouting {{ type filter hook prerouting priority -200; policy accept; }}
+flush chain bridge {table} prerouting
+add rule bridge {table} prerouting iifname "{ports}*" ether daddr {mac} accept
+add rule bridge {table} prerouting iifname "{ports}*" arp operation request arp daddr ip {gateway} accept
+add rule bridge {table} prerouting iifname "{ports}*" counter drop
+"""
