@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
         """asyncio: the peer sent its last byte. A tunnel may still write."""
         if self._tunnel is not None:
             self._tunnel.feed_eof()
-            return True
+            return self._transport.get_extra_info("ssl_object") is None  # TLS has no half-close in asyncio
         return False
 
     def data_received(self, data: bytes) -> None:
