@@ -37,6 +37,11 @@ class MemoryStore:
         """History before this revision is forgotten."""
         return self._compacted
 
+    @property
+    def is_healthy(self) -> bool:
+        """Always."""
+        return True
+
     async def range(self, start: str, end: str = "", *, limit: int = 0, revision: int = 0) -> Range:
         """Read keys; see Store."""
         self._check(revision, revision and revision < self._compacted)

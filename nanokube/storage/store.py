@@ -108,6 +108,11 @@ class Store(Protocol):
         """History before this revision is forgotten; 0: none is."""
         ...
 
+    @property
+    def is_healthy(self) -> bool:
+        """Writes can be committed."""
+        ...
+
     async def range(self, start: str, end: str = "", *, limit: int = 0, revision: int = 0) -> Range:
         """Read keys in [start, end), or start alone if end is empty; limit 0: all; revision 0: the newest.
 

@@ -1,4 +1,4 @@
-"""All objects of one resource, in memory and in order, with the recent past; reads and watches are served here.
+"""All objects of one resource, in order, with the recent past; reads and watches are served from here.
 
 The store delivers every durable write before its writer resumes, so this cache is never behind what a client
 was told. A change is encoded once per form and written to all its watchers.

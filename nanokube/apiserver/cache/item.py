@@ -1,7 +1,7 @@
 """One stored object as the API serves it: bytes, with what selectors need read out lazily. Pure.
 
-Objects are stored without resourceVersion (the store assigns it afterwards); it is spliced in once, right
-behind `"metadata":{`, when the write enters the cache. `encode` therefore writes kind, apiVersion and metadata
+Objects are stored without resourceVersion (the store assigns it afterwards); it is spliced in once, behind
+the `"metadata":{`, when the write enters the cache. `encode` therefore writes kind, apiVersion and metadata
 first, so that the first `"metadata":{` of the bytes is the right one.
 """
 

@@ -9,6 +9,7 @@ from typing import Any
 from nanokube.api import selectors
 from nanokube.apiserver.cache.item import Item
 
+NO_FIELDS = selectors.FieldSelector()
 ReadFields = Callable[[Mapping[str, Any]], Mapping[str, str]]
 
 
@@ -19,7 +20,7 @@ class Selection:
     namespace: str = ""
     name: str = ""
     labels: selectors.LabelSelector = selectors.EVERYTHING
-    fields: selectors.FieldSelector = selectors.FieldSelector()
+    fields: selectors.FieldSelector = NO_FIELDS
 
     @property
     def is_plain(self) -> bool:

@@ -74,6 +74,11 @@ class SqliteStore:
         """History before this revision is forgotten."""
         return self._compacted
 
+    @property
+    def is_healthy(self) -> bool:
+        """No commit has failed."""
+        return self._broken is None
+
     async def range(self, start: str, end: str = "", *, limit: int = 0, revision: int = 0) -> Range:
         """Read keys; see Store."""
         self._check(revision, below=self._compacted)

@@ -1,0 +1,190 @@
+"""From request to answer: authenticate, authorize, route to an endpoint, count. One method, a few filters.
+
+    handle ── parse ── authenticate ── authorize ──┬── resource: verb -> endpoint
+                                                   └── other paths: discovery, health, …
+
+What can be answered from memory is answered in the same call, without a task.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from nanokube.api import errors, resources
+from nanokube.api.errors import ApiError
+from nanokube.api.resources import Resource
+from nanokube.apiserver.admission import chain
+from nanokube.apiserver.authn.authenticator import Authenticator
+from nanokube.apiserver.authn.user import User
+from nanokube.apiserver.authz.authorizer import Attributes, Authorizer, Decision, refusal
+from nanokube.apiserver.connect import ConnectBackend
+from nanokube.apiserver.endpoints import read, respond, subresources, watch, write
+from nanokube.apiserver.endpoints.reviews import Reviews
+from nanokube.apiserver.endpoints.scope import Scope
+from nanokube.apiserver.endpoints.subresources import TokenRequests
+from nanokube.apiserver.metrics import Metrics
+from nanokube.apiserver.nonresource import NonResource
+from nanokube.apiserver.registry.registry import Registry
+from nanokube.apiserver.requestinfo import RequestInfo, parse
+from nanokube.apiserver.subresources.handlers import HANDLERS
+from nanokube.kit.http.message import Answer, Request, Response
+
+log = logging.getLogger(__name__)
+
+Result = Answer | Awaitable[Answer]
+Endpoint = Callable[[Scope], Result]
+
+_VERBS: Final[Mapping[str, Endpoint]] = {
+    "get": read.get,
+    "list": read.list_,
+    "watch": watch.watch,
+    "create": write.create,
+    "update": write.update,
+    "patch": write.patch_,
+    "delete": write.delete,
+    "deletecollection": write.delete_collection,
+}
+_SUBRESOURCES: Final[Mapping[tuple[str, str], Mapping[str, Endpoint]]] = {
+    ("*", "status"): {"get": read.get, "update": write.update, "patch": write.patch_},
+    ("*", "scale"): {
+        "get": subresources.get_scale,
+        "update": subresources.put_scale,
+        "patch": subresources.patch_scale,
+    },
+    ("pods", "binding"): {"create": subresources.bind},
+    ("pods", "eviction"): {"create": subresources.evict},
+    ("pods", "ephemeralcontainers"): {
+        verb: subresources.ephemeral_containers for verb in ("get", "update", "patch")
+    },
+    ("namespaces", "finalize"): {"update": subresources.finalize},
+}
+
+
+class App:
+    """The handler of the HTTP server."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        reviews: Reviews,
+        token_requests: TokenRequests,
+        other: NonResource,
+        metrics: Metrics,
+        backend: ConnectBackend,
+    ) -> None:
+        self._registry = registry
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._reviews = reviews
+        self._token_requests = token_requests
+        self._other = other
+        self._metrics = metrics
+        self._backend = backend
+
+    def handle(self, request: Request) -> Result:
+        """Answer a request."""
+        started = time.perf_counter()
+        info = parse(request)
+        try:
+            result = self._route(request, info)
+        except ApiError as err:
+            result = respond.failure(err)
+        except Exception as err:
+            result = failed(request, err)
+        if inspect.isawaitable(result):
+            return self._finish(request, info, result, started)
+        self._metrics.observe(info, getattr(result, "status", 101), time.perf_counter() - started)
+        return result
+
+    async def _finish(
+        self, request: Request, info: RequestInfo, pending: Awaitable[Answer], started: float
+    ) -> Answer:
+        try:
+            answer = await pending
+        except ApiError as err:
+            answer = respond.failure(err)
+        except Exception as err:
+            answer = failed(request, err)
+        self._metrics.observe(info, getattr(answer, "status", 101), time.perf_counter() - started)
+        return answer
+
+    def _route(self, request: Request, info: RequestInfo) -> Result:
+        user = self._authenticator.authenticate(request)
+        self._authorize(user, info)
+        if not info.is_resource:
+            return self._other.answer(request)
+        resource = resources.find(info.group, info.version, info.resource)
+        if resource is None:
+            raise errors.no_such_path()
+        scope = Scope(self._registry, request, info, resource, user)
+        if info.subresource:
+            return self._subresource(scope)
+        if info.verb not in resource.verbs:
+            raise errors.method_not_allowed(resource, info.verb or request.method)
+        if not resource.is_stored:
+            return self._reviews.create(scope) if resource.plural != "bindings" else subresources.bind(scope)
+        if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):
+            raise errors.method_not_allowed(resource, info.verb)
+        return _VERBS[info.verb](scope)
+
+    def _authorize(self, user: User, info: RequestInfo) -> None:
+        attributes = Attributes(
+            user,
+            info.verb,
+            info.group,
+            info.version,
+            info.resource,
+            info.subresource,
+            info.namespace if info.resource != "namespaces" else "",
+            info.name,
+            info.path,
+        )
+        decision, reason = self._authorizer.authorize(attributes)
+        if decision is Decision.ALLOW:
+            return
+        resource = resources.find(info.group, info.version, info.resource)
+        if resource is None and info.is_resource:
+            resource = Resource(info.group, info.version, "", info.resource, "", True)
+        raise errors.forbidden(resource, info.name, refusal(attributes, reason))
+
+    def _subresource(self, scope: Scope) -> Result:
+        resource, info = scope.resource, scope.info
+        found = resource.subresource(info.subresource)
+        if found is None:
+            raise errors.no_such_path()
+        key = (resource.name, info.subresource)
+        if key == ("serviceaccounts", "token") and info.verb == "create":
+            return self._token_requests.create(scope)
+        if key in HANDLERS:
+            return self._connect(scope)
+        verbs = _SUBRESOURCES.get(key) or _SUBRESOURCES.get(("*", info.subresource), {})
+        endpoint = verbs.get(info.verb)
+        if endpoint is None:
+            raise errors.method_not_allowed(resource, info.verb)
+        return endpoint(scope)
+
+    async def _connect(self, scope: Scope) -> Answer:
+        """Hand a connect subresource to its handler, after admission."""
+        info = scope.info
+        serve = HANDLERS[(scope.resource.name, info.subresource)]
+        attributes = chain.Attributes(
+            chain.CONNECT, scope.user, scope.resource, info.namespace, info.name, info.subresource, None, None
+        )
+        await self._registry.admission.validate(attributes)
+        return await serve(scope.request, self._backend, info.namespace, info.name, info.rest)
+
+
+def failed(request: Request, err: Exception) -> Response:
+    """Answer a bug of ours: the client learns an id, the log learns the rest."""
+    if isinstance(err, RecursionError):
+        return respond.failure(errors.bad_request("the object is nested too deeply"))
+    request_id = uuid.uuid4().hex[:16]
+    log.error("request failed id=%s: %s %s", request_id, request.method, request.path, exc_info=err)
+    return respond.failure(errors.internal(f"see the log of the server, request {request_id}"))

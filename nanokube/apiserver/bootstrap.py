@@ -1,0 +1,118 @@
+"""Objects that the server itself makes and keeps: namespaces, the Services kubernetes and kube-dns.
+
+Source: pkg/controlplane/controller/{systemnamespaces,kubernetesservice}, pkg/controlplane/reconcilers.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any, Final
+
+from nanokube.api import errors, resources
+from nanokube.apiserver.authn.user import MASTERS, User
+from nanokube.apiserver.config import ApiServerConfig
+from nanokube.apiserver.registry import create, update
+from nanokube.apiserver.registry.call import Call
+from nanokube.apiserver.registry.registry import Registry
+
+NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
+_SELF: Final = User("system:apiserver", (MASTERS,))
+_MANAGER: Final = "kube-apiserver"
+
+
+async def run(registry: Registry, config: ApiServerConfig) -> None:
+    """Make what is absent and correct what is wrong. Runs at each start."""
+    for name in NAMESPACES:
+        await _ensure(registry, "namespaces", {"metadata": {"name": name}})
+    for service in (kubernetes_service(config), dns_service(config)):
+        await _ensure(registry, "services", service)
+    await _ensure(registry, "endpoints", endpoints(config), fields=("subsets",))
+    slice_fields = ("endpoints", "ports")
+    await _ensure(registry, "endpointslices.discovery.k8s.io", endpoint_slice(config), fields=slice_fields)
+
+
+def kubernetes_ip(config: ApiServerConfig) -> str:
+    """The first address of the service network."""
+    return str(ipaddress.ip_network(config.service_cidr)[1])
+
+
+def kubernetes_service(config: ApiServerConfig) -> dict[str, Any]:
+    """Build Service default/kubernetes."""
+    ip = kubernetes_ip(config)
+    return {
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"component": "apiserver", "provider": "kubernetes"},
+        },
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": ip,
+            "clusterIPs": [ip],
+            "sessionAffinity": "None",
+            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": config.port}],
+        },
+    }
+
+
+def dns_service(config: ApiServerConfig) -> dict[str, Any]:
+    """Build Service kube-system/kube-dns: without selector, since every node answers its address itself."""
+    ports = [
+        {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
+        {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
+    ]
+    labels = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
+    return {
+        "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": labels},
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": config.dns_ip,
+            "clusterIPs": [config.dns_ip],
+            "ports": ports,
+        },
+    }
+
+
+def endpoints(config: ApiServerConfig) -> dict[str, Any]:
+    """Build Endpoints default/kubernetes."""
+    port = {"name": "https", "port": config.port, "protocol": "TCP"}
+    labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    return {
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
+        "subsets": [{"addresses": [{"ip": config.advertise_address}], "ports": [port]}],
+    }
+
+
+def endpoint_slice(config: ApiServerConfig) -> dict[str, Any]:
+    """Build EndpointSlice default/kubernetes."""
+    labels = {"kubernetes.io/service-name": "kubernetes"}
+    return {
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [config.advertise_address], "conditions": {"ready": True}}],
+        "ports": [{"name": "https", "port": config.port, "protocol": "TCP"}],
+    }
+
+
+async def _ensure(
+    registry: Registry, resource_name: str, wanted: dict[str, Any], fields: tuple[str, ...] = ()
+) -> None:
+    resource = resources.get(resource_name)
+    metadata = wanted["metadata"]
+    call = Call(_SELF, resource, metadata.get("namespace", ""), metadata["name"], manager=_MANAGER)
+    live = registry.find(resource_name, call.key)
+    if live is None:
+        wanted = {**wanted, "apiVersion": resource.api_version, "kind": resource.kind}
+        try:
+            await create.create(registry, call, wanted)
+        except errors.ApiError as err:
+            if not errors.is_already_exists(err):
+                raise
+        return
+    if any(live.get(name) != wanted[name] for name in fields):
+        await update.update(registry, call, lambda old: _merged(old, wanted, fields))
+
+
+def _merged(old: dict[str, Any], wanted: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    return {**old, **{name: wanted[name] for name in fields}}

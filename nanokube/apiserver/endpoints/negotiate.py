@@ -1,0 +1,135 @@
+"""Content negotiation: which form and encoding of an answer the Accept header asks for; bodies by type. Pure.
+
+Source: staging apiserver pkg/endpoints/handlers/negotiation; RFC 9110 12.5.1 (quality values are not used
+by clients of this API; order decides, as upstream).
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+from nanokube.api import errors, schema
+
+JSON: Final = "application/json"
+YAML: Final = "application/yaml"
+PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
+_META: Final = "meta.k8s.io"
+_SUPPORTED: Final = (JSON, YAML)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How to answer. shape: "" the object itself, Table, PartialObjectMetadata (lists too)."""
+
+    media: str = JSON
+    shape: str = ""
+
+    @property
+    def content_type(self) -> str:
+        """The answer's Content-Type."""
+        if not self.shape or self.shape == "Table":
+            return self.media
+        return self.media
+
+
+OBJECT: Final = Form()
+
+
+@functools.lru_cache(maxsize=256)
+def form_of(accept: str, allows_shapes: bool) -> Form:
+    """Choose a form. Raises ApiError (406)."""
+    if accept in ("", "*/*", JSON):
+        return OBJECT
+    for clause in accept.split(","):
+        media, *rest = (part.strip() for part in clause.split(";"))
+        parameters = dict(p.partition("=")[::2] for p in rest if "=" in p)
+        found = _media(media.lower())
+        if not found:
+            continue
+        shape = parameters.get("as", "")
+        if not shape:
+            return Form(found)
+        is_meta = parameters.get("g") == _META and parameters.get("v") == "v1"
+        if (
+            allows_shapes
+            and is_meta
+            and shape in ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+        ):
+            return Form(found, shape.removesuffix("List"))
+    raise errors.not_acceptable(_SUPPORTED)
+
+
+def _media(media: str) -> str:
+    if media in (JSON, "*/*", "application/*"):
+        return JSON
+    return YAML if media in (YAML, "application/x-yaml", "text/yaml") else ""
+
+
+def body_media(content_type: str) -> str:
+    """Give the media type of a body; an absent one means JSON. Raises ApiError (415)."""
+    media = content_type.partition(";")[0].strip().lower()
+    if media in ("", JSON):
+        return JSON
+    if media in (YAML, "application/x-yaml", "text/yaml"):
+        return YAML
+    raise errors.unsupported_media_type(_SUPPORTED)
+
+
+def parse(body: bytes, content_type: str) -> Any:
+    """Parse a body of JSON or YAML without a schema. Raises ApiError (400, 415)."""
+    if body_media(content_type) == YAML:
+        return parse_yaml(body)[0]
+    return schema.decode_json(body)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Remembers duplicate keys.
+
+    Timestamps stay text, as in JSON; 1.1's other surprises (yes, no, on) stay, as upstream's.
+    """
+
+    duplicates: list[str]
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = str(key_node.value)
+            if key in seen:
+                line = key_node.start_mark.line + 1
+                self.duplicates.append(f'line {line}: key "{key}" already set in map')
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _text(loader: Any, node: Any) -> str:
+    return str(loader.construct_scalar(node))
+
+
+def _mapping(loader: Any, node: Any) -> dict[Any, Any]:
+    found: dict[Any, Any] = loader.construct_mapping(node, deep=True)
+    return found
+
+
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _text)
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def parse_yaml(body: bytes) -> tuple[Any, list[str]]:
+    """Parse YAML; return the tree and what was said of duplicate keys. Raises ApiError (400)."""
+    loader = None
+    try:
+        if any(isinstance(event, yaml.events.AliasEvent) for event in yaml.parse(body, _Loader)):
+            raise yaml.YAMLError("aliases are not supported")  # they make small bodies huge: CVE-2019-11253
+        loader = _Loader(body)
+        loader.duplicates = []
+        return loader.get_single_data(), loader.duplicates
+    except (yaml.YAMLError, ValueError, RecursionError) as err:
+        text = " ".join(str(err).split())
+        raise errors.bad_request(f"error converting YAML to JSON: yaml: {text}") from err
+    finally:
+        if loader is not None:
+            loader.dispose()

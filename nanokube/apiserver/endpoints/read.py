@@ -1,0 +1,166 @@
+"""get and list.
+
+Source: staging apiserver pkg/endpoints/handlers/get.go, pkg/storage/continue.go, apimachinery
+pkg/apis/meta/internalversion/validation.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from nanokube.api import errors
+from nanokube.apiserver.cache.item import Item
+from nanokube.apiserver.cache.selection import Selection
+from nanokube.apiserver.endpoints import negotiate, render, respond
+from nanokube.apiserver.endpoints.scope import Scope
+from nanokube.kit.http.message import Answer, Response
+from nanokube.storage.store import Compacted, FutureRevision
+
+
+def get(scope: Scope) -> Response:
+    """Answer one object."""
+    form = negotiate.form_of(scope.request.headers.get("accept"), True)
+    key = f"{scope.info.namespace}/{scope.info.name}" if scope.resource.namespaced else scope.info.name
+    item = scope.registry.caches.of(scope.resource.storage_name).find(key)
+    if item is None:
+        raise errors.not_found(scope.resource, scope.info.name)
+    include = render.include_object(scope.request.query.get("includeObject"))
+    body = render.one(scope.resource, item, form, scope.registry.clock.time(), include)
+    return respond.encoded(scope.request, [body], form)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a list asks for. revision 0: now; start: key of the first object."""
+
+    limit: int
+    revision: int
+    start: str
+    is_exact: bool
+
+
+async def list_(scope: Scope) -> Answer:
+    """Answer the objects selected."""
+    form = negotiate.form_of(scope.request.headers.get("accept"), True)
+    selection = scope.selection()
+    page = _page(scope)
+    registry = scope.registry
+    items, revision = await _select(scope, selection, page)
+    metadata: dict[str, Any] = {"resourceVersion": str(revision)}
+    if page.limit and len(items) > page.limit:
+        rest = len(items) - page.limit
+        items = items[: page.limit]
+        metadata["continue"] = _token(revision, items[-1].key + "\0")
+        if selection.is_plain:
+            metadata["remainingItemCount"] = rest
+    include = render.include_object(scope.request.query.get("includeObject"))
+    parts = render.many(scope.resource, items, metadata, form, registry.clock.time(), include)
+    return respond.encoded(scope.request, parts, form)
+
+
+async def _select(scope: Scope, selection: Selection, page: Page) -> tuple[Sequence[Item], int]:
+    """Read from the cache, or from the store where the past is meant and something has changed since."""
+    cache = scope.registry.cache(scope.resource)
+    now = scope.registry.caches.revision
+    if page.revision > now:
+        raise _too_large(page.revision, now)
+    if not page.is_exact or not page.revision or cache.changed <= page.revision:
+        return cache.select(selection, page.start), page.revision if page.is_exact else now
+    try:
+        past = await scope.registry.caches.past(
+            scope.resource.storage_name, selection.namespace, page.revision
+        )
+    except FutureRevision as err:
+        raise _too_large(page.revision, err.current) from err
+    except Compacted as err:
+        raise _expired(page) from err
+    found = [i for i in past if i.key >= page.start and selection.matches(i, cache.read_fields)]
+    return found, page.revision
+
+
+def _expired(page: Page) -> errors.ApiError:
+    if not page.start:
+        return errors.expired(f"The resourceVersion for the provided list is too old: {page.revision}")
+    return errors.expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new "
+        "list without the continue parameter, or use the continue token in this response to retrieve the "
+        "remainder of the results. Continuing with the provided token results in an inconsistent list - "
+        "objects that were created, modified, or deleted between the time the first chunk was returned and "
+        "now may show up in the list.",
+        _token(-1, page.start),
+    )
+
+
+def _too_large(wanted: int, current: int) -> errors.ApiError:
+    err = errors.timeout(f"Too large resource version: {wanted}, current: {current}", 1)
+    err.details["causes"] = [
+        {"reason": "ResourceVersionTooLarge", "message": "Too large resource version", "field": ""}
+    ]
+    return err
+
+
+def _page(scope: Scope) -> Page:
+    query = scope.request.query
+    try:
+        limit = int(query.get("limit") or 0)
+    except ValueError as err:
+        raise errors.bad_request(f"cannot read limit: {query.get('limit')}") from err
+    version = revision_of(query.get("resourceVersion"))
+    match = query.get("resourceVersionMatch")
+    token = query.get("continue")
+    if match and match not in ("Exact", "NotOlderThan"):
+        raise list_options_invalid("resourceVersionMatch", f'Unsupported value: "{match}"')
+    if match and not query.get("resourceVersion"):
+        raise list_options_invalid(
+            "resourceVersionMatch",
+            "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+        )
+    if match == "Exact" and version == 0:
+        raise list_options_invalid(
+            "resourceVersionMatch",
+            'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"',
+        )
+    if token:
+        if version:
+            raise errors.bad_request("specifying resource version is not allowed when using continue")
+        revision, start = _read_token(token)
+        return Page(max(limit, 0), max(revision, 0), start, revision > 0)
+    is_exact = match == "Exact" or (bool(limit) and version > 0 and not match)
+    return Page(max(limit, 0), version, "", is_exact)
+
+
+def list_options_invalid(field: str, cause: str) -> errors.ApiError:
+    """Refuse a list option."""
+    return errors.ApiError("Invalid", 422, f'ListOptions.meta.k8s.io "" is invalid: {field}: {cause}')
+
+
+def revision_of(text: str) -> int:
+    """Read a resourceVersion option; "" is 0. Raises ApiError (400)."""
+    if not text:
+        return 0
+    if not text.isascii() or not text.isdigit():
+        raise errors.bad_request(
+            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing: invalid syntax'
+        )
+    return int(text)
+
+
+def _token(revision: int, start: str) -> str:
+    body = orjson.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": start})
+    return base64.urlsafe_b64encode(body).rstrip(b"=").decode()
+
+
+def _read_token(token: str) -> tuple[int, str]:
+    try:
+        found = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        revision, start = int(found["rv"]), str(found["start"])
+        if found["v"] != "meta.k8s.io/v1" or not start or revision == 0:
+            raise ValueError("not a token of ours")
+    except (ValueError, KeyError, TypeError) as err:
+        raise errors.bad_request(f"continue key is not valid: {type(err).__name__}") from err
+    return revision, start

@@ -1,0 +1,62 @@
+"""Items in the form a request asks for: object, Table, PartialObjectMetadata; one, a list, an event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from nanokube.api import table
+from nanokube.api.resources import Resource
+from nanokube.apiserver.cache.item import Item
+from nanokube.apiserver.endpoints.negotiate import Form
+from nanokube.apiserver.registry import views
+
+
+def include_object(asked: str) -> str:
+    """Read the includeObject option of Tables."""
+    return (
+        asked if asked in (table.NO_OBJECT, table.METADATA_ONLY, table.WHOLE_OBJECT) else table.METADATA_ONLY
+    )
+
+
+def one(resource: Resource, item: Item, form: Form, now: float, include: str = table.METADATA_ONLY) -> bytes:
+    """Render one object."""
+    if not form.shape:
+        return views.raw(resource, item)
+    obj = views.from_storage(resource, item.object())
+    if form.shape == "Table":
+        metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+        return orjson.dumps(
+            table.to_table(resource, [obj], now=now, list_metadata=metadata, include_object=include)
+        )
+    return orjson.dumps(table.partial_metadata(obj))
+
+
+def many(
+    resource: Resource,
+    items: Sequence[Item],
+    metadata: dict[str, Any],
+    form: Form,
+    now: float,
+    include: str = table.METADATA_ONLY,
+) -> list[bytes]:
+    """Render a list, as parts to be sent one after the other."""
+    if form.shape:
+        objs = [views.from_storage(resource, item.object()) for item in items]
+        if form.shape == "Table":
+            found = table.to_table(resource, objs, now=now, list_metadata=metadata, include_object=include)
+        else:
+            found = table.partial_metadata_list(objs, metadata)
+        return [orjson.dumps(found)]
+    head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
+        resource.list_kind.encode(),
+        resource.api_version.encode(),
+        orjson.dumps(metadata),
+    )
+    if resource.stored_as:
+        raws = [views.raw(resource, item) for item in items]
+    else:
+        raws = [item.raw for item in items]
+    return [head, b",".join(raws), b"]}\n"]

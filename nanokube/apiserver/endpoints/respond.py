@@ -1,0 +1,82 @@
+"""From values to responses: Status, objects in the form asked for, warnings, gzip. Pure but for the clock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+import yaml
+from isal import igzip
+
+from nanokube.api.errors import ApiError
+from nanokube.apiserver.endpoints.negotiate import YAML, Form
+from nanokube.apiserver.requestinfo import is_true
+from nanokube.kit.http.message import Request, Response
+
+# Below this, compressing costs more than sending (staging apiserver, responsewriters/writers.go).
+GZIP_FROM_BYTES: Final = 128 * 1024
+_BROWSERS: Final = re.compile(r"curl|Wget|Mozilla")
+_PRIVATE: Final = (("Cache-Control", "no-cache, private"),)
+
+
+def failure(err: ApiError) -> Response:
+    """Answer an error as Status."""
+    headers = list(_PRIVATE)
+    if err.retry_after_s:
+        headers.append(("Retry-After", str(err.retry_after_s)))
+    return Response(err.code, orjson.dumps(err.to_status()) + b"\n", "application/json", headers)
+
+
+def success(resource_group: str, plural: str, name: str, uid: str = "") -> dict[str, Any]:
+    """Build the Status of a deletion or a binding."""
+    details = {"name": name, "group": resource_group, "kind": plural, "uid": uid}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {key: value for key, value in details.items() if value},
+    }
+
+
+def encoded(
+    request: Request, parts: Sequence[bytes], form: Form, status: int = 200, warnings: Sequence[str] = ()
+) -> Response:
+    """Answer JSON bytes, in the encoding that form and request ask for."""
+    headers: list[tuple[str, str]] = list(_PRIVATE)
+    headers += (("Warning", f'299 - "{quote(text)}"') for text in warnings)
+    if form.media == YAML:
+        body = yaml.safe_dump(orjson.loads(b"".join(parts)), sort_keys=False, allow_unicode=True).encode()
+        return Response(status, body, YAML, headers)
+    if is_pretty(request):
+        parts = [orjson.dumps(orjson.loads(b"".join(parts)), option=orjson.OPT_INDENT_2), b"\n"]
+    elif "gzip" in request.headers.get("accept-encoding") and sum(map(len, parts)) >= GZIP_FROM_BYTES:
+        parts = [igzip.compress(b"".join(parts), compresslevel=0, mtime=0)]
+        headers += (("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
+    return Response(status, parts, form.content_type, headers)
+
+
+def document(request: Request, value: Mapping[str, Any], form: Form, status: int = 200) -> Response:
+    """Answer a JSON tree."""
+    return encoded(request, [orjson.dumps(value)], form, status)
+
+
+def text(status: int, body: str) -> Response:
+    """Answer plain text."""
+    return Response(
+        status, body.encode(), "text/plain; charset=utf-8", (("X-Content-Type-Options", "nosniff"),)
+    )
+
+
+def quote(warning: str) -> str:
+    """Quote a warning for its header (RFC 9110 5.6.4)."""
+    return warning.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def is_pretty(request: Request) -> bool:
+    """Tell whether a person reads the answer: asked for, or a command line tool or browser."""
+    if "pretty" in request.query:
+        return is_true(request.query.get("pretty") or "true")
+    return _BROWSERS.match(request.headers.get("user-agent")) is not None

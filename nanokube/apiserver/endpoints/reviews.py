@@ -1,0 +1,140 @@
+"""Reviews: answered from authentication and authorization, and not kept.
+
+Source: pkg/registry/authentication, pkg/registry/authorization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nanokube.api import errors, timestamps
+from nanokube.apiserver.authn.serviceaccount import InvalidToken, Tokens
+from nanokube.apiserver.authn.tokens import StaticTokens
+from nanokube.apiserver.authn.user import User
+from nanokube.apiserver.authz.authorizer import Attributes, Authorizer, Decision
+from nanokube.apiserver.endpoints import negotiate, respond
+from nanokube.apiserver.endpoints.scope import Scope
+from nanokube.kit.http.message import Answer
+
+
+class Reviews:
+    """The review resources."""
+
+    def __init__(
+        self, authorizer: Authorizer, tokens: Tokens, static: StaticTokens | None, audience: str
+    ) -> None:
+        self._authorizer = authorizer
+        self._tokens = tokens
+        self._static = static
+        self._audience = audience
+
+    async def create(self, scope: Scope) -> Answer:
+        """Answer a review posted to its resource."""
+        call = scope.call()
+        form = negotiate.form_of(scope.request.headers.get("accept"), False)
+        body = scope.body_object(call)
+        spec = body.get("spec") or {}
+        body.setdefault("metadata", {})
+        match scope.resource.kind:
+            case "SelfSubjectReview":
+                now = timestamps.format_time(scope.registry.clock.time())
+                body["metadata"] = {"creationTimestamp": now}
+                body["status"] = {"userInfo": scope.user.to_object()}
+            case "TokenReview":
+                body["status"] = self._token(scope, spec)
+            case "SelfSubjectAccessReview":
+                body["status"] = self._access(scope.user, spec)
+            case "SubjectAccessReview":
+                body["status"] = self._access(_subject(spec), spec)
+            case "LocalSubjectAccessReview":
+                asked = (spec.get("resourceAttributes") or {}).get("namespace")
+                if asked != scope.info.namespace:
+                    raise errors.bad_request("spec.resourceAttributes.namespace must match the namespace")
+                body["status"] = self._access(_subject(spec), spec)
+            case "SelfSubjectRulesReview":
+                body["status"] = self._rules(scope.user)
+            case kind:
+                raise errors.method_not_allowed(scope.resource, f"create of {kind}")
+        return respond.document(scope.request, body, form, 201)
+
+    def _token(self, scope: Scope, spec: dict[str, Any]) -> dict[str, Any]:
+        token = spec.get("token") or ""
+        if not token:
+            raise errors.bad_request("token is required for TokenReview in authentication")
+        audiences: Sequence[str] = spec.get("audiences") or [self._audience]
+        user = self._static.find(token) if self._static is not None else None
+        if user is None:
+            try:
+                user, audiences = self._tokens.verify(token, audiences, scope.registry.clock.time())
+            except InvalidToken as err:
+                return {"user": {}, "error": f"[invalid bearer token, {err}]"}
+        return {"authenticated": True, "user": user.to_object(), "audiences": list(audiences)}
+
+    def _access(self, user: User, spec: dict[str, Any]) -> dict[str, Any]:
+        asked, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+        if (asked is None) == (path is None):
+            raise errors.bad_request(
+                "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            )
+        if asked is not None:
+            attributes = Attributes(
+                user,
+                asked.get("verb", ""),
+                asked.get("group", ""),
+                asked.get("version", ""),
+                asked.get("resource", "") or "*",
+                asked.get("subresource", ""),
+                asked.get("namespace", ""),
+                asked.get("name", ""),
+            )
+        else:
+            path = path or {}
+            attributes = Attributes(user, path.get("verb", ""), path=path.get("path", ""))
+        decision, reason = self._authorizer.authorize(attributes)
+        status: dict[str, Any] = {"allowed": decision is Decision.ALLOW}
+        if decision is Decision.DENY:
+            status["denied"] = True
+        return {**status, "reason": reason} if reason else status
+
+    def _rules(self, user: User) -> dict[str, Any]:
+        """What may be said without asking about everything: all, or only what everyone may."""
+        every = Attributes(user, "*", "*", "*", "*")
+        if self._authorizer.authorize(every)[0] is Decision.ALLOW:
+            return {
+                "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
+                "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+                "incomplete": False,
+            }
+        reviews = [
+            {
+                "verbs": ["create"],
+                "apiGroups": ["authorization.k8s.io"],
+                "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+            },
+            {
+                "verbs": ["create"],
+                "apiGroups": ["authentication.k8s.io"],
+                "resources": ["selfsubjectreviews"],
+            },
+        ]
+        urls = [
+            "/api",
+            "/api/*",
+            "/apis",
+            "/apis/*",
+            "/healthz",
+            "/livez",
+            "/openapi",
+            "/openapi/*",
+            "/readyz",
+        ]
+        paths = [{"verbs": ["get"], "nonResourceURLs": [*urls, "/version"]}]
+        return {"resourceRules": reviews, "nonResourceRules": paths, "incomplete": True}
+
+
+def _subject(spec: dict[str, Any]) -> User:
+    if not spec.get("user") and not spec.get("groups"):
+        raise errors.bad_request("at least one of user or group must be specified")
+    extra = tuple((key, tuple(values)) for key, values in (spec.get("extra") or {}).items())
+    return User(spec.get("user") or "", tuple(spec.get("groups") or ()), spec.get("uid") or "", extra)

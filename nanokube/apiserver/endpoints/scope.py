@@ -1,0 +1,102 @@
+"""One resource request on its way through an endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nanokube.api import errors, schema, selectors
+from nanokube.api.resources import Resource
+from nanokube.apiserver.authn.user import User
+from nanokube.apiserver.cache import fields
+from nanokube.apiserver.cache.selection import Selection
+from nanokube.apiserver.endpoints import negotiate
+from nanokube.apiserver.registry import call as calls
+from nanokube.apiserver.registry.call import Call
+from nanokube.apiserver.registry.registry import Registry
+from nanokube.apiserver.requestinfo import RequestInfo
+from nanokube.kit.http.message import Request
+
+
+@dataclass(slots=True)
+class Scope:
+    """What every endpoint is given."""
+
+    registry: Registry
+    request: Request
+    info: RequestInfo
+    resource: Resource
+    user: User
+
+    def call(self, *, is_dry_run: bool | None = None) -> Call:
+        """Read the options of a write from the query. Raises ApiError."""
+        query = self.request.query
+        if is_dry_run is None:
+            is_dry_run = calls.dry_run_of(query.getall("dryRun"))
+        return Call(
+            user=self.user,
+            resource=self.resource,
+            namespace=self.info.namespace if self.resource.namespaced else "",
+            name=self.info.name,
+            subresource=self.info.subresource,
+            is_dry_run=is_dry_run,
+            manager=calls.manager_of(query, self.request.headers.get("user-agent")),
+            field_validation=calls.field_validation_of(query.get("fieldValidation")),
+            is_forced=query.get("force") == "true",
+        )
+
+    def selection(self) -> Selection:
+        """Read namespace and selectors. Raises ApiError."""
+        query = self.request.query
+        try:
+            labels = selectors.parse_labels(query.get("labelSelector"))
+            wanted = selectors.parse_fields(query.get("fieldSelector"))
+        except ValueError as err:
+            raise errors.bad_request(str(err)) from err
+        for label, _, _ in wanted.terms:
+            if not fields.supports(self.resource.storage_name, label):
+                raise errors.bad_request(
+                    f'Unable to find "{self.resource.api_version}, Resource={self.resource.plural}" that '
+                    f'match label selector "{query.get("labelSelector")}", field selector '
+                    f'"{query.get("fieldSelector")}": field label not supported: {label}'
+                )
+        renamed = selectors.FieldSelector(tuple((fields.canonical(p), eq, v) for p, eq, v in wanted.terms))
+        namespace = self.info.namespace if self.resource.namespaced else ""
+        return Selection(namespace, renamed.exact("metadata.name") or "", labels, renamed)
+
+    def decode(self, call: Call, group: str, version: str, kind: str) -> dict[str, Any]:
+        """Read the body as one kind, checked and pruned. Raises ApiError (400, 415)."""
+        found = schema.get(group, version, kind)
+        if found is None:
+            raise errors.internal(f"no schema for {group}/{version} {kind}")
+        body = self.request.body
+        media = negotiate.body_media(self.request.headers.get("content-type"))
+        if not body:
+            raise errors.bad_request("the body of the request is empty")
+        if media == negotiate.YAML:
+            tree, duplicates = negotiate.parse_yaml(body)
+            obj, problems = found.clean(tree if isinstance(tree, dict) else {})
+            warnings = schema.report([*problems, *duplicates], call.field_validation)
+        else:
+            obj, warnings = found.decode(body, call.field_validation)
+        call.warnings += warnings
+        self.check_kind(obj, f"{group}/{version}" if group else version, kind)
+        return obj
+
+    def check_kind(self, obj: dict[str, Any], api_version: str, kind: str) -> None:
+        """Demand apiVersion and kind, where given, and fill them in. Raises ApiError (400)."""
+        said = (obj.get("apiVersion") or api_version, obj.get("kind") or kind)
+        if said[0] != api_version:
+            raise errors.bad_request(
+                f"the API version in the data ({said[0]}) does not match the expected API version "
+                f"({api_version})"
+            )
+        if said[1] != kind:
+            raise errors.bad_request(
+                f"converting ({said[0]}.{said[1]}) to ({api_version}.{kind}): unknown conversion"
+            )
+        obj["apiVersion"], obj["kind"] = api_version, kind
+
+    def body_object(self, call: Call) -> dict[str, Any]:
+        """Read the body as the resource's own kind."""
+        return self.decode(call, self.resource.group, self.resource.version, self.resource.kind)

@@ -1,0 +1,242 @@
+"""The subresources that read and write objects: scale, binding, eviction, finalize, token and the like.
+
+Source: pkg/registry/core/{pod,namespace,serviceaccount}/storage, pkg/registry/apps/deployment/storage.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from nanokube.api import errors, patch, resources, scale, schema, strategy, timestamps, validation
+from nanokube.api.field import FieldError
+from nanokube.api.objects import Object
+from nanokube.api.resources import Resource
+from nanokube.api.strategy import namespace as namespaces
+from nanokube.api.strategy import pod as pods
+from nanokube.apiserver.admission import chain
+from nanokube.apiserver.authn import serviceaccount
+from nanokube.apiserver.authn.serviceaccount import Tokens
+from nanokube.apiserver.cache.item import Item
+from nanokube.apiserver.endpoints import negotiate, respond, write
+from nanokube.apiserver.endpoints.scope import Scope
+from nanokube.apiserver.registry import call as calls
+from nanokube.apiserver.registry import delete as deleting
+from nanokube.apiserver.registry import update as updating
+from nanokube.apiserver.registry.call import Call
+from nanokube.kit.http.message import Answer, Response
+
+MIN_TOKEN_S: Final = 600
+MAX_TOKEN_S: Final = 1 << 32
+
+
+def no_check(resource: Resource, new: Object, old: Object) -> list[FieldError]:
+    """What the subresource did needs no check of the whole object."""
+    return []
+
+
+async def get_scale(scope: Scope) -> Answer:
+    """Answer autoscaling/v1 Scale."""
+    item = scope.registry.get(scope.call())
+    return respond.document(scope.request, scale.from_object(item.object()), negotiate.OBJECT)
+
+
+async def put_scale(scope: Scope) -> Answer:
+    """Set spec.replicas from a Scale."""
+    call = scope.call()
+    body = scope.decode(call, "autoscaling", "v1", "Scale")
+    item = await _rescale(scope, call, lambda old: body)
+    return respond.document(scope.request, scale.from_object(item.object()), negotiate.OBJECT)
+
+
+async def patch_scale(scope: Scope) -> Answer:
+    """Patch the Scale."""
+    call = scope.call()
+    kind = scope.request.headers.get("content-type").partition(";")[0].strip()
+    if kind not in (patch.JSON, patch.MERGE, patch.STRATEGIC):
+        raise errors.unsupported_media_type((patch.JSON, patch.MERGE, patch.STRATEGIC))
+    body = schema.decode_json(scope.request.body)
+    found = schema.get("autoscaling", "v1", "Scale")
+    assert found is not None
+
+    def change(old: dict[str, Any]) -> dict[str, Any]:
+        before = scale.from_object(old)
+        if kind == patch.JSON:
+            new = patch.apply_json_patch(before, body)
+        elif kind == patch.MERGE:
+            new = patch.apply_merge_patch(before, body)
+        else:
+            new = patch.apply_strategic_patch(found.definition, before, body)
+        return found.clean(new)[0]
+
+    item = await _rescale(scope, call, change)
+    return respond.document(scope.request, scale.from_object(item.object()), negotiate.OBJECT)
+
+
+async def _rescale(scope: Scope, call: Call, make: updating.Transform) -> Item:
+    def change(old: dict[str, Any]) -> dict[str, Any]:
+        wanted = make(old)
+        if ((wanted.get("spec") or {}).get("replicas") or 0) < 0:
+            raise errors.bad_request("spec.replicas: must be greater than or equal to 0")
+        new = scale.apply(old, wanted)
+        if not (wanted.get("metadata") or {}).get("resourceVersion"):
+            new["metadata"].pop("resourceVersion", None)
+        return new
+
+    def prepare(new: dict[str, Any], old: dict[str, Any]) -> None:
+        strategy.prepare_for_update(scope.resource, new, old)
+
+    return await updating.update(scope.registry, call, change, prepare=prepare)
+
+
+async def bind(scope: Scope) -> Answer:
+    """Assign a Pod to a node: pods/<name>/binding, or a Binding posted to bindings."""
+    call = scope.call()
+    body = scope.decode(call, "", "v1", "Binding")
+    name = call.name or (body.get("metadata") or {}).get("name") or ""
+    said = (body.get("metadata") or {}).get("name") or name
+    if said != name:
+        raise errors.bad_request(f"the name of the Binding ({said}) does not match the Pod's ({name})")
+    pod = resources.get("pods")
+    call = Call(call.user, pod, call.namespace, name, "binding", call.is_dry_run, call.manager)
+
+    def change(old: dict[str, Any]) -> dict[str, Any]:
+        pods.bind(old, body, now=scope.registry.now())
+        return old
+
+    await updating.update(scope.registry, call, change, prepare=lambda new, old: None, check=no_check)
+    return respond.document(scope.request, respond.success("", "", ""), negotiate.OBJECT, 201)
+
+
+async def evict(scope: Scope) -> Answer:
+    """Delete a Pod as its eviction asks. There are no disruption budgets to weigh yet."""
+    call = scope.call()
+    body = scope.decode(call, "policy", "v1", "Eviction")
+    asked = body.get("deleteOptions") or {}
+    options, is_dry_run = calls.delete_options(scope.request.query, asked)
+    call.subresource = ""
+    call.is_dry_run = call.is_dry_run or is_dry_run
+    await deleting.delete(scope.registry, call, options)
+    return respond.document(scope.request, respond.success("", "", ""), negotiate.OBJECT, 201)
+
+
+async def finalize(scope: Scope) -> Answer:
+    """Replace a Namespace's spec.finalizers; without any left, a Namespace under deletion is gone."""
+    call = scope.call()
+    body = scope.body_object(call)
+    item = await updating.update(
+        scope.registry,
+        call,
+        lambda old: {**body, "metadata": dict(body.get("metadata") or {})},
+        prepare=namespaces.finalize,
+        check=no_check,
+        tracks=False,
+    )
+    return respond.encoded(scope.request, [item.raw], negotiate.OBJECT)
+
+
+async def ephemeral_containers(scope: Scope) -> Answer:
+    """Add ephemeral containers to a Pod: nothing else of it changes."""
+    call = scope.call()
+    if scope.request.method == "GET":
+        return respond.encoded(scope.request, [scope.registry.get(call).raw], negotiate.OBJECT)
+    if scope.request.method == "PATCH":
+        kind = scope.request.headers.get("content-type").partition(";")[0].strip()
+        change = write.transform(scope, call, kind)
+    else:
+        body = scope.body_object(call)
+        change = lambda old: {**body, "metadata": dict(body.get("metadata") or {})}  # noqa: E731
+
+    def prepare(new: dict[str, Any], old: dict[str, Any]) -> None:
+        wanted = (new.get("spec") or {}).get("ephemeralContainers") or []
+        before = old["spec"].get("ephemeralContainers") or []
+        if [c for c in wanted if c in before] != before:
+            cause = "existing ephemeral containers may not be removed or changed"
+            raise errors.forbidden(scope.resource, call.name, cause)
+        new.clear()
+        new.update(orjson.loads(orjson.dumps(old)))
+        new["metadata"].pop("resourceVersion", None)
+        if wanted != before:
+            new["spec"]["ephemeralContainers"] = wanted
+            new["metadata"]["generation"] = new["metadata"].get("generation", 0) + 1
+
+    def check(resource: Resource, new: Object, old: Object) -> list[FieldError]:
+        return validation.validate_create(resource, new)
+
+    item = await updating.update(scope.registry, call, change, prepare=prepare, check=check)
+    return respond.encoded(scope.request, [item.raw], negotiate.OBJECT, warnings=call.warnings)
+
+
+class TokenRequests:
+    """serviceaccounts/<name>/token."""
+
+    def __init__(self, tokens: Tokens, audience: str) -> None:
+        self._tokens = tokens
+        self._audience = audience
+
+    async def create(self, scope: Scope) -> Answer:
+        """Sign a token for a ServiceAccount."""
+        call = scope.call()
+        account = scope.registry.get(call).object()
+        body = scope.decode(call, "authentication.k8s.io", "v1", "TokenRequest")
+        spec = body.setdefault("spec", {})
+        audiences = spec.get("audiences") or [self._audience]
+        wanted = spec.get("expirationSeconds")
+        seconds = 3600 if wanted is None else wanted
+        if not MIN_TOKEN_S <= seconds <= MAX_TOKEN_S:
+            raise _bad_expiry(call.name, seconds)
+        attributes = chain.Attributes(
+            chain.CREATE, call.user, scope.resource, call.namespace, call.name, "token", body, None
+        )
+        await scope.registry.admission.validate(attributes)
+        now = scope.registry.clock.time()
+        bound = _binding(scope, call, spec.get("boundObjectRef"))
+        token, expiry = self._tokens.issue(account, audiences, seconds, now, bound)
+        spec.update(audiences=audiences, expirationSeconds=seconds)
+        body["metadata"] = {
+            "name": call.name,
+            "namespace": call.namespace,
+            "creationTimestamp": timestamps.format_time(now),
+        }
+        body["status"] = {"token": token, "expirationTimestamp": timestamps.format_time(expiry)}
+        return Response(201, orjson.dumps(body), negotiate.JSON, (("Cache-Control", "no-cache, private"),))
+
+
+def _bad_expiry(name: str, seconds: int) -> errors.ApiError:
+    detail = "may not specify a duration less than 10 minutes"
+    if seconds > MAX_TOKEN_S:
+        detail = "may not specify a duration larger than 2^32 seconds"
+    text = f'TokenRequest.authentication.k8s.io "{name}" is invalid: spec.expirationSeconds: Invalid value: '
+    return errors.ApiError("Invalid", 422, f"{text}{seconds}: {detail}")
+
+
+def _binding(scope: Scope, call: Call, ref: dict[str, Any] | None) -> serviceaccount.Binding | None:
+    """Check the object that a token is to be bound to. Raises ApiError."""
+    if not ref:
+        return None
+    kind, name = ref.get("kind", ""), ref.get("name", "")
+    plurals = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
+    if kind not in plurals:
+        raise errors.bad_request(f"cannot bind token for serviceaccount {call.name}: unsupported type {kind}")
+    key = name if kind == "Node" else f"{call.namespace}/{name}"
+    found = scope.registry.find(plurals[kind], key)
+    if found is None:
+        raise errors.not_found(resources.get(plurals[kind]), name)
+    uid = found["metadata"]["uid"]
+    if ref.get("uid") and ref["uid"] != uid:
+        cause = f"the UID in the bound object reference ({ref['uid']}) does not match the UID in record. The "
+        cause += "object might have been deleted and then recreated"
+        raise errors.conflict(resources.get(plurals[kind]), name, cause)
+    node = ("", "")
+    if kind == "Pod":
+        spec = found.get("spec") or {}
+        if spec.get("serviceAccountName") != call.name:
+            raise errors.bad_request(
+                f"cannot bind token for serviceaccount {call.name} to pod running with different "
+                f"serviceaccount {spec.get('serviceAccountName')}"
+            )
+        if spec.get("nodeName"):
+            live = scope.registry.find("nodes", spec["nodeName"])
+            node = (spec["nodeName"], live["metadata"]["uid"] if live else "")
+    return serviceaccount.Binding(kind, name, uid, node)

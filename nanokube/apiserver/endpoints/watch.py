@@ -1,0 +1,230 @@
+"""watch: changes as they happen, framed once for all who watch in the same form.
+
+Source: staging apiserver pkg/endpoints/handlers/watch.go, pkg/storage/cacher/cache_watcher.go; KEP-3157.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from typing import Any, Final
+
+import orjson
+
+from nanokube.api import errors
+from nanokube.apiserver.cache import cache as caches
+from nanokube.apiserver.cache.cache import Cache, Change, TooOld
+from nanokube.apiserver.cache.item import Item
+from nanokube.apiserver.cache.selection import Selection
+from nanokube.apiserver.endpoints import negotiate, render
+from nanokube.apiserver.endpoints.negotiate import Form
+from nanokube.apiserver.endpoints.read import list_options_invalid, revision_of
+from nanokube.apiserver.endpoints.scope import Scope
+from nanokube.apiserver.requestinfo import is_true
+from nanokube.kit.http.message import StreamResponse
+from nanokube.kit.http.stream import Stream, frame
+
+BOOKMARK_INTERVAL_S: Final = 60.0
+MIN_TIMEOUT_S: Final = 1800  # --min-request-timeout: a watch without timeoutSeconds lasts 1 to 2 times this
+BACKLOG: Final = 20_000  # changes held back while the initial state is sent
+BATCH: Final = 100
+
+
+class Sender:
+    """One watch. Changes before `go_live` are held back behind the initial state."""
+
+    def __init__(self, scope: Scope, cache: Cache, selection: Selection, form: Form, stream: Stream) -> None:
+        self._scope = scope
+        self._cache = cache
+        self._selection = selection
+        self._form = form
+        self._stream = stream
+        self._include = render.include_object(scope.request.query.get("includeObject"))
+        self._bookmarks = is_true(scope.request.query.get("allowWatchBookmarks"))
+        self._held: list[Change] | None = []
+        self._next_bookmark = scope.registry.clock.monotonic() + BOOKMARK_INTERVAL_S
+
+    def offer(self, change: Change) -> None:
+        """Send a change, if it concerns this watch."""
+        if self._held is not None:
+            self._held.append(change)
+            if len(self._held) > BACKLOG:
+                self._stream.abort()
+            return
+        found = self._classify(change)
+        if found is None or self._stream.closed:
+            return
+        type_, is_previous = found
+        key = (type_, is_previous, self._form, self._include, self._scope.resource)
+        framed = change.encoded.get(key)
+        if framed is None:
+            item = change.previous.at(change.revision) if is_previous and change.previous else change.item
+            framed = change.encoded[key] = frame(self._event(type_, item))
+        with contextlib.suppress(ConnectionResetError):  # the stream's end is seen by who waits for it
+            self._stream.write_framed(framed)
+
+    def _classify(self, change: Change) -> tuple[str, bool] | None:
+        """Decide what a change is to this selection: (event type, whether the previous state is shown)."""
+        selection, read = self._selection, self._cache.read_fields
+        if selection.namespace and change.item.namespace != selection.namespace:
+            return None
+        if selection.is_plain:
+            return change.type, False
+        before = change.previous is not None and selection.matches(change.previous, read)
+        if change.type == caches.DELETED:
+            return (caches.DELETED, False) if before else None
+        if selection.matches(change.item, read):
+            return (caches.MODIFIED if before else caches.ADDED), False
+        return (caches.DELETED, True) if before else None
+
+    async def send_initial(self, items: list[Item]) -> None:
+        """Send the present state as ADDED events, at the speed of the reader."""
+        for start in range(0, len(items), BATCH):
+            batch = b"".join(self._event(caches.ADDED, item) for item in items[start : start + BATCH])
+            self._stream.write(batch)
+            await self._stream.drain()
+
+    def go_live(self) -> None:
+        """Send what was held back, then live."""
+        held, self._held = self._held or [], None
+        for change in held:
+            self.offer(change)
+
+    def tick(self, now: float, revision: int) -> None:
+        """Send a bookmark when it is time."""
+        if self._bookmarks and self._held is None and now >= self._next_bookmark:
+            self._next_bookmark = now + BOOKMARK_INTERVAL_S
+            with contextlib.suppress(ConnectionResetError):
+                self.bookmark(revision)
+
+    def bookmark(self, revision: int, *, ends_initial: bool = False) -> None:
+        """Tell how far this watch has seen. Raises ConnectionResetError."""
+        metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+        if ends_initial:
+            metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+        resource = self._scope.resource
+        obj: dict[str, Any] = {
+            "kind": resource.kind,
+            "apiVersion": resource.api_version,
+            "metadata": metadata,
+        }
+        if self._form.shape == "Table":
+            table = {
+                "kind": "Table",
+                "apiVersion": "meta.k8s.io/v1",
+                "metadata": {"resourceVersion": str(revision)},
+            }
+            obj = {**table, "columnDefinitions": [], "rows": []}
+            if ends_initial:
+                partial = {
+                    "kind": "PartialObjectMetadata",
+                    "apiVersion": "meta.k8s.io/v1",
+                    "metadata": metadata,
+                }
+                obj["rows"] = [{"cells": [], "object": partial}]
+        elif self._form.shape:
+            obj = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+        self._stream.write(b'{"type":"BOOKMARK","object":%b}\n' % orjson.dumps(obj))
+
+    def _event(self, type_: str, item: Item) -> bytes:
+        now = self._scope.registry.clock.time()
+        body = render.one(self._scope.resource, item, self._form, now, self._include)
+        return b'{"type":"%b","object":%b}\n' % (type_.encode(), body.rstrip())
+
+
+def watch(scope: Scope) -> StreamResponse:
+    """Answer changes until the client leaves or the time is up."""
+    query = scope.request.query
+    form = negotiate.form_of(scope.request.headers.get("accept"), True)
+    if form.media == negotiate.YAML:
+        raise errors.not_acceptable((negotiate.JSON,))
+    selection = scope.selection()
+    if scope.info.name and not selection.name:
+        selection = Selection(selection.namespace, scope.info.name, selection.labels, selection.fields)
+    since = revision_of(query.get("resourceVersion"))
+    wants_initial = _initial_events(scope)
+    timeout_s = _timeout(query.get("timeoutSeconds"))
+    cache = scope.registry.cache(scope.resource)
+    if since and not wants_initial:
+        try:
+            cache.since(since)
+        except TooOld as err:
+            return _failed(errors.too_old(since, err.oldest), form)
+
+    async def run(stream: Stream) -> None:
+        sender = Sender(scope, cache, selection, form, stream)
+        detach = cache.attach(sender)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await _begin(scope, sender, cache, selection, since, wants_initial)
+                await stream.wait_closed()
+        except (TimeoutError, ConnectionResetError):
+            pass
+        except TooOld as err:
+            stream.write(_error_event(errors.too_old(since, err.oldest)))
+        finally:
+            detach()
+
+    headers = (("Cache-Control", "no-cache, private"),)
+    return StreamResponse(run, content_type=f"{form.media}", headers=headers)
+
+
+async def _begin(
+    scope: Scope, sender: Sender, cache: Cache, selection: Selection, since: int, wants_initial: bool | None
+) -> None:
+    """Send the initial state or the past; nothing awaits between that and what follows, so no gap."""
+    revision = scope.registry.caches.revision
+    if wants_initial or (wants_initial is None and since == 0):
+        await sender.send_initial(cache.select(selection))
+        if wants_initial:
+            sender.bookmark(revision, ends_initial=True)
+        sender.go_live()
+        return
+    past = cache.since(since) if since else []
+    sender.go_live()
+    for change in past:
+        sender.offer(change)
+
+
+def _initial_events(scope: Scope) -> bool | None:
+    """Read sendInitialEvents; None if absent. Raises ApiError (422)."""
+    query = scope.request.query
+    match = query.get("resourceVersionMatch")
+    if "sendInitialEvents" not in query:
+        if match:
+            raise list_options_invalid(
+                "resourceVersionMatch",
+                "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            )
+        return None
+    if match != "NotOlderThan":
+        raise list_options_invalid(
+            "resourceVersionMatch",
+            "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        )
+    wanted = is_true(query.get("sendInitialEvents"))
+    if wanted and not is_true(query.get("allowWatchBookmarks")):
+        raise list_options_invalid(
+            "allowWatchBookmarks", "Forbidden: sendInitialEvents requires allowWatchBookmarks"
+        )
+    return wanted
+
+
+def _timeout(text: str) -> float:
+    if text.isascii() and text.isdigit() and int(text):
+        return float(text)
+    return MIN_TIMEOUT_S * (1 + random.random())
+
+
+def _error_event(err: errors.ApiError) -> bytes:
+    return b'{"type":"ERROR","object":%b}\n' % orjson.dumps(err.to_status())
+
+
+def _failed(err: errors.ApiError, form: Form) -> StreamResponse:
+    """A watch that cannot begin answers 200 with one ERROR event, as upstream."""
+
+    async def run(stream: Stream) -> None:
+        stream.write(_error_event(err))
+
+    return StreamResponse(run, content_type=form.media)

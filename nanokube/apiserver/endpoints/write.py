@@ -1,0 +1,190 @@
+"""create, update, patch, delete, deletecollection of objects and their status.
+
+Source: staging apiserver pkg/endpoints/handlers/{create,update,patch,delete}.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from nanokube.api import errors, patch, schema
+from nanokube.apiserver.cache.item import Item
+from nanokube.apiserver.endpoints import negotiate, render, respond
+from nanokube.apiserver.endpoints.scope import Scope
+from nanokube.apiserver.registry import call as calls
+from nanokube.apiserver.registry import create as creating
+from nanokube.apiserver.registry import delete as deleting
+from nanokube.apiserver.registry import update as updating
+from nanokube.apiserver.registry.call import Call
+from nanokube.kit.http.message import Answer
+
+_PATCHES: Final = (patch.JSON, patch.MERGE, patch.STRATEGIC, patch.APPLY)
+# PUT of an absent object creates it (AllowCreateOnUpdate).
+_CREATED_BY_PUT: Final = frozenset(("leases.coordination.k8s.io", "events", "endpoints"))
+# Deleting answers the object rather than a Status (ReturnDeletedObject).
+_ANSWER_OBJECT: Final = frozenset(("pods", "serviceaccounts"))
+
+
+async def create(scope: Scope) -> Answer:
+    """Create the object in the body."""
+    call = scope.call()
+    form = negotiate.form_of(scope.request.headers.get("accept"), True)
+    obj = scope.body_object(call)
+    call.name = (obj.get("metadata") or {}).get("name") or ""
+    item = await creating.create(scope.registry, call, obj)
+    return _answer(scope, call, item, form, 201)
+
+
+async def update(scope: Scope) -> Answer:
+    """Replace the object by the body, or its status."""
+    call = scope.call()
+    form = negotiate.form_of(scope.request.headers.get("accept"), True)
+    obj = scope.body_object(call)
+    allows_creation = scope.resource.storage_name in _CREATED_BY_PUT and not call.subresource
+    if allows_creation and scope.registry.cache(scope.resource).find(call.key) is None:
+        metadata = obj.setdefault("metadata", {})
+        metadata.pop("resourceVersion", None)
+        metadata.setdefault("name", call.name)
+        item = await creating.create(scope.registry, call, obj)
+        return _answer(scope, call, item, form, 201)
+    item = await updating.update(scope.registry, call, lambda old: _copy(obj), demands_version=True)
+    return _answer(scope, call, item, form, 200)
+
+
+def _copy(obj: dict[str, Any]) -> dict[str, Any]:
+    """A retry must not see what the last attempt did to the metadata."""
+    return {**obj, "metadata": dict(obj.get("metadata") or {})}
+
+
+async def patch_(scope: Scope) -> Answer:
+    """Patch the object or its status; a server-side apply may create it."""
+    call = scope.call()
+    form = negotiate.form_of(scope.request.headers.get("accept"), True)
+    kind = scope.request.headers.get("content-type").partition(";")[0].strip()
+    if kind not in _PATCHES:
+        raise errors.unsupported_media_type(_PATCHES)
+    if kind == patch.APPLY:
+        return await _apply(scope, call, form)
+    if scope.request.query.get("force"):
+        raise errors.bad_request(
+            'PatchOptions.meta.k8s.io "" is invalid: force: Forbidden: '
+            "may not be specified for non-apply patch"
+        )
+    change = transform(scope, call, kind)
+    item = await updating.update(scope.registry, call, change)
+    return _answer(scope, call, item, form, 200)
+
+
+def transform(scope: Scope, call: Call, kind: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Read the patch in the body; return what does it to an object. Raises ApiError."""
+    body = schema.decode_json(scope.request.body)
+    resource = scope.resource
+    found = schema.get(resource.group, resource.version, resource.kind)
+    if found is None:
+        raise errors.internal(f"no schema for {resource.name}")
+
+    def change(old: dict[str, Any]) -> dict[str, Any]:
+        if kind == patch.JSON:
+            new = patch.apply_json_patch(old, body)
+        elif kind == patch.MERGE:
+            new = patch.apply_merge_patch(old, body)
+        else:
+            new = patch.apply_strategic_patch(found.definition, old, body)
+        if not isinstance(new, dict):
+            raise errors.bad_request("the patched document is not an object")
+        cleaned, problems = found.clean(new)
+        call.warnings = schema.report(problems, call.field_validation)
+        scope.check_kind(cleaned, resource.api_version, resource.kind)
+        return cleaned
+
+    return change
+
+
+async def _apply(scope: Scope, call: Call, form: negotiate.Form) -> Answer:
+    """Server-side apply."""
+    manager = scope.request.query.get("fieldManager")
+    if not manager:
+        raise errors.bad_request(
+            'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: '
+            "is required for apply patch"
+        )
+    config, duplicates = negotiate.parse_yaml(scope.request.body)
+    if not isinstance(config, dict):
+        raise errors.bad_request("the applied configuration is not an object")
+    resource = scope.resource
+    found = schema.get(resource.group, resource.version, resource.kind)
+    if (
+        found is None
+        or config.get("apiVersion") != resource.api_version
+        or config.get("kind") != resource.kind
+    ):
+        raise errors.bad_request(
+            f"the applied configuration must be of apiVersion {resource.api_version} and kind {resource.kind}"
+        )
+    config, problems = found.clean(config)
+    call.warnings += schema.report([*problems, *duplicates], call.field_validation)
+    definition = found.definition
+
+    def change(old: dict[str, Any] | None) -> dict[str, Any]:
+        return patch.apply_configuration(
+            definition,
+            old,
+            config,
+            manager=manager,
+            force=call.is_forced,
+            now=scope.registry.now(),
+            subresource=call.subresource,
+        )
+
+    if scope.registry.cache(resource).find(call.key) is None and not call.subresource:
+        if (config.get("metadata") or {}).get("uid"):
+            cause = "uid mismatch: the provided object specified uid but no existing object was found"
+            raise errors.conflict(resource, call.name, cause)
+        obj = change(None)
+        obj["metadata"].setdefault("name", call.name)
+        if obj["metadata"]["name"] != call.name:
+            raise errors.bad_request("the name of the configuration does not match the name on the URL")
+        item = await creating.create(scope.registry, call, obj, tracks=False)
+        return _answer(scope, call, item, form, 201)
+    item = await updating.update(scope.registry, call, change, tracks=False)
+    return _answer(scope, call, item, form, 200)
+
+
+async def delete(scope: Scope) -> Answer:
+    """Delete the object."""
+    form = negotiate.form_of(scope.request.headers.get("accept"), True)
+    options, is_dry_run = _delete_options(scope)
+    call = scope.call(is_dry_run=is_dry_run)
+    item, is_gone = await deleting.delete(scope.registry, call, options)
+    resource = scope.resource
+    if is_gone and resource.storage_name not in _ANSWER_OBJECT:
+        uid = item.object()["metadata"]["uid"]
+        status = respond.success(resource.group, resource.plural, call.name, uid)
+        return respond.document(scope.request, status, negotiate.Form(form.media))
+    return _answer(scope, call, item, form, 200)
+
+
+async def delete_collection(scope: Scope) -> Answer:
+    """Delete what the selectors select."""
+    form = negotiate.form_of(scope.request.headers.get("accept"), True)
+    options, is_dry_run = _delete_options(scope)
+    call = scope.call(is_dry_run=is_dry_run)
+    items = await deleting.delete_collection(scope.registry, call, scope.selection(), options)
+    metadata = {"resourceVersion": str(scope.registry.caches.revision)}
+    parts = render.many(scope.resource, items, metadata, form, scope.registry.clock.time())
+    return respond.encoded(scope.request, parts, form)
+
+
+def _delete_options(scope: Scope) -> tuple[calls.DeleteOptions, bool]:
+    body: Any = {}
+    if scope.request.body:
+        body = negotiate.parse(scope.request.body, scope.request.headers.get("content-type"))
+        if not isinstance(body, dict) or body.get("kind") not in (None, "", "DeleteOptions"):
+            raise errors.bad_request("the body of a delete must be DeleteOptions")
+    return calls.delete_options(scope.request.query, {k: v for k, v in body.items() if v is not None})
+
+
+def _answer(scope: Scope, call: Call, item: Item, form: negotiate.Form, status: int) -> Answer:
+    body = render.one(scope.resource, item, form, scope.registry.clock.time())
+    return respond.encoded(scope.request, [body], form, status, call.warnings)

@@ -1,0 +1,173 @@
+"""What is not a resource: discovery, OpenAPI, health, version, metrics, index, the token issuer's keys."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import orjson
+
+from nanokube.api import discovery, errors, openapi
+from nanokube.api.resources import ALL
+from nanokube.apiserver import metrics, version
+from nanokube.apiserver.authn.serviceaccount import Tokens
+from nanokube.apiserver.config import ApiServerConfig
+from nanokube.apiserver.endpoints import negotiate, respond
+from nanokube.apiserver.metrics import Metrics
+from nanokube.kit.http.message import Request, Response
+
+Checks = Mapping[str, Callable[[], bool]]
+
+_INDEX: Final = (
+    "/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics",
+    "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version",
+)  # fmt: skip
+# The only form of OpenAPI v2 that older clients ask for is protobuf; JSON is answered to whoever takes it.
+_AGGREGATED: Final = "apidiscovery.k8s.io"
+
+
+class NonResource:
+    """Answers paths outside the resources. checks: name -> whether it is well."""
+
+    def __init__(self, config: ApiServerConfig, tokens: Tokens, counters: Metrics, checks: Checks) -> None:
+        self._config = config
+        self._tokens = tokens
+        self._metrics = counters
+        self._checks = checks
+
+    def answer(self, request: Request) -> Response:
+        """Answer a path. Raises ApiError (404, 405)."""
+        path = request.path.rstrip("/") or "/"
+        if request.method not in ("GET", "HEAD"):
+            raise errors.ApiError(
+                "MethodNotAllowed", 405, "the server does not allow this method on this path"
+            )
+        for prefix in ("/healthz", "/livez", "/readyz"):
+            if path == prefix or path.startswith(prefix + "/"):
+                return self._health(request, prefix, path.removeprefix(prefix).lstrip("/"))
+        if path == "/api" or path.startswith(("/api/", "/apis")):
+            return self._discover(request, path)
+        if path.startswith("/openapi/"):
+            return _openapi(request, path)
+        return self._other(request, path)
+
+    def _other(self, request: Request, path: str) -> Response:
+        match path:
+            case "/version":
+                return respond.document(request, version.info(), negotiate.OBJECT)
+            case "/metrics":
+                return Response(200, self._metrics.render(), metrics.CONTENT_TYPE)
+            case "/openid/v1/jwks":
+                return Response(200, orjson.dumps(self._tokens.jwks()), "application/jwk-set+json")
+            case "/.well-known/openid-configuration":
+                return Response(200, orjson.dumps(self._issuer()), "application/json")
+            case "/":
+                groups = [f"/apis/{g}/{v}" for g, vs in discovery.group_versions().items() if g for v in vs]
+                paths = sorted({*_INDEX, *groups, *(p.rpartition("/")[0] for p in groups)})
+                return respond.document(request, {"paths": paths}, negotiate.OBJECT)
+        raise errors.no_such_path()
+
+    def _issuer(self) -> dict[str, Any]:
+        address = f"https://{self._config.advertise_address}:{self._config.port}"
+        return {
+            "issuer": self._config.issuer,
+            "jwks_uri": f"{address}/openid/v1/jwks",
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        }
+
+    def _health(self, request: Request, prefix: str, name: str) -> Response:
+        excluded = set(request.query.getall("exclude"))
+        if name:
+            check = self._checks.get(name)
+            if check is None:
+                raise errors.no_such_path()
+            return respond.text(200, "ok") if check() else respond.text(500, f"{name} check failed\n")
+        results = [(each, check()) for each, check in self._checks.items() if each not in excluded]
+        is_well = all(is_ok for _, is_ok in results)
+        if is_well and "verbose" not in request.query:
+            return respond.text(200, "ok")
+        lines = [f"[{'+' if is_ok else '-'}]{each} {'ok' if is_ok else 'failed'}" for each, is_ok in results]
+        end = f"{prefix[1:]} check {'passed' if is_well else 'failed'}\n"
+        return respond.text(200 if is_well else 500, "\n".join([*lines, end]))
+
+    def _discover(self, request: Request, path: str) -> Response:
+        parts = path.split("/")[1:]
+        is_root = len(parts) == 1
+        if is_root and _wants_aggregated(request.headers.get("accept")):
+            body = _aggregated(parts[0] == "api")
+            etag = '"' + hashlib.sha256(body).hexdigest().upper() + '"'
+            headers = [("ETag", etag), ("Vary", "Accept"), ("Cache-Control", "public")]
+            if request.headers.get("if-none-match") == etag:
+                return Response(304, b"", "", headers)
+            return Response(200, body, discovery.AGGREGATED_V2, headers)
+        found: dict[str, Any] | None
+        match parts:
+            case ["api"]:
+                found = discovery.api_versions(f"{self._config.advertise_address}:{self._config.port}")
+            case ["api", api_version]:
+                found = discovery.api_resource_list("", api_version)
+            case ["apis"]:
+                found = discovery.api_group_list()
+            case ["apis", group]:
+                found = discovery.api_group(group)
+            case ["apis", group, api_version]:
+                found = discovery.api_resource_list(group, api_version)
+            case _:
+                found = None
+        if found is None:
+            raise errors.no_such_path()
+        form = negotiate.form_of(request.headers.get("accept"), False)
+        return respond.document(request, found, form)
+
+
+def _wants_aggregated(accept: str) -> bool:
+    for clause in accept.split(","):
+        parts = [part.strip() for part in clause.split(";")]
+        if parts[0] == negotiate.JSON:
+            return f"g={_AGGREGATED}" in parts and "v=v2" in parts and "as=APIGroupDiscoveryList" in parts
+    return False
+
+
+@functools.cache
+def _aggregated(is_core: bool) -> bytes:
+    return orjson.dumps(discovery.aggregated(ALL, core=is_core))
+
+
+def _openapi(request: Request, path: str) -> Response:
+    if path == "/openapi/v3":
+        return respond.encoded(request, [_v3_index()], negotiate.OBJECT)
+    found = _v2() if path == "/openapi/v2" else _v3(path.removeprefix("/openapi/v3/"))
+    if found is None:
+        raise errors.no_such_path()
+    body, etag = found
+    if etag in request.headers.get("if-none-match"):
+        return Response(304, b"", "", [("ETag", etag)])
+    answer = respond.encoded(request, [body], negotiate.OBJECT)
+    answer.headers = [*answer.headers, ("ETag", etag), ("Vary", "Accept")]
+    return answer
+
+
+@functools.cache
+def _v3_index() -> bytes:
+    return openapi.v3_index()
+
+
+@functools.cache
+def _v2() -> tuple[bytes, str]:
+    return _tagged(openapi.v2_document())
+
+
+@functools.lru_cache(maxsize=64)
+def _v3(name: str) -> tuple[bytes, str] | None:
+    parts = name.split("/")
+    group, api_version = (parts[1], parts[2]) if len(parts) == 3 else ("", parts[-1])
+    body = openapi.v3_document(group, api_version)
+    return _tagged(body) if body is not None else None
+
+
+def _tagged(body: bytes) -> tuple[bytes, str]:
+    return body, '"' + hashlib.sha256(body).hexdigest().upper() + '"'

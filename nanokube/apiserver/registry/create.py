@@ -1,0 +1,115 @@
+"""Create: defaults, admission, validation, a name, and the first revision.
+
+Source: staging apiserver pkg/registry/rest/create.go, pkg/endpoints/handlers/create.go.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from nanokube.api import defaults, errors, facts, field, objects, patch, strategy, validation
+from nanokube.apiserver.admission import chain
+from nanokube.apiserver.cache.item import Item
+from nanokube.apiserver.registry import views
+from nanokube.apiserver.registry.call import Call
+from nanokube.apiserver.registry.registry import Registry, storage_of
+from nanokube.storage.store import KeyExists
+
+_NAME_ATTEMPTS: Final = (
+    8  # staging apiserver pkg/registry/generic/registry/store.go, maxNameGenerationCreateAttempts
+)
+
+
+async def create(registry: Registry, call: Call, obj: dict[str, Any], *, tracks: bool = True) -> Item:
+    """Create an object (changed in place). tracks: record the writer in managedFields. Raises ApiError."""
+    _check_metadata(call, obj)
+    storage = storage_of(call.resource)
+    obj = views.to_storage(call.resource, obj)
+    base = obj["metadata"].get("generateName") or ""
+    is_generated = not obj["metadata"].get("name") and bool(base)
+    for attempt in range(_NAME_ATTEMPTS if is_generated else 1):
+        candidate = objects.copy(obj) if is_generated else obj
+        if is_generated:
+            letters = registry.random_letters(strategy.SUFFIX_ALPHABET, strategy.RANDOM_SUFFIX_LENGTH)
+            candidate["metadata"]["name"] = strategy.generate_name(base, letters)
+        try:
+            return await _create_named(registry, call, candidate, tracks=tracks)
+        except KeyExists as err:
+            name = candidate["metadata"]["name"]
+            if not is_generated:
+                raise errors.already_exists(storage, name) from err
+            if attempt == _NAME_ATTEMPTS - 1:
+                raise errors.generate_name_conflict(storage, name) from err
+    raise AssertionError("unreachable")
+
+
+async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, tracks: bool) -> Item:
+    resource, name = storage_of(call.resource), obj["metadata"].get("name") or ""
+    attributes = chain.Attributes(
+        chain.CREATE, call.user, resource, call.namespace, name, "", obj, None, call.is_dry_run
+    )
+    await registry.admission.mutate(attributes)
+    now = registry.now()
+    entries = obj["metadata"].get("managedFields") or []
+    strategy.prepare_for_create(resource, obj, namespace=call.namespace, uid=registry.random_uid(), now=now)
+    undo = registry.hooks(resource).before_create(obj, is_dry_run=call.is_dry_run)
+    try:
+        found = validation.validate_create(resource, obj)
+        if found:
+            raise errors.invalid(resource, name, found)
+        await registry.admission.validate(attributes)
+        if tracks:
+            obj["metadata"].pop("managedFields", None)
+            track(call, None, obj, now)
+        else:
+            obj["metadata"]["managedFields"] = entries
+        return await registry.commit(call, obj, 0)
+    except BaseException:
+        undo()
+        raise
+
+
+def track(call: Call, old: dict[str, Any] | None, new: dict[str, Any], now: str) -> None:
+    """Record in new.metadata.managedFields what the caller set."""
+    resource = storage_of(call.resource)
+    definition = facts.name_of(resource.group, resource.version, resource.kind)
+    if definition is None:
+        return
+    patch.track_update(
+        facts.definition(definition),
+        old,
+        new,
+        manager=call.manager,
+        api_version=call.resource.api_version,
+        now=now,
+        subresource=call.subresource,
+    )
+    if not new["metadata"].get("managedFields"):
+        new["metadata"].pop("managedFields", None)
+
+
+def _check_metadata(call: Call, obj: dict[str, Any]) -> None:
+    metadata = obj.setdefault("metadata", {})
+    if metadata.get("resourceVersion"):
+        raise errors.bad_request("resourceVersion should not be set on objects to be created")
+    check_namespace(call, obj)
+    if not metadata.get("name") and not metadata.get("generateName"):
+        missing = field.required("metadata.name", "name or generateName is required")
+        raise errors.invalid(call.resource, "", [missing])
+    if not call.resource.stored_as:
+        defaults.apply(call.resource, obj)
+
+
+def check_namespace(call: Call, obj: dict[str, Any]) -> None:
+    """Demand that the object's namespace is the request's. Raises ApiError (400)."""
+    metadata = obj.setdefault("metadata", {})
+    said = metadata.get("namespace") or ""
+    if not call.resource.namespaced:
+        if said:
+            raise errors.bad_request("namespace may not be set on a cluster-scoped object")
+        return
+    if said and said != call.namespace:
+        raise errors.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    metadata["namespace"] = call.namespace

@@ -1,0 +1,138 @@
+"""Delete: at once, gracefully (Pods), or when the last finalizer is gone.
+
+Source: staging apiserver pkg/registry/rest/delete.go, pkg/registry/generic/registry/store.go (Delete).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from nanokube.api import errors, objects, strategy, timestamps
+from nanokube.apiserver.admission import chain
+from nanokube.apiserver.cache.item import Item
+from nanokube.apiserver.cache.selection import Selection
+from nanokube.apiserver.registry.call import Call, DeleteOptions
+from nanokube.apiserver.registry.registry import Registry, storage_of
+from nanokube.storage.store import Conflict, NotFound
+
+ORPHAN: Final = "orphan"
+FOREGROUND: Final = "foregroundDeletion"
+_ATTEMPTS: Final = 10
+_PARALLEL: Final = 64
+
+
+async def delete(registry: Registry, call: Call, options: DeleteOptions) -> tuple[Item, bool]:
+    """Delete the object of a call; return its last state and whether it is gone already. Raises ApiError."""
+    resource = storage_of(call.resource)
+    for _ in range(_ATTEMPTS):
+        item = registry.get(call)
+        old = item.object()
+        _check_preconditions(call, old, options)
+        attributes = chain.Attributes(
+            chain.DELETE, call.user, resource, call.namespace, call.name, "", None, old, call.is_dry_run
+        )
+        await registry.admission.mutate(attributes)
+        await registry.admission.validate(attributes)
+        try:
+            return await _delete(registry, call, item, options)
+        except Conflict as err:
+            if options.resource_version:
+                raise errors.conflict(resource, call.name) from err
+        except NotFound as err:
+            raise errors.not_found(resource, call.name) from err
+    raise errors.conflict(resource, call.name)
+
+
+async def _delete(registry: Registry, call: Call, item: Item, options: DeleteOptions) -> tuple[Item, bool]:
+    resource = storage_of(call.resource)
+    new = item.object()
+    grace_s = strategy.deletion_grace(resource, new, options.grace_s)
+    _set_finalizers(new, options.propagation)
+    if resource.name == "namespaces":
+        is_held = bool((new.get("spec") or {}).get("finalizers"))
+        new.setdefault("status", {})["phase"] = "Terminating"
+    else:
+        is_held = False
+    is_held = is_held or grace_s > 0 or bool(new["metadata"].get("finalizers"))
+    if not is_held:
+        revision = await registry.remove(call, item.key, item.revision)
+        if not call.is_dry_run:
+            registry.hooks(resource).after_delete(new)
+        return item.at(revision), True
+    _mark(registry, new, grace_s)
+    before = item.object()
+    for obj in (before, new):
+        obj["metadata"].pop("resourceVersion", None)
+    if new == before:
+        return item, False
+    return await registry.commit(call, new, item.revision), False
+
+
+def _mark(registry: Registry, new: dict[str, Any], grace_s: int) -> None:
+    """Set or shorten the deletion: the timestamp is when the grace period ends."""
+    metadata = new["metadata"]
+    now = registry.clock.time()
+    if not objects.is_deleting(new):
+        strategy.begin_deletion(
+            new, deletion_timestamp=timestamps.format_time(now + grace_s), grace_period_s=grace_s
+        )
+        return
+    running = metadata.get("deletionGracePeriodSeconds") or 0
+    if grace_s < running:
+        began = timestamps.parse(metadata["deletionTimestamp"]) - running
+        metadata["deletionTimestamp"] = timestamps.format_time(began + grace_s)
+        metadata["deletionGracePeriodSeconds"] = grace_s
+
+
+def _set_finalizers(new: dict[str, Any], propagation: str) -> None:
+    if not propagation:
+        return
+    kept = [f for f in new["metadata"].get("finalizers") or () if f not in (ORPHAN, FOREGROUND)]
+    added = {"Orphan": [ORPHAN], "Foreground": [FOREGROUND]}.get(propagation, [])
+    if kept or added:
+        new["metadata"]["finalizers"] = kept + added
+    else:
+        new["metadata"].pop("finalizers", None)
+
+
+def _check_preconditions(call: Call, old: dict[str, Any], options: DeleteOptions) -> None:
+    metadata = old["metadata"]
+    for title, wanted, live in (
+        ("UID", options.uid, metadata["uid"]),
+        ("ResourceVersion", options.resource_version, metadata["resourceVersion"]),
+    ):
+        if wanted and wanted != live:
+            cause = f"Precondition failed: {title} in precondition: {wanted}, {title} in object meta: {live}"
+            raise errors.conflict(storage_of(call.resource), call.name, cause)
+
+
+async def delete_collection(
+    registry: Registry, call: Call, selection: Selection, options: DeleteOptions
+) -> list[Item]:
+    """Delete what is selected; return the last states. What others delete meanwhile is no error."""
+    items = registry.cache(call.resource).select(selection)
+    failures: list[errors.ApiError] = []
+
+    async def one(item: Item) -> None:
+        each = Call(
+            call.user,
+            call.resource,
+            item.namespace,
+            item.name,
+            is_dry_run=call.is_dry_run,
+            manager=call.manager,
+        )
+        try:
+            await delete(registry, each, options)
+        except errors.ApiError as err:
+            if not errors.is_not_found(err):
+                failures.append(err)
+
+    for start in range(0, len(items), _PARALLEL):
+        async with asyncio.TaskGroup() as group:
+            for item in items[start : start + _PARALLEL]:
+                group.create_task(one(item))
+        if failures:
+            raise failures[0]
+    return items

@@ -1,0 +1,30 @@
+"""What a kind does around the writes of its objects, beyond the objects themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Undo = Callable[[], None]
+
+
+def nothing() -> None:
+    """Undo nothing."""
+
+
+class Hooks:
+    """Called under no lock, on the loop, without awaiting: each is one step for everyone else."""
+
+    def before_create(self, obj: dict[str, Any], *, is_dry_run: bool) -> Undo:
+        """Allocate for a new object, in place; return what gives it back. Raises ApiError."""
+        return nothing
+
+    def before_update(self, new: dict[str, Any], old: Mapping[str, Any], *, is_dry_run: bool) -> Undo:
+        """Allocate for a changed object, in place; return what gives it back. Raises ApiError."""
+        return nothing
+
+    def after_update(self, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
+        """Release what the committed change no longer uses."""
+
+    def after_delete(self, obj: Mapping[str, Any]) -> None:
+        """Release what the deleted object used."""

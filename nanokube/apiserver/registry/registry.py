@@ -1,0 +1,105 @@
+"""Where the verbs meet the store: finding, encoding, committing; and the parts they share."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from nanokube.api import errors, resources, timestamps
+from nanokube.api.resources import Resource
+from nanokube.apiserver.admission.chain import Chain
+from nanokube.apiserver.cache.cache import Cache
+from nanokube.apiserver.cache.caches import Caches, store_key
+from nanokube.apiserver.cache.item import Item, encode, splice
+from nanokube.apiserver.registry.call import Call
+from nanokube.apiserver.registry.hooks import Hooks
+from nanokube.kit.clock import Clock
+from nanokube.storage.store import Store
+
+EVENT_TTL_S: Final = 3600.0  # kube-apiserver --event-ttl
+NO_HOOKS: Final = Hooks()
+
+
+class Registry:
+    """What verbs need. hooks: by storage name, for kinds that own more than their object (Services: IPs)."""
+
+    def __init__(
+        self,
+        store: Store,
+        caches: Caches,
+        clock: Clock,
+        admission: Chain,
+        hooks: Mapping[str, Hooks],
+        random_uid: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self.store = store
+        self.caches = caches
+        self.clock = clock
+        self.admission = admission
+        self.random_uid = random_uid
+        self._hooks = hooks
+        self._random = random.SystemRandom()
+
+    def hooks(self, resource: Resource) -> Hooks:
+        """Give the hooks of a kind."""
+        return self._hooks.get(resource.storage_name, NO_HOOKS)
+
+    def cache(self, resource: Resource) -> Cache:
+        """Give the cache of a kind."""
+        return self.caches.of(resource.storage_name)
+
+    def find(self, name: str, key: str) -> dict[str, Any] | None:
+        """Look an object up by storage name ("pods") and key; a copy of the caller's own."""
+        item = self.caches.of(name).find(key)
+        return item.object() if item else None
+
+    def get(self, call: Call) -> Item:
+        """Get the object of a call. Raises ApiError (404)."""
+        item = self.cache(call.resource).find(call.key)
+        if item is None:
+            raise errors.not_found(call.resource, call.name)
+        return item
+
+    def now(self) -> str:
+        """The time as objects carry it."""
+        return timestamps.format_time(self.clock.time())
+
+    def random_letters(self, alphabet: str, count: int) -> str:
+        """Draw letters for a generated name."""
+        return "".join(self._random.choice(alphabet) for _ in range(count))
+
+    async def commit(self, call: Call, obj: Mapping[str, Any], expect: int) -> Item:
+        """Write an object whose mod revision must be `expect` (0: absent). Raises as Store.put."""
+        storage = storage_of(call.resource)
+        key = object_key(storage, obj)
+        encoded = encode(obj)
+        if call.is_dry_run:
+            return Item(key, splice(encoded, expect) if expect else encoded, expect, expect)
+        expires = self.clock.time() + EVENT_TTL_S if storage.name == "events" else 0.0
+        revision = await self.store.put(store_key(storage.name, key), encoded, expect=expect, expires=expires)
+        return Item(key, splice(encoded, revision), revision, 0)
+
+    async def remove(self, call: Call, key: str, expect: int) -> int:
+        """Delete an object at mod revision `expect`. Raises as Store.delete."""
+        if call.is_dry_run:
+            return expect
+        return await self.store.delete(store_key(call.resource.storage_name, key), expect=expect)
+
+    def pods_of_node(self, node: str, namespace: str) -> list[Mapping[str, Any]]:
+        """List the Pods of a namespace that are bound to a node."""
+        cache = self.caches.of("pods")
+        items = cache.scan(namespace)
+        return [i.object() for i in items if i.fields(cache.read_fields).get("spec.nodeName") == node]
+
+
+def storage_of(resource: Resource) -> Resource:
+    """Give the resource under which a resource's objects are stored."""
+    return resources.get(resource.storage_name) if resource.stored_as else resource
+
+
+def object_key(resource: Resource, obj: Mapping[str, Any]) -> str:
+    """ "namespace/name" or "name" of an object."""
+    metadata = obj["metadata"]
+    return f"{metadata['namespace']}/{metadata['name']}" if resource.namespaced else str(metadata["name"])

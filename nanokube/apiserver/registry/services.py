@@ -1,0 +1,214 @@
+"""What a Service owns beside its object: a cluster IP and node ports.
+
+Source: pkg/registry/core/service/storage/alloc.go.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from nanokube.api import errors, field, resources
+from nanokube.apiserver.registry import allocator
+from nanokube.apiserver.registry.allocator import Allocator
+from nanokube.apiserver.registry.hooks import Hooks, Undo
+
+_WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
+
+
+class ServiceHooks(Hooks):
+    """Allocates on create and update. cidr, ports: the ranges, worded in refusals."""
+
+    def __init__(self, cidr: str, ports: tuple[int, int], choose: Callable[[int], int]) -> None:
+        self._cidr = cidr
+        self._range = ports
+        self._ips = allocator.for_network(cidr, choose)
+        # TCP and UDP may share a number; each protocol counts for itself.
+        self._ports = {p: allocator.for_ports(*ports, choose) for p in ("TCP", "UDP", "SCTP")}
+
+    def reserve(self, ip: str) -> None:
+        """Keep an address for a Service that the server makes itself; a second time is no error."""
+        number = int(ipaddress.ip_address(ip))
+        if number not in self._ips:
+            self._ips.take(number)
+
+    def repair(self, services: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Take what stored Services own; return the names of those that own what another has."""
+        clashes = []
+        for service in services:
+            spec = service.get("spec") or {}
+            try:
+                for ip in _ips(spec):
+                    self._ips.take(_number(ip))
+                for protocol, port in _node_ports(spec):
+                    self._ports[protocol].take(port)
+            except (allocator.NotInRange, allocator.Taken, ValueError):
+                clashes.append(f"{service['metadata']['namespace']}/{service['metadata']['name']}")
+        return clashes
+
+    def before_create(self, obj: dict[str, Any], *, is_dry_run: bool) -> Undo:
+        """Allocate what the new Service asks for."""
+        return self._allocate(obj, {}, is_dry_run=is_dry_run)
+
+    def before_update(self, new: dict[str, Any], old: Mapping[str, Any], *, is_dry_run: bool) -> Undo:
+        """Allocate what the change adds."""
+        before = old.get("spec") or {}
+        _drop_what_the_type_lost(new["spec"], before)
+        return self._allocate(new, before, is_dry_run=is_dry_run)
+
+    def after_update(self, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
+        """Release what the change dropped."""
+        self._release(old.get("spec") or {}, new.get("spec") or {})
+
+    def after_delete(self, obj: Mapping[str, Any]) -> None:
+        """Release everything."""
+        self._release(obj.get("spec") or {}, {})
+
+    def _allocate(self, obj: dict[str, Any], before: Mapping[str, Any], *, is_dry_run: bool) -> Undo:
+        taken: list[tuple[Allocator, int]] = []
+
+        def undo() -> None:
+            for pool, number in taken:
+                pool.release(number)
+
+        try:
+            self._cluster_ip(obj, before, taken)
+            self._all_node_ports(obj, before, taken)
+        except BaseException:
+            undo()
+            raise
+        if is_dry_run:
+            undo()
+            taken.clear()
+        return undo
+
+    def _cluster_ip(
+        self, obj: dict[str, Any], before: Mapping[str, Any], taken: list[tuple[Allocator, int]]
+    ) -> None:
+        spec = obj["spec"]
+        if spec.get("type", "ClusterIP") == "ExternalName":
+            return
+        _check_families(obj)
+        spec.setdefault("ipFamilies", ["IPv4"])
+        spec["ipFamilyPolicy"] = "SingleStack"
+        wanted = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
+        if wanted == "None" or (wanted and wanted in _ips(before)):
+            spec["clusterIP"], spec["clusterIPs"] = wanted, [wanted]
+            return
+        if not wanted:
+            try:
+                number = self._ips.take_any()
+            except allocator.Full as err:
+                name = obj["metadata"]["name"]
+                cause = f'failed to allocate a serviceIP for Service "{name}": range is full'
+                raise errors.internal(cause) from err
+            taken.append((self._ips, number))
+            wanted = str(ipaddress.ip_address(number))
+        else:
+            self._take_ip(obj, wanted, taken)
+        spec["clusterIP"], spec["clusterIPs"] = wanted, [wanted]
+
+    def _take_ip(self, obj: Mapping[str, Any], wanted: str, taken: list[tuple[Allocator, int]]) -> None:
+        try:
+            number = _number(wanted)
+            self._ips.take(number)
+            taken.append((self._ips, number))
+            return
+        except ValueError:
+            cause = "must be a valid IP address"
+        except allocator.NotInRange:
+            cause = f"the provided IP is not in the valid range. The range of valid IPs is {self._cidr}"
+        except allocator.Taken:
+            cause = "provided IP is already allocated"
+        raise _invalid(obj, "spec.clusterIPs", [wanted], f"failed to allocate IP {wanted}: {cause}")
+
+    def _all_node_ports(
+        self, obj: dict[str, Any], before: Mapping[str, Any], taken: list[tuple[Allocator, int]]
+    ) -> None:
+        spec = obj["spec"]
+        if spec.get("type") not in _WITH_NODE_PORTS:
+            return
+        if spec["type"] == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is False:
+            return
+        had = set(_node_ports(before))
+        ports = spec.get("ports") or []
+        for index, port in enumerate(ports):
+            protocol, number = port.get("protocol", "TCP"), port.get("nodePort")
+            if number and (protocol, number) not in had:
+                self._take_port(obj, index, protocol, number, taken)
+        for port in ports:
+            if not port.get("nodePort"):
+                pool = self._ports[port.get("protocol", "TCP")]
+                try:
+                    port["nodePort"] = pool.take_any()
+                except allocator.Full as err:
+                    raise errors.internal("failed to allocate a nodePort: range is full") from err
+                taken.append((pool, port["nodePort"]))
+
+    def _take_port(
+        self,
+        obj: Mapping[str, Any],
+        index: int,
+        protocol: str,
+        number: int,
+        taken: list[tuple[Allocator, int]],
+    ) -> None:
+        try:
+            self._ports[protocol].take(number)
+            taken.append((self._ports[protocol], number))
+            return
+        except allocator.NotInRange:
+            first, last = self._range
+            cause = f"provided port is not in the valid range. The range of valid ports is {first}-{last}"
+        except allocator.Taken:
+            cause = "provided port is already allocated"
+        raise _invalid(obj, f"spec.ports[{index}].nodePort", number, cause)
+
+    def _release(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        for ip in set(_ips(before)) - set(_ips(after)):
+            self._ips.release(_number(ip))
+        for protocol, port in set(_node_ports(before)) - set(_node_ports(after)):
+            self._ports[protocol].release(port)
+
+
+def _check_families(obj: Mapping[str, Any]) -> None:
+    spec = obj["spec"]
+    policy = spec.get("ipFamilyPolicy")
+    if policy == "RequireDualStack":
+        cause = "this cluster is not configured for dual-stack services"
+        raise _invalid(obj, "spec.ipFamilyPolicy", policy, cause)
+    for index, family in enumerate(spec.get("ipFamilies") or ()):
+        if family != "IPv4":
+            raise _invalid(obj, f"spec.ipFamilies[{index}]", family, "not configured on this cluster")
+
+
+def _drop_what_the_type_lost(spec: dict[str, Any], before: Mapping[str, Any]) -> None:
+    """A change of type takes away what the client merely repeated from the old type."""
+    if spec.get("type") == "ExternalName":
+        for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+            if spec.get(key) == before.get(key):
+                spec.pop(key, None)
+    if spec.get("type") not in _WITH_NODE_PORTS and before.get("type") in _WITH_NODE_PORTS:
+        had = {port for _, port in _node_ports(before)}
+        for port in spec.get("ports") or ():
+            if port.get("nodePort") in had:
+                del port["nodePort"]
+
+
+def _ips(spec: Mapping[str, Any]) -> list[str]:
+    return [ip for ip in spec.get("clusterIPs") or () if ip != "None"]
+
+
+def _node_ports(spec: Mapping[str, Any]) -> list[tuple[str, int]]:
+    ports = spec.get("ports") or ()
+    return [(p.get("protocol", "TCP"), p["nodePort"]) for p in ports if p.get("nodePort")]
+
+
+def _number(ip: str) -> int:
+    return int(ipaddress.IPv4Address(ip))
+
+
+def _invalid(obj: Mapping[str, Any], path: str, value: object, detail: str) -> errors.ApiError:
+    name = obj["metadata"].get("name", "")
+    return errors.invalid(resources.get("services"), name, [field.invalid(path, value, detail)])

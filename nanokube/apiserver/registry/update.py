@@ -1,0 +1,160 @@
+"""Update: read, change, compare, write; again when another writer came between and the caller does not mind.
+
+Source: staging apiserver pkg/registry/rest/update.go, pkg/registry/generic/registry/store.go (Update).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from nanokube.api import defaults, errors, objects, strategy, validation
+from nanokube.api.field import FieldError
+from nanokube.api.objects import Object
+from nanokube.api.resources import Resource
+from nanokube.apiserver.admission import chain
+from nanokube.apiserver.cache.item import Item
+from nanokube.apiserver.registry import views
+from nanokube.apiserver.registry.call import Call
+from nanokube.apiserver.registry.create import check_namespace, track
+from nanokube.apiserver.registry.registry import Registry, storage_of
+from nanokube.storage.store import Conflict
+
+_ATTEMPTS: Final = 10
+# These demand a resourceVersion (AllowUnconditionalUpdate is false).
+_CONDITIONAL: Final = frozenset(("leases.coordination.k8s.io",))
+
+# The live object, as the request's version shows it and the caller's own, to the wanted one.
+Transform = Callable[[dict[str, Any]], dict[str, Any]]
+Prepare = Callable[[dict[str, Any], dict[str, Any]], None]
+Check = Callable[[Resource, Object, Object], list[FieldError]]
+
+
+async def update(
+    registry: Registry,
+    call: Call,
+    transform: Transform,
+    *,
+    prepare: Prepare | None = None,
+    check: Check | None = None,
+    tracks: bool = True,
+    demands_version: bool = False,
+) -> Item:
+    """Change the object of a call and return it as written.
+
+    prepare(new, old): replaces the kind's strategy for this subresource; check, its validation.
+    tracks: record the writer in managedFields. demands_version: the kind's rule for PUT applies.
+    Raises ApiError.
+    """
+    for _ in range(_ATTEMPTS):
+        item = registry.get(call)
+        new = transform(views.from_storage(call.resource, item.object()))
+        is_conditional = _check_preconditions(call, item, new, demands_version=demands_version)
+        stored = views.to_storage(call.resource, new)
+        try:
+            return await _write(registry, call, item, stored, prepare, check, tracks=tracks)
+        except Conflict as err:
+            if is_conditional:
+                raise errors.conflict(storage_of(call.resource), call.name) from err
+    raise errors.conflict(storage_of(call.resource), call.name)
+
+
+async def _write(
+    registry: Registry,
+    call: Call,
+    item: Item,
+    new: dict[str, Any],
+    prepare: Prepare | None,
+    check: Check | None,
+    *,
+    tracks: bool,
+) -> Item:
+    resource, old = storage_of(call.resource), item.object()
+    new["metadata"].pop("resourceVersion", None)
+    if prepare is not None:
+        prepare(new, old)
+    elif call.subresource == "status":
+        strategy.prepare_for_status_update(resource, new, old)
+    else:
+        strategy.prepare_for_update(resource, new, old)
+    defaults.apply(resource, new)
+    attributes = chain.Attributes(
+        chain.UPDATE,
+        call.user,
+        resource,
+        call.namespace,
+        call.name,
+        call.subresource,
+        new,
+        old,
+        call.is_dry_run,
+    )
+    await registry.admission.mutate(attributes)
+    hooks = registry.hooks(resource)
+    undo = hooks.before_update(new, old, is_dry_run=call.is_dry_run)
+    try:
+        found = (check or _check_of(call))(resource, new, old)
+        if found:
+            raise errors.invalid(resource, call.name, found)
+        await registry.admission.validate(attributes)
+        if tracks:
+            track(call, old, new, registry.now())
+        if _same(new, old):
+            undo()
+            return item
+        if _is_finished(resource.name, new):
+            revision = await registry.remove(call, item.key, item.revision)
+            hooks.after_delete(old)
+            return item.at(revision)
+        written = await registry.commit(call, new, item.revision)
+    except BaseException:
+        undo()
+        raise
+    if not call.is_dry_run:
+        hooks.after_update(new, old)
+    return written
+
+
+def _check_of(call: Call) -> Check:
+    return validation.validate_status_update if call.subresource == "status" else validation.validate_update
+
+
+def _same(new: dict[str, Any], old: dict[str, Any]) -> bool:
+    old["metadata"].pop("resourceVersion", None)
+    return new == old
+
+
+def _is_finished(resource_name: str, new: dict[str, Any]) -> bool:
+    """The last finalizer of an object under deletion is gone: so is the object."""
+    if not objects.is_deleting(new) or new["metadata"].get("finalizers"):
+        return False
+    if resource_name == "namespaces":
+        return not (new.get("spec") or {}).get("finalizers")
+    return not new["metadata"].get("deletionGracePeriodSeconds")
+
+
+def _check_preconditions(call: Call, item: Item, new: dict[str, Any], *, demands_version: bool) -> bool:
+    """Compare what the client says of the object it changes; return whether it named a version."""
+    resource = storage_of(call.resource)
+    metadata = new.setdefault("metadata", {})
+    check_namespace(call, new)
+    if (metadata.get("name") or call.name) != call.name:
+        raise errors.bad_request(
+            f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})"
+        )
+    metadata["name"] = call.name
+    uid, live = metadata.get("uid"), item.object()["metadata"]["uid"]
+    if uid and uid != live:
+        cause = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {live}"
+        raise errors.conflict(resource, call.name, cause)
+    version = metadata.get("resourceVersion") or ""
+    if version in ("", "0"):
+        if demands_version and call.resource.name in _CONDITIONAL:
+            about = f'{resource.kind}.{resource.group} "{call.name}" is invalid: metadata.resourceVersion'
+            raise errors.ApiError(
+                "Invalid", 422, f"{about}: Invalid value: 0: must be specified for an update"
+            )
+        return False
+    if version != str(item.revision):
+        raise errors.conflict(resource, call.name)
+    return True

@@ -1,0 +1,75 @@
+"""The API server as a component: opens its store, listens, serves until cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import ssl
+from collections.abc import Callable
+from typing import Never
+
+from nanokube.apiserver.app import failed
+from nanokube.apiserver.assemble import assemble
+from nanokube.apiserver.config import ApiServerConfig
+from nanokube.kit.clock import SYSTEM, Clock
+from nanokube.kit.http.server import Server
+from nanokube.storage import maintenance
+from nanokube.storage.memory import MemoryStore
+from nanokube.storage.sqlite.store import SqliteStore
+from nanokube.storage.store import Store
+
+__all__ = ["ApiServerConfig", "run"]
+
+log = logging.getLogger(__name__)
+
+SHUTDOWN_GRACE_S = 5.0
+
+
+async def run(
+    config: ApiServerConfig,
+    *,
+    on_ready: Callable[[str, int], None] | None = None,
+    clock: Clock = SYSTEM,
+) -> Never:
+    """Serve until cancelled.
+
+    on_ready: called once with the address bound, when requests are answered.
+    Raises OSError (address in use, store in use, unreadable keys), ValueError, sqlite3.Error, ssl.SSLError.
+    """
+    tls = tls_context(config)
+    store: Store = MemoryStore() if config.store is None else await SqliteStore.open(config.store)
+    try:
+        parts = await assemble(config, store, clock)
+        # The tables read so far live for ever; collecting them again and again costs latency.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        async with (
+            asyncio.TaskGroup() as group,
+            Server(parts.app.handle, on_error=failed, streams_body=lambda request: False) as server,
+        ):
+            group.create_task(maintenance.run(store, clock))
+            group.create_task(parts.caches.tick(clock))
+            host, port = await server.listen(config.bind_address, config.port, tls)
+            log.info("serving address=%s:%d objects=%d", host, port, sum(parts.caches.counts().values()))
+            if on_ready is not None:
+                on_ready(host, port)
+            try:
+                await server.wait()
+            finally:
+                await asyncio.shield(server.close(SHUTDOWN_GRACE_S))
+    finally:
+        await store.close()
+    raise AssertionError("unreachable")
+
+
+def tls_context(config: ApiServerConfig) -> ssl.SSLContext:
+    """Build the server's TLS: 1.2 and up, client certificates asked for but not demanded."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(config.tls_cert, config.tls_key)
+    context.load_verify_locations(config.client_ca)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -1,0 +1,273 @@
+"""create, get, list, update, patch, delete as clients see them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.nanokube.apiserver.conftest import PODS, Api, pod
+
+MERGE = "application/merge-patch+json"
+CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
+
+
+def configmap(name: str, **data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+async def test_a_created_pod_has_what_the_server_owns(api: Api) -> None:
+    made = await api("POST", PODS, pod())
+    assert made.code == 201
+    obj = made.json
+    metadata = obj["metadata"]
+    assert metadata["resourceVersion"].isdigit()
+    assert metadata["uid"]
+    assert metadata["creationTimestamp"] == "2025-06-15T15:06:40Z"
+    assert metadata["managedFields"][0]["manager"] == "test"
+    assert obj["status"]["phase"] == "Pending"
+    spec = obj["spec"]
+    assert spec["serviceAccountName"] == "default"
+    assert spec["priority"] == 0
+    assert [t["key"] for t in spec["tolerations"]] == [
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    ]
+    volume = spec["volumes"][0]
+    assert volume["name"].startswith("kube-api-access-")
+    assert spec["containers"][0]["volumeMounts"][0]["name"] == volume["name"]
+    assert (await api("GET", f"{PODS}/p")).json == obj
+
+
+async def test_a_name_is_taken_once_and_generated_names_differ(api: Api) -> None:
+    await api("POST", CONFIGMAPS, configmap("a"))
+    again = await api("POST", CONFIGMAPS, configmap("a"))
+    assert again.code == 409
+    assert again.json["message"] == 'configmaps "a" already exists'
+    assert again.json["reason"] == "AlreadyExists"
+    generated = {"metadata": {"generateName": "x-"}}
+    names = {(await api("POST", CONFIGMAPS, generated)).json["metadata"]["name"] for _ in range(5)}
+    assert len(names) == 5
+    assert all(name.startswith("x-") and len(name) == 7 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "code", "message"),
+    [
+        ("GET", f"{PODS}/none", None, 404, 'pods "none" not found'),
+        ("POST", "/api/v1/namespaces/none/configmaps", configmap("a"), 404, 'namespaces "none" not found'),
+        ("GET", "/api/v1/nothing", None, 404, "the server could not find the requested resource"),
+        ("GET", "/nothing", None, 404, "the server could not find the requested resource"),
+        ("POST", CONFIGMAPS, {"metadata": {}}, 422, "name or generateName is required"),
+        ("POST", CONFIGMAPS, configmap("A_"), 422, 'ConfigMap "A_" is invalid: metadata.name: Invalid value'),
+        ("POST", CONFIGMAPS, b"{", 400, "json parse error"),
+        ("POST", CONFIGMAPS, b"", 400, "empty"),
+        ("POST", CONFIGMAPS, {**configmap("a"), "kind": "Secret"}, 400, "Secret"),
+        (
+            "POST",
+            CONFIGMAPS,
+            {"metadata": {"name": "a", "namespace": "b"}},
+            400,
+            "does not match the namespace",
+        ),
+        ("POST", CONFIGMAPS + "?dryRun=Some", configmap("a"), 400, "dryRun"),
+        ("PUT", CONFIGMAPS + "/none", configmap("none"), 404, 'configmaps "none" not found'),
+        ("DELETE", CONFIGMAPS + "/none", None, 404, 'configmaps "none" not found'),
+        ("DELETE", "/api/v1/namespaces/default", None, 403, "this namespace may not be deleted"),
+        ("GET", CONFIGMAPS + "?fieldSelector=spec.x=y", None, 400, "field label not supported: spec.x"),
+        ("GET", CONFIGMAPS + "?labelSelector=!!", None, 400, "unable to parse"),
+        ("GET", CONFIGMAPS + "?continue=zzz", None, 400, "continue key is not valid"),
+        ("GET", CONFIGMAPS + "?resourceVersion=99999", None, 504, "Too large resource version: 99999"),
+    ],
+)
+async def test_refusals(api: Api, method: str, target: str, body: Any, code: int, message: str) -> None:
+    reply = await api(method, target, body)
+    assert (reply.code, reply.json["kind"]) == (code, "Status")
+    assert message in reply.json["message"]
+
+
+async def test_an_update_with_a_stale_version_conflicts(api: Api) -> None:
+    first = (await api("POST", CONFIGMAPS, configmap("a", k="1"))).json
+    second = await api("PUT", f"{CONFIGMAPS}/a", {**first, "data": {"k": "2"}})
+    assert second.code == 200
+    assert int(second.json["metadata"]["resourceVersion"]) > int(first["metadata"]["resourceVersion"])
+    stale = await api("PUT", f"{CONFIGMAPS}/a", {**first, "data": {"k": "3"}})
+    assert stale.code == 409
+    assert stale.json["message"] == (
+        'Operation cannot be fulfilled on configmaps "a": the object has been modified; '
+        "please apply your changes to the latest version and try again"
+    )
+    assert (await api("PUT", f"{CONFIGMAPS}/a", configmap("a", k="4"))).code == 200  # unconditional
+
+
+async def test_an_update_that_changes_nothing_writes_nothing(api: Api) -> None:
+    first = (await api("POST", CONFIGMAPS, configmap("a", k="1"))).json
+    revision = api.store.revision
+    same = await api("PUT", f"{CONFIGMAPS}/a", first)
+    assert same.json["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+    assert api.store.revision == revision
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (MERGE, {"data": {"k": None, "n": "1"}}),
+        ("application/strategic-merge-patch+json", {"data": {"k": None, "n": "1"}}),
+        (
+            "application/json-patch+json",
+            [{"op": "remove", "path": "/data/k"}, {"op": "add", "path": "/data/n", "value": "1"}],
+        ),
+    ],
+)
+async def test_patches(api: Api, content_type: str, body: Any) -> None:
+    await api("POST", CONFIGMAPS, configmap("a", k="1"))
+    reply = await api("PATCH", f"{CONFIGMAPS}/a", body, content_type=content_type)
+    assert (reply.code, reply.json["data"]) == (200, {"n": "1"})
+    assert (await api("PATCH", f"{CONFIGMAPS}/a", body, content_type="text/plain")).code == 415
+
+
+async def test_apply_creates_then_merges_and_conflicts_between_managers(api: Api) -> None:
+    options: dict[str, Any] = {"content_type": "application/apply-patch+yaml"}
+    text = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: '1'}\n"
+    made = await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=x", text, **options)
+    assert made.code == 201
+    assert made.json["metadata"]["managedFields"][0]["operation"] == "Apply"
+    other = text.replace(b"'1'", b"'2'")
+    assert (await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=y", other, **options)).code == 409
+    forced = await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=y&force=true", other, **options)
+    assert (forced.code, forced.json["data"]) == (200, {"k": "2"})
+    assert (await api("PATCH", f"{CONFIGMAPS}/a", text, **options)).code == 400
+
+
+async def test_yaml_goes_in_and_out_and_aliases_do_not(api: Api) -> None:
+    text = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: y\ndata:\n  when: '2020-01-01'\n"
+    made = await api("POST", CONFIGMAPS, text, content_type="application/yaml")
+    assert made.code == 201
+    shown = await api("GET", f"{CONFIGMAPS}/y", headers={"accept": "application/yaml"})
+    assert b"when: '2020-01-01'" in shown.body
+    bomb = b"a: &a [x, x]\nb: [*a, *a]\n"
+    assert (await api("POST", CONFIGMAPS, bomb, content_type="application/yaml")).code == 400
+    sent = await api("POST", CONFIGMAPS, b"k8s\0", content_type="application/vnd.kubernetes.protobuf")
+    assert (sent.code, sent.json["reason"]) == (415, "UnsupportedMediaType")
+
+
+async def test_unknown_fields_are_refused_warned_about_or_dropped(api: Api) -> None:
+    body = {**configmap("a"), "nonsense": 1}
+    strict = await api("POST", CONFIGMAPS + "?fieldValidation=Strict", body)
+    assert (strict.code, strict.json["message"]) == (400, 'strict decoding error: unknown field "nonsense"')
+    warned = await api("POST", CONFIGMAPS, body)
+    assert warned.code == 201
+    assert warned.headers.get("warning") == '299 - "unknown field \\"nonsense\\""'
+    assert "nonsense" not in warned.json
+
+
+async def test_a_dry_run_leaves_nothing(api: Api) -> None:
+    revision = api.store.revision
+    assert (await api("POST", CONFIGMAPS + "?dryRun=All", configmap("a"))).code == 201
+    assert api.store.revision == revision
+    assert (await api("GET", f"{CONFIGMAPS}/a")).code == 404
+
+
+async def test_deleting_answers_a_status_and_checks_preconditions(api: Api) -> None:
+    made = (await api("POST", CONFIGMAPS, configmap("a"))).json
+    wrong = await api("DELETE", f"{CONFIGMAPS}/a", {"preconditions": {"uid": "x"}})
+    assert wrong.code == 409
+    assert "Precondition failed: UID in precondition: x, UID in object meta: " in wrong.json["message"]
+    gone = await api("DELETE", f"{CONFIGMAPS}/a", {"preconditions": {"uid": made["metadata"]["uid"]}})
+    assert gone.json["status"] == "Success"
+    assert gone.json["details"] == {"name": "a", "kind": "configmaps", "uid": made["metadata"]["uid"]}
+
+
+async def test_finalizers_hold_an_object_until_the_last_is_gone(api: Api) -> None:
+    body = configmap("a")
+    body["metadata"]["finalizers"] = ["example.com/hold"]
+    await api("POST", CONFIGMAPS, body)
+    held = await api("DELETE", f"{CONFIGMAPS}/a?propagationPolicy=Foreground")
+    assert held.json["metadata"]["deletionTimestamp"]
+    assert held.json["metadata"]["finalizers"] == ["example.com/hold", "foregroundDeletion"]
+    await api("PATCH", f"{CONFIGMAPS}/a", {"metadata": {"finalizers": None}}, content_type=MERGE)
+    assert (await api("GET", f"{CONFIGMAPS}/a")).code == 404
+
+
+async def test_a_scheduled_pod_is_deleted_gracefully_and_an_unscheduled_one_at_once(api: Api) -> None:
+    await api("POST", PODS, pod("a"))
+    assert (await api("DELETE", f"{PODS}/a")).json["kind"] == "Pod"
+    assert (await api("GET", f"{PODS}/a")).code == 404
+    await api("POST", PODS, pod("b"))
+    bound = await api("POST", f"{PODS}/b/binding", {"target": {"kind": "Node", "name": "n1"}})
+    assert (bound.code, bound.json["status"]) == (201, "Success")
+    again = await api("POST", f"{PODS}/b/binding", {"target": {"kind": "Node", "name": "n2"}})
+    assert again.code == 409
+    ending = (await api("DELETE", f"{PODS}/b")).json
+    assert ending["metadata"]["deletionGracePeriodSeconds"] == 30
+    assert ending["metadata"]["deletionTimestamp"] == "2025-06-15T15:07:10Z"
+    options = {"gracePeriodSeconds": 0, "preconditions": {"uid": ending["metadata"]["uid"]}}
+    assert (await api("DELETE", f"{PODS}/b", options)).code == 200
+    assert (await api("GET", f"{PODS}/b")).code == 404
+
+
+async def test_status_and_spec_are_written_apart(api: Api) -> None:
+    await api("POST", PODS, pod("a"))
+    body = {"status": {"phase": "Running"}, "spec": {"nodeName": "x"}}
+    changed = await api(
+        "PATCH", f"{PODS}/a/status", body, content_type="application/strategic-merge-patch+json"
+    )
+    assert changed.json["status"]["phase"] == "Running"
+    assert "nodeName" not in changed.json["spec"]
+    kept = await api("PATCH", f"{PODS}/a", {"status": {"phase": "Failed"}}, content_type=MERGE)
+    assert kept.json["status"]["phase"] == "Running"
+
+
+async def test_scale_reads_and_writes_replicas(api: Api) -> None:
+    labels = {"matchLabels": {"app": "a"}}
+    template = {"metadata": {"labels": {"app": "a"}}, "spec": pod()["spec"]}
+    body = {"metadata": {"name": "d"}, "spec": {"replicas": 2, "selector": labels, "template": template}}
+    deployments = "/apis/apps/v1/namespaces/default/deployments"
+    assert (await api("POST", deployments, body)).code == 201
+    seen = (await api("GET", f"{deployments}/d/scale")).json
+    assert (seen["kind"], seen["spec"]["replicas"]) == ("Scale", 2)
+    scaled = await api("PATCH", f"{deployments}/d/scale", {"spec": {"replicas": 5}}, content_type=MERGE)
+    assert scaled.json["spec"]["replicas"] == 5
+    live = (await api("GET", f"{deployments}/d")).json
+    assert (live["spec"]["replicas"], live["metadata"]["generation"]) == (5, 2)
+
+
+async def test_a_namespace_ends_when_it_is_finalized(api: Api) -> None:
+    await api("POST", "/api/v1/namespaces", {"metadata": {"name": "n"}})
+    ending = (await api("DELETE", "/api/v1/namespaces/n")).json
+    assert ending["status"]["phase"] == "Terminating"
+    late = await api("POST", "/api/v1/namespaces/n/configmaps", configmap("a"))
+    assert late.code == 403
+    assert "because it is being terminated" in late.json["message"]
+    assert late.json["details"]["causes"][0]["reason"] == "NamespaceTerminating"
+    ending["spec"]["finalizers"] = []
+    assert (await api("PUT", "/api/v1/namespaces/n/finalize", ending)).code == 200
+    assert (await api("GET", "/api/v1/namespaces/n")).code == 404
+
+
+async def test_events_are_one_object_in_two_versions_and_expire(api: Api) -> None:
+    body = {
+        "metadata": {"name": "e", "namespace": "default"},
+        "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"},
+        "reason": "Started",
+        "message": "hello",
+        "type": "Normal",
+        "source": {"component": "kubelet"},
+    }
+    assert (await api("POST", "/api/v1/namespaces/default/events", body)).code == 201
+    seen = (await api("GET", "/apis/events.k8s.io/v1/namespaces/default/events/e")).json
+    assert (seen["apiVersion"], seen["note"], seen["regarding"]["name"]) == ("events.k8s.io/v1", "hello", "p")
+    found = await api("GET", "/api/v1/events?fieldSelector=involvedObject.name=p,reason=Started")
+    assert len(found.json["items"]) == 1
+    assert api.store.expired(api.clock.time() + 3601) != []
+
+
+async def test_deletecollection_deletes_what_is_selected(api: Api) -> None:
+    for name in "abc":
+        body = configmap(name)
+        body["metadata"]["labels"] = {"odd": "yes" if name != "b" else "no"}
+        await api("POST", CONFIGMAPS, body)
+    gone = await api("DELETE", CONFIGMAPS + "?labelSelector=odd=yes")
+    assert gone.json["kind"] == "ConfigMapList"
+    left = (await api("GET", CONFIGMAPS)).json["items"]
+    assert [o["metadata"]["name"] for o in left] == ["b"]
