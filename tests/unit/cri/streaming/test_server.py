@@ -34,7 +34,7 @@ class FakeSession:
         self.stdin: int | None = None
         self.stdout: int | None = None
         self.stderr: int | None = None
-        self.is_stdin_closed = False
+        self.held_stdin: int | None = None
         self.closed = threading.Event()
         if tty:
             master, slave = os.openpty()
@@ -68,7 +68,9 @@ class FakeSession:
             fcntl.ioctl(self.stdout, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
     def stdin_closed(self) -> None:
-        self.is_stdin_closed = True
+        if self.held_stdin is not None:
+            os.close(self.held_stdin)
+            self.held_stdin = None
 
     def close(self) -> None:
         self.closed.set()
@@ -93,7 +95,9 @@ class FakeBackend:
         return session
 
     def attach(self, container_id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> FakeSession:
-        return self.exec(container_id, ("sh",), stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)
+        session = self.exec(container_id, ("sh",), stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)
+        session.held_stdin = os.dup(session.stdin) if session.stdin is not None else None
+        return session
 
     def connect(self, sandbox_id: str, port: int) -> socket.socket:
         return socket.create_connection(("127.0.0.1", port), timeout=2)
@@ -192,15 +196,12 @@ async def test_older_protocols_end_with_a_bare_message(server: StreamingServer) 
     assert got["error"].endswith(b"exit code 3")
 
 
-async def test_much_input_passes_and_its_end_reaches_the_process(
-    server: StreamingServer, backend: FakeBackend
-) -> None:
+async def test_much_input_passes_and_its_end_reaches_the_process(server: StreamingServer) -> None:
     data = os.urandom(3_000_000)
     got = await spdy_exec(
         server.exec_url(exec_request("cat", stdin=True)), "stdin", "stdout", "stderr", stdin=data
     )
     assert got["stdout"] == data
-    assert backend.sessions[0].is_stdin_closed
 
 
 async def test_the_stream_ends_with_the_process_though_the_client_keeps_stdin_open(
@@ -210,6 +211,15 @@ async def test_the_stream_ends_with_the_process_though_the_client_keeps_stdin_op
         server.exec_url(exec_request("echo hello", stdin=True)), "stdin", "stdout", "stderr"
     )
     assert got["stdout"] == b"hello\n"
+
+
+async def test_an_attached_shell_ends_once_the_runtime_drops_its_own_end_of_stdin(
+    server: StreamingServer,
+) -> None:
+    request = runtime_pb2.AttachRequest(container_id="c1", stdin=True, stdout=True, stderr=True)
+    got = await spdy_exec(server.attach_url(request), "stdin", "stdout", "stderr", stdin=b"echo hello\n")
+    assert got["stdout"] == b"hello\n"
+    assert json.loads(got["error"])["status"] == "Success"
 
 
 async def test_a_background_descendant_does_not_hold_the_stream(server: StreamingServer) -> None:
