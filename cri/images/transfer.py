@@ -1,6 +1,5 @@
 """The gRPC service nanokube.transfer.v1: pull and import with progress. Runs on the CRI server's threads."""
 
-import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -51,14 +50,14 @@ class _CancelledError(Exception):
 
 def _stream(context: grpc.ServicerContext, work: _Work) -> Iterator[transfer_pb2.TransferProgress]:
     """Run work in a thread of its own and yield its progress, then its images."""
-    messages: queue.Queue[Progress | None] = queue.Queue(_BACKLOG)
+    messages: queue.SimpleQueue[Progress | None] = queue.SimpleQueue()
     outcome: list[Sequence[Image] | BaseException] = []
 
     def report(progress: Progress) -> None:
         if not context.is_active():
             raise _CancelledError("cannot go on: client went away")
-        with contextlib.suppress(queue.Full):
-            messages.put_nowait(progress)
+        if messages.qsize() < _BACKLOG:
+            messages.put(progress)
 
     def run() -> None:
         try:
