@@ -36,7 +36,7 @@ def apply(
         entries: list[dict[str, Any]] = []
     else:
         entries = list(objects.metadata(live).get("managedFields") or ())
-        others = [e for e in entries if not managed.matches(e, manager, managed.APPLY, subresource)]
+        others = [dict(e) for e in entries if not managed.matches(e, manager, managed.APPLY, subresource)]
         _check_conflicts(type_, live, config, wanted, others, force)
         mine = next((e for e in entries if managed.matches(e, manager, managed.APPLY, subresource)), {})
         abandoned = fieldsets.subtract(mine.get("fieldsV1") or {}, wanted)

@@ -82,13 +82,16 @@ def changed(type_: facts.Type | None, old: Mapping[str, Any], new: Mapping[str, 
         before = old.get(key)
         if value == before and key in old:
             continue
-        found[f"f:{key}"] = _changed_field(child_field(type_, key), before, value)
+        below = _changed_field(child_field(type_, key), before, value)
+        if below is not None:
+            found[f"f:{key}"] = below
     return found
 
 
-def _changed_field(field: facts.Field | None, before: Any, value: Any) -> FieldSet:
+def _changed_field(field: facts.Field | None, before: Any, value: Any) -> FieldSet | None:
+    """Return the set below one field; None if the values differ only by what `before` has in addition."""
     if type(value) is dict and type(before) is dict and field is not None and not is_atomic(field):
-        return changed(field.type, before, value)
+        return changed(field.type, before, value) or None
     is_keyed = field is not None and field.list_type in ("map", "set")
     if type(value) is not list or type(before) is not list or not is_keyed:
         return of_field(field, value)
@@ -100,10 +103,12 @@ def _changed_field(field: facts.Field | None, before: Any, value: Any) -> FieldS
         if key is None or (key in old_items and old_items[key] == item):
             continue
         if key in old_items and key[0] == "k":
-            found[key] = changed(field.type.item, old_items[key], item)
+            below = changed(field.type.item, old_items[key], item)
+            if below:
+                found[key] = below
         else:
             found[key] = {".": {}, **of(field.type.item, item)} if key[0] == "k" else {}
-    return found
+    return found or None
 
 
 def removed(type_: facts.Type | None, old: Mapping[str, Any], new: Mapping[str, Any]) -> FieldSet:

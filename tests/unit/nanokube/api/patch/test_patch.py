@@ -1,0 +1,232 @@
+"""Patches: directives in a table, properties by hypothesis, apply with owners."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nanokube.api import errors, facts, objects, patch
+
+POD = facts.definition("io.k8s.api.core.v1.Pod")
+DEPLOYMENT = facts.definition("io.k8s.api.apps.v1.Deployment")
+MAP = facts.definition("io.k8s.api.core.v1.ConfigMap")
+
+
+def spec(**fields: Any) -> dict[str, Any]:
+    return {"spec": fields}
+
+
+A, B = {"name": "a", "image": "1"}, {"name": "b", "image": "2"}
+
+
+@pytest.mark.parametrize(
+    ("target", "change", "expected"),
+    [
+        (
+            spec(containers=[A, B]),
+            spec(containers=[{"name": "b", "image": "3"}]),
+            spec(containers=[A, {"name": "b", "image": "3"}]),
+        ),
+        (spec(containers=[A]), spec(containers=[B]), spec(containers=[A, B])),
+        (spec(containers=[A, B]), spec(containers=[{"$patch": "delete", "name": "a"}]), spec(containers=[B])),
+        (spec(containers=[A]), spec(containers=[{"$patch": "replace"}, B]), spec(containers=[B])),
+        (
+            spec(nodeSelector={"x": "1"}),
+            spec(nodeSelector={"$patch": "replace", "y": "2"}),
+            spec(nodeSelector={"y": "2"}),
+        ),
+        (
+            spec(nodeSelector={"x": "1", "y": "2"}),
+            spec(nodeSelector={"x": None}),
+            spec(nodeSelector={"y": "2"}),
+        ),
+        (
+            spec(containers=[A]),
+            spec(containers=[{"name": "a", "image": None}]),
+            spec(containers=[{"name": "a"}]),
+        ),
+        (
+            spec(tolerations=[{"key": "x"}]),
+            spec(tolerations=[{"key": "y"}]),
+            spec(tolerations=[{"key": "y"}]),
+        ),
+        (
+            spec(containers=[A, B]),
+            {"spec": {"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}]}},
+            spec(containers=[B, A]),
+        ),
+        (
+            {"metadata": {"finalizers": ["a", "b"]}},
+            {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}},
+            {"metadata": {"finalizers": ["b", "c"]}},
+        ),
+        (
+            {"metadata": {"finalizers": ["a", "b"]}},
+            {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"]}},
+            {"metadata": {"finalizers": ["b"]}},
+        ),
+        (
+            spec(volumes=[{"name": "v", "emptyDir": {}}]),
+            spec(volumes=[{"name": "v", "emptyDir": None, "hostPath": {"path": "/"}}]),
+            spec(volumes=[{"name": "v", "hostPath": {"path": "/"}}]),
+        ),
+        (
+            spec(volumes=[{"name": "v", "emptyDir": {}}]),
+            spec(volumes=[{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/"}}]),
+            spec(volumes=[{"name": "v", "hostPath": {"path": "/"}}]),
+        ),
+    ],
+)
+def test_strategic(target: dict[str, Any], change: dict[str, Any], expected: dict[str, Any]) -> None:
+    before = objects.copy(target)
+    assert patch.apply_strategic_patch(POD, target, change) == expected
+    assert target == before
+
+
+def test_server_items_keep_their_place_among_ordered_ones() -> None:
+    target = spec(containers=[{"name": n} for n in "abc"])
+    change = {"spec": {"$setElementOrder/containers": [{"name": "c"}, {"name": "a"}]}}
+    names = [c["name"] for c in patch.apply_strategic_patch(POD, target, change)["spec"]["containers"]]
+    assert names.index("c") < names.index("a")
+    assert set(names) == set("abc")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        spec(containers=[{"image": "x"}]),
+        {"$patch": "explode"},
+        spec(containers=["a"]),
+        [],
+        spec(strategy={"$retainKeys": ["a"], "b": 1}),
+    ],
+)
+def test_strategic_malformed(change: Any) -> None:
+    with pytest.raises(errors.ApiError) as caught:
+        patch.apply_strategic_patch(
+            DEPLOYMENT if "strategy" in str(change) else POD, spec(containers=[A]), change
+        )
+    assert caught.value.code == 400
+
+
+@pytest.mark.parametrize(
+    ("document", "operations", "expected"),
+    [
+        ({"a": [1]}, [{"op": "add", "path": "/a/-", "value": 2}], {"a": [1, 2]}),
+        ({"a": [1]}, [{"op": "add", "path": "/a/0", "value": 0}], {"a": [0, 1]}),
+        ({"a": 1}, [{"op": "move", "from": "/a", "path": "/b"}], {"b": 1}),
+        ({"a/b": 1}, [{"op": "replace", "path": "/a~1b", "value": 2}], {"a/b": 2}),
+        (
+            {"a": {"b": 1}},
+            [{"op": "copy", "from": "/a", "path": "/c"}, {"op": "remove", "path": "/a/b"}],
+            {"a": {}, "c": {"b": 1}},
+        ),
+        ({"a": 1}, [{"op": "test", "path": "/a", "value": 1}], {"a": 1}),
+    ],
+)
+def test_json_patch(document: Any, operations: Any, expected: Any) -> None:
+    assert patch.apply_json_patch(document, operations) == expected
+
+
+@pytest.mark.parametrize(
+    ("operations", "code"),
+    [
+        ([{"op": "remove", "path": "/x"}], 422),
+        ([{"op": "test", "path": "/a", "value": True}], 422),
+        ([{"op": "add", "path": "/l/01", "value": 1}], 422),
+        ([{"op": "frob", "path": "/a"}], 400),
+        ([{"op": "add", "path": "/a"}], 400),
+        ({}, 400),
+        ([{"op": "test", "path": "/a", "value": 1}] * 10_001, 413),
+    ],
+)
+def test_json_patch_refused(operations: Any, code: int) -> None:
+    with pytest.raises(errors.ApiError) as caught:
+        patch.apply_json_patch({"a": 1, "l": [1]}, operations)
+    assert caught.value.code == code
+
+
+TEXT = st.text("abc", min_size=1, max_size=2)
+CONTAINERS = st.lists(
+    st.fixed_dictionaries({"name": TEXT, "image": TEXT}), max_size=4, unique_by=lambda c: c["name"]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CONTAINERS, CONTAINERS)
+def test_strategic_merge_is_idempotent_and_takes_the_patch(before: list[Any], change: list[Any]) -> None:
+    once = patch.apply_strategic_patch(POD, spec(containers=before), spec(containers=change))
+    assert patch.apply_strategic_patch(POD, once, spec(containers=change)) == once
+    images = {c["name"]: c["image"] for c in once["spec"]["containers"]}
+    assert images == {c["name"]: c["image"] for c in [*before, *change]}
+    assert len(images) == len(once["spec"]["containers"])
+
+
+JSON = st.recursive(
+    st.integers() | st.booleans() | TEXT,
+    lambda c: st.lists(c, max_size=3) | st.dictionaries(TEXT, c, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(TEXT, JSON, max_size=3), st.dictionaries(TEXT, JSON, max_size=3))
+def test_merge_patch_holds_after_it_is_applied(target: dict[str, Any], change: dict[str, Any]) -> None:
+    once = patch.apply_merge_patch(target, change)
+    assert patch.apply_merge_patch(once, change) == once
+    assert all(k in once for k in change)
+
+
+def config(manager: str, live: Any, data: dict[str, str], *, force: bool = False) -> dict[str, Any]:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data}
+    return patch.apply_configuration(MAP, live, body, manager=manager, force=force, now="t")
+
+
+def test_apply_adds_removes_and_shares() -> None:
+    live = config("one", None, {"a": "1", "b": "1"})
+    live = config("two", live, {"b": "1", "c": "2"})
+    assert live["data"] == {"a": "1", "b": "1", "c": "2"}
+    live = config("one", live, {"a": "1"})  # b stays: two owns it too
+    assert live["data"] == {"a": "1", "b": "1", "c": "2"}
+    live = config("two", live, {"c": "2"})
+    assert live["data"] == {"a": "1", "c": "2"}
+    assert [e["manager"] for e in live["metadata"]["managedFields"]] == ["one", "two"]
+
+
+def test_apply_conflicts_unless_forced() -> None:
+    live = config("one", None, {"a": "1"})
+    with pytest.raises(
+        errors.ApiError, match=r'Apply failed with 1 conflict: conflict with "one": \.data\.a'
+    ) as caught:
+        config("two", live, {"a": "2"})
+    assert (caught.value.code, caught.value.reason) == (409, "Conflict")
+    live = config("two", live, {"a": "2"}, force=True)
+    assert live["data"] == {"a": "2"}
+    assert [e["manager"] for e in live["metadata"]["managedFields"]] == ["two"]
+
+
+def test_apply_merges_lists_by_key() -> None:
+    def apply(manager: str, live: Any, *containers: Any) -> dict[str, Any]:
+        body = {"apiVersion": "v1", "metadata": {"name": "p"}, "spec": {"containers": list(containers)}}
+        return patch.apply_configuration(POD, live, body, manager=manager, force=False, now="t")
+
+    live = apply("one", None, {"name": "a", "ports": [{"containerPort": 80}]})
+    live = apply("two", live, {"name": "a", "image": "i"}, {"name": "b", "image": "j"})
+    assert live["spec"]["containers"] == [
+        {"name": "a", "ports": [{"containerPort": 80}], "image": "i"},
+        {"name": "b", "image": "j"},
+    ]
+    live = apply("two", live, {"name": "a", "image": "i"})
+    assert [c["name"] for c in live["spec"]["containers"]] == ["a"]
+
+
+def test_updates_take_fields_over() -> None:
+    live = config("one", None, {"a": "1", "b": "1"})
+    new = objects.copy(live)
+    new["data"] = {"a": "2"}
+    patch.track_update(MAP, live, new, manager="kubectl", api_version="v1", now="t")
+    entries = {e["manager"]: e["fieldsV1"] for e in new["metadata"]["managedFields"]}
+    assert entries == {"kubectl": {"f:data": {"f:a": {}}}}

@@ -1,0 +1,110 @@
+"""Decoding: pruning, strictness, canonical scalars, wrong types in Go's words."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from nanokube.api import errors, schema
+
+
+def deployment() -> schema.Schema:
+    found = schema.get("apps", "v1", "Deployment")
+    assert found is not None
+    return found
+
+
+def test_null_is_absent_and_quantities_are_canonical() -> None:
+    container = {"name": "c", "resources": {"limits": {"cpu": "0.5", "memory": "1024Mi"}}}
+    body = {
+        "metadata": {"name": "x", "creationTimestamp": None},
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    }
+    obj, warnings = deployment().decode(orjson.dumps(body), schema.STRICT)
+    assert warnings == []
+    assert obj["metadata"] == {"name": "x"}
+    assert obj["spec"]["template"]["spec"]["containers"][0]["resources"] == {
+        "limits": {"cpu": "500m", "memory": "1Gi"}
+    }
+
+
+def test_unknown_and_duplicate_fields_are_named_in_order() -> None:
+    body = b'{"spec":{"foo":1,"replicas":1,"replicas":2,"template":{"spec":{"containers":[{"name":"c","bar":1}]}}}}'
+    expected = [
+        'unknown field "spec.foo"',
+        'unknown field "spec.template.spec.containers[0].bar"',
+        'duplicate field "spec.replicas"',
+    ]
+    obj, warnings = deployment().decode(body, schema.WARN)
+    assert sorted(warnings[:2]) == sorted(expected[:2])
+    assert warnings[2] == expected[2]
+    assert obj["spec"] == {"replicas": 2, "template": {"spec": {"containers": [{"name": "c"}]}}}
+    with pytest.raises(
+        errors.ApiError, match=r'strict decoding error: unknown field "spec.foo", .*duplicate'
+    ) as caught:
+        deployment().decode(body, schema.STRICT)
+    assert caught.value.code == 400
+    assert deployment().decode(body)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            b'{"spec":{"replicas":"x"}}',
+            "cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32",
+        ),
+        (
+            b'{"spec":{"replicas":5000000000}}',
+            "cannot unmarshal number 5000000000 into Go struct field DeploymentSpec.spec.replicas",
+        ),
+        (
+            b'{"spec":{"selector":[]}}',
+            "cannot unmarshal array into Go struct field DeploymentSpec.spec.selector of type LabelSelector",
+        ),
+        (b"[]", "cannot unmarshal array into Go value of type Deployment"),
+        (b"{", "json parse error"),
+        (b'{"spec":' * 5000, "json parse error"),
+    ],
+)
+def test_wrong_types(body: bytes, message: str) -> None:
+    with pytest.raises(errors.ApiError) as caught:
+        deployment().decode(body)
+    assert message in caught.value.message
+    assert caught.value.code == 400
+
+
+def test_nulls_in_maps_and_lists_become_zeros() -> None:
+    pod = schema.get("", "v1", "Pod")
+    assert pod is not None
+    obj, _ = pod.clean({"metadata": {"labels": {"a": None}}, "spec": {"containers": [None], "volumes": None}})
+    assert obj == {"metadata": {"labels": {"a": ""}}, "spec": {"containers": [{}]}}
+
+
+def test_fast_and_slow_ways_agree() -> None:
+    pod = schema.get("", "v1", "Pod")
+    assert pod is not None
+    body = {
+        "metadata": {"name": "p", "creationTimestamp": "2026-01-01T01:00:00+01:00"},
+        "spec": {
+            "containers": [
+                {"name": "c", "ports": [{"containerPort": 80}], "livenessProbe": {"httpGet": {"port": "x"}}}
+            ]
+        },
+    }
+    fast, _ = pod.clean(body)
+    slow, problems = pod.clean({**body, "unknown": 1})
+    assert fast == slow
+    assert problems == ['unknown field "unknown"']
+    assert fast["metadata"]["creationTimestamp"] == "2026-01-01T00:00:00Z"
+
+
+def test_every_definition_of_the_table_makes_a_schema() -> None:
+    from nanokube.api import facts, resources
+
+    for resource in resources.ALL:
+        assert schema.get(resource.group, resource.version, resource.kind) is not None, resource.name
+        for sub in resource.subresources:
+            if sub.version:
+                assert schema.get(sub.group, sub.version, sub.kind) is not None
+    assert all(facts.definition(n) for n in facts.names())

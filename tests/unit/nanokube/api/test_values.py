@@ -1,0 +1,118 @@
+"""Quantities, selectors, timestamps, errors: tables of text and value."""
+
+from __future__ import annotations
+
+import doctest
+from types import ModuleType
+
+import pytest
+
+from nanokube.api import errors, field, jsonkeys, quantity, resources, selectors, timestamps
+from nanokube.api.defaults import pod as pod_defaults
+from nanokube.api.patch import merge
+
+
+@pytest.mark.parametrize("module", [quantity, selectors, timestamps, jsonkeys, pod_defaults, merge])
+def test_examples(module: ModuleType) -> None:
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("1000m", "1"),
+        ("0.5", "500m"),
+        ("1.5Gi", "1536Mi"),
+        ("1024Ki", "1Mi"),
+        ("100Mi", "100Mi"),
+        ("1e3", "1e3"),
+        ("0", "0"),
+        ("-1", "-1"),
+        ("1000", "1k"),
+        ("1500", "1500"),
+        ("12e6", "12e6"),
+        (".5", "500m"),
+        ("5.", "5"),
+        ("0.0000000001", "1n"),
+        ("1Ki", "1Ki"),
+        ("512", "512"),
+        ("+5", "5"),
+        ("3E", "3E"),
+    ],
+)
+def test_quantity_canonical(text: str, canonical: str) -> None:
+    assert quantity.canonical(text) == canonical
+
+
+@pytest.mark.parametrize("text", ["", "1x", "abc", "1 Gi", "1KI", "--1", "1ee3", "1e", "Ki"])
+def test_quantity_malformed(text: str) -> None:
+    with pytest.raises(ValueError, match="quantities must match"):
+        quantity.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("selector", "labels", "matches"),
+    [
+        ("a=1", {"a": "1"}, True),
+        ("a==1,b", {"a": "1"}, False),
+        ("a!=1", {}, True),
+        ("!a", {}, True),
+        ("a in (1,2)", {"a": "2"}, True),
+        ("a notin (1)", {"a": "1"}, False),
+        ("a>1", {"a": "2"}, True),
+        ("a<1", {"a": "x"}, False),
+        ("", {}, True),
+        ("a in ()", {"a": ""}, True),
+        ("a=", {"a": ""}, True),
+    ],
+)
+def test_label_selectors(selector: str, labels: dict[str, str], matches: bool) -> None:
+    assert selectors.parse_labels(selector).matches(labels) is matches
+
+
+@pytest.mark.parametrize("text", ["a in", "a b", ",", "a=1,,b", "a in (1", "=1", "a>x", "a/b/c=1"])
+def test_label_selectors_malformed(text: str) -> None:
+    with pytest.raises(ValueError, match=r"unable to parse|Invalid value|must be an integer"):
+        selectors.parse_labels(text)
+
+
+def test_nil_selector_matches_nothing_and_empty_everything() -> None:
+    assert not selectors.from_object(None).matches({"a": "b"})
+    assert selectors.from_object({}).matches({})
+
+
+def test_field_selector_escapes() -> None:
+    found = selectors.parse_fields(r"metadata.name=a\,b,spec.nodeName!=n")
+    assert found.terms == (("metadata.name", True, "a,b"), ("spec.nodeName", False, "n"))
+    assert str(found) == r"metadata.name=a\,b,spec.nodeName!=n"
+    assert found.exact("metadata.name") == "a,b"
+
+
+def test_invalid_reads_as_kubectl_shows_it() -> None:
+    deployments = resources.get("deployments.apps")
+    bad = field.invalid("spec.replicas", -1, "must be greater than or equal to 0")
+    error = errors.invalid(deployments, "x", [bad])
+    assert error.message == (
+        'Deployment.apps "x" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0'
+    )
+    status = error.to_status()
+    assert status["details"]["causes"] == [
+        {
+            "reason": "FieldValueInvalid",
+            "message": "Invalid value: -1: must be greater than or equal to 0",
+            "field": "spec.replicas",
+        }
+    ]
+    assert errors.from_status(status).to_status() == status
+
+
+def test_expired_carries_a_continue_token() -> None:
+    status = errors.expired("gone", "token").to_status()
+    assert (status["code"], status["metadata"]) == (410, {"continue": "token"})
+    assert errors.from_status(status).to_status() == status
+
+
+def test_paths() -> None:
+    assert resources.get("pods").path("ns", "p", "log") == "/api/v1/namespaces/ns/pods/p/log"
+    assert resources.get("deployments.apps").path() == "/apis/apps/v1/deployments"
+    assert resources.get("events.events.k8s.io").storage_name == "events"
