@@ -8,6 +8,7 @@ from cri.api import runtime_pb2 as pb
 from cri.cgroup.group import Group
 from cri.server import batches, filters, stats_messages, usage
 from cri.server.environment import Environment
+from cri.snapshots.overlay import Usage as DiskUsage
 from cri.store import records
 
 
@@ -38,8 +39,17 @@ def read(env: Environment, record: records.Container) -> pb.ContainerStats:
     """Measure one container."""
     reading = usage.collect(Group(env.hierarchies, record.cgroup), env.now)
     rate = env.rates.update(record.id, reading.timestamp, reading.cpu.total_ns)
-    disk = env.snapshots.usage(record.id)
-    return stats_messages.container(record, reading, rate, disk, str(env.config.snapshots_dir))
+    return stats_messages.container(
+        record, reading, rate, disk(env, record.id), str(env.config.snapshots_dir)
+    )
+
+
+def disk(env: Environment, identity: str) -> DiskUsage:
+    """Measure a writable layer; what has none, or lost it meanwhile, takes nothing."""
+    try:
+        return env.snapshots.usage(identity)
+    except FileNotFoundError:
+        return DiskUsage(0, 0)
 
 
 def live(items: list[records.Container]) -> list[records.Container]:

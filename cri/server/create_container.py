@@ -123,7 +123,7 @@ def _context(
 
 
 def _accounts(layers: Rootfs) -> tuple[bytes, bytes]:
-    """Read the image's passwd and group. Raises RuntimeFault INVALID_ARGUMENT when they are no plain files."""
+    """Read the image's passwd and group. Raises RuntimeFault INVALID_ARGUMENT for what are no plain files."""
     try:
         return rootfs.read_accounts([str(lower) for lower in layers.lowers])
     except ValueError as err:

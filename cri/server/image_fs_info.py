@@ -3,6 +3,7 @@
 import grpc
 
 from cri.api import runtime_pb2 as pb
+from cri.server import container_stats
 from cri.server.environment import Environment
 
 
@@ -11,7 +12,7 @@ def handle(
 ) -> pb.ImageFsInfoResponse:
     """Return what images and what containers' writable layers take on disk."""
     images = env.images.fs_info()
-    writable = [env.snapshots.usage(record.id) for record in env.store.containers.all()]
+    writable = [container_stats.disk(env, record.id) for record in env.store.containers.all()]
     return pb.ImageFsInfoResponse(
         image_filesystems=[_usage(env, str(images.mountpoint), images.used_bytes, images.inodes_used)],
         container_filesystems=[

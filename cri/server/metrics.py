@@ -101,15 +101,15 @@ def _reading(
     env: Environment, cgroup: str, identity: str, started_at: int, limits: pb.LinuxContainerResources
 ) -> metric_table.Reading:
     group = Group(env.hierarchies, cgroup)
-    disk = os.statvfs(env.config.lib_dir)
+    filesystem = os.statvfs(env.config.lib_dir)
     processes = group.processes()
     files, sockets, threads = _count_descriptors(processes)
     return metric_table.Reading(
         usage=usage.collect(group, env.now),
-        disk=env.snapshots.usage(identity),
-        disk_total_bytes=disk.f_blocks * disk.f_frsize,
-        inodes_total=disk.f_files,
-        inodes_free=disk.f_ffree,
+        disk=container_stats.disk(env, identity),
+        disk_total_bytes=filesystem.f_blocks * filesystem.f_frsize,
+        inodes_total=filesystem.f_files,
+        inodes_free=filesystem.f_ffree,
         started_at=started_at,
         resources=limits,
         open_files=files,
