@@ -5,6 +5,7 @@ from cri.wire.errors import ProtocolError
 from nanokube.api import errors
 from nanokube.apiserver.subresources import location
 from nanokube.apiserver.subresources.backend import Backend
+from nanokube.apiserver.subresources.tunnel import require_method
 from nanokube.kit.http.message import Answer, Request, Response, StreamResponse
 from nanokube.kit.http.stream import Stream
 
@@ -13,6 +14,7 @@ _MAX_REFUSAL_BYTES = 50_000  # apiserver's GenericHttpResponseChecker
 
 async def log(request: Request, backend: Backend, namespace: str, name: str, rest: str) -> Answer:
     """Serve pods/log. A Pod that has no Node yet has an empty log, as upstream."""
+    require_method(request, "GET")
     pod = await backend.pod(namespace, name)
     container = location.container(pod, request.query.get("container"))
     target = location.log_target(pod, container, tuple(request.query))

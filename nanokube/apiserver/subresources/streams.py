@@ -2,7 +2,7 @@
 
 from nanokube.apiserver.subresources import location
 from nanokube.apiserver.subresources.backend import Backend
-from nanokube.apiserver.subresources.tunnel import tunnel
+from nanokube.apiserver.subresources.tunnel import require_method, tunnel
 from nanokube.kit.http.message import Answer, Request
 
 
@@ -18,6 +18,7 @@ async def attach(request: Request, backend: Backend, namespace: str, name: str, 
 
 async def portforward(request: Request, backend: Backend, namespace: str, name: str, rest: str) -> Answer:
     """Forward ports of a Pod."""
+    require_method(request, "GET", "POST")
     pod = await backend.pod(namespace, name)
     node = await backend.node(location.require_node(pod))
     target = location.forward_target(pod, tuple(request.query))
@@ -25,6 +26,7 @@ async def portforward(request: Request, backend: Backend, namespace: str, name: 
 
 
 async def _command(verb: str, request: Request, backend: Backend, namespace: str, name: str) -> Answer:
+    require_method(request, "GET", "POST")
     pod = await backend.pod(namespace, name)
     container = location.container(pod, request.query.get("container"))
     node = await backend.node(location.require_node(pod))

@@ -64,6 +64,13 @@ async def tunnel(
     return UpgradeResponse(answer.field("upgrade") or request.upgrade, run, headers=_answer_fields(answer))
 
 
+def require_method(request: Request, *methods: str) -> None:
+    """Refuse other methods: only these were authorized as what they do. Raises ApiError 405."""
+    if request.method not in methods:
+        message = f"{request.method} is not supported on this resource"
+        raise errors.ApiError("MethodNotAllowed", 405, message)
+
+
 def request_fields(request: Request, fields: Fields | None) -> list[tuple[str, str]]:
     """Choose the fields to send on: those given, or the few that an upgrade needs."""
     if fields is not None:

@@ -64,7 +64,9 @@ def forward_ports(request: Request) -> tuple[int, ...]:
 
 
 def require_upgrade(request: Request) -> None:
-    """Raises HostError 400 for a request that does not ask to leave HTTP."""
+    """Raises HostError: 405 for other methods than GET and POST, 400 without a wish to leave HTTP."""
+    if request.method not in ("GET", "POST"):
+        raise HostError(405, "405: Method Not Allowed")
     if upgrade.parse(request.headers) is None:
         raise HostError(400, "Upgrade request required")
 

@@ -281,6 +281,14 @@ async def test_requests_that_fail_say_why(cluster: Cluster, target: str, status:
     assert (answer.status, message in await read_text(answer)) == (status, True)
 
 
+@pytest.mark.parametrize(("method", "verb"), [("PUT", "exec"), ("DELETE", "portforward"), ("POST", "log")])
+async def test_other_methods_are_refused(cluster: Cluster, method: str, verb: str) -> None:
+    target = f"/api/v1/namespaces/d/pods/p/{verb}?command=id&stdout=true"
+    answer = await dial.dial("127.0.0.1", cluster.port, method, target, [("Upgrade", "SPDY/3.1")])
+    await answer.close()
+    assert answer.status == 405
+
+
 def write_log(path: Path, *texts: str, mode: str = "a") -> None:
     with path.open(mode) as file:
         for second, text in enumerate(texts):
