@@ -3,10 +3,8 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 KUBELET_VERSION = "v1.36.0+nanokube"
-_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,11 +33,11 @@ class KubeletConfig:
     client_ca: Path | None = None
     cgroup_root: str = "/nanokube/pods"
     max_pods: int = 110
-    labels: Mapping[str, str] = _NONE
-    annotations: Mapping[str, str] = _NONE
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
     taints: tuple[Mapping[str, str], ...] = ()
-    capacity: Mapping[str, str] = _NONE
-    reserved: Mapping[str, str] = _NONE
+    capacity: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    reserved: Mapping[str, str] = dataclasses.field(default_factory=dict)
     allowed_unsafe_sysctls: tuple[str, ...] = ()
     node_status_check_s: float = 10.0
     node_status_report_s: float = 300.0

@@ -3,11 +3,8 @@
 import dataclasses
 import enum
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from nanokube.kubelet.containers import labels as labels_
-
-_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class State(enum.Enum):
@@ -46,8 +43,8 @@ class ContainerView:
     image: str = ""
     image_ref: str = ""
     log_path: str = ""
-    labels: Mapping[str, str] = _NONE
-    annotations: Mapping[str, str] = _NONE
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
     resources: Resources = Resources()
     user: tuple[int, int, tuple[int, ...]] | None = None
 

@@ -9,7 +9,7 @@ from typing import Any, Never
 from nanokube.api import resources
 from nanokube.client import events, informer
 from nanokube.client.interface import ApiClient
-from nanokube.kit import tasks
+from nanokube.kit import clock, tasks
 from nanokube.kubelet import log_rotation
 from nanokube.kubelet.agent import Agent
 from nanokube.kubelet.config import KubeletConfig
@@ -50,11 +50,12 @@ async def run_with(
     runtime: Runtime,
     mounter: Mounter,
     ready: Callable[[], None] | None = None,
+    time: clock.Clock = clock.SYSTEM,
 ) -> Never:
     """Run on a given runtime and mount table: the seam that tests use."""
     await asyncio.to_thread(_make_directories, config)
-    recorder = events.EventRecorder(client, "kubelet", host=config.node_name)
-    reporter = NodeReporter(config, client, runtime, recorder)
+    recorder = events.EventRecorder(client, "kubelet", host=config.node_name, time=time)
+    reporter = NodeReporter(config, client, runtime, recorder, time)
     pods = informer.Informer(
         client, resources.get("pods"), field_selector=f"spec.nodeName={config.node_name}"
     )
@@ -62,7 +63,7 @@ async def run_with(
     nodes = informer.Informer(
         client, resources.get("nodes"), field_selector=f"metadata.name={config.node_name}"
     )
-    env = _env(config, client, runtime, mounter, recorder, reporter, services)
+    env = _env(config, client, runtime, mounter, recorder, reporter, services, time)
     agent = Agent(env, pods, lambda: nodes.get(config.node_name) or reporter.node)
     nodes.subscribe(reporter.follow)
     async with asyncio.TaskGroup() as group:
@@ -95,14 +96,15 @@ def _env(
     recorder: events.Recorder,
     reporter: NodeReporter,
     services: informer.Informer,
+    time: clock.Clock,
 ) -> Env:
-    references = References(client)
+    references = References(client, time)
     allocatable = reporter.allocatable()
     return Env(
         config=config,
         client=client,
         runtime=runtime,
-        images=Images(runtime, references, recorder),
+        images=Images(runtime, references, recorder, time),
         references=references,
         volumes=Volumes(config, references, mounter, allocatable),
         statuses=StatusManager(client),
@@ -111,6 +113,7 @@ def _env(
         host_resolver=lambda: _host_resolver(config.resolv_conf),
         allocatable=allocatable,
         node_memory=reporter.facts.memory_bytes,
+        clock=time,
     )
 
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 Object = Mapping[str, Any]
 NODES = resources.get("nodes")
-LEASES = resources.get("leases")
+LEASES = resources.get("leases.coordination.k8s.io")
 LEASE_NAMESPACE = "kube-node-lease"
 RETRY_S = 1.0
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from nanokube.client.events import Recorder
 from nanokube.client.interface import ApiClient
-from nanokube.kit import clock
+from nanokube.kit import clock as clock_
 from nanokube.kubelet.backoff import Backoffs
 from nanokube.kubelet.config import KubeletConfig
 from nanokube.kubelet.containers.dns import Resolver
@@ -36,4 +36,4 @@ class Env:
     allocatable: Mapping[str, str]
     node_memory: int
     backoffs: Backoffs = dataclasses.field(default_factory=Backoffs)
-    clock: clock.Clock = clock.SYSTEM
+    clock: clock_.Clock = clock_.SYSTEM

@@ -52,7 +52,7 @@ class PodWorker:
     def __init__(
         self, env: Env, pod: Object, *, is_fresh: bool = False, refusal: Verdict | None = None
     ) -> None:
-        self.pod = pod
+        self.pod = _typed(pod)
         self.uid: str = pod["metadata"]["uid"]
         self.key = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         self.view = PodView(self.uid)
@@ -85,7 +85,7 @@ class PodWorker:
 
     def update(self, pod: Object) -> None:
         """Take a newer version of the Pod."""
-        before, self.pod = self.pod, pod
+        before, self.pod = self.pod, _typed(pod)
         if stop.grace_period(pod) < stop.grace_period(before):
             self._sooner.set()
         if before["metadata"].get("annotations") != pod["metadata"].get("annotations") or (
@@ -304,7 +304,7 @@ class PodWorker:
         """Return the runtime handler of a RuntimeClass; "" is the default."""
         if not runtime_class:
             return ""
-        found = await self._env.client.get(resources.get("runtimeclasses"), runtime_class)
+        found = await self._env.client.get(resources.get("runtimeclasses.node.k8s.io"), runtime_class)
         return str(found.get("handler") or "")
 
     async def _start(self, name: str, sandbox_id: str, sandbox: pb.PodSandboxConfig) -> None:
@@ -496,6 +496,11 @@ class PodWorker:
             is_terminal=is_final,
         )
         env.statuses.set(self.pod, status)
+
+
+def _typed(pod: Object) -> Object:
+    """Name a Pod's kind, which items of a list do not; events refer to it."""
+    return {"apiVersion": "v1", "kind": "Pod", **pod}
 
 
 def _spelled(seconds: float) -> str:

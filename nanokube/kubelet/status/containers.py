@@ -5,7 +5,6 @@ Source: pkg/kubelet/kubelet_pods.go convertToAPIContainerStatuses, pkg/kubelet/p
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from nanokube.api import timestamps
@@ -35,7 +34,7 @@ class Observed:
 
     view: PodView
     results: Results
-    reasons: Mapping[str, Reason] = MappingProxyType({})
+    reasons: Mapping[str, Reason] = dataclasses.field(default_factory=dict)
     starting: frozenset[str] = frozenset()
     runtime_name: str = RUNTIME_NAME
 

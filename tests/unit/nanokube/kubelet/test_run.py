@@ -1,0 +1,506 @@
+"""A Pod's life from its binding to its end, on a fake runtime and a fake API server, in virtual time."""
+
+import asyncio
+import base64
+import concurrent.futures
+import dataclasses
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanokube.api import resources
+from nanokube.api.objects import Object
+from nanokube.client.fake import FakeClient
+from nanokube.client.interface import PatchKind
+from nanokube.kit import clock, virtual_time
+from nanokube.kubelet import run as kubelet
+from nanokube.kubelet.config import KubeletConfig
+from nanokube.kubelet.fake import FakeMounter, FakeRuntime
+from nanokube.kubelet.runtime import FaultKind, RuntimeFault
+
+PODS = resources.get("pods")
+NODE = "node-1"
+
+
+class Server(FakeClient):
+    """A fake API server that issues tokens and replaces container statuses whole, as the real one does."""
+
+    async def create(
+        self,
+        resource: resources.Resource,
+        obj: Object,
+        namespace: str = "",
+        *,
+        subresource: str = "",
+        name: str = "",
+    ) -> dict[str, Any]:
+        if subresource == "token":
+            return {"status": {"token": f"token-of-{name}", "expirationTimestamp": "2100-01-01T00:00:00Z"}}
+        return await super().create(resource, obj, namespace, subresource=subresource, name=name)
+
+    async def patch(
+        self,
+        resource: resources.Resource,
+        name: str,
+        body: Any,
+        namespace: str = "",
+        *,
+        kind: PatchKind = PatchKind.MERGE,
+        subresource: str = "",
+        field_manager: str = "",
+        force: bool = False,
+    ) -> dict[str, Any]:
+        if resource is PODS and subresource == "status":
+            old = self.read(PODS, f"{namespace}/{name}")
+            for field in ("containerStatuses", "initContainerStatuses"):
+                if old and field in body["status"]:
+                    old.get("status", {}).pop(field, None)
+        return await super().patch(
+            resource, name, body, namespace, kind=kind, subresource=subresource, force=force
+        )
+
+
+@dataclasses.dataclass
+class World:
+    """One node's kubelet and what surrounds it."""
+
+    client: Server
+    runtime: FakeRuntime
+    config: KubeletConfig
+
+    async def create(self, pod: dict[str, Any]) -> None:
+        await self.client.create(PODS, pod, "default")
+
+    def pod(self, name: str = "web") -> dict[str, Any] | None:
+        return self.client.read(PODS, f"default/{name}")
+
+    def status(self, name: str = "web") -> dict[str, Any]:
+        found = self.pod(name)
+        return dict(found["status"]) if found else {}
+
+    def state(self, index: int = 0, field: str = "containerStatuses") -> dict[str, Any]:
+        return dict(self.status()[field][index])
+
+    def condition(self, type_: str) -> str:
+        return next((c["status"] for c in self.status().get("conditions", ()) if c["type"] == type_), "")
+
+    def reasons(self) -> list[str]:
+        return [event["reason"] for event in self.client.all(resources.get("events"))]
+
+    async def until(self, test: Callable[[], Any], seconds: float = 60) -> None:
+        async with asyncio.timeout(seconds):
+            while not test():  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.01)
+
+
+def pod(name: str = "web", **spec: Any) -> dict[str, Any]:
+    containers = [{"name": "app", "image": "app:1", "imagePullPolicy": "IfNotPresent"}]
+    return {
+        "metadata": {"name": name, "namespace": "default", "labels": {"app": "web"}},
+        "spec": {
+            "nodeName": NODE,
+            "restartPolicy": "Always",
+            "terminationGracePeriodSeconds": 30,
+            "containers": containers,
+            **spec,
+        },
+    }
+
+
+def app(**fields: Any) -> dict[str, Any]:
+    return {"name": "app", "image": "app:1", "imagePullPolicy": "IfNotPresent", **fields}
+
+
+class Ticking(clock.LoopClock):
+    """Never tells the same time twice: events are named by theirs."""
+
+    ticks = 0
+
+    def time(self) -> float:
+        self.ticks += 1
+        return super().time() + self.ticks * 1e-6
+
+
+class Inline(concurrent.futures.ThreadPoolExecutor):
+    """Runs at once what would go to a thread: virtual time does not wait for threads."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+Scenario = Callable[[World], Awaitable[None]]
+
+
+def play(tmp_path: Path, scenario: Scenario, *seed: dict[str, Any]) -> None:
+    """Run a kubelet in virtual time while the scenario plays."""
+
+    async def main() -> None:
+        time = Ticking()
+        world = World(Server(*seed, time=time), FakeRuntime(time.time), config(tmp_path))
+        world.runtime.add_image("app:1")
+        await with_kubelet(world, time, scenario)
+
+    virtual_time.run(main())
+
+
+def config(tmp_path: Path) -> KubeletConfig:
+    return KubeletConfig(
+        node_name=NODE,
+        node_ip="192.0.2.1",
+        cri_socket=tmp_path / "none.sock",
+        root=tmp_path / "kubelet",
+        pod_logs=tmp_path / "logs",
+        capacity={"cpu": "4", "memory": "8Gi"},
+    )
+
+
+async def with_kubelet(world: World, time: clock.Clock, scenario: Scenario) -> None:
+    asyncio.get_running_loop().set_default_executor(Inline())
+    ready = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(
+            kubelet.run_with(world.config, world.client, world.runtime, FakeMounter(), ready.set, time)
+        )
+        await ready.wait()
+        await scenario(world)
+        running.cancel()
+
+
+def test_a_pod_runs_and_becomes_ready_within_a_quarter_second(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await world.create(pod())
+        await world.until(lambda: world.condition("Ready") == "True")
+        assert loop.time() - began < 0.25
+        status = world.status()
+        assert status["phase"] == "Running"
+        assert status["podIP"].startswith("10.244.0.")
+        assert status["hostIP"] == "192.0.2.1"
+        assert status["qosClass"] == "BestEffort"
+        assert world.state()["containerID"].startswith("nanokube://app-")
+        assert world.state()["restartCount"] == 0
+        await asyncio.sleep(5)
+        for reason in ("Pulled", "Created", "Started"):
+            assert reason in world.reasons()
+
+    play(tmp_path, scenario)
+
+
+def test_a_deleted_pod_gets_its_grace_period_and_leaves_nothing(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.create(pod())
+        await world.until(lambda: world.condition("Ready") == "True")
+        uid = (world.pod() or {})["metadata"]["uid"]
+        await world.client.delete(PODS, "web", "default", grace_period_s=7)
+        await world.until(lambda: world.pod() is None)
+        assert "stop app 7" in world.runtime.calls
+        assert (await world.runtime.pod(uid)).sandboxes == ()
+        assert not (world.config.root / "pods" / uid).exists()
+
+    play(tmp_path, scenario)
+
+
+def test_a_shortened_grace_period_cuts_the_stop_short(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.runtime.stop_delay_s = 1000
+        await world.create(pod())
+        await world.until(lambda: world.condition("Ready") == "True")
+        await world.client.delete(PODS, "web", "default", grace_period_s=500)
+        await asyncio.sleep(1)
+        await world.client.delete(PODS, "web", "default", grace_period_s=2)
+        await world.until(lambda: world.pod() is None, seconds=10)
+
+    play(tmp_path, scenario)
+
+
+def test_crashes_restart_with_growing_delays(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.create(pod())
+        await world.until(lambda: world.condition("Ready") == "True")
+        world.runtime.exit("app", 1)
+        await world.until(lambda: world.runtime.running() == ["app"], seconds=1)
+        await world.until(lambda: world.state()["restartCount"] == 1)
+        world.runtime.exit("app", 1)
+        await world.until(
+            lambda: world.state()["state"].get("waiting", {}).get("reason") == "CrashLoopBackOff", seconds=1
+        )
+        assert world.state()["lastState"]["terminated"]["exitCode"] == 1
+        assert world.status()["phase"] == "Running"
+        await asyncio.sleep(9)
+        assert world.runtime.running() == []
+        await world.until(lambda: world.runtime.running() == ["app"], seconds=2)
+        await world.until(lambda: world.state()["restartCount"] == 2)
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "phase"),
+    [("Never", 0, "Succeeded"), ("Never", 3, "Failed"), ("OnFailure", 0, "Succeeded")],
+)
+def test_a_pod_that_ran_once_ends(tmp_path: Path, policy: str, code: int, phase: str) -> None:
+    async def scenario(world: World) -> None:
+        await world.create(pod(restartPolicy=policy))
+        await world.until(lambda: world.status().get("phase") == "Running")
+        world.runtime.exit("app", code)
+        await world.until(lambda: world.status()["phase"] == phase)
+        assert world.state()["state"]["terminated"]["exitCode"] == code
+        await asyncio.sleep(120)
+        assert world.runtime.calls.count("start app") == 1
+
+    play(tmp_path, scenario)
+
+
+def test_init_containers_run_in_order_and_sidecars_stay(tmp_path: Path) -> None:
+    init = [
+        app(name="first"),
+        app(name="proxy", restartPolicy="Always"),
+        app(name="second"),
+    ]
+
+    async def scenario(world: World) -> None:
+        await world.create(pod(initContainers=init))
+        await world.until(lambda: world.runtime.running() == ["first"])
+        await world.until(lambda: world.condition("Initialized") == "False")
+        assert world.status()["phase"] == "Pending"
+        world.runtime.exit("first")
+        await world.until(lambda: world.runtime.running() == ["proxy", "second"])
+        world.runtime.exit("second")
+        await world.until(lambda: world.condition("Ready") == "True")
+        assert world.runtime.running() == ["proxy", "app"]
+        assert world.condition("Initialized") == "True"
+        starts = [call for call in world.runtime.calls if call.startswith("start ")]
+        assert starts == ["start first", "start proxy", "start second", "start app"]
+
+    play(tmp_path, scenario)
+
+
+def test_a_failing_init_container_fails_a_pod_that_never_restarts(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.create(pod(initContainers=[app(name="first")], restartPolicy="Never"))
+        await world.until(lambda: world.runtime.running() == ["first"])
+        world.runtime.exit("first", 1)
+        await world.until(lambda: world.status().get("phase") == "Failed")
+        assert "start app" not in world.runtime.calls
+
+    play(tmp_path, scenario)
+
+
+def test_a_missing_image_backs_off_and_comes_back(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.create(pod(containers=[app(image="other:1")]))
+
+        def waiting() -> dict[str, Any]:
+            statuses = world.status().get("containerStatuses") or [{"state": {}}]
+            return dict(statuses[0]["state"].get("waiting") or {})
+
+        await world.until(lambda: waiting().get("reason") == "ErrImagePull")
+        await world.until(lambda: waiting().get("reason") == "ImagePullBackOff")
+        world.runtime.add_image("other:1", remote=True)
+        await world.until(lambda: world.condition("Ready") == "True", seconds=30)
+
+    play(tmp_path, scenario)
+
+
+def test_a_missing_config_map_is_said_and_then_found(tmp_path: Path) -> None:
+    env = [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "a"}}}]
+
+    async def scenario(world: World) -> None:
+        await world.create(pod(containers=[app(env=env)]))
+        await world.until(
+            lambda: (
+                "containerStatuses" in world.status()
+                and world.state()["state"].get("waiting", {}).get("reason") == "CreateContainerConfigError"
+            )
+        )
+        assert world.state()["state"]["waiting"]["message"] == 'configmap "settings" not found'
+        body = {"metadata": {"name": "settings", "namespace": "default"}, "data": {"a": "1"}}
+        await world.client.create(resources.get("configmaps"), body)
+        await world.until(lambda: world.condition("Ready") == "True", seconds=60)
+
+    play(tmp_path, scenario)
+
+
+def test_readiness_and_liveness_probes_rule(tmp_path: Path) -> None:
+    probes = {
+        "readinessProbe": {"exec": {"command": ["ready"]}, "periodSeconds": 1},
+        "livenessProbe": {"exec": {"command": ["alive"]}, "periodSeconds": 1, "failureThreshold": 2},
+    }
+
+    async def scenario(world: World) -> None:
+        world.runtime.exec_codes["ready"] = 1
+        await world.create(pod(containers=[app(**probes)]))
+        await asyncio.sleep(5)
+        assert world.status()["phase"] == "Running"
+        assert world.condition("Ready") == "False"
+        world.runtime.exec_codes["ready"] = 0
+        await world.until(lambda: world.condition("Ready") == "True", seconds=3)
+        world.runtime.exec_codes["alive"] = 1
+        await world.until(lambda: world.state()["restartCount"] >= 1, seconds=10)
+        assert "Unhealthy" in world.reasons()
+        assert "Killing" in world.reasons()
+
+    play(tmp_path, scenario)
+
+
+def test_hooks_run_after_start_and_before_stop(tmp_path: Path) -> None:
+    lifecycle = {"postStart": {"exec": {"command": ["hello"]}}, "preStop": {"exec": {"command": ["bye"]}}}
+
+    async def scenario(world: World) -> None:
+        await world.create(pod(containers=[app(lifecycle=lifecycle)]))
+        await world.until(lambda: world.condition("Ready") == "True")
+        assert "exec app hello" in world.runtime.calls
+        await world.client.delete(PODS, "web", "default")
+        await world.until(lambda: world.pod() is None)
+        calls = world.runtime.calls
+        assert calls.index("exec app bye") < calls.index("stop app 30")
+
+    play(tmp_path, scenario)
+
+
+def test_a_restarted_kubelet_adopts_what_runs(tmp_path: Path) -> None:
+    async def main() -> None:
+        time = Ticking()
+        world = World(Server(time=time), FakeRuntime(time.time), config(tmp_path))
+        world.runtime.add_image("app:1")
+
+        async def first(world: World) -> None:
+            await world.create(pod())
+            await world.create(pod("gone"))
+            await world.until(lambda: world.runtime.running() == ["app", "app"])
+            await world.until(lambda: world.status("gone").get("phase") == "Running")
+
+        await with_kubelet(world, time, first)
+        world.client.remove(PODS, "default/gone")
+        calls = len(world.runtime.calls)
+
+        async def second(world: World) -> None:
+            await world.until(lambda: world.runtime.running() == ["app"])
+            await asyncio.sleep(120)
+            assert not any(call.startswith(("start", "create")) for call in world.runtime.calls[calls:])
+            assert world.condition("Ready") == "True"
+            assert len(await world.runtime.pods()) == 1
+
+        await with_kubelet(world, time, second)
+
+    virtual_time.run(main())
+
+
+def test_a_lost_sandbox_starts_the_pod_anew(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.create(pod())
+        await world.until(lambda: world.condition("Ready") == "True")
+        world.runtime.exit("app", 137)
+        world.runtime.lose_sandboxes()
+        await world.until(lambda: world.runtime.calls.count("sandbox web") == 2)
+        await world.until(lambda: world.condition("Ready") == "True")
+        assert world.state()["restartCount"] == 1
+
+    play(tmp_path, scenario)
+
+
+def test_a_pod_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.create(pod(containers=[app(resources={"requests": {"cpu": "5"}})]))
+        await world.until(lambda: world.status().get("phase") == "Failed")
+        assert world.status()["reason"] == "OutOfcpu"
+        assert world.runtime.running() == []
+        await world.create(pod("picky", nodeSelector={"disk": "ssd"}))
+        await world.until(lambda: world.status("picky").get("reason") == "NodeAffinity")
+
+    play(tmp_path, scenario)
+
+
+def test_a_deadline_fails_the_pod(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.create(pod(activeDeadlineSeconds=5))
+        await world.until(lambda: world.condition("Ready") == "True")
+        await world.until(lambda: world.status()["phase"] == "Failed", seconds=10)
+        assert world.status()["reason"] == "DeadlineExceeded"
+        assert world.runtime.running() == []
+
+    play(tmp_path, scenario)
+
+
+def test_volumes_follow_the_api(tmp_path: Path) -> None:
+    volumes = [
+        {"name": "settings", "configMap": {"name": "settings"}},
+        {"name": "password", "secret": {"secretName": "password", "defaultMode": 0o400}},
+        {
+            "name": "token",
+            "projected": {
+                "sources": [
+                    {"serviceAccountToken": {"path": "token"}},
+                    {"downwardAPI": {"items": [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+                ]
+            },
+        },
+        {"name": "scratch", "emptyDir": {}},
+    ]
+    mounts = [{"name": v["name"], "mountPath": f"/{v['name']}"} for v in volumes]
+    settings = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "settings", "namespace": "default"},
+        "data": {"color": "red"},
+    }
+    password = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "password", "namespace": "default"},
+        "data": {"p": base64.b64encode(b"x\0y").decode()},
+    }
+
+    async def scenario(world: World) -> None:
+        await world.create(pod(volumes=volumes, containers=[app(volumeMounts=mounts)]))
+        await world.until(lambda: world.condition("Ready") == "True")
+        made = next(iter(world.runtime.configs.values()))
+        paths = {mount.container_path: Path(mount.host_path) for mount in made.mounts}
+        assert (paths["/settings"] / "color").read_text() == "red"
+        assert (paths["/password"] / "p").read_bytes() == b"x\0y"
+        assert (paths["/password"] / "p").stat().st_mode & 0o777 == 0o400
+        assert (paths["/token"] / "token").read_text() == "token-of-default"
+        assert (paths["/token"] / "l").read_text() == 'app="web"'
+        assert paths["/etc/hosts"].read_text().startswith("# Kubernetes-managed hosts file.\n")
+        change = {"data": {"color": "blue"}}
+        await world.client.patch(resources.get("configmaps"), "settings", change, "default")
+        await world.until(lambda: (paths["/settings"] / "color").read_text() == "blue", seconds=120)
+
+    play(tmp_path, scenario, settings, password)
+
+
+def test_a_sandbox_that_cannot_be_made_is_tried_again(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.runtime.failures["sandbox web"] = RuntimeFault(FaultKind.OTHER, "no address left")
+        await world.create(pod())
+        await world.until(lambda: world.condition("Ready") == "True", seconds=5)
+        await asyncio.sleep(5)
+        assert "FailedCreatePodSandBox" in world.reasons()
+
+    play(tmp_path, scenario)
+
+
+def test_the_node_is_registered_and_keeps_its_lease(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        node = world.client.read(resources.get("nodes"), NODE)
+        assert node is not None
+        assert node["metadata"]["labels"]["kubernetes.io/hostname"] == NODE
+        assert node["status"]["capacity"]["cpu"] == "4"
+        assert [c["status"] for c in node["status"]["conditions"] if c["type"] == "Ready"] == ["True"]
+        lease = world.client.read(resources.get("leases.coordination.k8s.io"), f"kube-node-lease/{NODE}")
+        await asyncio.sleep(11)
+        renewed = world.client.read(resources.get("leases.coordination.k8s.io"), f"kube-node-lease/{NODE}")
+        assert lease is not None
+        assert renewed is not None
+        assert renewed["spec"]["renewTime"] > lease["spec"]["renewTime"]
+        assert "cidr 10.244.0.0/24" in world.runtime.calls
+
+    play(tmp_path, scenario)
