@@ -175,16 +175,32 @@ class Factory:
     def __init__(self, client: ApiClient) -> None:
         self._client = client
         self._informers: dict[str, Informer] = {}
+        self._metadata: set[str] = set()
         self._tasks: dict[str, asyncio.Task[Never]] = {}
         self._group: asyncio.TaskGroup | None = None
 
     def of(self, resource: resources.Resource) -> Informer:
         """Give the informer of a resource in all namespaces."""
         name = _identity(resource)
+        if name in self._metadata:
+            raise RuntimeError(f"cannot follow {name} whole: it is followed for its metadata only")
         if name not in self._informers:
             self._informers[name] = Informer(self._client, resource)
             self._start(name)
         return self._informers[name]
+
+    def metadata_of(self, resource: resources.Resource, transform: Transform) -> Informer:
+        """Give an informer for metadata only: the one there is, or a new one that keeps transform(object)."""
+        name = _identity(resource)
+        if name not in self._informers:
+            self._informers[name] = Informer(self._client, resource, transform=transform)
+            self._metadata.add(name)
+            self._start(name)
+        return self._informers[name]
+
+    def is_metadata(self, resource: resources.Resource) -> bool:
+        """Tell whether the informer of a resource keeps metadata only."""
+        return _identity(resource) in self._metadata
 
     def has(self, resource: resources.Resource) -> bool:
         """Tell whether anyone asked for this resource."""
@@ -194,6 +210,7 @@ class Factory:
         """Stop following a resource that the server no longer has."""
         name = _identity(resource)
         self._informers.pop(name, None)
+        self._metadata.discard(name)
         if task := self._tasks.pop(name, None):
             task.cancel()
 

@@ -1,0 +1,64 @@
+"""The controllers, all of them: one cache a resource, one task group."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Never
+
+from nanokube.client import events, informer
+from nanokube.client.interface import ApiClient
+from nanokube.controllers import (
+    deployment,
+    endpoints,
+    endpointslice,
+    garbage,
+    namespace,
+    node_ipam,
+    node_lifecycle,
+    podgc,
+    replicaset,
+    serviceaccount,
+    taint_eviction,
+)
+from nanokube.controllers.env import Controller, Env, Options
+from nanokube.kit import clock
+
+CONTROLLERS: tuple[Callable[[Env], Controller], ...] = (
+    serviceaccount.ServiceAccountController,
+    namespace.NamespaceController,
+    node_ipam.NodeIpamController,
+    node_lifecycle.NodeLifecycleController,
+    taint_eviction.TaintEvictionController,
+    deployment.DeploymentController,
+    replicaset.ReplicaSetController,
+    endpoints.EndpointsController,
+    endpointslice.EndpointSliceController,
+    podgc.PodGcController,
+    # Last: it follows by metadata alone what no other controller follows whole.
+    garbage.GarbageCollector,
+)
+
+
+async def run(
+    client: ApiClient, options: Options | None = None, *, time: clock.Clock = clock.SYSTEM
+) -> Never:
+    """Run every controller until cancelled or one fails for good."""
+    factory = informer.Factory(client)
+    recorders: list[events.EventRecorder] = []
+    controllers: list[Controller] = []
+    for make in CONTROLLERS:
+        recorder = events.EventRecorder(client, _component(make), time=time)
+        recorders.append(recorder)
+        controllers.append(make(Env(client, factory, recorder, time, options or Options())))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(factory.run(), name="informers")
+        for recorder in recorders:
+            group.create_task(recorder.run(), name="events")
+        for controller in controllers:
+            group.create_task(controller.run(), name=type(controller).__name__)
+    raise AssertionError("controllers never end")
+
+
+def _component(make: Callable[[Env], Controller]) -> str:
+    """Name the events' source as upstream does: "deployment-controller"."""
+    module = make.__module__.rpartition(".")[2].replace("_", "-")
+    return "node-controller" if module.startswith("node-") else f"{module}-controller"
