@@ -1,8 +1,8 @@
 """Taking over containers of an earlier supervisor, and telling how a container ended, child or not.
 
 The record names the process by pid and identity; a live process is followed by a new pidfd. If it ended in
-between, its exit status is with keeper (who inherits and reaps orphans) as <run>/exits/<pid>; on Linux 6.15 and
-later also with any pidfd opened before. Nobody knows: exit code 255, reason Unknown.
+between, its exit status is with keeper (who inherits and reaps orphans) as <run>/exits/<pid>; on Linux 6.15
+and later also with any pidfd opened before. Nobody knows: exit code 255, reason Unknown.
 """
 
 from __future__ import annotations

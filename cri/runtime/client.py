@@ -26,6 +26,10 @@ from cri.runtime.faults import RuntimeFault
 Answer = tuple[dict[str, Any], list[int]]  # with descriptors, which are the receiver's
 _CONNECT_TIMEOUT_S = 3.0  # how long a restart of the supervisor may take
 _POOL_MAX = 16
+# what may be asked of a restarted supervisor again, though the first one may have heard it
+_REPEATABLE = frozenset(
+    ("state", "list", "wait", "stop", "remove", "input", "close_input", "terminal", "limit", "ping")
+)
 
 Phase = Literal["created", "running", "exited"]
 
@@ -34,8 +38,8 @@ Phase = Literal["created", "running", "exited"]
 class State:
     """What the supervisor knows about a container. Times are nanoseconds since the epoch, 0 = not yet.
 
-    exit_code: 0..255, 128+N for death by signal N; reason: "", "Completed", "Error", "OOMKilled", "StartError"
-    or "Unknown" (exit code 255: nothing of ours saw it end); message: cause of a StartError.
+    exit_code: 0..255, 128+N for death by signal N; reason: "", "Completed", "Error", "OOMKilled",
+    "StartError" or "Unknown" (code 255: nothing of ours saw it end); message: cause of a StartError.
     """
 
     id: str
@@ -177,8 +181,8 @@ class RuntimeClient:
     def start(self, container_id: str) -> State:
         """Execute the container's command; returns once execve(2) succeeded.
 
-        Raises NotFound, FailedPrecondition (not in phase created), InvalidArgument with the cause (command not
-        found, permission, mounts); the container is then exited with reason StartError, exit code 128.
+        Raises NotFound, FailedPrecondition (not in phase created), InvalidArgument with the cause (command
+        not found, permission, mounts); the container is then exited, reason StartError, exit code 128.
         """
         return _state(self._call({"op": "start", "id": container_id}))
 
@@ -328,7 +332,7 @@ class RuntimeClient:
         self._call({"op": "limit", "id": container_id, "resources": to_wire(resources)})
 
     def shutdown(self, *, remove: bool) -> None:
-        """Stop keeper, supervisor, log pump and server; remove=True kills and forgets all containers first."""
+        """Stop keeper, supervisor, log pump and server; remove: kill and forget all containers first."""
         if remove:
             for state in self.list():
                 self.remove(state.id)
@@ -341,6 +345,16 @@ class RuntimeClient:
         return answer
 
     def _call_fds(self, request: dict[str, Any], timeout_s: float | None = None) -> Answer:
+        deadline = time.monotonic() + _CONNECT_TIMEOUT_S
+        while True:
+            try:
+                return self._try(request, timeout_s)
+            except RuntimeFault as fault:
+                is_safe = request["op"] in _REPEATABLE and time.monotonic() < deadline
+                if fault.kind != faults.UNAVAILABLE or not is_safe:
+                    raise
+
+    def _try(self, request: dict[str, Any], timeout_s: float | None) -> Answer:
         connection = self._take()
         try:
             try:

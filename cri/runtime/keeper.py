@@ -2,9 +2,9 @@
 
     python -m cri.runtime.keeper --run-dir R --lib-dir L --config C [--foreground] [-- server argv...]
 
-It executes itself once more from a read-only detached mount, so that no container can write the interpreter through
-/proc/self/exe (CVE-2019-5736), and without site packages, so that its copies stay small. SIGTERM ends the daemons,
-never the containers: the next keeper adopts them.
+It executes itself once more from a read-only detached mount, so that no container can write the interpreter
+through /proc/self/exe (CVE-2019-5736), and without site packages, so that its copies stay small. SIGTERM ends
+the daemons, never the containers: the next keeper adopts them.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Keeper:
             self._daemons.append(Daemon("server", self._spawn_server, ""))
 
     def run(self, ready: Callable[[], None]) -> None:
-        """Start everything, call ready once supervisor and log pump serve, keep it running until told to stop."""
+        """Start everything, call ready once supervisor and log pump serve, restart until told to stop."""
         prctl.set_child_subreaper()
         prctl.set_name("nk-keeper")
         os.makedirs(f"{self.run_dir}/exits", mode=0o700, exist_ok=True)
@@ -136,7 +136,7 @@ class Keeper:
             log.info("started %s as %d", daemon.name, daemon.pid)
 
     def _reap(self) -> None:
-        """Reap everything that ended; what is no daemon may be an orphaned container: keep its status first."""
+        """Reap what ended; what is no daemon may be an orphaned container: keep its status first."""
         while True:
             try:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

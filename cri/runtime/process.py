@@ -1,6 +1,7 @@
 """From root to the command: rlimits, identity, capabilities, seccomp, execve(2).
 
-Runs in a container's first process and in exec sessions. No import may happen here: the root is the container's.
+Runs in a container's first process and in exec sessions. No import may happen here: the root is the
+container's.
 Source: capabilities(7), runtime-spec config.md "Process".
 """
 

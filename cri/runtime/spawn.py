@@ -54,7 +54,7 @@ def spawn(container: Container, stage: str, target_pidfd: int, logs: list[int]) 
 def spawn_session(
     container: Container, process: dict[str, Any], stdio: tuple[int, int, int]
 ) -> tuple[int, int, socket.socket]:
-    """Clone a process that enters the container and executes process: (pid, pidfd, control). Raises OSError."""
+    """Clone a process that enters the container and executes: (pid, pidfd, control). Raises OSError."""
     ours, theirs = packets.pair()
     try:
         job = session_init.Job(container.pidfd, container.spec, process, theirs, stdio, container.group)

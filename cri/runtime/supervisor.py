@@ -216,7 +216,7 @@ class Supervisor:
                 made.setup_error = "the container's first process ended before it was started"
             return
         told, made.on_start = made.on_start, None
-        if made.setup_error or made.pidfd < 0:
+        if made.setup_error:
             self._fail_start(made)
         else:
             made.phase = RUNNING
@@ -389,10 +389,10 @@ class Supervisor:
     def exited(self, made: Container, status: int | None, when: int) -> None:
         """A container's first process has ended. status: wait status, None = unknown."""
         self.loop.remove(made.pidfd)
+        if made.control is not None:  # a command may end before we hear that it began
+            self._on_control(made, made.control)
         os.close(made.pidfd)
         made.pidfd = -1
-        if made.control is not None:
-            self._on_control(made, made.control)
         made.group.kill()  # a shared PID namespace does not die with it
         if made.phase in (RUNNING, STARTING):
             _set_exit(made, status, when)

@@ -1,0 +1,109 @@
+"""Containers outlive the daemons: same pid, whole log, known exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from cri.runtime.faults import RuntimeFault
+from tests.root.cri.runtime.conftest import Node, wait_for
+
+pytestmark = pytest.mark.root
+
+COUNT = "i=0; while [ $i -lt 60 ]; do echo line $i; i=$((i+1)); sleep 0.02; done; exit 9"
+
+
+def kill_daemon(node: Node, name: str) -> None:
+    old = node.pid(name)
+    os.kill(old, signal.SIGKILL)
+
+    def is_back() -> bool:
+        try:
+            return node.pid(name) != old
+        except (LookupError, FileNotFoundError):
+            return False
+
+    wait_for(is_back)
+
+
+@pytest.mark.parametrize("daemon", ["nk-super", "nk-logd"])
+def test_a_daemon_killed_is_replaced_and_nothing_is_lost(node: Node, daemon: str) -> None:
+    spec = node.spec("sh", "-c", COUNT)
+    node.client.create(spec)
+    pid = node.client.start(spec.id).pid
+    wait_for(lambda: node.log(spec.id).exists())
+    kill_daemon(node, daemon)
+    assert node.client.state(spec.id).pid == pid
+    state = node.client.wait(spec.id, 20)
+    assert (state.exit_code, state.reason) == (9, "Error")
+    assert node.lines(spec.id) == [f"line {i}" for i in range(60)]
+
+
+def test_an_exit_while_the_supervisor_is_away_is_known(node: Node) -> None:
+    spec = node.spec("sleep", "100")
+    node.client.create(spec)
+    pid = node.client.start(spec.id).pid
+    supervisor = node.pid("nk-super")
+    os.kill(supervisor, signal.SIGSTOP)
+    os.kill(pid, signal.SIGKILL)
+    os.kill(supervisor, signal.SIGKILL)
+    assert node.client.wait(spec.id, 10).exit_code == 137
+
+
+def test_a_created_container_starts_after_the_supervisor_was_killed(node: Node) -> None:
+    spec = node.spec("sh", "-c", "echo late")
+    node.client.create(spec)
+    kill_daemon(node, "nk-super")
+    node.client.start(spec.id)
+    assert node.client.wait(spec.id, 5).exit_code == 0
+    assert node.lines(spec.id) == ["late"]
+
+
+def test_a_terminal_and_stdin_survive_the_supervisor(node: Node) -> None:
+    tty = node.spec("sh", process={"tty": True, "env": ("PATH=/bin",)}, stdin=True)
+    once = node.spec("cat", stdin=True, stdin_once=True)
+    for spec in (tty, once):
+        node.client.create(spec)
+        node.client.start(spec.id)
+    wait_for(lambda: node.client.state(tty.id).phase == "running")
+    kill_daemon(node, "nk-super")
+    assert {s.phase for s in node.client.list()} == {"running"}
+    joined = node.client.attach(once.id, stdin=True, stdout=True, stderr=False)
+    os.write(joined.stdin, b"still here\n")
+    assert os.read(joined.stdout, 100) == b"still here\n"
+    joined.close()
+    assert node.client.wait(once.id, 5).exit_code == 0
+    joined = node.client.attach(tty.id, stdin=True, stdout=True, stderr=False)
+    os.write(joined.stdin, b"exit 5\n")
+    assert node.client.wait(tty.id, 5).exit_code == 5
+    joined.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_containers_outlive_the_keeper(node: Node, number: int) -> None:
+    spec = node.spec("sh", "-c", COUNT.replace("0.02", "0.1"))
+    node.client.create(spec)
+    pid = node.client.start(spec.id).pid
+    keeper = node.pid("nk-keeper")
+    os.kill(keeper, number)
+    wait_for(lambda: not Path(f"/proc/{keeper}").exists())
+    assert Path(f"/proc/{pid}").exists()
+    node.start()
+    state = node.client.wait(spec.id, 20)
+    assert state.pid == pid
+    assert state.exit_code == 9
+    assert node.lines(spec.id) == [f"line {i}" for i in range(60)]
+
+
+def test_the_interpreter_lies_on_a_read_only_mount(node: Node) -> None:
+    for name in ("nk-keeper", "nk-super", "nk-logd"):
+        path = f"/proc/{node.pid(name)}/exe"
+        assert os.statvfs(path).f_flag & os.ST_RDONLY
+
+
+def test_unknown_containers_are_not_found(node: Node) -> None:
+    with pytest.raises(RuntimeFault, match="cannot find container"):
+        node.client.state("nosuch")
