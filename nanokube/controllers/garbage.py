@@ -28,7 +28,8 @@ REDISCOVER_S = 30.0
 UNSEEN_RETRY_S = 0.2
 # A resource that cannot be listed for this long (its own server is down) no longer holds up all others.
 UNSEEN_LIMIT_S = 30.0
-CRDS = resources.get("customresourcedefinitions.apiextensions.k8s.io")
+# Changes of these change what there is to follow.
+DEFINITIONS = {"customresourcedefinitions.apiextensions.k8s.io", "apiservices.apiregistration.k8s.io"}
 # Events own nothing, are owned by nothing, and change all the time; upstream ignores them, too.
 IGNORED = {"events", "events.events.k8s.io"}
 
@@ -56,7 +57,6 @@ class GarbageCollector:
 
     async def run(self) -> Never:
         """Collect until cancelled."""
-        self._env.informers.of(CRDS).subscribe(lambda change, old, new: self._look_again.set())
         async with asyncio.TaskGroup() as group:
             group.create_task(self._discover(), name="garbage discovery")
             group.create_task(self.runner.run(), name="garbage")
@@ -264,5 +264,7 @@ class GarbageCollector:
                 due = self._graph.put(resource, new)
             for uid in due:
                 self.runner.queue.add(uid)
+            if resource.name in DEFINITIONS:
+                self._look_again.set()
 
         return handle
