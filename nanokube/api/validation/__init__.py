@@ -17,7 +17,12 @@ _PLAIN = Kind(names.dns_subdomain)
 
 
 def validate_create(resource: Resource, obj: Object) -> list[FieldError]:
-    """Return what is wrong with a new object."""
+    """Return what is wrong with a new object.
+
+    What is not stored (reviews, bindings) is its handler's to judge.
+    """
+    if not resource.is_stored:
+        return []
     kind = kinds.BY_NAME.get(resource.name, _PLAIN)
     found = metadata.validate(obj, resource.namespaced, kind.name)
     return found + kind.create(obj)

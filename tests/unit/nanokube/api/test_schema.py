@@ -29,7 +29,10 @@ def test_null_is_absent_and_quantities_are_canonical() -> None:
 
 
 def test_unknown_and_duplicate_fields_are_named_in_order() -> None:
-    body = b'{"spec":{"foo":1,"replicas":1,"replicas":2,"template":{"spec":{"containers":[{"name":"c","bar":1}]}}}}'
+    body = (
+        b'{"spec":{"foo":1,"replicas":1,"replicas":2,'
+        b'"template":{"spec":{"containers":[{"name":"c","bar":1}]}}}}'
+    )
     expected = [
         'unknown field "spec.foo"',
         'unknown field "spec.template.spec.containers[0].bar"',
