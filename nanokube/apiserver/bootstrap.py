@@ -6,6 +6,7 @@ Source: pkg/controlplane/controller/{systemnamespaces,kubernetesservice}, pkg/co
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from nanokube.apiserver.config import ApiServerConfig
 from nanokube.apiserver.registry import create, update
 from nanokube.apiserver.registry.call import Call
 from nanokube.apiserver.registry.registry import Registry
+
+log = logging.getLogger(__name__)
 
 NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
 _SELF: Final = User("system:apiserver", (MASTERS,))
@@ -27,6 +30,9 @@ async def run(registry: Registry, config: ApiServerConfig) -> None:
         await _ensure(registry, "namespaces", {"metadata": {"name": name}})
     for service in (kubernetes_service(config), dns_service(config)):
         await _ensure(registry, "services", service)
+    if ipaddress.ip_address(config.advertise_address).is_loopback:
+        log.warning("service kubernetes has no endpoint: pods cannot reach %s", config.advertise_address)
+        return
     await _ensure(registry, "endpoints", endpoints(config), fields=("subsets",))
     slice_fields = ("endpoints", "ports")
     await _ensure(registry, "endpointslices.discovery.k8s.io", endpoint_slice(config), fields=slice_fields)
