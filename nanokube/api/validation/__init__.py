@@ -33,9 +33,12 @@ def validate_update(resource: Resource, new: Object, old: Object) -> list[FieldE
     kind = kinds.BY_NAME.get(resource.name, _PLAIN)
     found = metadata.validate(new, resource.namespaced, kind.name, is_update=True)
     found += metadata.validate_update(new, old)
-    # ratcheting: a rule that the old object breaks too, at the same place and value, does not block an update
-    before = set[str]() if new.get("spec") != old.get("spec") else {str(e) for e in kind.create(old)}
-    return found + [e for e in kind.create(new) if str(e) not in before] + kind.update(new, old)
+    broken = kind.create(new)
+    if broken and new.get("spec") == old.get("spec"):
+        # ratcheting: a rule that the old object breaks too, at the same place and value, does not block
+        before = {str(e) for e in kind.create(old)}
+        broken = [e for e in broken if str(e) not in before]
+    return found + broken + kind.update(new, old)
 
 
 def validate_status_update(resource: Resource, new: Object, old: Object) -> list[FieldError]:

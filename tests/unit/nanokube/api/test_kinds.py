@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from nanokube.api import defaults, errors, objects, qos, resources, scale, schema, strategy, validation
+from nanokube.api import (
+    convert,
+    defaults,
+    errors,
+    objects,
+    qos,
+    resources,
+    scale,
+    schema,
+    strategy,
+    validation,
+)
 from nanokube.api.resources import Resource
 from nanokube.api.strategy import pod as pod_strategy
 
@@ -297,3 +308,11 @@ def test_services_keep_what_was_allocated() -> None:
     assert validation.validate_update(SERVICES, changed, old) == []
     changed["spec"] |= {"clusterIP": "10.96.0.6", "clusterIPs": ["10.96.0.6"]}
     assert validation.validate_update(SERVICES, changed, old) != []
+
+
+def test_an_old_error_does_not_block_an_unrelated_update() -> None:
+    old = new(DEPLOYMENTS, deployment(replicas=-1))
+    changed = {**old, "metadata": {**old["metadata"], "labels": {"a": "b"}}}
+    assert validation.validate_update(DEPLOYMENTS, changed, old) == []
+    changed["spec"] = {**old["spec"], "replicas": -2}
+    assert [e.path for e in validation.validate_update(DEPLOYMENTS, changed, old)] == ["spec.replicas"]
