@@ -31,6 +31,7 @@ _TIMEOUT = urllib3.Timeout(connect=15, read=60)
 _REDIRECTS_MAX = 8
 _CHUNK_BYTES = 1 << 18
 _TOKEN_BYTES_MAX = 1 << 20
+_ERROR_BYTES_MAX = 1 << 14
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -157,14 +158,14 @@ class Client:
         response = self._send(endpoint, url, headers)
         if response.status == 401:
             challenge = response.headers.get("WWW-Authenticate", "")
-            response.release_conn()
+            _finish(response)
             self._authorize(endpoint, challenge)
             response = self._send(endpoint, url, headers)
         try:
             _check(response, endpoint, what)
             yield response
         finally:
-            response.release_conn() if response.status >= 300 else response.close()
+            _finish(response)
 
     def _send(self, endpoint: Endpoint, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         """Send a request and follow redirects; credentials go to the endpoint itself alone."""
@@ -177,7 +178,7 @@ class Client:
             location = response.headers.get("Location")
             if response.status not in (301, 302, 303, 307, 308) or not location:
                 return response
-            response.release_conn()
+            _finish(response)
             target = urllib.parse.urljoin(url, location)
             if urllib.parse.urlsplit(target).netloc != urllib.parse.urlsplit(url).netloc:
                 own = {"User-Agent": "nanokube", **headers}
@@ -220,7 +221,16 @@ class Client:
                 raise _RetryError(f"cannot get token: status {response.status}")
             return auths.read_token(_read_at_most(response, _TOKEN_BYTES_MAX, "token"))
         finally:
-            response.close()
+            _finish(response)
+
+
+def _finish(response: urllib3.BaseHTTPResponse) -> None:
+    """Give the connection back, closed if there is more to read than is worth reading."""
+    with contextlib.suppress(urllib3.exceptions.HTTPError, ValueError):
+        if response.status >= 300:
+            response.read(_ERROR_BYTES_MAX)
+    response.close()
+    response.release_conn()
 
 
 def _digest(file: BinaryIO) -> str:

@@ -90,7 +90,10 @@ class Snapshots:
     def usage(self, container_id: str) -> Usage:
         """Measure the upper directory; zero for a container that has none."""
         total, inodes = 0, 0
-        for _, directories, files, fd in os.fwalk(self._home(container_id) / "upper"):
+        upper = self._home(container_id) / "upper"
+        if not upper.is_dir():
+            return Usage(0, 0)
+        for _, directories, files, fd in os.fwalk(upper):
             inodes += 1 + len(files)
             for name in (*files, *directories):
                 with contextlib.suppress(FileNotFoundError):

@@ -1,0 +1,119 @@
+"""Netlink and nftables encodings, rulesets and plans: pure parts of the plugins."""
+
+import ipaddress
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cni import bridge, conflist, masquerade, netlink, nft, portmap
+from cni.skel import CniError, Code
+
+_IP, _GATEWAY = ipaddress.IPv4Address("10.244.0.5"), ipaddress.IPv4Address("10.244.0.1")
+
+
+def test_attributes_are_padded_and_bounded() -> None:
+    assert netlink.attribute(3, b"ab") == struct.pack("=HH", 6, 3) + b"ab\0\0"
+    with pytest.raises(ValueError, match="70000 bytes"):
+        netlink.attribute(3, b"x" * 70000)
+
+
+def test_acknowledgements_carry_the_kernels_words() -> None:
+    text = netlink.attribute(1, b"no such port\0")
+    body = struct.pack("=i", -22) + b"\0" * 16 + text
+    data = struct.pack("=IHHII", 16 + len(body), 2, 0x200, 7, 0) + body
+    fine = struct.pack("=IHHIIi", 36, 2, 0, 8, 0, 0) + b"\0" * 16
+    assert netlink.acknowledgements(data + fine) == [(7, 22, "no such port"), (8, 0, "")]
+
+
+@pytest.mark.parametrize("data", [b"", b"\1", b"\0" * 16, b"\xff" * 40])
+def test_malformed_answers_end_the_reading(data: bytes) -> None:
+    assert netlink.acknowledgements(data) == []
+
+
+def test_interface_names_have_their_limit() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        netlink.delete_link("x" * 16)
+
+
+def test_concatenated_keys_are_padded_by_field() -> None:
+    assert nft.concatenate(b"\6", b"\x1f\x90") == b"\6\0\0\0\x1f\x90\0\0"
+
+
+def test_mac_and_port_names_are_derived() -> None:
+    assert bridge.mac_of(_IP).hex(":") == "0a:58:0a:f4:00:05"
+    assert bridge.port_prefix("nk0") != bridge.port_prefix("nk1")
+    assert len(bridge.port_prefix("nk0")) == 6
+
+
+@pytest.mark.parametrize(
+    ("config", "code"),
+    [
+        ({"vlan": 5}, Code.UNSUPPORTED_FIELD),
+        ({"bridge": "x" * 16}, Code.INVALID_CONFIG),
+        ({"bridge": 'a"; flush ruleset'}, Code.INVALID_CONFIG),
+    ],
+)
+def test_bridge_settings_are_checked(config: dict[str, Any], code: Code) -> None:
+    with pytest.raises(CniError) as caught:
+        bridge.settings(config)
+    assert caught.value.code == code
+
+
+def test_only_what_leaves_the_cluster_is_masqueraded() -> None:
+    text = masquerade.render("nk0", ["10.244.0.0/24"], ["10.244.0.0/16"], masquerades=True, is_guarded=True)
+    assert "ip daddr != { 10.244.0.0/24, 10.244.0.0/16, 224.0.0.0/4 }" in text
+    assert "@pods counter drop" in text
+    plain = masquerade.render("nk0", ["10.244.0.0/24"], [], masquerades=False, is_guarded=False)
+    assert "masquerade" not in plain
+    assert "@pods" not in plain
+
+
+def test_host_ports_are_planned_by_map() -> None:
+    config = {
+        "runtimeConfig": {
+            "portMappings": [
+                {"hostPort": 80, "containerPort": 8080, "protocol": "TCP"},
+                {"hostPort": 53, "containerPort": 53, "protocol": "udp", "hostIP": "192.0.2.1"},
+                {"containerPort": 9},
+            ]
+        }
+    }
+    wanted = portmap.mappings(config)
+    assert [item["hostPort"] for item in wanted] == [80, 53]
+    elements = portmap.plan(wanted, _IP, _GATEWAY)
+    assert {name: len(listed) for name, listed in elements.items()} == {
+        "ports": 1,
+        "ports_at": 1,
+        "loopback": 1,
+        "hairpin": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        {"hostPort": 70000, "containerPort": 1},
+        {"hostPort": 1, "containerPort": 0},
+        {"hostPort": "80", "containerPort": 80},
+        {"hostPort": 80, "containerPort": 80, "protocol": "icmp"},
+        {"hostPort": 80, "containerPort": 80, "hostIP": "fe80::1"},
+    ],
+)
+def test_bad_mappings_are_refused(mapping: dict[str, Any]) -> None:
+    with pytest.raises(CniError):
+        portmap.mappings({"runtimeConfig": {"portMappings": [mapping]}})
+
+
+def test_no_rule_opens_loopback_to_the_network() -> None:
+    assert "route_localnet" not in portmap.SKELETON
+
+
+def test_default_conflist_is_routed_with_the_gateway_on_the_bridge() -> None:
+    listed = conflist.default("10.244.3.0/24", "nk0", Path("/d"), ["10.244.0.0/16"])
+    first, second = listed["plugins"]
+    assert first["ipam"]["ranges"] == [[{"subnet": "10.244.3.0/24", "gateway": "10.244.3.1"}]]
+    assert bridge.settings(first).is_routed
+    assert bridge.settings(first).cluster == ("10.244.0.0/16",)
+    assert second["capabilities"] == {"portMappings": True}

@@ -1,0 +1,54 @@
+"""Overlay options and names."""
+
+from pathlib import Path
+
+import pytest
+
+from cri.images.image import Image
+from cri.images.service import ImageService
+from cri.snapshots import overlay
+
+
+def _image(*layers: str) -> Image:
+    return Image("sha256:" + "0" * 64, (), (), 0, {}, layers)
+
+
+def test_options_escape_separators() -> None:
+    rootfs = overlay.Rootfs((Path("/a:b"), Path("/c")), Path("/u,v"), Path("/w"))
+    assert overlay.mount_options(rootfs) == r"lowerdir=/a\:b:/c,upperdir=/u\,v,workdir=/w"
+
+
+def test_options_that_exceed_a_page_are_refused() -> None:
+    rootfs = overlay.Rootfs(tuple(Path(f"/{'x' * 100}{n}") for n in range(40)), Path("/u"), Path("/w"))
+    with pytest.raises(ValueError, match="40 layers"):
+        overlay.mount_options(rootfs)
+
+
+@pytest.mark.parametrize("key", ["", ".", "..", "a/b", "/a", ".hidden", "a" * 129, "a\n"])
+def test_unsafe_container_ids_are_refused(tmp_path: Path, key: str) -> None:
+    snapshots = overlay.Snapshots(tmp_path / "c", ImageService(tmp_path / "i"))
+    with pytest.raises(ValueError, match="as the name"):
+        snapshots.view(key, _image())
+
+
+def test_image_without_layers_has_an_empty_lower(tmp_path: Path) -> None:
+    snapshots = overlay.Snapshots(tmp_path / "c", ImageService(tmp_path / "i"))
+    (lower,) = snapshots.view("k", _image())
+    assert list(lower.iterdir()) == []
+    assert snapshots.keys() == ["k"]
+    snapshots.remove("k")
+    snapshots.remove("k")
+    assert snapshots.keys() == []
+
+
+def test_usage_counts_blocks_and_inodes(tmp_path: Path) -> None:
+    snapshots = overlay.Snapshots(tmp_path / "c", ImageService(tmp_path / "i"))
+    home = tmp_path / "c" / "k" / "upper"
+    home.mkdir(parents=True)
+    (home / "f").write_bytes(b"x" * 10_000)
+    (home / "l").symlink_to("/")
+    (home / "d").mkdir()
+    usage = snapshots.usage("k")
+    assert usage.inodes == 4
+    assert usage.bytes >= 10_000
+    assert snapshots.usage("absent") == overlay.Usage(0, 0)
