@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from nanokube.api import (
-    convert,
     defaults,
     errors,
     objects,
