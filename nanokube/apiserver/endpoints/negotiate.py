@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from nanokube.api import errors, schema
+from nanokube.api import errors, protobuf, schema
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
@@ -74,15 +74,20 @@ def body_media(content_type: str) -> str:
     media = content_type.partition(";")[0].strip().lower()
     if media in ("", JSON):
         return JSON
+    if media == PROTOBUF:
+        return PROTOBUF
     if media in (YAML, "application/x-yaml", "text/yaml"):
         return YAML
-    raise errors.unsupported_media_type(_SUPPORTED)
+    raise errors.unsupported_media_type((JSON, YAML, PROTOBUF))
 
 
 def parse(body: bytes, content_type: str) -> Any:
-    """Parse a body of JSON or YAML without a schema. Raises ApiError (400, 415)."""
-    if body_media(content_type) == YAML:
+    """Parse a body of JSON, YAML or protobuf without a schema. Raises ApiError (400, 415)."""
+    media = body_media(content_type)
+    if media == YAML:
         return parse_yaml(body)[0]
+    if media == PROTOBUF:
+        return protobuf.decode(body)
     return schema.decode_json(body)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nanokube.api import errors, schema, selectors
+from nanokube.api import errors, protobuf, schema, selectors
 from nanokube.api.resources import Resource
 from nanokube.apiserver.authn.user import User
 from nanokube.apiserver.cache import fields
@@ -77,6 +77,8 @@ class Scope:
             tree, duplicates = negotiate.parse_yaml(body)
             obj, problems = found.clean(tree if isinstance(tree, dict) else {})
             warnings = schema.report([*problems, *duplicates], call.field_validation)
+        elif media == negotiate.PROTOBUF:
+            obj, warnings = found.clean(protobuf.decode(body))[0], []
         else:
             obj, warnings = found.decode(body, call.field_validation)
         call.warnings += warnings

@@ -147,8 +147,19 @@ async def test_yaml_goes_in_and_out_and_aliases_do_not(api: Api) -> None:
     assert b"when: '2020-01-01'" in shown.body
     bomb = b"a: &a [x, x]\nb: [*a, *a]\n"
     assert (await api("POST", CONFIGMAPS, bomb, content_type="application/yaml")).code == 400
-    sent = await api("POST", CONFIGMAPS, b"k8s\0", content_type="application/vnd.kubernetes.protobuf")
+    sent = await api("POST", CONFIGMAPS, b"<a/>", content_type="application/xml")
     assert (sent.code, sent.json["reason"]) == (415, "UnsupportedMediaType")
+
+
+async def test_protobuf_bodies_are_understood(api: Api) -> None:
+    options: dict[str, Any] = {"content_type": "application/vnd.kubernetes.protobuf"}
+    kind = b"\x0a\x02v1\x12\x09ConfigMap"
+    obj = b"\x0a\x03\x0a\x01p" + b"\x12\x06\x0a\x01k\x12\x01v"  # metadata.name "p"; data {"k": "v"}
+    body = b"k8s\0" + b"\x0a%c" % len(kind) + kind + b"\x12%c" % len(obj) + obj
+    made = await api("POST", CONFIGMAPS, body, **options)
+    assert (made.code, made.json["data"]) == (201, {"k": "v"})
+    assert (await api("POST", CONFIGMAPS, b"k8s\0\xff", **options)).code == 400
+    assert (await api("POST", PODS, body, **options)).code == 400
 
 
 async def test_unknown_fields_are_refused_warned_about_or_dropped(api: Api) -> None:
