@@ -32,6 +32,8 @@ def on_update(
         merged: dict[str, Any] = objects.copy(dict(old))
         if "status" in new:
             merged["status"] = new["status"]
+        if resource.name == "deployments.apps" and "annotations" in new["metadata"]:
+            merged["metadata"]["annotations"] = new["metadata"]["annotations"]
         return merged
     if subresource == "finalize":
         merged = objects.copy(dict(old))

@@ -12,7 +12,7 @@ from typing import Any, Never, TypeAlias
 
 from nanokube.api import errors, objects
 from nanokube.api.objects import Object
-from nanokube.client import informer, workqueue
+from nanokube.client import informer, refusals, workqueue
 from nanokube.kit import tasks
 
 log = logging.getLogger(__name__)
@@ -89,6 +89,9 @@ class Runner:
         try:
             again_s = await self._reconcile(key)
         except Exception as err:
+            if refusals.is_namespace_terminating(err):
+                self.queue.forget(key)
+                return
             wait_s = self.queue.add_rate_limited(key)
             self._log_failure(key, err, wait_s)
         else:

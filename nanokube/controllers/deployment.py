@@ -13,7 +13,6 @@ from typing import Any, Never
 from nanokube.api import errors, objects, resources, selectors
 from nanokube.api.objects import Object
 from nanokube.client import informer, runner, store
-from nanokube.client.interface import PatchKind
 from nanokube.controllers import claims, deployment_status, pods, revisions, rollout
 from nanokube.controllers.env import Env
 
@@ -214,14 +213,15 @@ class DeploymentController:
             await self._update(deployment, changed)
         for spare in todo.delete:
             await self._delete(spare)
-        if todo.revision and objects.annotations(deployment).get(revisions.REVISION) != todo.revision:
-            body = {"metadata": {"annotations": {revisions.REVISION: todo.revision}}}
-            name, namespace = objects.name(deployment), objects.namespace(deployment)
-            deployment = await self._env.client.patch(
-                DEPLOYMENTS, name, body, namespace, kind=PatchKind.MERGE
-            )
-        if status != objects.status(deployment):
-            await self._env.client.update(DEPLOYMENTS, {**deployment, "status": status}, subresource="status")
+        # The revision goes with the status, as upstream writes it: a change of annotations alone would count
+        # as a new generation.
+        annotations = dict(objects.annotations(deployment))
+        if todo.revision:
+            annotations[revisions.REVISION] = todo.revision
+        if status != objects.status(deployment) or annotations != objects.annotations(deployment):
+            meta = {**deployment["metadata"], "annotations": annotations}
+            body = {**deployment, "metadata": meta, "status": status}
+            await self._env.client.update(DEPLOYMENTS, body, subresource="status")
         return status
 
     async def _create(self, deployment: Object, todo: Plan) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Never
 
 from nanokube.api import errors, objects, resources, selectors
 from nanokube.api.objects import Object
-from nanokube.client import informer, runner, store
+from nanokube.client import informer, refusals, runner, store
 from nanokube.controllers import claims, expectations, pods, replicaset_status
 from nanokube.controllers.env import Env
 
@@ -125,7 +125,7 @@ class ReplicaSetController:
             failure = next((outcome for outcome in outcomes if isinstance(outcome, Exception)), None)
             if failure is not None:
                 self._expected.created(key, count)
-                return None if _is_terminating_namespace(failure) else failure
+                return None if refusals.is_namespace_terminating(failure) else failure
             batch *= 2
         return None
 
@@ -134,7 +134,7 @@ class ReplicaSetController:
             created = await self._env.client.create(PODS, pod)
         except Exception as err:
             self._expected.created(key)
-            if not _is_terminating_namespace(err):
+            if not refusals.is_namespace_terminating(err):
                 self._env.events.event(replicaset, "Warning", "FailedCreate", f"Error creating: {err}")
             raise
         name = objects.name(created)
@@ -186,11 +186,3 @@ class ReplicaSetController:
             selector = selectors.from_object(objects.spec(replicaset).get("selector"))
             if selector.matches(objects.labels(pod)):
                 self.runner.queue.add(objects.key(replicaset))
-
-
-def _is_terminating_namespace(err: Exception) -> bool:
-    """Creation in a namespace being deleted is refused for ever: nothing to report or retry."""
-    if not isinstance(err, errors.ApiError):
-        return False
-    causes = err.details.get("causes") or ()
-    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
