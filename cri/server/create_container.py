@@ -140,18 +140,17 @@ def _image_layers(env: Environment, record: records.Container) -> Mapping[str, l
 
 
 def _ensure_holder(env: Environment, pod: records.Sandbox) -> None:
-    """Start the process that is PID 1 of the Pod's shared PID namespace, once."""
+    """Start the process that is PID 1 of the Pod's shared PID namespace, unless it runs.
+
+    One that was killed took all processes of the namespace with it: containers to come get a new one.
+    """
     with env.store.sandboxes.lock(pod.id):
-        if any(state.id == pod.id for state in env.client.list()):
+        state = next((state for state in env.client.list() if state.id == pod.id), None)
+        if state is not None and state.phase != "exited":
             return
-        namespaces = spec.Namespaces(
-            net=pod.namespaces.get("net", ""),
-            ipc=pod.namespaces.get("ipc", ""),
-            uts=pod.namespaces.get("uts", ""),
-        )
-        env.client.create(
-            spec.holder_spec(pod.id, pod.id, cgroups.of_container(pod.cgroup, pod.id), namespaces)
-        )
+        if state is not None:
+            env.client.remove(pod.id)
+        env.client.create(spec.holder_spec(pod.id, pod.id, cgroups.of_container(pod.cgroup, pod.id)))
 
 
 def volume_reference(mount: pb.Mount) -> str:

@@ -95,6 +95,7 @@ def run(config: Config, stopping: threading.Event | None = None) -> None:
     server.stop(_GRACE_S).wait()
     env.streaming.stop()
     env.worker.close()
+    env.client.close()
     config.socket.unlink(missing_ok=True)
 
 
