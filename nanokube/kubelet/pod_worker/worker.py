@@ -77,6 +77,7 @@ class PodWorker:
         self._messages: dict[str, str] = {}
         self._volumes: dict[str, Ready] | None = None
         self._refresh_at = 0.0
+        self._resync_at = env.clock.time() + RESYNC_S
         self._accepted_at = env.clock.time()
         self._faults = backoff.Backoff(first_s=0.5, cap_s=10.0)
         self._note_ending()
@@ -163,6 +164,7 @@ class PodWorker:
             self._probers.reconcile(group, self.pod, self.view, frozenset(self._starting))
             await self._refresh()
             await self._collect()
+            self._resync_status()
             return self._next_delay(todo)
         await self._act(todo)
         return 0.0 if not self._retry_at else min(0.05, self._next_delay(todo))
@@ -405,6 +407,13 @@ class PodWorker:
         for sandbox in self.view.sandboxes[1:]:
             if not sandbox.is_ready and sandbox.id not in used:
                 await self._env.runtime.remove_sandbox(sandbox.id)
+
+    def _resync_status(self) -> None:
+        """Restore a status that someone else overwrote; not at once, for our own writes take time to return."""
+        now = self._env.clock.time()
+        if now >= self._resync_at:
+            self._resync_at = now + RESYNC_S
+            self._env.statuses.resync(self.pod)
 
     # Ending.
 

@@ -47,6 +47,17 @@ class StatusManager:
         self._dirty[uid] = None
         self._wake.set()
 
+    def resync(self, pod: Object) -> None:
+        """Send a status again that someone else has overwritten. pod: as the API has it."""
+        uid = pod["metadata"]["uid"]
+        if uid in self._busy or uid in self._dirty or uid not in self._wanted:
+            return
+        shown = dict(pod.get("status") or {})
+        if difference(shown, self._wanted[uid][1]):
+            self._sent[uid] = shown
+            self._dirty[uid] = None
+            self._wake.set()
+
     async def flush(self, uid: str) -> None:
         """Wait until a Pod's latest status was sent (or the Pod is gone from the API)."""
         async with self._idle:
