@@ -219,9 +219,9 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) -> Non
 def clean_up(node: Node) -> None:
     """End everything, whatever state it is in: processes, then cgroups; mounts go with their namespace."""
     node.channel.close()
-    with contextlib.suppress(RuntimeFault, OSError):
-        with contextlib.closing(RuntimeClient(node.directory / "run")) as client:
-            client.shutdown(remove=True)
+    client = RuntimeClient(node.directory / "run")
+    with contextlib.suppress(RuntimeFault, OSError), contextlib.closing(client):
+        client.shutdown(remove=True)
     node.keeper.terminate()
     try:
         node.keeper.wait(15)

@@ -65,15 +65,13 @@ def test_a_pod_lives_and_leaves_nothing(node: Node) -> None:
 
 
 def test_what_is_unknown_or_done_is_no_error(node: Node) -> None:
-    for request in (
-        lambda: node.runtime.StopPodSandbox(pb.StopPodSandboxRequest(pod_sandbox_id="nope")),
-        lambda: node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id="nope")),
-        lambda: node.runtime.StopContainer(pb.StopContainerRequest(container_id="nope")),
-        lambda: node.runtime.RemoveContainer(pb.RemoveContainerRequest(container_id="nope")),
-        lambda: node.image.RemoveImage(pb.RemoveImageRequest(image=pb.ImageSpec(image="a" * 64))),
-    ):
-        request()
-        request()
+    image = pb.ImageSpec(image="a" * 64)
+    for _ in range(2):
+        node.runtime.StopPodSandbox(pb.StopPodSandboxRequest(pod_sandbox_id="nope"))
+        node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id="nope"))
+        node.runtime.StopContainer(pb.StopContainerRequest(container_id="nope"))
+        node.runtime.RemoveContainer(pb.RemoveContainerRequest(container_id="nope"))
+        node.image.RemoveImage(pb.RemoveImageRequest(image=image))
     with pytest.raises(grpc.RpcError) as caught:
         node.runtime.PodSandboxStatus(pb.PodSandboxStatusRequest(pod_sandbox_id="nope"))
     assert code(caught.value) is grpc.StatusCode.NOT_FOUND
