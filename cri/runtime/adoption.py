@@ -14,6 +14,7 @@ import time
 
 from cri.linux import pidfd
 from cri.runtime import container as containers
+from cri.runtime import spawn
 from cri.runtime.container import CREATED, EXITED, RUNNING, STARTING, Container
 
 TYPE_CHECKING = False
@@ -49,8 +50,10 @@ def _adopt(supervisor: Supervisor, made: Container) -> None:
         made.is_published = True
         return
     if made.phase == CREATED:  # its process waited for us and ended with us: start() clones another
-        made.group.kill()
-        made.group.create()
+        # not cgroup.kill: a process cloned into a group that was ever killed dies at birth (seen on 6.18)
+        if (fd := _open(made)) >= 0:
+            spawn.kill(fd, 9)
+            os.close(fd)
         made.pid = 0
         made.save()
         return

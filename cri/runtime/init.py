@@ -126,7 +126,8 @@ def _prepare(job: Job) -> None:
     else:
         process.set_stdio(*(fd if fd >= 0 else null for fd in job.stdio))
     process.reset_signals()
-    prctl.close_on_exec_from(3)  # CVE-2024-21626
+    close_others({job.control.fileno()})  # no directory of the host within reach (CVE-2024-21626)
+    prctl.close_on_exec_from(3)
     process.change_directory(command["cwd"])
     process.become(command)
     prctl.set_dumpable(False)
@@ -276,10 +277,10 @@ def _hold(job: Job) -> NoReturn:
     process.reset_signals()
     signals = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    prctl.drop_bounding(0)
     os.setgroups([])
     os.setresgid(65535, 65535, 65535)
     os.setresuid(65535, 65535, 65535)
-    prctl.drop_bounding(0)
     prctl.set_no_new_privileges()
     prctl.set_dumpable(False)
     job.control.close()

@@ -1,8 +1,8 @@
 """The log pump: reads every container's output, writes CRI log files, copies to attached clients.
 
 One process for the node. Containers hold their FIFOs open for reading too: when this process dies they block
-at 64 KiB, and go on when a new pump opens the FIFOs. A client that does not read holds up its container's stream
-(as a terminal would), not the log of others.
+at 64 KiB, and go on when a new pump opens the FIFOs. A client that does not read holds up its container's
+stream (as a terminal would), not the log of others.
 """
 
 from __future__ import annotations

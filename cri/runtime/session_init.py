@@ -74,6 +74,7 @@ def _enter(job: Job) -> None:
         null = _open_null() if min(job.stdio) < 0 else -1
         process.set_stdio(*(fd if fd >= 0 else null for fd in job.stdio))
     process.reset_signals()
+    init.close_others({job.control.fileno()})
     prctl.close_on_exec_from(3)
     process.change_directory(command["cwd"])
     process.become(command)

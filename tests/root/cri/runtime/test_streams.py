@@ -58,7 +58,8 @@ def test_exec_sync_kills_at_its_deadline(node: Node) -> None:
         node.client.exec_sync(name, ["sleep", "4321"], timeout_s=0.3)
     assert caught.value.kind == DEADLINE_EXCEEDED
     assert time.monotonic() - began < 2
-    wait_for(lambda: node.client.exec_sync(name, ["pgrep", "-f", "sleep 4321"]).stdout == b"", 3)
+    seen = ["sh", "-c", "cat /proc/*/cmdline | grep -ac sleep[^.]4321"]
+    wait_for(lambda: node.client.exec_sync(name, seen).stdout == b"0\n", 3)
 
 
 def test_exec_with_a_terminal(node: Node) -> None:
@@ -114,7 +115,7 @@ def test_attach_to_a_terminal(node: Node) -> None:
 
 def read_all(fd: int) -> bytes:
     """Read to the end; a terminal's end is EIO."""
-    parts = []
+    parts: list[bytes] = []
     while True:
         try:
             part = os.read(fd, 65536)
