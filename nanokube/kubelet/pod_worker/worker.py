@@ -409,7 +409,7 @@ class PodWorker:
                 await self._env.runtime.remove_sandbox(sandbox.id)
 
     def _resync_status(self) -> None:
-        """Restore a status that someone else overwrote; not at once, for our own writes take time to return."""
+        """Restore a status that others overwrote; after a while, for our own writes take time to return."""
         now = self._env.clock.time()
         if now >= self._resync_at:
             self._resync_at = now + RESYNC_S

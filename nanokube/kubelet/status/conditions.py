@@ -114,6 +114,5 @@ def _dated(pod: Object, condition: Condition, old: Object | None, now: float) ->
     return {
         **condition,
         **({"observedGeneration": generation} if generation else {}),
-        "lastProbeTime": None,
         "lastTransitionTime": since or timestamps.format_time(now),
     }

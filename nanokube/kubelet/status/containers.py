@@ -127,8 +127,6 @@ def _unseen(pod: Object, container: Object, field: str, old: Object | None) -> d
                 "reason": "ContainerStatusUnknown",
                 "message": LOST,
                 "exitCode": 137,
-                "startedAt": None,
-                "finishedAt": None,
             }
         }
         if not pod["metadata"].get("deletionTimestamp"):
@@ -155,8 +153,6 @@ def _explain_waiting(
                 "terminated": {
                     "reason": "Completed",
                     "exitCode": 0,
-                    "startedAt": None,
-                    "finishedAt": None,
                     "message": "container is gone and the pod was initialized",
                 }
             }

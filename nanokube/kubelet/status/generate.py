@@ -90,8 +90,6 @@ def _lost(status: dict[str, Any], pod: Object) -> dict[str, Any]:
         "reason": "ContainerStatusUnknown",
         "message": "The container could not be located when the pod was terminated",
         "exitCode": 137,
-        "startedAt": None,
-        "finishedAt": None,
     }
     return {**status, "state": {"terminated": lost}, "ready": False, "started": False}
 
