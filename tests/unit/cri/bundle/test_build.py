@@ -1,0 +1,174 @@
+"""From CRI messages to a Spec."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cri.api import runtime_pb2 as pb
+from cri.bundle import build, capabilities, spec
+
+IMAGE = {"config": {"Entrypoint": ["/e"], "Cmd": ["c"], "Env": ["A=1", "PATH=/p"], "WorkingDir": "/w"}}
+NODE, POD, CONTAINER, TARGET = (pb.NamespaceMode.Value(n) for n in ("NODE", "POD", "CONTAINER", "TARGET"))
+
+
+def built(container: pb.ContainerConfig, image: Any = IMAGE, **changes: Any) -> spec.Spec:
+    context = build.Context("c", "s", spec.Rootfs(("/l",), "/u", "/w"), "g/c", pid_holder="s", **changes)
+    return build.build(container, pb.PodSandboxConfig(), image, context)
+
+
+def secure(**fields: Any) -> pb.ContainerConfig:
+    security = pb.LinuxContainerSecurityContext(**fields)
+    return pb.ContainerConfig(linux=pb.LinuxContainerConfig(security_context=security))
+
+
+@pytest.mark.parametrize(
+    ("command", "args", "expected"),
+    [
+        ([], [], ("/e", "c")),
+        ([], ["x"], ("/e", "x")),
+        (["/b"], [], ("/b",)),
+        (["/b"], ["x"], ("/b", "x")),
+    ],
+)
+def test_command_and_args(command: list[str], args: list[str], expected: tuple[str, ...]) -> None:
+    assert built(pb.ContainerConfig(command=command, args=args)).process.argv == expected
+
+
+def test_no_command_at_all_is_refused() -> None:
+    with pytest.raises(build.BuildError, match="no command"):
+        built(pb.ContainerConfig(), {"config": {}})
+
+
+def test_environment_of_the_pod_wins() -> None:
+    container = pb.ContainerConfig(envs=[pb.KeyValue(key="A", value=b"2")], tty=True)
+    assert built(container, hostname="h").process.env == (
+        "A=2",
+        "PATH=/p",
+        "HOSTNAME=h",
+        "TERM=xterm",
+        "HOME=/",
+    )
+
+
+def test_a_home_with_control_characters_is_not_used() -> None:
+    passwd = b"root:x:0:0::/r\x01:/bin/sh\n"
+    assert "HOME=/" in built(pb.ContainerConfig(), passwd=passwd).process.env
+
+
+@pytest.mark.parametrize(
+    ("add", "drop", "expected"),
+    [
+        ([], [], capabilities.DEFAULT),
+        (["NET_ADMIN"], [], capabilities.DEFAULT | 1 << 12),
+        ([], ["CAP_NET_RAW"], capabilities.DEFAULT & ~(1 << 13)),
+        (["ALL"], [], capabilities.ALL),
+        ([], ["ALL"], 0),
+        (["chown"], ["ALL"], 1),
+    ],
+)
+def test_capabilities(add: list[str], drop: list[str], expected: int) -> None:
+    caps = built(secure(capabilities=pb.Capability(add_capabilities=add, drop_capabilities=drop)))
+    found = caps.process.capabilities
+    assert (found.bounding, found.permitted, found.effective) == (expected,) * 3
+    assert (found.inheritable, found.ambient) == (0, 0)
+
+
+def test_privileged_lifts_every_restriction() -> None:
+    profile = pb.SecurityProfile(profile_type=pb.SecurityProfile.RuntimeDefault)
+    made = built(secure(privileged=True, seccomp=profile))
+    assert made.process.capabilities.bounding == capabilities.ALL
+    assert (made.process.seccomp, made.masked_paths, made.readonly_paths) == (b"", (), ())
+    assert made.host_devices
+    assert made.writable_sys
+
+
+@pytest.mark.parametrize(
+    ("mode", "target", "expected"),
+    [
+        (CONTAINER, "", ("own", "")),
+        (POD, "", ("container", "s")),
+        (NODE, "", ("host", "")),
+        (TARGET, "other", ("container", "other")),
+    ],
+)
+def test_pid_modes(mode: Any, target: str, expected: tuple[str, str]) -> None:
+    found = built(secure(namespace_options=pb.NamespaceOption(pid=mode, target_id=target))).namespaces
+    assert (found.pid, found.pid_target) == expected
+
+
+def test_mounts_are_in_order_of_depth_and_replace_the_sandboxs() -> None:
+    container = pb.ContainerConfig(
+        mounts=[
+            pb.Mount(container_path="/a/b/", host_path="/h1", readonly=True),
+            pb.Mount(container_path="/a", host_path="/h2"),
+            pb.Mount(container_path="/etc/hosts", host_path="/h3"),
+        ]
+    )
+    extra = (spec.Mount("/etc/hosts", "/s1"), spec.Mount("/etc/hostname", "/s2"))
+    found = built(container, extra_mounts=extra).mounts
+    assert [(m.target, m.source) for m in found] == [
+        ("/etc/hostname", "/s2"),
+        ("/a", "/h2"),
+        ("/a/b", "/h1"),
+        ("/etc/hosts", "/h3"),
+    ]
+    assert found[2].readonly
+
+
+@pytest.mark.parametrize(
+    "mount",
+    [
+        pb.Mount(container_path="/", host_path="/h"),
+        pb.Mount(container_path="/a", host_path="relative"),
+        pb.Mount(container_path="/a", host_path="/h", recursive_read_only=True),
+        pb.Mount(
+            container_path="/a",
+            host_path="/h",
+            readonly=True,
+            recursive_read_only=True,
+            propagation=pb.PROPAGATION_BIDIRECTIONAL,
+        ),
+        pb.Mount(container_path="/a", image=pb.ImageSpec(image="x")),
+    ],
+)
+def test_mounts_that_are_refused(mount: pb.Mount) -> None:
+    with pytest.raises(build.BuildError, match="cannot mount"):
+        built(pb.ContainerConfig(mounts=[mount]))
+
+
+def test_seccomp_profiles() -> None:
+    def program(**fields: Any) -> bytes:
+        profile = pb.SecurityProfile(**fields)
+        loaded = {"load_profile": lambda path: b'{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[]}'}
+        return built(secure(seccomp=profile), **loaded).process.seccomp
+
+    kinds = pb.SecurityProfile
+    assert built(pb.ContainerConfig()).process.seccomp == b""
+    assert program(profile_type=kinds.Unconfined) == b""
+    assert len(program(profile_type=kinds.RuntimeDefault)) % 8 == 0
+    assert program(profile_type=kinds.RuntimeDefault) != program(
+        profile_type=kinds.Localhost, localhost_ref="/p"
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [({}, 15), ({"StopSignal": "SIGQUIT"}, 3), ({"StopSignal": "9"}, 9), ({"StopSignal": "SIGRTMIN+3"}, 37)],
+)
+def test_stop_signal_of_the_image(image: dict[str, str], expected: int) -> None:
+    assert build.stop_signal(pb.ContainerConfig(), image) == expected
+
+
+def test_stop_signal_of_the_pod_wins() -> None:
+    container = pb.ContainerConfig(stop_signal="SIGUSR1")
+    assert build.stop_signal(container, {"StopSignal": "SIGQUIT"}) == 10
+
+
+def test_the_wire_form_is_plain() -> None:
+    import marshal
+
+    wire = spec.to_wire(built(pb.ContainerConfig()))
+    assert marshal.loads(marshal.dumps(wire)) == wire
+    assert wire["process"]["user"] == {"uid": 0, "gid": 0, "groups": (0,)}
