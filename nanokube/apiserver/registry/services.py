@@ -185,11 +185,18 @@ def _check_families(obj: Mapping[str, Any]) -> None:
 
 def _drop_what_the_type_lost(spec: dict[str, Any], before: Mapping[str, Any]) -> None:
     """A change of type takes away what the client merely repeated from the old type."""
-    if spec.get("type") == "ExternalName":
-        for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-            if spec.get(key) == before.get(key):
-                spec.pop(key, None)
-    if spec.get("type") not in _WITH_NODE_PORTS and before.get("type") in _WITH_NODE_PORTS:
+    kind = spec.get("type", "ClusterIP")
+    lost: tuple[str, ...] = ()
+    if kind == "ExternalName":
+        lost += ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
+    if kind not in _WITH_NODE_PORTS:
+        lost += ("externalTrafficPolicy", "healthCheckNodePort")
+    if kind != "LoadBalancer":
+        lost += ("loadBalancerClass", "allocateLoadBalancerNodePorts")
+    for key in lost:
+        if key in before and spec.get(key) == before[key]:
+            del spec[key]
+    if kind not in _WITH_NODE_PORTS and before.get("type") in _WITH_NODE_PORTS:
         had = {port for _, port in _node_ports(before)}
         for port in spec.get("ports") or ():
             if port.get("nodePort") in had:

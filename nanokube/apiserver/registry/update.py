@@ -49,13 +49,14 @@ async def update(
     for _ in range(_ATTEMPTS):
         item = registry.get(call)
         new = transform(views.from_storage(call.resource, item.object()))
-        is_conditional = _check_preconditions(call, item, new, demands_version=demands_version)
+        _check_preconditions(call, item, new, demands_version=demands_version)
         stored = views.to_storage(call.resource, new)
         try:
             return await _write(registry, call, item, stored, prepare, check, tracks=tracks)
-        except Conflict as err:
-            if is_conditional:
-                raise errors.conflict(storage_of(call.resource), call.name) from err
+        except Conflict:
+            # Another write came first. A client that named the version is refused by the next round's
+            # preconditions; a patch that did not is applied to the newer object.
+            continue
     raise errors.conflict(storage_of(call.resource), call.name)
 
 
@@ -133,8 +134,8 @@ def _is_finished(resource_name: str, new: dict[str, Any]) -> bool:
     return not new["metadata"].get("deletionGracePeriodSeconds")
 
 
-def _check_preconditions(call: Call, item: Item, new: dict[str, Any], *, demands_version: bool) -> bool:
-    """Compare what the client says of the object it changes; return whether it named a version."""
+def _check_preconditions(call: Call, item: Item, new: dict[str, Any], *, demands_version: bool) -> None:
+    """Compare what the client says of the object it changes. Raises ApiError (409, 422)."""
     resource = storage_of(call.resource)
     metadata = new.setdefault("metadata", {})
     check_namespace(call, new)
@@ -154,7 +155,6 @@ def _check_preconditions(call: Call, item: Item, new: dict[str, Any], *, demands
             raise errors.ApiError(
                 "Invalid", 422, f"{about}: Invalid value: 0: must be specified for an update"
             )
-        return False
+        return
     if version != str(item.revision):
         raise errors.conflict(resource, call.name)
-    return True

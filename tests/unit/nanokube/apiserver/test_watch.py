@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from nanokube.apiserver.cache import cache as caches
+from nanokube.apiserver.endpoints import watch
 from nanokube.kit.http.message import StreamResponse
 from tests.unit.nanokube.apiserver.conftest import Api, FakeStream
 
@@ -145,7 +146,8 @@ async def test_bookmarks_carry_the_stores_revision(api: Api) -> None:
     assert quiet.events == []
 
 
-async def test_a_watch_ends_after_its_timeout_and_lets_go(api: Api) -> None:
+async def test_a_watch_ends_after_its_timeout_and_lets_go(api: Api, monkeypatch: Any) -> None:
+    monkeypatch.setattr(watch, "_timeout", lambda text: float(text) / 100)
     answer = await api.answer("GET", f"{MAPS}?watch=1&timeoutSeconds=1")
     assert isinstance(answer, StreamResponse)
     async with asyncio.timeout(5):
