@@ -44,7 +44,8 @@ class CriClient:
         options = [
             ("grpc.max_receive_message_length", MAX_MESSAGE),
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 1000),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 500),
             ("grpc.default_authority", "localhost"),  # a socket's path is no valid authority
         ]
         self._channel = grpc.aio.insecure_channel(f"unix://{self._socket}", options=options)
@@ -231,7 +232,7 @@ async def _call(
             if error.code() is not grpc.StatusCode.UNAVAILABLE or loop.time() + pause_s > give_up:
                 raise _fault(error) from error
         await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, 1.0)
+        pause_s = min(2 * pause_s, 0.25)
 
 
 async def _gone(method: Callable[..., Awaitable[Any]], request: Any, *, timeout_s: float = CALL_S) -> None:
