@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO, TypeVar
 
@@ -17,7 +18,7 @@ import urllib3
 from cri.images import auth as auths
 from cri.images import errors, manifest
 from cri.images.errors import ImageError, Kind
-from cri.images.hosts import Endpoint
+from cri.images.hosts import Endpoint, is_loopback
 from cri.images.image import Auth
 from cri.images.manifest import Descriptor
 from cri.images.reference import Reference
@@ -308,6 +309,7 @@ def _reason(err: urllib3.exceptions.HTTPError) -> str:
 
 
 def _pool(endpoint: Endpoint) -> urllib3.PoolManager:
+    """Make the connection pool of an endpoint, through the proxy that the environment names for it."""
     options: dict[str, Any] = {"retries": False, "timeout": _TIMEOUT, "maxsize": 4}
     if endpoint.is_unverified:
         options["cert_reqs"] = "CERT_NONE"
@@ -316,4 +318,7 @@ def _pool(endpoint: Endpoint) -> urllib3.PoolManager:
     if endpoint.client_certificate:
         certificate, key = endpoint.client_certificate
         options.update(cert_file=str(certificate), key_file=str(key) if key else None)
+    proxy = urllib.request.getproxies().get(endpoint.url.partition(":")[0])
+    if proxy and not is_loopback(endpoint.host) and not urllib.request.proxy_bypass(endpoint.host):
+        return urllib3.ProxyManager(proxy, **options)
     return urllib3.PoolManager(**options)

@@ -46,6 +46,8 @@ class Snapshots:
         self._root = root
         self._images = images
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for grave in root.glob(".gone-*"):  # a removal that a crash cut short
+            shutil.rmtree(grave, ignore_errors=True)
         images.add_user(self._chain_ids_in_use)
 
     def prepare(self, container_id: str, image: Image, *, owner: int = 0) -> Rootfs:
