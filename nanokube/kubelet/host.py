@@ -44,12 +44,10 @@ class KubeletHost:
         name = pod["metadata"]["name"]
         attempts = [c for c in await self._attempts(pod, container) if c.state is not State.CREATED]
         if previous:
-            dead = [c for c in attempts if c.state is State.EXITED]
-            # The newest attempt is the current one, even when it is dead.
-            older = [c for c in dead if c is not attempts[0]] if attempts else []
-            if not older:
+            older = self._previous(pod, container, attempts)
+            if older is None:
                 raise HostError(400, f'previous terminated container "{container}" in pod "{name}" not found')
-            return self._source(older[0])
+            return self._source(older)
         if not attempts:
             raise HostError(
                 400,
@@ -58,17 +56,30 @@ class KubeletHost:
             )
         return self._source(attempts[0])
 
+    def _previous(
+        self, pod: Object, container: str, attempts: Sequence[ContainerView]
+    ) -> ContainerView | None:
+        """Find the instance before the current one; while a container waits, its last death is that."""
+        dead = [view for view in attempts if view.state is State.EXITED]
+        if dead and dead[0] is attempts[0] and not self._state(pod, container).get("waiting"):
+            dead = dead[1:]
+        return dead[0] if dead else None
+
     def _source(self, view: ContainerView) -> LogSource:
         return LogSource(view.id, Path(view.log_path))
 
     def _waiting(self, pod: Object, container: str) -> str:
+        waiting = self._state(pod, container).get("waiting") or {}
+        return str(waiting.get("message") or waiting.get("reason") or "ContainerCreating")
+
+    def _state(self, pod: Object, container: str) -> Object:
+        """Return the state that a container's status shows."""
         status = self._env.statuses.get(pod["metadata"]["uid"]) or pod.get("status") or {}
         for field in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
             for shown in status.get(field) or ():
-                waiting = (shown.get("state") or {}).get("waiting") or {}
-                if shown["name"] == container and waiting.get("reason"):
-                    return str(waiting.get("message") or waiting["reason"])
-        return "ContainerCreating"
+                if shown["name"] == container:
+                    return dict(shown.get("state") or {})
+        return {}
 
     async def _attempts(self, pod: Object, container: str) -> list[ContainerView]:
         if container_spec(pod, container) is None:
