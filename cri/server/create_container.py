@@ -27,22 +27,29 @@ def handle(
 
     Raises RuntimeFault, BuildError, ImageError, OSError.
     """
-    pod = env.store.sandboxes.get(request.pod_sandbox_id)
+    identity = env.store.sandboxes.get(request.pod_sandbox_id).id
+    with env.store.sandboxes.lock(identity):  # a stop or removal comes before or after, never in between
+        pod = env.store.sandboxes.get(identity)
+        ready = _create(env, request.config, pod)
+    log.info("container created id=%s name=%s sandbox=%s", ready.id, ready.config.metadata.name, pod.id)
+    notify.container(env, ready, notify.CREATED)
+    return pb.CreateContainerResponse(container_id=ready.id)
+
+
+def _create(env: Environment, config: pb.ContainerConfig, pod: records.Sandbox) -> records.Container:
+    """Check, write the intent, act; undo all on failure."""
     if pod.state is not records.SandboxState.READY:
         raise faults.precondition(f"cannot create container in sandbox {pod.id!r}: not ready")
-    if not request.config.metadata.name:
+    if not config.metadata.name:
         raise faults.invalid("cannot create container: metadata has no name")
-    image = find_image(env, request.config.image.image)
-    record = _intent(env, request.config, pod, image)
-    env.store.containers.reserve(record, records.container_name(record.config.metadata, pod.config.metadata))
+    image = find_image(env, config.image.image)
+    record = _intent(env, config, pod, image)
+    env.store.containers.reserve(record, records.container_name(config.metadata, pod.config.metadata))
     try:
-        ready = _make(env, record, pod, image)
+        return _make(env, record, pod, image)
     except BaseException:
         teardown.container(env, record)
         raise
-    log.info("container created id=%s name=%s sandbox=%s", ready.id, record.config.metadata.name, pod.id)
-    notify.container(env, ready, notify.CREATED)
-    return pb.CreateContainerResponse(container_id=ready.id)
 
 
 def find_image(env: Environment, reference: str) -> Image:
