@@ -66,8 +66,8 @@ timerfd_gettime64 timerfd_settime timerfd_settime64
 _BY_CAPABILITY = {
     "DAC_READ_SEARCH": "open_by_handle_at",
     "SYS_ADMIN": """bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount
-        mount_setattr move_mount open_tree open_tree_attr perf_event_open quotactl quotactl_fd setdomainname sethostname
-        setns syslog umount umount2 unshare fanotify_mark""",
+        mount_setattr move_mount open_tree open_tree_attr perf_event_open quotactl quotactl_fd setdomainname
+        sethostname setns syslog umount umount2 unshare fanotify_mark""",
     "SYS_BOOT": "reboot",
     "SYS_CHROOT": "chroot",
     "SYS_MODULE": "delete_module finit_module init_module",

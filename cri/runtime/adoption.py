@@ -7,6 +7,7 @@ and later also with any pidfd opened before. Nobody knows: exit code 255, reason
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -42,7 +43,18 @@ def adopt_all(supervisor: Supervisor) -> None:
         os.close(fd)
         supervisor.drop(name)
     supervisor.stored.clear()
+    _forget_exits(supervisor)
     log.info("adopted %d containers", len(supervisor.containers))
+
+
+def _forget_exits(supervisor: Supervisor) -> None:
+    """Drop keeper's notes of processes that are no container's (sessions, their children)."""
+    wanted = {str(made.pid) for made in supervisor.containers.values()}
+    directory = f"{supervisor.run_dir}/exits"
+    for name in os.listdir(directory):
+        if name not in wanted:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{directory}/{name}")
 
 
 def _adopt(supervisor: Supervisor, made: Container) -> None:

@@ -193,6 +193,8 @@ class Supervisor:
                 received = packets.receive(control)
             except BlockingIOError:
                 return
+            except ConnectionResetError:
+                continue  # it ended without reading our go: told once, before what it has sent
             except OSError:
                 received = None
             if received is None:

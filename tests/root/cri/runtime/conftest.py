@@ -35,9 +35,10 @@ class Node:
         self._count = 0
         self.client = RuntimeClient(self.run_dir)
 
-    def start(self) -> None:
-        """Start a keeper; returns when it serves."""
-        command = [sys.executable, "-m", "cri.runtime.keeper", "--run-dir", str(self.run_dir), "--no-server"]
+    def start(self, *server: str) -> None:
+        """Start a keeper, with a server to keep; returns when it serves."""
+        command = [sys.executable, "-m", "cri.runtime.keeper", "--run-dir", str(self.run_dir)]
+        command += ["--", *server] if server else ["--no-server"]
         subprocess.run(command, check=True, timeout=20)
 
     def pid(self, name: str) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cri.bundle import build, capabilities, seccomp
-from cri.bundle.spec import Capabilities, Mount, Namespaces
+from cri.bundle.spec import Capabilities, Mount, Namespaces, Resources
 from cri.runtime.faults import RuntimeFault
 from tests.root.cri.runtime.conftest import Node
 
@@ -208,6 +208,16 @@ def test_privileged_sees_host_devices(node: Node) -> None:
         process={"capabilities": caps},
     )
     assert {p.name for p in Path("/dev").iterdir() if p.is_char_device()} - {"console"} <= set(lines)
+
+
+def test_the_cgroup_tree_shows_the_containers_own(node: Node) -> None:
+    limit = 64 << 20
+    script = (
+        "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max; touch /sys/fs/cgroup/x"
+    )
+    _, lines = node.run("sh", "-c", f"({script}) 2>&1", resources=Resources(memory_limit=limit))
+    assert str(limit) in lines
+    assert "touch: /sys/fs/cgroup/x: Read-only file system" in lines
 
 
 def test_image_volumes(node: Node) -> None:

@@ -104,6 +104,19 @@ def test_the_interpreter_lies_on_a_read_only_mount(node: Node) -> None:
         assert os.statvfs(path).f_flag & os.ST_RDONLY
 
 
+def test_the_server_is_started_and_restarted(node: Node) -> None:
+    node.stop()
+    note = node.path / "note"
+    node.start("sh", "-c", f"echo $$ >> {note}; exec sleep 1000")
+    wait_for(lambda: note.exists() and note.read_text().count("\n") == 1)
+    os.kill(int(note.read_text()), signal.SIGKILL)
+    wait_for(lambda: note.read_text().count("\n") == 2)
+    server = int(note.read_text().split()[1])
+    os.kill(node.pid("nk-keeper"), signal.SIGTERM)
+    wait_for(lambda: not Path(f"/proc/{server}").exists())
+    node.start()
+
+
 def test_unknown_containers_are_not_found(node: Node) -> None:
     with pytest.raises(RuntimeFault, match="cannot find container"):
         node.client.state("nosuch")
