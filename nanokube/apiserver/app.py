@@ -19,6 +19,7 @@ from nanokube.api import errors, resources
 from nanokube.api.errors import ApiError
 from nanokube.api.resources import Resource
 from nanokube.apiserver.admission import chain
+from nanokube.apiserver.authn import impersonation
 from nanokube.apiserver.authn.authenticator import Authenticator
 from nanokube.apiserver.authn.user import User
 from nanokube.apiserver.authz.authorizer import Attributes, Authorizer, Decision, refusal
@@ -116,7 +117,7 @@ class App:
         return answer
 
     def _route(self, request: Request, info: RequestInfo) -> Result:
-        user = self._authenticator.authenticate(request)
+        user = impersonation.apply(request, self._authenticator.authenticate(request), self._authorizer)
         self._authorize(user, info)
         if not info.is_resource:
             return self._other.answer(request)
@@ -142,7 +143,7 @@ class App:
             info.version,
             info.resource,
             info.subresource,
-            info.namespace if info.resource != "namespaces" else "",
+            info.namespace,
             info.name,
             info.path,
         )

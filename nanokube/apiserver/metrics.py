@@ -14,6 +14,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from nanokube.api import resources
 from nanokube.apiserver.requestinfo import RequestInfo
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -64,8 +65,9 @@ class Metrics:
         """Count one answered request."""
         verb = info.verb.upper()
         key = (verb, info.group, info.version, info.resource, info.subresource)
-        if code == 404 and not info.is_resource:
-            key = (verb, "", "", "", "")
+        resource = resources.find(info.group, info.version, info.resource)
+        if resource is None or (info.subresource and resource.subresource(info.subresource) is None):
+            key = (verb, "", "", "", "")  # what strangers make up must not become a series
         self._total.labels(*key, str(code)).inc()
         if verb != "WATCH":
             self._duration.labels(*key).observe(seconds)

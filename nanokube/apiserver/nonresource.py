@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import orjson
 
-from nanokube.api import discovery, errors, openapi
+from nanokube.api import discovery, errors
 from nanokube.api.resources import ALL
 from nanokube.apiserver import metrics, version
 from nanokube.apiserver.authn.serviceaccount import Tokens
 from nanokube.apiserver.config import ApiServerConfig
 from nanokube.apiserver.endpoints import negotiate, respond
 from nanokube.apiserver.metrics import Metrics
+from nanokube.apiserver.openapi import OpenApi
 from nanokube.kit.http.message import Request, Response
 
 Checks = Mapping[str, Callable[[], bool]]
@@ -24,7 +25,6 @@ _INDEX: Final = (
     "/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics",
     "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version",
 )  # fmt: skip
-# The only form of OpenAPI v2 that older clients ask for is protobuf; JSON is answered to whoever takes it.
 _AGGREGATED: Final = "apidiscovery.k8s.io"
 
 
@@ -36,8 +36,9 @@ class NonResource:
         self._tokens = tokens
         self._metrics = counters
         self._checks = checks
+        self._openapi = OpenApi()
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Response | Awaitable[Response]:
         """Answer a path. Raises ApiError (404, 405)."""
         path = request.path.rstrip("/") or "/"
         if request.method not in ("GET", "HEAD"):
@@ -50,7 +51,7 @@ class NonResource:
         if path == "/api" or path.startswith(("/api/", "/apis")):
             return self._discover(request, path)
         if path.startswith("/openapi/"):
-            return _openapi(request, path)
+            return self._openapi.answer(request, path)
         return self._other(request, path)
 
     def _other(self, request: Request, path: str) -> Response:
@@ -135,39 +136,3 @@ def _wants_aggregated(accept: str) -> bool:
 @functools.cache
 def _aggregated(is_core: bool) -> bytes:
     return orjson.dumps(discovery.aggregated(ALL, core=is_core))
-
-
-def _openapi(request: Request, path: str) -> Response:
-    if path == "/openapi/v3":
-        return respond.encoded(request, [_v3_index()], negotiate.OBJECT)
-    found = _v2() if path == "/openapi/v2" else _v3(path.removeprefix("/openapi/v3/"))
-    if found is None:
-        raise errors.no_such_path()
-    body, etag = found
-    if etag in request.headers.get("if-none-match"):
-        return Response(304, b"", "", [("ETag", etag)])
-    answer = respond.encoded(request, [body], negotiate.OBJECT)
-    answer.headers = [*answer.headers, ("ETag", etag), ("Vary", "Accept")]
-    return answer
-
-
-@functools.cache
-def _v3_index() -> bytes:
-    return openapi.v3_index()
-
-
-@functools.cache
-def _v2() -> tuple[bytes, str]:
-    return _tagged(openapi.v2_document())
-
-
-@functools.lru_cache(maxsize=64)
-def _v3(name: str) -> tuple[bytes, str] | None:
-    parts = name.split("/")
-    group, api_version = (parts[1], parts[2]) if len(parts) == 3 else ("", parts[-1])
-    body = openapi.v3_document(group, api_version)
-    return _tagged(body) if body is not None else None
-
-
-def _tagged(body: bytes) -> tuple[bytes, str]:
-    return body, '"' + hashlib.sha256(body).hexdigest().upper() + '"'

@@ -47,7 +47,7 @@ async def run(
         gc.set_threshold(50_000, 20, 50)
         async with (
             asyncio.TaskGroup() as group,
-            Server(parts.app.handle, on_error=failed, streams_body=lambda request: False) as server,
+            Server(parts.app.handle, on_error=failed) as server,
         ):
             group.create_task(maintenance.run(store, clock))
             group.create_task(parts.caches.tick(clock))

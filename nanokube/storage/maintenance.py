@@ -7,7 +7,7 @@ import logging
 from typing import Never
 
 from nanokube.kit.clock import Clock
-from nanokube.storage.store import Conflict, NotFound, Store
+from nanokube.storage.store import Broken, Conflict, NotFound, Store
 
 log = logging.getLogger(__name__)
 
@@ -16,11 +16,13 @@ COMPACTION_INTERVAL_S = 300.0  # kube-apiserver --etcd-compaction-interval: hist
 
 
 async def run(store: Store, clock: Clock) -> Never:
-    """Sweep and compact for ever."""
+    """Sweep and compact for ever. Raises Broken once the store accepts nothing more."""
     marked = store.revision
     marked_at = clock.monotonic()
     while True:
         await asyncio.sleep(SWEEP_INTERVAL_S)
+        if not store.is_healthy:
+            raise Broken("cannot go on: the store accepts no writes")
         await sweep(store, clock.time())
         if clock.monotonic() - marked_at >= COMPACTION_INTERVAL_S:
             if marked > store.compacted:

@@ -93,7 +93,7 @@ def _orphan_directives(type_: facts.Type, found: dict[str, Any], patch: dict[str
 def _merge_scalars(before: list[Any], values: list[Any], order: Any, deleted: Any) -> list[Any]:
     gone = deleted if type(deleted) is list else []
     merged = [v for v in before if v not in gone]
-    merged += (v for v in dict.fromkeys(values) if v not in merged)
+    merged += (v for n, v in enumerate(values) if v not in merged and v not in values[:n])
     if type(order) is not list:
         return merged
     return _reorder(merged, order, before, key="")

@@ -21,10 +21,10 @@ class DefaultTolerationSeconds(chain.Plugin):
         a = attributes
         if a.resource.name != "pods" or a.subresource or a.obj is None or a.operation == chain.DELETE:
             return
-        found = a.obj["spec"].get("tolerations") or []
+        found = a.obj.setdefault("spec", {}).get("tolerations") or []
         added = [_toleration(key) for key in _KEYS if not any(_covers(t, key) for t in found)]
         if added:
-            a.obj["spec"]["tolerations"] = [*found, *added]
+            a.obj.setdefault("spec", {})["tolerations"] = [*found, *added]
 
 
 def _covers(toleration: dict[str, object], key: str) -> bool:

@@ -25,7 +25,7 @@ class Priority(chain.Plugin):
         a = attributes
         if a.resource.name != "pods" or a.subresource or a.operation != chain.CREATE or a.obj is None:
             return
-        spec = a.obj["spec"]
+        spec = a.obj.setdefault("spec", {})
         name = spec.get("priorityClassName") or ""
         if name and name not in SYSTEM_CLASSES:
             raise errors.forbidden(a.resource, a.name, f"no PriorityClass with name {name} was found")

@@ -34,7 +34,7 @@ class ServiceAccount(chain.Plugin):
         a = attributes
         if a.resource.name != "pods" or a.subresource or a.operation != chain.CREATE or a.obj is None:
             return
-        spec = a.obj["spec"]
+        spec = a.obj.setdefault("spec", {})
         if MIRROR_ANNOTATION in (a.obj["metadata"].get("annotations") or {}):
             _check_mirror(a, spec)
             return
@@ -73,10 +73,10 @@ def _check_mirror(a: chain.Attributes, spec: Mapping[str, Any]) -> None:
 
 def _mount(spec: dict[str, Any], volume_name: str) -> None:
     volumes = spec.setdefault("volumes", [])
-    existing = next((v["name"] for v in volumes if v["name"].startswith(VOLUME_PREFIX)), "")
+    existing = next((v["name"] for v in volumes if v.get("name", "").startswith(VOLUME_PREFIX)), "")
     mount = {"name": existing or volume_name, "readOnly": True, "mountPath": MOUNT_PATH}
     is_needed = False
-    for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
         mounts = container.setdefault("volumeMounts", [])
         if all(m.get("mountPath") != MOUNT_PATH for m in mounts):
             mounts.append(dict(mount))

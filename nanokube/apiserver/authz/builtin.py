@@ -64,6 +64,10 @@ USERS: Final[Mapping[str, tuple[Rule, ...]]] = {
         _EVENTS,
         _LEASES,
     ),
+    "system:kube-proxy": (
+        _rule(_READ, "/services", "/endpoints", "/nodes", "discovery.k8s.io/endpointslices"),
+        _EVENTS,
+    ),
     # Upstream gives each controller an account of its own; here they share the manager's identity.
     "system:kube-controller-manager": (_rule(_ALL, _ANY),),
 }

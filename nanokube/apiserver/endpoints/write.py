@@ -179,10 +179,13 @@ async def delete_collection(scope: Scope) -> Answer:
 def _delete_options(scope: Scope) -> tuple[calls.DeleteOptions, bool]:
     body: Any = {}
     if scope.request.body:
-        body = negotiate.parse(scope.request.body, scope.request.headers.get("content-type"))
-        if not isinstance(body, dict) or body.get("kind") not in (None, "", "DeleteOptions"):
+        parsed = negotiate.parse(scope.request.body, scope.request.headers.get("content-type"))
+        if not isinstance(parsed, dict) or parsed.get("kind") not in (None, "", "DeleteOptions"):
             raise errors.bad_request("the body of a delete must be DeleteOptions")
-    return calls.delete_options(scope.request.query, {k: v for k, v in body.items() if v is not None})
+        found = schema.get("", "v1", "DeleteOptions")
+        assert found is not None
+        body = found.clean(parsed)[0]
+    return calls.delete_options(scope.request.query, body)
 
 
 def _answer(scope: Scope, call: Call, item: Item, form: negotiate.Form, status: int) -> Answer:

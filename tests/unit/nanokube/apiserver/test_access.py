@@ -163,3 +163,17 @@ async def test_subject_access_reviews_answer_for_others(api: Api) -> None:
     spec |= {"resourceAttributes": {"verb": "list", "resource": "pods"}}  # type: ignore[dict-item]
     reply = await api("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": spec})
     assert reply.json["status"]["allowed"] is True
+
+
+async def test_masters_may_act_as_others_and_others_may_not(api: Api) -> None:
+    as_nobody = {"headers": {"impersonate-user": "jane"}}
+    reply = await api("GET", PODS, **as_nobody)
+    assert (reply.code, 'User "jane" cannot list' in reply.json["message"]) == (403, True)
+    refused = await api("GET", PODS, certificate=NODE, **as_nobody)
+    assert refused.json["message"].startswith(
+        'users "jane" is forbidden: User "system:node:n1" cannot impersonate resource "users"'
+    )
+    masters = {"headers": {"impersonate-user": "x", "impersonate-group": "system:masters"}}
+    assert (await api("GET", PODS, **masters)).code == 200
+    assert (await api("GET", PODS, certificate=NOBODY, **masters)).code == 403
+    assert (await api("GET", PODS, headers={"impersonate-group": "system:masters"})).code == 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -282,3 +283,35 @@ async def test_deletecollection_deletes_what_is_selected(api: Api) -> None:
     assert gone.json["kind"] == "ConfigMapList"
     left = (await api("GET", CONFIGMAPS)).json["items"]
     assert [o["metadata"]["name"] for o in left] == ["b"]
+
+
+async def test_concurrent_patches_all_arrive(api: Api) -> None:
+    await api("POST", CONFIGMAPS, configmap("a"))
+
+    async def patch(i: int) -> None:
+        reply = await api("PATCH", f"{CONFIGMAPS}/a", {"data": {f"k{i}": "v"}}, content_type=MERGE)
+        assert reply.code == 200
+
+    async with asyncio.TaskGroup() as group:
+        for i in range(8):
+            group.create_task(patch(i))
+    assert len((await api("GET", f"{CONFIGMAPS}/a")).json["data"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("DELETE", f"{CONFIGMAPS}/a", {"preconditions": 1}),
+        ("DELETE", f"{CONFIGMAPS}/a", {"dryRun": 1}),
+        ("DELETE", f"{CONFIGMAPS}/a", [1]),
+        ("POST", PODS, {"metadata": {"name": "p"}, "spec": None}),
+        ("POST", PODS, {"metadata": 1}),
+        ("POST", PODS, {"metadata": {"name": "p"}, "spec": {"containers": [None]}}),
+        ("POST", PODS, b"[" * 100_000),
+        ("POST", f"{PODS}/p/binding", {"target": 1}),
+    ],
+)
+async def test_malformed_bodies_are_the_clients_fault(api: Api, method: str, target: str, body: Any) -> None:
+    await api("POST", CONFIGMAPS, configmap("a"))
+    reply = await api(method, target, body)
+    assert 400 <= reply.code < 500, reply.json
