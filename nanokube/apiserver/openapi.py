@@ -56,7 +56,7 @@ class OpenApi:
 
 
 def _made_elsewhere() -> Archive:
-    """Build the archive in another process, so that its memory is given back. Raises ApiError (503). Blocks."""
+    """Build the archive in another process, which takes its memory along. Blocks. Raises ApiError (503)."""
     command = [sys.executable, "-m", archive.__name__]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)

@@ -1,20 +1,18 @@
 """OpenAPI documents of the resources: v2, and v3 by group-version. Pure, apart from reading descriptions.
 
-The façade of this package. Documents are returned as JSON bytes, to be built on first request and cached:
-building
-loads the descriptions of the kubernetes-validate package (a few MB) and lets them go again.
+The façade of this package. Documents are returned as JSON bytes. Building loads the descriptions of the
+kubernetes-validate package (a few MB) and lets them go again; servers do it in another process (archive.py).
 Source: k8s.io/kube-openapi, builder and builder3; api/openapi-spec.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 
-from nanokube.api import discovery, facts
+from nanokube.api import facts
 from nanokube.api.openapi import paths, schemas
 from nanokube.api.resources import ALL, Resource
 
@@ -29,16 +27,15 @@ _SECURITY: Final = {
 }
 
 
-def v3_index(resources: Sequence[Resource] = ALL) -> bytes:
-    """Build /openapi/v3: the address of each group-version's document, with a hash of its sources."""
-    found = {
-        _key(group, version): {
-            "serverRelativeURL": f"/openapi/v3/{_key(group, version)}?hash={_hash(group, version, resources)}"
-        }
-        for group, versions in discovery.group_versions(resources).items()
-        for version in versions
-    }
+def v3_index(etags: Mapping[str, str]) -> bytes:
+    """Build /openapi/v3: the addresses of documents. etags: `key` -> hash of its document."""
+    found = {each: {"serverRelativeURL": f"/openapi/v3/{each}?hash={etag}"} for each, etag in etags.items()}
     return orjson.dumps({"paths": found})
+
+
+def key(group: str, version: str) -> str:
+    """Name a group-version as paths of the API do."""
+    return f"apis/{group}/{version}" if group else f"api/{version}"
 
 
 def v3_document(group: str, version: str, resources: Sequence[Resource] = ALL) -> bytes | None:
@@ -69,15 +66,6 @@ def v2_document(resources: Sequence[Resource] = ALL) -> bytes:
         "security": [{"BearerToken": []}],
     }
     return orjson.dumps(document)
-
-
-def _key(group: str, version: str) -> str:
-    return f"apis/{group}/{version}" if group else f"api/{version}"
-
-
-def _hash(group: str, version: str, resources: Sequence[Resource]) -> str:
-    rows = [repr(r) for r in resources if (r.group, r.version) == (group, version)]
-    return hashlib.sha256("\n".join([facts.digest(), *rows]).encode()).hexdigest()[:32].upper()
 
 
 def _names(resources: Sequence[Resource]) -> set[str]:

@@ -166,12 +166,6 @@ def test_openapi_v2_is_closed() -> None:
     assert not _references(document) - {f"#/definitions/{n}" for n in document["definitions"]}
 
 
-def test_index_names_every_document() -> None:
-    paths = orjson.loads(openapi.v3_index())["paths"]
-    assert "apis/apps/v1" in paths
-    assert paths["api/v1"]["serverRelativeURL"].startswith("/openapi/v3/api/v1?hash=")
-
-
 def _references(value: Any) -> set[str]:
     if isinstance(value, dict):
         own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()

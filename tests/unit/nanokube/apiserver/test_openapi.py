@@ -1,0 +1,72 @@
+"""Rules of serving OpenAPI: negotiation, hashes, conditional requests. The archive is a small one."""
+
+from __future__ import annotations
+
+import pytest
+
+from nanokube.api import resources
+from nanokube.api.errors import ApiError
+from nanokube.api.openapi import archive
+from nanokube.apiserver import openapi
+from nanokube.kit.http.message import Headers, Peer, Request, Response
+
+_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = archive.build([resources.get("pods")])
+    monkeypatch.setattr(openapi, "_made_elsewhere", lambda: small)
+
+
+async def _get(target: str, **headers: str) -> Response:
+    fields = [(name.replace("_", "-"), value) for name, value in headers.items()]
+    request = Request("GET", target, Headers(fields), b"", Peer("127.0.0.1", 1))
+    answer = openapi.OpenApi().answer(request, request.path)
+    return answer if isinstance(answer, Response) else await answer
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        (_PROTOBUF, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"),
+        (
+            f"application/json;q=0.5, {_PROTOBUF}",
+            "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+        ),
+        (f"text/html, application/json, {_PROTOBUF}", "application/json"),
+    ],
+)
+async def test_v2_is_negotiated(accept: str, content_type: str) -> None:
+    answer = await _get("/openapi/v2", accept=accept)
+    assert (answer.status, answer.content_type) == (200, content_type)
+    assert ("Vary", "Accept") in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("target", "accept"), [("/openapi/v2", "text/html"), ("/openapi/v3/api/v1", "application/yaml")]
+)
+async def test_other_types_are_not_acceptable(target: str, accept: str) -> None:
+    assert (await _get(target, accept=accept)).status == 406
+
+
+async def test_known_etag_needs_no_body() -> None:
+    etag = dict((await _get("/openapi/v2")).headers)["ETag"]
+    again = await _get("/openapi/v2", if_none_match=etag)
+    assert (again.status, again.body) == (304, b"")
+
+
+async def test_hash_makes_a_document_immutable_and_a_stale_one_redirects() -> None:
+    stale = await _get("/openapi/v3/api/v1?hash=0")
+    address = dict(stale.headers)["Location"]
+    fresh = await _get(address, accept_encoding="gzip")
+    assert (stale.status, fresh.status) == (301, 200)
+    assert {("Cache-Control", "public, immutable"), ("Content-Encoding", "gzip")} <= set(fresh.headers)
+
+
+@pytest.mark.parametrize("target", ["/openapi/v3/apis/nope/v1", "/openapi/v2.pb", "/openapi/v4"])
+async def test_unknown_documents_are_not_found(target: str) -> None:
+    with pytest.raises(ApiError, match="could not find"):
+        await _get(target)
