@@ -135,6 +135,8 @@ class ServiceHooks(Hooks):
         ports = spec.get("ports") or []
         for index, port in enumerate(ports):
             protocol, number = port.get("protocol", "TCP"), port.get("nodePort")
+            if protocol not in self._ports:
+                return  # validation, which follows, names it
             if number and (protocol, number) not in had:
                 self._take_port(obj, index, protocol, number, taken)
         for port in ports:
