@@ -106,6 +106,7 @@ def _resolve(name: str, server: str) -> str:
 
 
 def _from_pod(config: node_config.NodeConfig, url: str) -> set[str]:
-    script = f"for i in $(seq {FETCHES}); do wget -q -T {TIMEOUT_S} -O - {url} || exit 1; done"
+    # Not `wget -T`: the option crashes in the busybox of Debian 12.
+    script = f"for i in $(seq {FETCHES}); do timeout {TIMEOUT_S} wget -q -O - {url} || exit 1; done"
     output = _kubectl(config, "-n", NAMESPACE, "exec", "deployment/web", "--", "sh", "-c", script)
     return set(output.split())

@@ -18,6 +18,7 @@ from nanokube.roles import config as node_config
 
 READY_TIMEOUT_S = 60.0
 POLL_S = 0.02
+LAUNCH_TIMEOUT_S = 3.0  # by then the launcher holds its lock, or it never will
 
 
 @click.command()
@@ -97,12 +98,24 @@ def _wait_until_ready(config: node_config.NodeConfig, began: float) -> None:
 
 
 def _wait(is_done: Callable[[], bool], deadline: float, name: str, config: node_config.NodeConfig) -> None:
+    began = time.monotonic()
     while not is_done():
+        if time.monotonic() - began > LAUNCH_TIMEOUT_S and node.running_pid(config.paths) is None:
+            raise errors.failure(f"the node ended: {_last_words(config)}", f"see {config.paths.log}/node.log")
         if time.monotonic() > deadline:
             raise errors.failure(
                 f"{name}: not there after {READY_TIMEOUT_S:.0f} s", f"see {config.paths.log}/"
             )
         time.sleep(POLL_S)
+
+
+def _last_words(config: node_config.NodeConfig) -> str:
+    """Return the last line that the launcher wrote."""
+    try:
+        lines = (config.paths.log / "node.log").read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return lines[-1] if lines else "it left no message"
 
 
 def _answers(path: Path) -> bool:

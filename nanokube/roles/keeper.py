@@ -54,15 +54,11 @@ def settings(config: node_config.NodeConfig) -> dict[str, Any]:
 
 
 def shutdown(config: node_config.NodeConfig) -> None:
-    """End the keeper and with it server, supervisor, log pump and every container. Raises OSError."""
+    """End the keeper and with it server, supervisor and log pump; containers go on. Raises OSError."""
     pid = running_pid(config)
     if pid is None:
         return
-    subprocess.run(
-        [sys.executable, "-m", "cri", "--config", str(config.paths.etc / "cri.json"), "--shutdown"],
-        check=False,
-        timeout=STOP_TIMEOUT_S * 2,
-    )
+    os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while running_pid(config) is not None:
         if time.monotonic() > deadline:
@@ -74,7 +70,7 @@ def shutdown(config: node_config.NodeConfig) -> None:
 
 
 def _start(config: node_config.NodeConfig) -> int:
-    from cni import conflist
+    from cni import conflist, install
 
     place = config.paths
     file = place.etc / "cri.json"
@@ -84,6 +80,7 @@ def _start(config: node_config.NodeConfig) -> int:
     (network / "10-nanokube.conflist").write_text(
         json.dumps(conflist.default(config.node_pod_cidr, config.bridge, place.cni), indent=2) + "\n"
     )
+    install.install(place.cni / "bin")
     with (place.log / "cri.log").open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "cri", "--config", str(file)],

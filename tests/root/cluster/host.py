@@ -23,7 +23,7 @@ ADDRESS = "192.0.2.10"
 
 # PID 1: makes the file tree and the network, says so, then reaps orphans for ever.
 _INIT = """
-import os, signal, subprocess, sys
+import os, subprocess, sys, time
 scratch = sys.argv[1]
 def sh(line):
     subprocess.run(["sh", "-ec", line], check=True)
@@ -48,12 +48,10 @@ ip route add default via 192.0.2.1
 open(scratch + "/ready", "w").close()
 print("ready", flush=True)
 while True:
-    signal.sigwait({signal.SIGCHLD})
     try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+        os.wait()
     except ChildProcessError:
-        pass
+        time.sleep(0.05)
 """
 
 
@@ -75,15 +73,11 @@ class Host:
             "--kill-child",
             "--mount-proc",
         ]
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        try:
-            self._holder = subprocess.Popen(
-                [*command, "/usr/bin/env", "python3", "-c", _INIT, str(scratch), name, ADDRESS],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        self._holder = subprocess.Popen(
+            [*command, "/usr/bin/env", "python3", "-c", _INIT, str(scratch), name, ADDRESS],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert self._holder.stdout is not None
         if self._holder.stdout.readline() != "ready\n":
             self._holder.wait()
@@ -109,9 +103,22 @@ class Host:
             )
         return done
 
-    def popen(self, *command: str, **options: Any) -> subprocess.Popen[str]:
-        """Start a command in the host and leave it running."""
-        return subprocess.Popen([*self._enter(), *command], text=True, **options)
+    @contextlib.contextmanager
+    def running(self, *command: str) -> Iterator[subprocess.Popen[str]]:
+        """Run a command in the host until the block ends; its output can be read."""
+        # nsenter forks to enter a PID namespace: the session is what can be ended as one.
+        process = subprocess.Popen(
+            [*self._enter(), *command],
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
     def _enter(self) -> list[str]:
         kubeconfig = "KUBECONFIG=/etc/nanokube/admin.conf"
@@ -153,6 +160,8 @@ class Host:
         """End every process of the host and remove its cgroups."""
         self._holder.kill()
         self._holder.wait()
+        assert self._holder.stdout is not None
+        self._holder.stdout.close()
         _remove_cgroups(self.cgroup_root)
 
 

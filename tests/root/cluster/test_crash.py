@@ -46,7 +46,7 @@ def _pids(cluster: host.Host, component: str) -> list[int]:
 
 
 def fetch(cluster: host.Host, address: str) -> bool:
-    done = cluster.run("busybox", "wget", "-q", "-T", "2", "-O", "-", f"http://{address}/", check=False)
+    done = cluster.run("timeout", "2", "busybox", "wget", "-q", "-O", "-", f"http://{address}/", check=False)
     return done.stdout.startswith("steady-")
 
 

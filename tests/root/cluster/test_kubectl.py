@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -63,7 +62,7 @@ def apply(cluster: host.Host) -> Iterator[Any]:
     applied: list[str] = []
 
     def _apply(*objects: dict[str, Any], extra: tuple[str, ...] = ()) -> str:
-        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+        text = "".join(json.dumps(each) for each in objects)
         applied.append(text)
         return cluster.kubectl("apply", *extra, "-f", "-", stdin=text)
 
@@ -91,7 +90,9 @@ def test_wide_tables_show_what_users_know(cluster: host.Host, web: str) -> None:
 
 
 def test_describe_shows_events_and_conditions(cluster: host.Host, web: str) -> None:
-    text = cluster.kubectl("describe", "pods", "-l", f"app={web}")
+    # By name: of several Pods at once kubectl shows no events.
+    name = cluster.get("pods", "-l", f"app={web}")["items"][0]["metadata"]["name"]
+    text = cluster.kubectl("describe", "pod", name)
     for part in (
         "Successfully assigned default/web-",
         "Container image",
@@ -106,7 +107,7 @@ def test_service_answers_by_address_and_name(cluster: host.Host, web: str) -> No
     address = cluster.get("service", web)["spec"]["clusterIP"]
     pods = {each["metadata"]["name"] for each in cluster.get("pods", "-l", f"app={web}")["items"]}
     for url in (f"http://{address}", f"http://{web}", f"http://{web}.default.svc.cluster.local"):
-        script = f"for i in $(seq 40); do wget -q -T 3 -O - {url}/ || exit 1; done"
+        script = f"for i in $(seq 40); do timeout 3 wget -q -O - {url}/ || exit 1; done"
         answers = set(cluster.kubectl("exec", f"deployment/{web}", "--", "sh", "-c", script).split())
         assert answers == pods, url
     from_host = {
@@ -166,23 +167,12 @@ def test_exec_with_a_terminal(cluster: host.Host, web: str) -> None:
 
 
 def test_port_forward(cluster: host.Host, web: str) -> None:
-    process = cluster.popen(
-        host.kubectl(),
-        "port-forward",
-        f"service/{web}",
-        "18080:80",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    try:
+    with cluster.running(host.kubectl(), "port-forward", f"service/{web}", "18080:80") as process:
         assert process.stdout is not None
         assert "Forwarding from 127.0.0.1:18080" in process.stdout.readline()
         for _attempt in range(5):
             answer = cluster.run("busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:18080/").stdout
             assert answer.startswith(web)
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_scale(cluster: host.Host, web: str) -> None:
@@ -233,6 +223,15 @@ def test_diff_and_server_side_apply(cluster: host.Host, web: str, apply: Any) ->
     assert "serverside-applied" in apply(config, extra=("--server-side",))
     assert "serverside-applied" in apply(config | {"data": {"b": "2"}}, extra=("--server-side",))
     assert cluster.get("configmap", "ssa")["data"] == {"b": "2"}
+
+
+def test_a_list_is_applied_whole(cluster: host.Host) -> None:
+    names = ("in-list-a", "in-list-b")
+    items = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}} for name in names]
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    assert "configmap/in-list-b created" in cluster.kubectl("apply", "-f", "-", stdin=text)
+    assert "configmap/in-list-b unchanged" in cluster.kubectl("apply", "-f", "-", stdin=text)
+    cluster.kubectl("delete", "-f", "-", stdin=text)
 
 
 def test_volumes_and_environment(cluster: host.Host, apply: Any) -> None:

@@ -72,17 +72,10 @@ def test_down_then_up_resumes(bare_host: host.Host) -> None:
 
 def test_a_busy_port_is_named_before_anything_is_made(bare_host: host.Host) -> None:
     before = facts(bare_host)
-    listener = bare_host.popen(
-        "python3",
-        "-c",
-        "import socket,time; s=socket.socket(); s.bind(('', 6443)); s.listen(); time.sleep(60)",
-    )
-    try:
+    script = "import socket, time; s = socket.socket(); s.bind(('', 6443)); s.listen(); time.sleep(60)"
+    with bare_host.running("python3", "-c", script):
         host.wait_for(lambda: "6443" in bare_host.run("ss", "-ltn").stdout, 5, "the listener")
         output = bare_host.nanokube("up", "--cgroup-root", bare_host.cgroup_root, check=False)
-    finally:
-        listener.kill()
-        listener.wait()
     assert "ports: in use: 6443" in output
     assert "--api-port" in output
     assert facts(bare_host)["files"] == before["files"]
