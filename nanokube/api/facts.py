@@ -7,14 +7,14 @@ Types:
 s string, b boolean, i int32, l int64, n number, y base64, q quantity, x int-or-string, t time, u micro
 time, * any,
 ["a", T] list, ["m", T] map, "@name" another definition. Attributes: lt list type, lk list map keys, mt map
-type,
-ps patch strategy, pk patch merge key, df default of a list key.
+type, ps patch strategy, pk patch merge key, df default of a list key. `data/zeros.json` adds what Go does
+with zeros.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ import orjson
 
 ANY: Final = "*"
 _DATA: Final = Path(__file__).with_name("data") / "schemas.json"
+_ZEROS: Final = _DATA.with_name("zeros.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,11 @@ class Type:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a definition and how patches and apply treat it."""
+    """One field of a definition and how patches and apply treat it.
+
+    drops_zero: Go leaves its zero out of JSON. is_written: a struct that Go writes though it is empty.
+    is_present: a field that Go writes in any case, if only as {} or null.
+    """
 
     type: Type
     list_type: str = "atomic"
@@ -49,6 +54,9 @@ class Field:
     patch_strategies: frozenset[str] = frozenset()
     merge_key: str = ""
     default: Any = None
+    drops_zero: bool = False
+    is_written: bool = False
+    is_present: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,12 @@ class Definition:
 @cache
 def _table() -> Mapping[str, Any]:
     table: Mapping[str, Any] = orjson.loads(_DATA.read_bytes())
+    return table
+
+
+@cache
+def _zeros() -> Mapping[str, Any]:
+    table: Mapping[str, Any] = orjson.loads(_ZEROS.read_bytes())
     return table
 
 
@@ -102,9 +116,10 @@ def definition(name: str) -> Definition:
     """Return a definition by its full name. Raises KeyError."""
     facts = _table()[name]
     kind = facts.get("k")
+    zeros: Sequence[Sequence[str]] = _zeros().get(name, ((), (), ()))
     return Definition(
         name=name,
-        fields={k: _field(v) for k, v in facts.get("f", {}).items()},
+        fields={k: _field(v, *(k in names for names in zeros)) for k, v in facts.get("f", {}).items()},
         required=frozenset(facts.get("r", ())),
         is_atomic=facts.get("mt") == "atomic",
         scalar=_type(facts["t"]) if "t" in facts else None,
@@ -112,17 +127,21 @@ def definition(name: str) -> Definition:
     )
 
 
-def _field(code: Any) -> Field:
+def _field(code: Any, drops_zero: bool, is_written: bool, is_present: bool) -> Field:
     has_attributes = type(code) is list and type(code[1]) is dict
-    type_, extra = (code[0], code[1]) if has_attributes else (code, {})
+    code, extra = (code[0], code[1]) if has_attributes else (code, {})
+    type_ = _type(code)
     return Field(
-        type=_type(type_),
+        type=type_,
         list_type=extra.get("lt", "atomic"),
         list_keys=tuple(extra.get("lk", ())),
         is_atomic=extra.get("mt") == "atomic",
         patch_strategies=frozenset(extra.get("ps", "").split(",")) - {""},
         merge_key=extra.get("pk", ""),
         default=extra.get("df"),
+        drops_zero=drops_zero and type_.code in "sbilam",
+        is_written=is_written and type_.code == "@",
+        is_present=is_written or is_present,
     )
 
 

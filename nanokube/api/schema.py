@@ -1,11 +1,9 @@
 """Type checks, pruning and strict decoding of built-in kinds against the table of facts. Pure.
 
 The fast way is a typed decode by msgspec into structs generated from the table, which checks types and
-drops unknown
-fields at the price of parsing. Only when that fails does a slow walker name every unknown field and the
-first wrong
-type in Kubernetes' words. Null means absent; quantities and times are rewritten canonically, as Go's codecs
-do.
+drops unknown fields, and zeros where Go's `omitempty` does, at the price of parsing. Only when that fails does
+a slow walker name every unknown field and the first wrong type in Kubernetes' words. Null means absent;
+quantities and times are rewritten canonically, as Go's codecs do.
 Source: sigs.k8s.io/json (strict errors), apimachinery/pkg/runtime/serializer/json.
 """
 
@@ -28,6 +26,10 @@ IGNORE: Final = "Ignore"
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(1 << 31), le=(1 << 31) - 1)]
 Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+# A field of these types whose zero Go leaves out has the zero as its default, which encoding omits.
+_ZEROS: Final[Mapping[str, Any]] = {"s": "", "b": False, "i": 0, "l": 0}
+_FACTORIES: Final[Mapping[str, Any]] = {"a": list, "m": dict}
 
 _SCALARS: Final[Mapping[str, Any]] = {
     "s": str,
@@ -136,12 +138,19 @@ def _structs(name: str, above: tuple[str, ...], memo: dict[str, Any]) -> Any:
     definition, inner = facts.definition(name), (*above, name)
     if definition.scalar is not None:
         return _SCALARS[definition.scalar.code]
-    fields, rename = [], {}
+    fields, rename = list[tuple[str, Any, Any]](), {}
     for key, field in definition.fields.items():
         python = key if key.isidentifier() and not keyword.iskeyword(key) else "f_" + re.sub(r"\W", "_", key)
         if python != key:
             rename[python] = key
-        fields.append((python, Optional[_annotation(field.type, inner, memo)], None))  # noqa: UP045
+        annotation = _annotation(field.type, inner, memo)
+        if not field.drops_zero:
+            fields.append((python, Optional[annotation], None))  # noqa: UP045
+        elif field.type.code in _FACTORIES:
+            factory = msgspec.field(default_factory=_FACTORIES[field.type.code])
+            fields.append((python, annotation, factory))
+        else:
+            fields.append((python, annotation, _ZEROS[field.type.code]))
     memo[name] = msgspec.defstruct(
         re.sub(r"\W", "_", name),
         fields,

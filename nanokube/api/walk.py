@@ -47,7 +47,9 @@ def _struct(
             unknown.append(here)
         elif value is not None:
             bare = f"{plain}.{key}" if plain else key
-            found[key] = _value(field.type, value, definition.title, here, bare, unknown)
+            checked = _value(field.type, value, definition.title, here, bare, unknown)
+            if checked or not field.drops_zero:
+                found[key] = checked
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from nanokube.api import facts, zeros
 from nanokube.api.defaults import core, pod, service, workloads
 from nanokube.api.resources import Resource
 
@@ -26,7 +27,10 @@ _BY_NAME: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
 
 
 def apply(resource: Resource, obj: dict[str, Any]) -> None:
-    """Fill in the defaults of a kind, in place; a no-op for kinds without any."""
+    """Fill in the defaults of a kind, and the structs that are there even if empty, in place."""
+    name = facts.name_of(resource.group, resource.version, resource.kind)
+    if name is not None:
+        zeros.fill(name, obj)
     found = _BY_NAME.get(resource.name)
     if found is not None:
         found(obj)

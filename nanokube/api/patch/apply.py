@@ -12,7 +12,7 @@ from typing import Any
 
 from nanokube.api import errors, facts, objects
 from nanokube.api.objects import Object
-from nanokube.api.patch import fieldsets, managed
+from nanokube.api.patch import fieldsets, last_applied, managed
 from nanokube.api.patch.fieldsets import FieldSet
 
 
@@ -30,14 +30,16 @@ def apply(
     if objects.metadata(config).get("managedFields"):
         raise errors.bad_request("metadata.managedFields must be nil")
     type_ = facts.Type("@", name=definition.name)
-    wanted = fieldsets.of(type_, managed.manageable(config))
+    wanted = fieldsets.of(type_, managed.manageable(config, subresource))
     if live is None:
         found: dict[str, Any] = objects.copy(config)
         entries: list[dict[str, Any]] = []
     else:
         entries = list(objects.metadata(live).get("managedFields") or ())
         others = [dict(e) for e in entries if not managed.matches(e, manager, managed.APPLY, subresource)]
-        _check_conflicts(type_, live, config, wanted, others, force)
+        is_kubectl = manager == last_applied.MANAGER and not subresource
+        allowed = last_applied.unchanged(type_, live) if is_kubectl and not force else {}
+        _check_conflicts(type_, live, managed.manageable(config, subresource), others, allowed, force)
         mine = next((e for e in entries if managed.matches(e, manager, managed.APPLY, subresource)), {})
         abandoned = fieldsets.subtract(mine.get("fieldsV1") or {}, wanted)
         for other in others:
@@ -45,6 +47,8 @@ def apply(
         found = _remove(type_, objects.copy(dict(live)), abandoned)
         found = _merge(type_, found, {k: v for k, v in config.items() if k not in ("apiVersion", "kind")})
         entries = others
+        if is_kubectl:
+            last_applied.refresh(found, config)
     _own(found, entries, wanted, manager, str(config.get("apiVersion", "")), now, subresource)
     return found
 
@@ -68,12 +72,12 @@ def _check_conflicts(
     type_: facts.Type,
     live: Object,
     config: Object,
-    wanted: FieldSet,
     others: list[dict[str, Any]],
+    allowed: FieldSet,
     force: bool,
 ) -> None:
-    """Raise on conflicts, or, when forced, take the fields from their owners (in place)."""
-    differing = fieldsets.changed(type_, live, managed.manageable(config))
+    """Raise on conflicts that are not allowed; otherwise take the fields from their owners (in place)."""
+    differing = fieldsets.changed(type_, live, config)
     conflicts = [
         (entry, path)
         for entry in others
@@ -82,11 +86,12 @@ def _check_conflicts(
     ]
     if not conflicts:
         return
-    if force:
+    refused = [c for c in conflicts if not fieldsets.contains(allowed, c[1])]
+    if force or not refused:
         for entry in others:
             entry["fieldsV1"] = fieldsets.subtract(entry.get("fieldsV1") or {}, differing)
         return
-    raise errors.apply_conflict(*_explain(conflicts))
+    raise errors.apply_conflict(*_explain(refused))
 
 
 def _explain(

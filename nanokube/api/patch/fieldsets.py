@@ -75,6 +75,25 @@ def of_field(field: facts.Field | None, value: Any) -> FieldSet:
     return {}
 
 
+def added(field: facts.Field | None, value: Any) -> FieldSet:
+    """Return the set below a field that was not there; structs, maps and lists in it count too."""
+    if not value or (type(value) is dict and is_atomic(field)) or field is None:
+        return {}
+    if type(value) is dict:
+        below = {f"f:{k}": added(child_field(field.type, k), v) for k, v in value.items()}
+        return {".": {}, **below}
+    if type(value) is list and field.list_type in ("map", "set"):
+        items = {key: _added_item(field, i) for i in value if (key := item_key(field, i)) is not None}
+        return {".": {}, **items}
+    return {}
+
+
+def _added_item(field: facts.Field, item: Any) -> FieldSet:
+    if type(item) is not dict or field.type.item is None:
+        return {}
+    return {".": {}, **{f"f:{k}": added(child_field(field.type.item, k), v) for k, v in item.items()}}
+
+
 def changed(type_: facts.Type | None, old: Mapping[str, Any], new: Mapping[str, Any]) -> FieldSet:
     """Return the set of the fields of `new` whose value is not that of `old`."""
     found: FieldSet = {}
@@ -82,7 +101,10 @@ def changed(type_: facts.Type | None, old: Mapping[str, Any], new: Mapping[str, 
         before = old.get(key)
         if value == before and key in old:
             continue
-        below = _changed_field(child_field(type_, key), before, value)
+        field = child_field(type_, key)
+        if before is None and field is not None and field.is_present:
+            before = [] if type(value) is list else {}  # Go has the field on both sides
+        below = _changed_field(field, before, value) if before != value else None
         if below is not None:
             found[f"f:{key}"] = below
     return found
@@ -94,7 +116,7 @@ def _changed_field(field: facts.Field | None, before: Any, value: Any) -> FieldS
         return changed(field.type, before, value) or None
     is_keyed = field is not None and field.list_type in ("map", "set")
     if type(value) is not list or type(before) is not list or not is_keyed:
-        return of_field(field, value)
+        return added(field, value) if before is None else of_field(field, value)
     assert field is not None
     old_items = {item_key(field, i): i for i in before}
     found: FieldSet = {}
@@ -107,7 +129,7 @@ def _changed_field(field: facts.Field | None, before: Any, value: Any) -> FieldS
             if below:
                 found[key] = below
         else:
-            found[key] = {".": {}, **of(field.type.item, item)} if key[0] == "k" else {}
+            found[key] = _added_item(field, item)
     return found or None
 
 
@@ -116,7 +138,7 @@ def removed(type_: facts.Type | None, old: Mapping[str, Any], new: Mapping[str, 
     found: FieldSet = {}
     for key, before in old.items():
         if key not in new:
-            found[f"f:{key}"] = of_field(child_field(type_, key), before)
+            found[f"f:{key}"] = added(child_field(type_, key), before)
         elif before != new[key] and type(before) in (dict, list):
             below = _removed_below(child_field(type_, key), before, new[key])
             if below:
@@ -138,7 +160,7 @@ def _removed_below(field: facts.Field | None, before: Any, value: Any) -> FieldS
         if key is None:
             continue
         if key not in kept:
-            found[key] = {".": {}, **of(field.type.item, item)} if key[0] == "k" else {}
+            found[key] = _added_item(field, item)
         elif key[0] == "k" and item != kept[key]:
             below = removed(field.type.item, item, kept[key])
             if below:

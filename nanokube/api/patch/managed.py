@@ -26,16 +26,14 @@ _UNMANAGED_METADATA: Final = frozenset(
         "generation",
         "selfLink",
         "managedFields",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "generateName",
     )
 )
 
 
-def manageable(obj: Object) -> dict[str, Any]:
-    """Return the object without what nobody manages."""
-    found = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
+def manageable(obj: Object, subresource: str = "") -> dict[str, Any]:
+    """Return the object without what nobody manages, and without what this endpoint does not write."""
+    other = "spec" if subresource == "status" else "status"
+    found = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata", other)}
     metadata = {k: v for k, v in objects.metadata(obj).items() if k not in _UNMANAGED_METADATA}
     if metadata:
         found["metadata"] = metadata
@@ -52,10 +50,13 @@ def track_update(
     now: str,
     subresource: str = "",
 ) -> None:
-    """Record in `new`, in place, that `manager` set what differs from `old` (None: a new object)."""
+    """Record in `new`, in place, that `manager` set what differs from `old` (None: a new object).
+
+    `new` may bring entries of its own, which replace those of `old`, except through a subresource.
+    """
     type_ = facts.Type("@", name=definition.name)
-    entries = list(objects.metadata(old or new).get("managedFields") or ())
-    before, after = manageable(old or {}), manageable(new)
+    entries = _entries(old, new, subresource)
+    before, after = manageable(old or {}, subresource), manageable(new, subresource)
     mine = fieldsets.changed(type_, before, after)
     gone = fieldsets.removed(type_, before, after)
     if not mine and not gone:
@@ -77,6 +78,22 @@ def track_update(
     if total:
         keep.append(entry_of(manager, UPDATE, api_version, now, total, subresource))
     new["metadata"]["managedFields"] = keep
+
+
+def _entries(old: Object | None, new: Object, subresource: str) -> list[dict[str, Any]]:
+    """Choose between the old entries and the writer's; one empty entry means none at all."""
+    given = objects.metadata(new).get("managedFields") or []
+    before = list(objects.metadata(old or {}).get("managedFields") or ())
+    if subresource:
+        return before
+    if given == [{}]:
+        return []
+    return list(given) if given and all(map(_is_valid, given)) else before
+
+
+def _is_valid(entry: Mapping[str, Any]) -> bool:
+    is_known = entry.get("operation") in (UPDATE, APPLY) and entry.get("fieldsType") == "FieldsV1"
+    return is_known and bool(entry.get("apiVersion")) and type(entry.get("fieldsV1")) is dict
 
 
 def matches(entry: Mapping[str, Any], manager: str, operation: str, subresource: str = "") -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -230,3 +231,63 @@ def test_updates_take_fields_over() -> None:
     patch.track_update(MAP, live, new, manager="kubectl", api_version="v1", now="t")
     entries = {e["manager"]: e["fieldsV1"] for e in new["metadata"]["managedFields"]}
     assert entries == {"kubectl": {"f:data": {"f:a": {}}}}
+
+
+def test_update_marks_structs_maps_and_lists_that_are_new() -> None:
+    """Structs by value are never new; pointers, maps and lists are. (apimachinery, typed/compare.go)."""
+    container = {"name": "c", "env": [{"name": "A"}], "resources": {}, "securityContext": {}}
+    new = {
+        "metadata": {"name": "d", "generateName": "d", "labels": {"a": "b"}},
+        "spec": {"template": {"spec": {"containers": [container]}}, "strategy": {}},
+    }
+    patch.track_update(DEPLOYMENT, None, new, manager="m", api_version="apps/v1", now="t")
+    (entry,) = new["metadata"]["managedFields"]  # type: ignore[index]
+    assert entry["fieldsV1"] == {
+        "f:metadata": {"f:generateName": {}, "f:labels": {".": {}, "f:a": {}}},
+        "f:spec": {
+            "f:template": {
+                "f:spec": {
+                    "f:containers": {
+                        'k:{"name":"c"}': {
+                            ".": {},
+                            "f:name": {},
+                            "f:env": {".": {}, 'k:{"name":"A"}': {".": {}, "f:name": {}}},
+                            "f:resources": {},
+                            "f:securityContext": {},
+                        },
+                    }
+                }
+            }
+        },
+    }
+
+
+def test_writer_may_replace_managed_fields() -> None:
+    entry = {"manager": "x", "operation": "Apply", "apiVersion": "apps/v1", "fieldsType": "FieldsV1"}
+    given = [{**entry, "fieldsV1": {"f:spec": {}}}]
+    old: dict[str, Any] = {"metadata": {"managedFields": [{**entry, "manager": "y", "fieldsV1": {}}]}}
+    for entries, expected in ((given, given), ([{}], []), ([], old["metadata"]["managedFields"])):
+        new: dict[str, Any] = {"metadata": {"managedFields": entries}}
+        patch.track_update(DEPLOYMENT, old, new, manager="m", api_version="apps/v1", now="t")
+        assert new["metadata"]["managedFields"] == expected
+
+
+def test_kubectl_takes_over_what_client_side_apply_left_unchanged() -> None:
+    note = "kubectl.kubernetes.io/last-applied-configuration"
+    config = {"kind": "Deployment", "metadata": {"name": "d"}, "spec": {"replicas": 1}}
+    live: dict[str, Any] = {
+        **config,
+        "metadata": {
+            "name": "d",
+            "annotations": {note: orjson.dumps(config).decode()},
+            "managedFields": [
+                {"manager": "csa", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+            ],
+        },
+    }
+    wanted: dict[str, Any] = {**config, "spec": {"replicas": 2}}
+    with pytest.raises(errors.ApiError, match="1 conflict"):
+        patch.apply_configuration(DEPLOYMENT, live, wanted, manager="other", force=False, now="t")
+    found = patch.apply_configuration(DEPLOYMENT, live, wanted, manager="kubectl", force=False, now="t")
+    assert found["spec"]["replicas"] == 2
+    assert orjson.loads(found["metadata"]["annotations"][note])["spec"] == {"replicas": 2}

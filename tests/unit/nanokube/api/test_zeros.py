@@ -1,0 +1,69 @@
+"""Rules of zero values: what Go leaves out, what it writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from nanokube.api import defaults, facts, resources, schema, walk, zeros
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"hostNetwork": False, "nodeName": "", "tolerations": [], "nodeSelector": {}}, {}),
+        ({"enableServiceLinks": False, "terminationGracePeriodSeconds": 0}, None),  # pointers
+        ({"securityContext": {}, "containers": []}, None),
+        ({"containers": [{"name": "", "image": "", "env": [{"name": "A", "value": ""}], "tty": False}]},
+         {"containers": [{"name": "", "env": [{"name": "A"}]}]}),
+        ({"volumes": [{"name": "v", "emptyDir": {}}, {"name": "w", "secret": {"secretName": ""}}]},
+         {"volumes": [{"name": "v", "emptyDir": {}}, {"name": "w", "secret": {}}]}),
+        ({"nodeName": None, "priority": None, "tolerations": None}, {}),
+    ],
+)  # fmt: skip
+def test_zeros_are_dropped_where_go_omits_them(
+    given: dict[str, Any], expected: dict[str, Any] | None
+) -> None:
+    pods = schema.get("", "v1", "Pod")
+    assert pods is not None
+    tree = {"spec": given}
+    wanted = {"spec": given if expected is None else expected}
+    assert pods.decode(orjson.dumps(tree))[0] == wanted
+    assert pods.clean(tree)[0] == wanted
+    assert walk.prune(pods.definition, tree)[0] == wanted
+
+
+def test_values_of_maps_are_kept() -> None:
+    maps = schema.get("", "v1", "ConfigMap")
+    assert maps is not None
+    assert maps.decode(b'{"data":{"a":""}}')[0] == {"data": {"a": ""}}
+
+
+def test_structs_by_value_are_written() -> None:
+    obj: dict[str, Any] = {"spec": {"template": {"spec": {"containers": [{"name": "a"}]}}}}
+    zeros.fill("io.k8s.api.apps.v1.Deployment", obj)
+    template = {"metadata": {}, "spec": {"containers": [{"name": "a", "resources": {}}]}}
+    assert obj == {"metadata": {}, "spec": {"strategy": {}, "template": template}, "status": {}}
+
+
+@pytest.mark.parametrize("resource", [r for r in resources.ALL if r.is_stored], ids=lambda r: r.name)
+def test_every_kind_can_be_filled(resource: resources.Resource) -> None:
+    obj: dict[str, Any] = {}
+    name = facts.name_of(resource.group, resource.version, resource.kind)
+    assert name is not None
+    zeros.fill(name, obj)
+    assert obj["metadata"] == {}
+    again = {**obj}
+    zeros.fill(name, again)
+    assert again == obj
+
+
+def test_default_replaces_an_empty_string() -> None:
+    pods = schema.get("", "v1", "Pod")
+    assert pods is not None
+    obj, _ = pods.decode(b'{"spec":{"restartPolicy":"","containers":[{"name":"a","imagePullPolicy":""}]}}')
+    defaults.apply(resources.get("pods"), obj)
+    assert obj["spec"]["restartPolicy"] == "Always"
+    assert obj["spec"]["containers"][0]["imagePullPolicy"] == "Always"
