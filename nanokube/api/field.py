@@ -5,7 +5,6 @@ Source: staging/src/k8s.io/apimachinery/pkg/util/validation/field/errors.go.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -35,6 +34,10 @@ _TITLES: Final = {
     TYPE_INVALID: "Invalid value",
     INTERNAL: "Internal error",
 }
+_ESCAPES: Final = {
+    '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r",
+    "\t": "\\t", "\v": "\\v",
+}  # fmt: skip
 _VALUELESS: Final = frozenset((REQUIRED, FORBIDDEN, TOO_LONG, INTERNAL))
 
 
@@ -61,8 +64,15 @@ class FieldError:
 def quote(value: Any) -> str:
     """Print a value as Go's %q (strings), %v (numbers, booleans) or JSON (the rest) would."""
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    return orjson.dumps(value).decode()
+        return '"' + "".join(_ESCAPES.get(c) or (c if c.isprintable() else _escape(c)) for c in value) + '"'
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def invalid(path: str, value: Any, detail: str) -> FieldError:

@@ -1,8 +1,8 @@
 """Type checks, pruning and strict decoding of built-in kinds against the table of facts. Pure.
 
 The fast way is a typed decode by msgspec into structs generated from the table, which checks types and
-drops unknown fields, and zeros where Go's `omitempty` does, at the price of parsing. Only when that fails does
-a slow walker name every unknown field and the first wrong type in Kubernetes' words. Null means absent;
+drops unknown fields, and zeros where Go's `omitempty` does, at the price of parsing. Only when that fails
+does a slow walker name every unknown field and the first wrong type in Kubernetes' words. Null means absent;
 quantities and times are rewritten canonically, as Go's codecs do.
 Source: sigs.k8s.io/json (strict errors), apimachinery/pkg/runtime/serializer/json.
 """

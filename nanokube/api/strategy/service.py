@@ -19,6 +19,13 @@ class ServiceRules(Rules):
     def on_update(self, new: dict[str, Any], old: Object) -> None:
         """Carry over cluster IPs and node ports that the client did not repeat."""
         spec, before = new.setdefault("spec", {}), objects.spec(old)
+        if (
+            spec.get("clusterIP")
+            and spec.get("clusterIPs")
+            and spec["clusterIPs"] == before.get("clusterIPs")
+            and spec["clusterIP"] != before.get("clusterIP")
+        ):
+            spec["clusterIPs"] = [spec["clusterIP"], *spec["clusterIPs"][1:]]
         if "ExternalName" not in (spec.get("type"), before.get("type")):
             for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
                 if not spec.get(key) and before.get(key):

@@ -111,8 +111,8 @@ def _ports(container: Object, path: str, is_host_network: bool) -> list[FieldErr
         if host_port:
             found += [field.invalid(f"{where}.hostPort", host_port, m) for m in names.port_number(host_port)]
             if is_host_network and host_port != number:
-                detail = "must match `hostPort` when `hostNetwork` is true"
-                found.append(field.invalid(f"{where}.containerPort", number, detail))
+                detail = "must match `containerPort` when `hostNetwork` is true"
+                found.append(field.invalid(f"{where}.hostPort", host_port, detail))
         if port.get("protocol") not in _PROTOCOLS:
             found.append(field.not_supported(f"{where}.protocol", port.get("protocol"), _PROTOCOLS))
         if port.get("hostIP"):

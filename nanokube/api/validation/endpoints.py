@@ -15,6 +15,7 @@ from nanokube.api.validation import metadata, names
 
 _PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
 _FAMILIES: Final = ("FQDN", "IPv4", "IPv6")
+_MULTICAST: Final = {4: ipaddress.ip_network("224.0.0.0/24"), 6: ipaddress.ip_network("ff02::/16")}
 _MAX_ENDPOINTS: Final = 1000
 _MAX_ADDRESSES: Final = 100
 
@@ -27,8 +28,8 @@ def validate(obj: Object) -> list[FieldError]:
         if not subset.get("addresses") and not subset.get("notReadyAddresses"):
             found.append(field.required(path, "must specify `addresses` or `notReadyAddresses`"))
         for key in ("addresses", "notReadyAddresses"):
-            for n, address in enumerate(subset.get(key) or ()):
-                found += _address(address.get("ip") or "", f"{path}.{key}[{n}].ip")
+            for n, each in enumerate(subset.get(key) or ()):
+                found += address(each.get("ip") or "", f"{path}.{key}[{n}].ip")
         ports = subset.get("ports") or ()
         for n, port in enumerate(ports):
             found += _port(port, f"{path}.ports[{n}]", is_named=len(ports) > 1)
@@ -51,8 +52,8 @@ def validate_slice(obj: Object) -> list[FieldError]:
             found.append(field.required(path, "must contain at least 1 address"))
         elif len(addresses) > _MAX_ADDRESSES:
             found.append(field.too_many(path, len(addresses), _MAX_ADDRESSES))
-        for n, address in enumerate(addresses):
-            found += _slice_address(address, str(family), f"{path}[{n}]")
+        for n, text in enumerate(addresses):
+            found += _slice_address(text, str(family), f"{path}[{n}]")
     seen = set[str]()
     for index, port in enumerate(obj.get("ports") or ()):
         path, name = f"ports[{index}]", port.get("name") or ""
@@ -71,29 +72,33 @@ def validate_slice_update(new: Object, old: Object) -> list[FieldError]:
     return metadata.immutable(new.get("addressType"), old.get("addressType"), "addressType")
 
 
-def _slice_address(address: str, family: str, path: str) -> list[FieldError]:
+def _slice_address(text: str, family: str, path: str) -> list[FieldError]:
     if family == "FQDN":
-        return [field.invalid(path, address, m) for m in names.dns_subdomain(address)]
-    found = _address(address, path)
-    if not found and f"IPv{ipaddress.ip_address(address).version}" != family:
+        return [field.invalid(path, text, m) for m in names.dns_subdomain(text)]
+    found = address(text, path)
+    if not found and f"IPv{ipaddress.ip_address(text).version}" != family:
         shown = "an IPv4" if family == "IPv4" else "an IPv6"
-        found.append(field.invalid(path, address, f"must be {shown} address"))
+        found.append(field.invalid(path, text, f"must be {shown} address"))
     return found
 
 
-def _address(address: str, path: str) -> list[FieldError]:
-    """Endpoints may not lead into the host itself."""
-    messages = names.ip_address(address)
+def address(text: str, path: str) -> list[FieldError]:
+    """Check an address that may not lead into the host itself."""
+    messages = names.ip_address(text)
     if messages:
-        return [field.invalid(path, address, m) for m in messages]
-    ip = ipaddress.ip_address(address)
+        return [field.invalid(path, text, m) for m in messages]
+    ip = ipaddress.ip_address(text)
     ranges = (
-        (ip.is_unspecified, f"may not be unspecified ({ip})"),
+        (ip.is_unspecified, f"may not be unspecified ({text})"),
         (ip.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
         (ip.is_link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
-        (ip.is_multicast, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+        (_is_local_multicast(ip), "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
     )
-    return [field.invalid(path, address, message) for is_in, message in ranges if is_in]
+    return [field.invalid(path, text, message) for is_in, message in ranges if is_in]
+
+
+def _is_local_multicast(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return ip in _MULTICAST[ip.version]
 
 
 def _port(port: Object, path: str, *, is_named: bool) -> list[FieldError]:

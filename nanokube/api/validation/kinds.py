@@ -31,7 +31,7 @@ class Kind:
 
 BY_NAME: Final[Mapping[str, Kind]] = {
     "pods": Kind(names.dns_subdomain, pod.validate, pod.validate_update),
-    "services": Kind(names.dns1035_label, service.validate, service.validate_update),
+    "services": Kind(names.dns_label, service.validate, service.validate_update),
     "namespaces": Kind(names.dns_label),
     "nodes": Kind(names.dns_subdomain, cluster.validate_node, cluster.validate_node_update),
     "configmaps": Kind(names.dns_subdomain, config.validate_config_map, config.validate_config_map_update),

@@ -47,9 +47,9 @@ def regex_error(rule: str, regex: str, *examples: str) -> str:
     return f"{rule} (e.g. {shown}regex used for validation is '{regex}')"
 
 
-def max_length(limit: int) -> str:
-    """Say how long a text may be."""
-    return f"must be no more than {limit} bytes"
+def max_length(limit: int, unit: str = "characters") -> str:
+    """Say how long a text may be; upstream counts labels in bytes, names in characters, but means bytes."""
+    return f"must be no more than {limit} {unit}"
 
 
 def between(low: int, high: int) -> str:
@@ -57,8 +57,10 @@ def between(low: int, high: int) -> str:
     return f"must be between {low} and {high}, inclusive"
 
 
-def _check(text: str, limit: int, regex: str, rule: str, *examples: str) -> list[str]:
-    found = [max_length(limit)] if len(text) > limit else []
+def _check(
+    text: str, limit: int, regex: str, rule: str, *examples: str, unit: str = "characters"
+) -> list[str]:
+    found = [max_length(limit, unit)] if len(text) > limit else []
     if re.fullmatch(regex, text) is None:
         found.append(regex_error(rule, regex, *examples))
     return found
@@ -99,7 +101,7 @@ def qualified_name(text: str) -> list[str]:
     if not name:
         found.append("name part must be non-empty")
     elif len(name) > MAX_LABEL:
-        found.append(f"name part {max_length(MAX_LABEL)}")
+        found.append(f"name part {max_length(MAX_LABEL, 'bytes')}")
     if re.fullmatch(_QUALIFIED, name) is None:
         found.append("name part " + regex_error(_QUALIFIED_RULE, _QUALIFIED, "MyName", "my.name", "123-abc"))
     return found
@@ -108,7 +110,9 @@ def qualified_name(text: str) -> list[str]:
 @lru_cache(maxsize=4096)
 def label_value(text: str) -> list[str]:
     """Check the value of a label."""
-    return _check(text, MAX_LABEL, _LABEL_VALUE, _LABEL_VALUE_RULE, "MyValue", "my_value", "12345")
+    return _check(
+        text, MAX_LABEL, _LABEL_VALUE, _LABEL_VALUE_RULE, "MyValue", "my_value", "12345", unit="bytes"
+    )
 
 
 def config_key(text: str) -> list[str]:
@@ -137,7 +141,7 @@ def env_name(text: str) -> list[str]:
 
 def port_name(text: str) -> list[str]:
     """Check the name of a container port (IANA service name, RFC 6335)."""
-    found = ["must be no more than 15 characters"] if len(text) > 15 else []
+    found = [max_length(15)] if len(text) > 15 else []
     if re.fullmatch("[-a-z0-9]+", text) is None:
         found.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
     if re.search("[a-z]", text) is None:

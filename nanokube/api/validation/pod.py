@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 from typing import Any, Final
 
 from nanokube.api import field, objects
@@ -10,11 +12,13 @@ from nanokube.api.objects import Object
 from nanokube.api.validation import pod_spec
 
 _MUTABLE: Final = (
-    "pod updates may not change fields other than `spec.containers[*].image`,"
-    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
-    "existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
-    "previously negative)"
+    "`spec.containers[*].image`",
+    "`spec.initContainers[*].image`",
+    "`spec.activeDeadlineSeconds`",
+    "`spec.tolerations` (only additions to existing tolerations)",
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
 )
+_LISTS: Final = ("containers", "initContainers")
 
 
 def validate(obj: Object) -> list[FieldError]:
@@ -24,22 +28,80 @@ def validate(obj: Object) -> list[FieldError]:
 
 def validate_update(new: Object, old: Object) -> list[FieldError]:
     """Check that only the few mutable fields of a Pod changed."""
-    spec, before, found = objects.spec(new), objects.spec(old), list[FieldError]()
-    deadline, was = spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds")
-    if was is not None and (deadline is None or deadline > was):
-        detail = (
-            f"must be less than or equal to previous value {was}"
-            if deadline is not None
-            else f"must not update from a positive integer to nil value {was}"
-        )
-        found.append(field.invalid("spec.activeDeadlineSeconds", deadline, detail))
+    spec, before = objects.spec(new), objects.spec(old)
+    found = [
+        field.forbidden(f"spec.{key}", "pod updates may not add or remove containers")
+        for key in _LISTS
+        if len(spec.get(key) or ()) != len(before.get(key) or ())
+    ]
+    if found:
+        return found[:1]
+    found = _deadline(spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds"))
     kept = [_identity(t) for t in spec.get("tolerations") or ()]
     if any(_identity(t) not in kept for t in before.get("tolerations") or ()):
         detail = "existing toleration can not be modified except its tolerationSeconds"
         found.append(field.forbidden("spec.tolerations", detail))
-    if _frozen(spec, before) != _frozen(before, before):
-        found.append(field.forbidden("spec", _MUTABLE))
+    found += _gates(spec, before)
+    if before.get("schedulingGates"):
+        found += _scheduling(spec, before)
+    wanted, frozen = _frozen(spec, before), _frozen(before, before)
+    if wanted != frozen:
+        listed = ",".join(_MUTABLE)
+        detail = f"pod updates may not change fields other than {listed}\n{_diff(frozen, wanted)}"
+        found.append(field.forbidden("spec", detail))
     return found
+
+
+def _deadline(seconds: int | None, was: int | None) -> list[FieldError]:
+    path = "spec.activeDeadlineSeconds"
+    if seconds is None and was is not None:
+        return [field.invalid(path, None, "must not update from a positive integer to nil value")]
+    if seconds is not None and was is not None and seconds > was:
+        return [field.invalid(path, seconds, "must be less than or equal to previous value")]
+    return []
+
+
+def _gates(spec: Object, before: Object) -> list[FieldError]:
+    known = {gate.get("name") for gate in before.get("schedulingGates") or ()}
+    return [
+        field.forbidden(
+            f"spec.schedulingGates[{index}].name",
+            f"only deletion is allowed, but found new scheduling gate '{gate.get('name')}'",
+        )
+        for index, gate in enumerate(spec.get("schedulingGates") or ())
+        if gate.get("name") not in known
+    ]
+
+
+def _scheduling(spec: Object, before: Object) -> list[FieldError]:
+    """A gated Pod's choice of nodes may only become narrower."""
+    found, wanted = list[FieldError](), spec.get("nodeSelector") or {}
+    if not (before.get("nodeSelector") or {}).items() <= wanted.items():
+        detail = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
+        found.append(field.invalid("spec.nodeSelector", wanted, detail))
+    terms, old_terms = _required_terms(spec), _required_terms(before)
+    path = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"
+    if old_terms and len(terms) != len(old_terms):
+        detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
+        return [*found, field.invalid(path, terms, detail)]
+    for index, (term, old_term) in enumerate(zip(terms, old_terms, strict=False)):
+        if not _only_adds(term, old_term):
+            detail = "only additions are allowed (no mutations or deletions)"
+            found.append(field.invalid(f"{path}[{index}]", term, detail))
+    return found
+
+
+def _required_terms(spec: Object) -> list[Any]:
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    return list(required.get("nodeSelectorTerms") or ())
+
+
+def _only_adds(term: Object, old_term: Object) -> bool:
+    keys = ("matchExpressions", "matchFields")
+    if not any(old_term.get(key) for key in keys):
+        return not any(term.get(key) for key in keys)
+    return all((term.get(k) or [])[: len(old_term.get(k) or ())] == (old_term.get(k) or []) for k in keys)
 
 
 def _identity(toleration: Object) -> dict[str, Any]:
@@ -47,16 +109,30 @@ def _identity(toleration: Object) -> dict[str, Any]:
 
 
 def _frozen(spec: Object, before: Object) -> dict[str, Any]:
-    """Return the spec without its mutable parts; gates may be removed, and free the selectors while there."""
-    mutable = {"activeDeadlineSeconds", "tolerations", "schedulingGates"}
-    if (before.get("terminationGracePeriodSeconds") or 0) < 0 and spec.get(
-        "terminationGracePeriodSeconds"
-    ) == 1:
-        mutable.add("terminationGracePeriodSeconds")
+    """Return the spec with the mutable parts as they were; gates free the choice of nodes while there."""
+    mutable = ["activeDeadlineSeconds", "tolerations", "schedulingGates"]
+    seconds, was = spec.get("terminationGracePeriodSeconds"), before.get("terminationGracePeriodSeconds") or 0
+    if was < 0 and seconds == 1:
+        mutable.append("terminationGracePeriodSeconds")
     if before.get("schedulingGates"):
-        mutable |= {"nodeSelector", "affinity"}
-    found = {k: v for k, v in spec.items() if k not in mutable and v not in ("", [], None)}
-    for key in ("containers", "initContainers"):
+        mutable.append("nodeSelector")
+    found = {k: v for k, v in spec.items() if v not in ("", [], None)}
+    found.update((key, before[key]) for key in mutable if key in before)
+    for key in mutable:
+        if key not in before:
+            found.pop(key, None)
+    if before.get("schedulingGates"):
+        affinity = {k: v for k, v in (found.pop("affinity", None) or {}).items() if k != "nodeAffinity"}
+        if affinity:
+            found["affinity"] = affinity
+    for key in _LISTS:
         if key in found:
-            found[key] = [{k: v for k, v in c.items() if k != "image"} for c in found[key]]
+            pairs = zip(found[key], before.get(key) or (), strict=False)
+            found[key] = [{**new, "image": old.get("image")} for new, old in pairs]
     return found
+
+
+def _diff(old: Object, new: Object) -> str:
+    """Show what changed, as upstream does: a unified diff of indented JSON."""
+    before, after = (json.dumps(o, indent=1, sort_keys=True).splitlines(keepends=True) for o in (old, new))
+    return "".join(list(difflib.unified_diff(before, after))[2:])

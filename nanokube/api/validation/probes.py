@@ -30,13 +30,13 @@ def validate(container: Object, path: str, *, is_init: bool) -> list[FieldError]
         if probe is None:
             continue
         if not has_probes:
-            detail = "must not be set for init containers without restartPolicy=Always"
+            detail = "may not be set for init containers without restartPolicy=Always"
             found.append(field.forbidden(f"{path}.{key}", detail))
             continue
         found += _probe(probe, f"{path}.{key}", is_readiness=key == "readinessProbe")
     lifecycle = container.get("lifecycle")
     if lifecycle is not None and not has_probes:
-        detail = "must not be set for init containers without restartPolicy=Always"
+        detail = "may not be set for init containers without restartPolicy=Always"
         return [*found, field.forbidden(f"{path}.lifecycle", detail)]
     for key in ("postStart", "preStop"):
         handler = (lifecycle or {}).get(key)

@@ -135,8 +135,9 @@ def _weight(preferred: Object, path: str) -> list[FieldError]:
 
 
 def _spread(spec: Object, path: str) -> list[FieldError]:
-    found, seen = list[FieldError](), set[tuple[str, str]]()
-    for index, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
+    found, constraints = list[FieldError](), spec.get("topologySpreadConstraints") or ()
+    pairs = [(c.get("topologyKey") or "", c.get("whenUnsatisfiable") or "") for c in constraints]
+    for index, constraint in enumerate(constraints):
         where = f"{path}[{index}]"
         skew, key = constraint.get("maxSkew") or 0, constraint.get("topologyKey") or ""
         action = constraint.get("whenUnsatisfiable") or ""
@@ -146,11 +147,9 @@ def _spread(spec: Object, path: str) -> list[FieldError]:
             found.append(field.required(f"{where}.topologyKey", "can not be empty"))
         if action not in _UNSATISFIABLE:
             found.append(field.not_supported(f"{where}.whenUnsatisfiable", action, _UNSATISFIABLE))
-        if (key, action) in seen:
-            found.append(
-                field.duplicate(f"{where}.{{topologyKey, whenUnsatisfiable}}", f"{{{key}, {action}}}")
-            )
-        seen.add((key, action))
+        if (key, action) in pairs[index + 1 :]:
+            shown = f"{where}.{{topologyKey, whenUnsatisfiable}}"
+            found.append(field.duplicate(shown, f"{{{key}, {action}}}"))
         domains = constraint.get("minDomains")
         if domains is not None and domains <= 0:
             found.append(field.invalid(f"{where}.minDomains", domains, "must be greater than zero"))

@@ -7,21 +7,19 @@ from typing import Any, Final
 from nanokube.api import field, objects
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import metadata, names
+from nanokube.api.validation import metadata, names, service_addresses
 
 _TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
+_POLICIES: Final = ("Cluster", "Local")
+_DISTRIBUTIONS: Final = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _MAX_AFFINITY_S: Final = 86400
 
 
 def validate(obj: Object) -> list[FieldError]:
     """Check a Service."""
     spec, found = objects.spec(obj), list[FieldError]()
-    kind = spec.get("type")
-    if kind not in _TYPES:
-        found.append(field.not_supported("spec.type", kind, _TYPES))
-    found += metadata.labels(spec.get("selector"), "spec.selector")
-    is_headless = spec.get("clusterIP") == "None"
+    kind, is_headless = spec.get("type"), spec.get("clusterIP") == "None"
     if not spec.get("ports") and not is_headless and kind != "ExternalName":
         found.append(field.required("spec.ports"))
     if kind == "ExternalName":
@@ -30,59 +28,83 @@ def validate(obj: Object) -> list[FieldError]:
         detail = f"may not be set to 'None' for {kind} services"
         found.append(field.invalid("spec.clusterIPs[0]", "None", detail))
     found += _ports(spec)
+    found += metadata.labels(spec.get("selector"), "spec.selector")
     found += _affinity(spec)
-    found += _addresses(spec)
-    return found + _policies(spec)
+    if kind != "ExternalName":
+        found += service_addresses.validate(spec)
+    found += service_addresses.external(spec)
+    if kind not in _TYPES:
+        found.append(field.not_supported("spec.type", kind or "", _TYPES))
+    found += _unique_ports(spec)
+    return found + _load_balancer(spec) + _policies(spec)
 
 
 def validate_update(new: Object, old: Object) -> list[FieldError]:
-    """Check that an allocated cluster IP stayed, unless the type changes."""
+    """Check that allocated addresses and a load balancer's class stayed, unless the type changes."""
     spec, before = objects.spec(new), objects.spec(old)
-    if "ExternalName" in (spec.get("type"), before.get("type")) or not before.get("clusterIPs"):
-        return []
-    found = []
-    primary = before["clusterIPs"][0]
-    if (spec.get("clusterIPs") or [""])[0] != primary:
-        detail = "may not change once set"
-        found.append(field.invalid("spec.clusterIPs[0]", spec.get("clusterIPs"), detail))
-    if spec.get("clusterIP", primary) != before.get("clusterIP"):
-        found.append(field.invalid("spec.clusterIP", spec.get("clusterIP"), metadata.IMMUTABLE))
+    found = service_addresses.validate_update(spec, before)
+    if spec.get("type") == before.get("type") == "LoadBalancer":
+        value = spec.get("loadBalancerClass")
+        if value != before.get("loadBalancerClass"):
+            found.append(field.invalid("spec.loadBalancerClass", value, "may not change once set"))
     return found
 
 
 def _external_name(spec: Object) -> list[FieldError]:
     found = []
-    if spec.get("clusterIPs") or spec.get("clusterIP"):
-        detail = "may not be set for ExternalName services"
-        found.append(field.forbidden("spec.clusterIPs", detail))
-    name = (spec.get("externalName") or "").rstrip(".")
+    for key in ("clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+        if spec.get(key):
+            found.append(field.forbidden(f"spec.{key}", "may not be set for ExternalName services"))
+    name = (spec.get("externalName") or "").removesuffix(".")
     if not name:
         return [*found, field.required("spec.externalName")]
     return found + [field.invalid("spec.externalName", name, m) for m in names.dns_subdomain(name)]
 
 
 def _ports(spec: Object) -> list[FieldError]:
-    ports, found = spec.get("ports") or (), list[FieldError]()
-    seen_names, seen_ports, seen_node_ports = set[str](), set[Any](), set[Any]()
+    ports, found, seen = spec.get("ports") or (), list[FieldError](), set[str]()
     for index, port in enumerate(ports):
-        path = f"spec.ports[{index}]"
-        found += _port(port, path, is_named=len(ports) > 1, spec=spec)
-        name, protocol = port.get("name") or "", port.get("protocol")
-        if name and name in seen_names:
+        path, name = f"spec.ports[{index}]", port.get("name") or ""
+        found += _port(port, path, is_named=len(ports) > 1)
+        if name and name in seen:
             found.append(field.duplicate(f"{path}.name", name))
-        seen_names.add(name)
-        if (protocol, port.get("port")) in seen_ports:
-            shown = {"port": port.get("port"), "protocol": protocol}
-            found.append(field.duplicate(path, shown))
-        seen_ports.add((protocol, port.get("port")))
-        node_port = port.get("nodePort")
-        if node_port and (protocol, node_port) in seen_node_ports:
-            found.append(field.duplicate(f"{path}.nodePort", node_port))
-        seen_node_ports.add((protocol, node_port))
+        seen.add(name)
     return found
 
 
-def _port(port: Object, path: str, *, is_named: bool, spec: Object) -> list[FieldError]:
+def _unique_ports(spec: Object) -> list[FieldError]:
+    """Ports and node ports are unique by protocol; only some types have node ports."""
+    ports, found = spec.get("ports") or (), list[FieldError]()
+    if spec.get("type") == "ClusterIP":
+        detail = "may not be used when `type` is 'ClusterIP'"
+        found += (
+            field.forbidden(f"spec.ports[{i}].nodePort", detail)
+            for i, p in enumerate(ports)
+            if p.get("nodePort")
+        )
+    seen = set[Any]()
+    for index, port in enumerate(ports):
+        key = (port.get("protocol"), port.get("nodePort"))
+        if key[1] and key in seen:
+            found.append(field.duplicate(f"spec.ports[{index}].nodePort", key[1]))
+        seen.add(key)
+    seen.clear()
+    for index, port in enumerate(ports):
+        key = (port.get("protocol"), port.get("port"))
+        if key in seen:
+            found.append(field.duplicate(f"spec.ports[{index}]", _internal(*key)))
+        seen.add(key)
+    return found
+
+
+def _internal(protocol: Any, port: Any) -> dict[str, Any]:
+    """Print a port as upstream prints its internal struct."""
+    return {
+        "Name": "", "Protocol": protocol, "AppProtocol": None, "Port": port, "TargetPort": 0, "NodePort": 0,
+    }  # fmt: skip
+
+
+def _port(port: Object, path: str, *, is_named: bool) -> list[FieldError]:
     found = []
     name = port.get("name") or ""
     if is_named and not name:
@@ -97,9 +119,6 @@ def _port(port: Object, path: str, *, is_named: bool, spec: Object) -> list[Fiel
     if port.get("appProtocol"):
         value = port["appProtocol"]
         found += (field.invalid(f"{path}.appProtocol", value, m) for m in names.qualified_name(value))
-    if spec.get("type") == "ClusterIP" and port.get("nodePort"):
-        detail = "may not be used when `type` is 'ClusterIP'"
-        found.append(field.forbidden(f"{path}.nodePort", detail))
     return found
 
 
@@ -110,40 +129,66 @@ def port_reference(value: Any, path: str) -> list[FieldError]:
 
 
 def _affinity(spec: Object) -> list[FieldError]:
-    value, path = spec.get("sessionAffinity"), "spec.sessionAffinity"
+    value, path, config = (
+        spec.get("sessionAffinity"),
+        "spec.sessionAffinity",
+        spec.get("sessionAffinityConfig"),
+    )
+    where, shown = f"{path}Config", "when session affinity type is ClientIP"
+    if not value:
+        return [field.required(path)]
     if value not in ("ClientIP", "None"):
         return [field.not_supported(path, value, ("ClientIP", "None"))]
-    seconds = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
-    if value == "ClientIP" and seconds is not None and not 0 < seconds <= _MAX_AFFINITY_S:
-        where = "spec.sessionAffinityConfig.clientIP.timeoutSeconds"
-        return [field.invalid(where, seconds, f"must be greater than 0 and less than {_MAX_AFFINITY_S}")]
-    return []
+    if value == "None":
+        detail = "must not be set when session affinity is None"
+        return [field.forbidden(where, detail)] if config is not None else []
+    if config is None:
+        return [field.required(where, shown)]
+    if config.get("clientIP") is None:
+        return [field.required(f"{where}.clientIP", shown)]
+    seconds = config["clientIP"].get("timeoutSeconds")
+    if seconds is None:
+        return [field.required(f"{where}.clientIP.timeoutSeconds", shown)]
+    if 0 < seconds <= _MAX_AFFINITY_S:
+        return []
+    detail = f"must be greater than 0 and less than {_MAX_AFFINITY_S}"
+    return [field.invalid(f"{where}.clientIP.timeoutSeconds", seconds, detail)]
 
 
-def _addresses(spec: Object) -> list[FieldError]:
-    found = []
-    for index, address in enumerate(spec.get("clusterIPs") or ()):
-        if address != "None":
-            path = f"spec.clusterIPs[{index}]"
-            found += [field.invalid(path, address, m) for m in names.ip_address(address)]
-    given = spec.get("clusterIP")
-    if given and given != "None" and not spec.get("clusterIPs"):
-        found += [field.invalid("spec.clusterIP", given, m) for m in names.ip_address(given)]
-    for index, address in enumerate(spec.get("externalIPs") or ()):
-        path = f"spec.externalIPs[{index}]"
-        found += [field.invalid(path, address, m) for m in names.ip_address(address)]
+def _load_balancer(spec: Object) -> list[FieldError]:
+    is_one, detail = spec.get("type") == "LoadBalancer", "may only be used when `type` is 'LoadBalancer'"
+    found, path = list[FieldError](), "spec.LoadBalancerSourceRanges"  # upstream's spelling
+    if spec.get("loadBalancerSourceRanges") and not is_one:
+        found.append(field.forbidden(path, detail))
+    for index, text in enumerate(spec.get("loadBalancerSourceRanges") or ()):
+        found += service_addresses.cidr(text.strip(), f"{path}[{index}]")
+    if spec.get("allocateLoadBalancerNodePorts") is not None and not is_one:
+        found.append(field.forbidden("spec.allocateLoadBalancerNodePorts", detail))
+    value = spec.get("loadBalancerClass")
+    if value is not None and not is_one:
+        found.append(field.forbidden("spec.loadBalancerClass", detail))
+    elif value is not None:
+        found += (field.invalid("spec.loadBalancerClass", value, m) for m in names.qualified_name(value))
     return found
 
 
 def _policies(spec: Object) -> list[FieldError]:
     found = []
-    for key in ("internalTrafficPolicy", "externalTrafficPolicy"):
-        value = spec.get(key)
-        if value and value not in ("Cluster", "Local"):
-            found.append(field.not_supported(f"spec.{key}", value, ("Cluster", "Local")))
-    is_external = spec.get("type") in ("NodePort", "LoadBalancer") or spec.get("externalIPs")
-    if spec.get("externalTrafficPolicy") and not is_external:
+    value, kind = spec.get("externalTrafficPolicy"), spec.get("type")
+    if kind in ("NodePort", "LoadBalancer") or spec.get("externalIPs"):
+        if not value:
+            found.append(field.required("spec.externalTrafficPolicy"))
+        elif value not in _POLICIES:
+            found.append(field.not_supported("spec.externalTrafficPolicy", value, _POLICIES))
+    elif value:
         detail = "may only be set for externally-accessible services"
-        value = spec["externalTrafficPolicy"]
         found.append(field.invalid("spec.externalTrafficPolicy", value, detail))
+    health = spec.get("healthCheckNodePort")
+    if health and (kind, value) != ("LoadBalancer", "Local"):
+        detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
+        found.append(field.invalid("spec.healthCheckNodePort", health, detail))
+    for key, allowed in (("internalTrafficPolicy", _POLICIES), ("trafficDistribution", _DISTRIBUTIONS)):
+        value = spec.get(key)
+        if value is not None and value not in allowed:
+            found.append(field.not_supported(f"spec.{key}", value, allowed))
     return found

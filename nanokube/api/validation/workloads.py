@@ -83,7 +83,8 @@ def _strategy(strategy: Object) -> list[FieldError]:
         detail = "may not be specified when strategy `type` is 'Recreate'"
         return [field.forbidden(f"{path}.rollingUpdate", detail)] if rolling is not None else []
     if kind != "RollingUpdate":
-        return [field.not_supported(f"{path}.type", kind, ("Recreate", "RollingUpdate"))]
+        shown = {"Type": kind or "", "RollingUpdate": rolling}  # upstream prints its internal struct
+        return [field.not_supported(path, shown, ("Recreate", "RollingUpdate"))]
     if rolling is None:
         return [field.required(f"{path}.rollingUpdate", "this should be defaulted and never be nil")]
     found, both = [], []
@@ -91,10 +92,10 @@ def _strategy(strategy: Object) -> list[FieldError]:
         value = rolling.get(key, 0)
         found += int_or_percent(value, f"{path}.rollingUpdate.{key}")
         both.append(value)
-    if not found and _percent_of(both[0]) == 0 and _percent_of(both[1]) == 0:
+    if _percent_of(both[0]) == 0 and _percent_of(both[1]) == 0:
         detail = "may not be 0 when `maxSurge` is 0"
         found.append(field.invalid(f"{path}.rollingUpdate.maxUnavailable", both[0], detail))
-    if not found and isinstance(both[0], str) and _percent_of(both[0]) > 100:
+    if isinstance(both[0], str) and _percent_of(both[0]) > 100:
         found.append(
             field.invalid(f"{path}.rollingUpdate.maxUnavailable", both[0], "must not be greater than 100%")
         )
@@ -104,12 +105,11 @@ def _strategy(strategy: Object) -> list[FieldError]:
 def int_or_percent(value: Any, path: str) -> list[FieldError]:
     """Check a number or a percentage."""
     if isinstance(value, str):
-        if names.percent(value):
-            detail = "must be an integer or percentage (e.g '5%')"
-            return [field.invalid(path, value, detail)]
-        return []
+        return [field.invalid(path, value, message) for message in names.percent(value)]
     return metadata.non_negative(value, path)
 
 
 def _percent_of(value: Any) -> int:
-    return int(value[:-1]) if isinstance(value, str) else int(value)
+    if isinstance(value, str):
+        return 0 if names.percent(value) else int(value[:-1])
+    return int(value)
