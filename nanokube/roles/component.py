@@ -1,12 +1,20 @@
-"""How a component runs in its process: an event loop that ends cleanly on SIGTERM."""
+"""How a component runs in its process: an event loop that ends cleanly on SIGTERM.
+
+SIGUSR1 writes the stack of every task to the log, as SIGQUIT does for Go programs: what a component
+that seems to hang waits for.
+"""
 
 import asyncio
 import contextlib
+import io
+import logging
 import signal
 from collections.abc import Awaitable, Callable
 from typing import Never
 
 import uvloop
+
+log = logging.getLogger(__name__)
 
 Run = Callable[[], Awaitable[Never]]
 
@@ -22,5 +30,13 @@ async def _supervised(run: Run) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
+    loop.add_signal_handler(signal.SIGUSR1, _dump_tasks)
     with contextlib.suppress(asyncio.CancelledError):
         await run()
+
+
+def _dump_tasks() -> None:
+    for task in asyncio.all_tasks():
+        stack = io.StringIO()
+        task.print_stack(file=stack)
+        log.warning("task %s\n%s", task.get_name(), stack.getvalue())

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Never
+from typing import Never
 
+from nanokube.api import resources
 from nanokube.apiserver import config as apiserver_config
 from nanokube.apiserver import run as apiserver_run
 from nanokube.client import informer, rest
+from nanokube.controllers import env as controllers_env
 from nanokube.controllers import run as controllers_run
 from nanokube.dns import run as dns_run
 from nanokube.kubelet import config as kubelet_config
@@ -64,9 +66,9 @@ async def manager(config: node_config.NodeConfig) -> Never:
     raise AssertionError("components run until they are cancelled")
 
 
-def controller_options(config: node_config.NodeConfig) -> Any:
+def controller_options(config: node_config.NodeConfig) -> controllers_env.Options:
     """Return the controllers' settings in this cluster."""
-    return controllers_run.Options(
+    return controllers_env.Options(
         cluster_cidr=config.pod_cidr, root_ca=(config.paths.pki / "ca.crt").read_text()
     )
 
@@ -94,8 +96,6 @@ async def agent(config: node_config.NodeConfig) -> Never:
 
 def service_informers(client: rest.Client) -> tuple[informer.Informer, informer.Informer]:
     """Return the informers of Services and EndpointSlices that the proxy and the DNS of a node share."""
-    from nanokube.api import resources
-
     services = informer.Informer(client, resources.get("services"))
     slices = informer.Informer(client, resources.get("endpointslices.discovery.k8s.io"))
     slices.add_index(proxy_run.SERVICE_INDEX, proxy_run.index_of_slice)

@@ -41,6 +41,7 @@ mount --make-rshared /
 hostname {sys.argv[2]}
 ip link set lo up
 ip link add eth0 type bridge
+echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6
 ip addr add {sys.argv[3]}/24 dev eth0
 ip link set eth0 up
 ip route add default via 192.0.2.1
@@ -153,8 +154,9 @@ class Host:
         return int(self.run("cat", f"/run/nanokube/{component}.pid").stdout.split()[0])
 
     def logs(self) -> str:
-        """Return the ends of the components' logs, for a failed test."""
-        return self.run("sh", "-c", "tail -n 40 /var/log/nanokube/*.log", check=False).stdout
+        """Return the ends of the components' logs with what each waits for, for a failed test."""
+        dump = "cd /run/nanokube; kill -USR1 $(cat apiserver.pid agent.pid manager.pid); sleep 0.3"
+        return self.run("sh", "-c", f"{dump}; tail -n 250 /var/log/nanokube/*.log", check=False).stdout
 
     def close(self) -> None:
         """End every process of the host and remove its cgroups."""

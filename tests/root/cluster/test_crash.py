@@ -78,7 +78,8 @@ def test_a_killed_component_comes_back_and_pods_go_on(
         == 0
     )
     assert cluster.get("configmap", f"kept-{len(victims)}-{victims[0]}")["data"] == {"a": "b"}
-    assert cluster.kubectl("exec", "deployment/steady", "--", "echo", "alive") == "alive\n"
+    alive = ("exec", "deployment/steady", "--", "echo", "alive")
+    host.wait_for(lambda: cluster.kubectl(*alive) == "alive\n", 10, "exec")
     fresh = test_kubectl.pod(f"after-{len(victims)}-{victims[0]}", "echo", "new")
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(fresh))
     name = fresh["metadata"]["name"]

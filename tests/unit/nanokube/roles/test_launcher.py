@@ -24,13 +24,13 @@ launcher.Launcher(paths.Paths(root), {"steady": steady, "failing": failing}, os.
 """
 
 
-def wait_for(path: Path, unlike: str = "") -> str:
+def wait_for(path: Path, unlike: str = "", starts: str = "") -> str:
     for _attempt in range(500):
         try:
             text = path.read_text().strip()
         except FileNotFoundError:
             text = ""
-        if text and text != unlike:
+        if text and text != unlike and text.startswith(starts):
             return text
         time.sleep(0.01)
     raise AssertionError(f"{path} did not change")
@@ -45,7 +45,7 @@ def test_components_are_restarted_and_stopped(tmp_path: Path) -> None:
         first = wait_for(pid_file)
         os.kill(int(first), signal.SIGKILL)
         second = wait_for(pid_file, unlike=first)
-        assert Path(f"/proc/{second}/cmdline").read_bytes().startswith(b"nanokube: steady")
+        wait_for(Path(f"/proc/{second}/cmdline"), starts="nanokube: steady")
         wait_for(tmp_path / "var/log/nanokube/failing.log")
         process.send_signal(signal.SIGTERM)
         _output, errors = process.communicate(timeout=10)
