@@ -15,7 +15,29 @@ from nanokube.api.resources import ALL, Resource, Subresource
 
 AGGREGATED_V2: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 # order in which kubectl searches a short name: core first, then as the peer lists its groups
-_ORDER: Final = ("", "apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io")
+_ORDER: Final = (
+    "",
+    "apiregistration.k8s.io",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+    "resource.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+)
 
 
 def group_versions(resources: Iterable[Resource] = ALL) -> dict[str, list[str]]:
@@ -63,7 +85,7 @@ def _aggregated_version(resources: Sequence[Resource], group: str, version: str)
 def _aggregated_resource(resource: Resource) -> dict[str, Any]:
     found: dict[str, Any] = {
         "resource": resource.plural,
-        "responseKind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
+        "responseKind": {"group": "", "version": "", "kind": resource.kind},  # empty: as the group-version
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
         "verbs": list(resource.verbs),
@@ -73,15 +95,14 @@ def _aggregated_resource(resource: Resource) -> dict[str, Any]:
     if resource.categories:
         found["categories"] = list(resource.categories)
     if resource.subresources:
-        found["subresources"] = [_aggregated_subresource(resource, s) for s in resource.subresources]
+        found["subresources"] = [_aggregated_subresource(s) for s in resource.subresources]
     return found
 
 
-def _aggregated_subresource(resource: Resource, sub: Subresource) -> dict[str, Any]:
-    group, version = (sub.group, sub.version) if sub.version else (resource.group, resource.version)
+def _aggregated_subresource(sub: Subresource) -> dict[str, Any]:
     return {
         "subresource": sub.name,
-        "responseKind": {"group": group, "version": version, "kind": sub.kind},
+        "responseKind": {"group": sub.group, "version": sub.version, "kind": sub.kind},
         "verbs": list(sub.verbs),
     }
 
