@@ -1,5 +1,6 @@
 """`nanokube node`: the launcher in the foreground, as a service manager runs it."""
 
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -10,6 +11,7 @@ from nanokube.cli import errors
 from nanokube.kit import log as kit_log
 from nanokube.kit import paths
 from nanokube.roles import config as node_config
+from nanokube.roles import keeper
 from nanokube.roles import node as roles_node
 
 
@@ -26,12 +28,13 @@ def node(root: Path) -> None:
         claim = roles_node.hold_lock(config.paths)
     except (node_config.ConfigError, roles_node.NodeError) as err:
         raise errors.failure(str(err)) from err
-    from nanokube.roles import components, launcher
-
     try:
-        launcher.Launcher(
-            config.paths, components.mains(config), lambda: components.ensure_keeper(config)
-        ).run()
+        with contextlib.suppress(OSError):  # the launcher tries again, and says what is wrong
+            keeper.ensure(config)
+        # Imported only now: the runtime starts on the other core meanwhile.
+        from nanokube.roles import components, launcher
+
+        launcher.Launcher(config.paths, components.mains(config), lambda: keeper.ensure(config)).run()
     finally:
         os.close(claim)
     logging.getLogger(__name__).info("node stopped")

@@ -33,13 +33,14 @@ def up(**options: object) -> None:
     """Start this node's cluster, or resume it: safe to call at any time."""
     errors.require_root("up")
     config = settings.current_or_default(**_with_node_range(options))
-    began = time.monotonic()
+    began, since = time.monotonic(), datetime.datetime.now(datetime.UTC)
     if node.running_pid(config.paths) is None:
         _check(config)
         _prepare(config)
     else:
+        since = datetime.datetime.min.replace(tzinfo=datetime.UTC)
         _refuse_changes(config)
-    _wait_until_ready(config, began)
+    _wait_until_ready(config, began, since)
     click.echo(f"Node {config.node_name} is Ready ({time.monotonic() - began:.1f} s)")
     click.echo(f"kubeconfig: {config.paths.admin_kubeconfig}")
     click.echo("try:        nanokube kubectl get pods -A     nanokube demo     nanokube status")
@@ -84,13 +85,14 @@ def _refuse_changes(config: node_config.NodeConfig) -> None:
         raise errors.failure("cannot change a running node's settings", "run `nanokube down` first")
 
 
-def _wait_until_ready(config: node_config.NodeConfig, began: float) -> None:
+def _wait_until_ready(config: node_config.NodeConfig, began: float, since: datetime.datetime) -> None:
+    """Wait for each phase. since: what the kubelet said before it was started does not count."""
     deadline = began + READY_TIMEOUT_S
     probe = Probe(config)
     for name, is_done in (
         ("container runtime", lambda: _answers(config.paths.cri_socket)),
         ("API server", lambda: probe.get("/readyz") is not None),
-        ("node registered", lambda: probe.node() is not None),
+        ("node registered", lambda: probe.lease_renewed() >= since),
         ("node Ready", lambda: is_ready(probe.node())),
     ):
         with phases.phase(name):
@@ -143,6 +145,14 @@ class Probe:
     def node(self) -> "dict[str, object] | None":
         body = self.get(f"/api/v1/nodes/{self._config.node_name}")
         return json.loads(body) if body else None
+
+    def lease_renewed(self) -> datetime.datetime:
+        """Return when the node's kubelet last renewed its Lease; long ago if never."""
+        leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+        body = self.get(f"{leases}/{self._config.node_name}")
+        if not body:
+            return datetime.datetime.min.replace(tzinfo=datetime.UTC)
+        return datetime.datetime.fromisoformat(json.loads(body)["spec"]["renewTime"])
 
     def get(self, path: str) -> bytes | None:
         try:

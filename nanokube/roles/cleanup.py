@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -26,6 +27,7 @@ from nanokube.roles import keeper, systemd
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 10
+COMMAND_LINK = Path("/usr/local/bin/nanokube")
 CGROUP_TIMEOUT_S = 5.0
 PARALLEL = 16
 POD_LOG = re.compile(r"^[^_]+_[^_]+_[0-9a-f]{8}-[0-9a-f-]{27}$")
@@ -108,6 +110,13 @@ def remove_cgroups(root: str) -> None:
             log.warning("cgroup is still busy path=%s", top)
 
 
+def _remove_command_link() -> None:
+    """Remove the link to this installation's command that scripts/install made."""
+    with contextlib.suppress(OSError):
+        if COMMAND_LINK.is_symlink() and COMMAND_LINK.readlink() == Path(sys.prefix) / "bin/nanokube":
+            COMMAND_LINK.unlink()
+
+
 def _cgroup_tops(root: str) -> Iterator[Path]:
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields, _dash, rest = line.partition(" - ")
@@ -128,6 +137,7 @@ def remove_files(config: node_config.NodeConfig) -> None:
     place = config.paths
     if place.root == Path("/"):
         systemd.uninstall()
+        _remove_command_link()
     for directory in (place.etc, place.lib, place.run, place.log):
         shutil.rmtree(directory, ignore_errors=True)
     if place.pod_logs.is_dir():

@@ -14,7 +14,7 @@ from nanokube.dns import run as dns_run
 from nanokube.kubelet import config as kubelet_config
 from nanokube.kubelet import run as kubelet_run
 from nanokube.proxy import run as proxy_run
-from nanokube.roles import component, keeper
+from nanokube.roles import component
 from nanokube.roles import config as node_config
 from nanokube.scheduler import run as scheduler_run
 
@@ -120,8 +120,3 @@ def kubelet(config: node_config.NodeConfig) -> kubelet_config.KubeletConfig:
         client_ca=pki / "ca.crt",
         cgroup_root=f"/{config.cgroup_root}/pods",
     )
-
-
-def ensure_keeper(config: node_config.NodeConfig) -> int:
-    """Start the runtime's keeper if it is gone; returns its pid. Raises OSError."""
-    return keeper.ensure(config)

@@ -73,6 +73,7 @@ def _start(config: node_config.NodeConfig) -> int:
     from cni import conflist, install
 
     place = config.paths
+    place.log.mkdir(mode=0o750, parents=True, exist_ok=True)
     file = place.etc / "cri.json"
     file.write_text(json.dumps(settings(config), indent=2) + "\n")
     network = place.cni / "net.d"
