@@ -51,7 +51,8 @@ def _retain(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     retained = patch.get(_RETAIN_KEYS)
     if retained is None:
         return dict(target)
-    if type(retained) is not list or not all(k in retained or k[:1] == "$" for k in patch):
+    named = [key for key, value in patch.items() if value is not None and key[:1] != "$"]
+    if type(retained) is not list or not all(key in retained for key in named):
         raise _malformed("a key of the patch is not in its $retainKeys list")
     return {k: v for k, v in target.items() if k in retained}
 
@@ -94,30 +95,41 @@ def _merge_scalars(before: list[Any], values: list[Any], order: Any, deleted: An
     gone = deleted if type(deleted) is list else []
     merged = [v for v in before if v not in gone]
     merged += (v for n, v in enumerate(values) if v not in merged and v not in values[:n])
-    if type(order) is not list:
-        return merged
-    return _reorder(merged, order, before, key="")
+    if type(order) is list:
+        _check_order(values, order)
+    return _reorder(merged, order if type(order) is list else values, before, key="")
 
 
 def _merge_items(field: facts.Field, before: list[Any], items: list[Any], order: Any) -> list[dict[str, Any]]:
-    key, type_ = field.merge_key, field.type.item
-    assert type_ is not None
+    key, type_ = field.merge_key, field.type.item or field.type
     if not all(type(i) is dict for i in items):
         raise _malformed(f"expected objects in a list merged by {key}")
     if any(i.get(_PATCH) == "replace" for i in items):
         return [i for i in items if _PATCH not in i]
     deleted = [_key_of(i, key) for i in items if i.get(_PATCH) == "delete"]
+    items = [i for i in items if i.get(_PATCH) != "delete"]
     found = [i for i in before if not (type(i) is dict and i.get(key) in deleted)]
+    kept = list(found)
     for item in items:
-        if item.get(_PATCH) == "delete":
-            continue
         wanted = _key_of(item, key)
         at = next((n for n, i in enumerate(found) if type(i) is dict and i.get(key) == wanted), None)
         if at is None:
             found.append(_merge_struct(type_, {}, item))
         else:
             found[at] = _merge_struct(type_, found[at], item)
-    return _reorder(found, order, before, key) if type(order) is list else found
+    if type(order) is not list:
+        return _reorder(found, items, kept, key)
+    _check_order([_key_of(i, key) for i in items], [_key_of(o, key) for o in order])
+    # New items count as the server's as far as they fill the places of deleted ones: upstream's slices do so,
+    # and its tests expect it.
+    return _reorder(found, order, found[: len(before)], key)
+
+
+def _check_order(values: list[Any], order: list[Any]) -> None:
+    """Demand that a patch lists its items in the order that its directive asks for."""
+    rest = iter(order)
+    if not all(value in rest for value in values):
+        raise _malformed(f"The order in patch list:\n{values}\n doesn't match {_ORDER[:-1]} list:\n{order}\n")
 
 
 def _key_of(item: dict[str, Any], key: str) -> Any:
@@ -132,16 +144,19 @@ def _reorder(merged: list[Any], order: list[Any], before: list[Any], key: str) -
     def name(item: Any) -> Any:
         return item.get(key) if key and type(item) is dict else item
 
-    wanted = {_hashable(name(o)): n for n, o in enumerate(order)}
-    places = {_hashable(name(o)): n for n, o in enumerate(before)}
+    wanted, places = dict[Any, int](), dict[Any, int]()  # where a duplicate stands first
+    for index, each in enumerate(order):
+        wanted.setdefault(_hashable(name(each)), index)
+    for index, each in enumerate(before):
+        places.setdefault(_hashable(name(each)), index)
     listed = [i for i in merged if _hashable(name(i)) in wanted]
     listed.sort(key=lambda i: wanted[_hashable(name(i))])
     others = [i for i in merged if _hashable(name(i)) not in wanted]
     result: list[Any] = []
     while listed and others:
         left, right = places.get(_hashable(name(listed[0]))), places.get(_hashable(name(others[0])))
-        is_first = left is not None and right is not None and left < right
-        result.append(listed.pop(0) if is_first else others.pop(0))
+        is_later = left is not None and right is not None and right < left
+        result.append(others.pop(0) if is_later else listed.pop(0))
     return result + listed + others
 
 

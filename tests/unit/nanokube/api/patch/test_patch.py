@@ -31,7 +31,7 @@ A, B = {"name": "a", "image": "1"}, {"name": "b", "image": "2"}
             spec(containers=[{"name": "b", "image": "3"}]),
             spec(containers=[A, {"name": "b", "image": "3"}]),
         ),
-        (spec(containers=[A]), spec(containers=[B]), spec(containers=[A, B])),
+        (spec(containers=[A]), spec(containers=[B]), spec(containers=[B, A])),
         (spec(containers=[A, B]), spec(containers=[{"$patch": "delete", "name": "a"}]), spec(containers=[B])),
         (spec(containers=[A]), spec(containers=[{"$patch": "replace"}, B]), spec(containers=[B])),
         (
@@ -62,7 +62,7 @@ A, B = {"name": "a", "image": "1"}, {"name": "b", "image": "2"}
         (
             {"metadata": {"finalizers": ["a", "b"]}},
             {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}},
-            {"metadata": {"finalizers": ["b", "c"]}},
+            {"metadata": {"finalizers": ["c", "b"]}},
         ),
         (
             {"metadata": {"finalizers": ["a", "b"]}},
