@@ -207,7 +207,8 @@ class Keeper:
         pid = os.fork()
         if pid:
             return pid
-        prctl.set_parent_death_signal(signal.SIGTERM)
+        # Not SIGTERM: a server that stops in its own time would take the next one's socket away.
+        prctl.set_parent_death_signal(signal.SIGKILL)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         paths = [_TOP, *os.environ.get("PYTHONPATH", "").split(":")]

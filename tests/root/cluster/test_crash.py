@@ -85,3 +85,27 @@ def test_a_killed_component_comes_back_and_pods_go_on(
     name = fresh["metadata"]["name"]
     cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", f"pod/{name}", "--timeout=20s")
     cluster.kubectl("delete", "pod", name, "--wait=true")
+
+
+def test_a_killed_keeper_leaves_one_reachable_runtime(cluster: host.Host) -> None:
+    """The old server had a call under way, for whose end it must not wait: its successor takes the socket."""
+    slow = test_kubectl.pod("slow-probe", "sleep", "60")
+    slow["spec"]["containers"][0]["readinessProbe"] = {
+        "exec": {"command": ["sleep", "30"]},
+        "timeoutSeconds": 40,
+        "periodSeconds": 1,
+    }
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(slow))
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/slow-probe", "--timeout=20s")
+    keeper = cluster.pid_of("cri")
+    server = cluster.run("pgrep", "-P", str(keeper), "-f", "cri --serve").stdout.split()[0]
+    host.wait_for(lambda: "sleep 30" in cluster.run("ps", "-eo", "args").stdout, 10, "the probe")
+    cluster.run("kill", "-9", str(keeper))
+    host.wait_for(lambda: cluster.pid_of("cri") != keeper and _is_new(cluster, "cri"), 5, "a new keeper")
+    gone = lambda: cluster.run("test", "-d", f"/proc/{server}", check=False).returncode == 1  # noqa: E731
+    host.wait_for(gone, 5, "the end of the old server")
+    listening = lambda: "cri.sock" in cluster.run("ss", "-lx").stdout  # noqa: E731
+    host.wait_for(
+        lambda: listening() and cluster.run("test", "-S", "/run/nanokube/cri.sock"), 10, "the socket"
+    )
+    cluster.kubectl("delete", "pod", "slow-probe", "--wait=true", "--timeout=20s")
