@@ -41,6 +41,10 @@ _ESCAPES: Final = {
 _VALUELESS: Final = frozenset((REQUIRED, FORBIDDEN, TOO_LONG, INTERNAL))
 
 
+class Struct(dict[str, Any]):
+    """A value that upstream prints as a Go struct: in the order of its fields, not sorted as a map."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One broken rule; `path` is dotted with list indexes and map keys in brackets."""
@@ -65,7 +69,8 @@ def quote(value: Any) -> str:
     """Print a value as Go's %q (strings), %v (numbers, booleans) or JSON (the rest) would."""
     if isinstance(value, str):
         return '"' + "".join(_ESCAPES.get(c) or (c if c.isprintable() else _escape(c)) for c in value) + '"'
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    option = 0 if isinstance(value, Struct) else orjson.OPT_SORT_KEYS
+    return orjson.dumps(value, option=option).decode()
 
 
 def _escape(character: str) -> str:

@@ -43,7 +43,7 @@ def validate(spec: Object, path: str, volumes: Set[Any]) -> list[FieldError]:
     if not spec.get("containers"):
         found.append(field.required(f"{path}.containers"))
     seen = set[str]()
-    for key in ("initContainers", "containers", "ephemeralContainers"):
+    for key in ("containers", "initContainers", "ephemeralContainers"):
         for index, container in enumerate(spec.get(key) or ()):
             where = f"{path}.{key}[{index}]"
             found += _container(container, where, volumes, spec, is_init=key == "initContainers")
@@ -68,21 +68,23 @@ def _container(
     elif image != image.strip():
         detail = "must not have leading or trailing whitespace"
         found.append(field.invalid(f"{path}.image", image, detail))
-    for key, allowed in (
-        ("imagePullPolicy", _PULL_POLICIES),
-        ("terminationMessagePolicy", _MESSAGE_POLICIES),
-    ):
-        if container.get(key) not in allowed:
-            found.append(field.not_supported(f"{path}.{key}", container.get(key), allowed))
-    found += _restart_policy(container, path, is_init=is_init)
+    found += _choice(container, "terminationMessagePolicy", path, _MESSAGE_POLICIES)
     found += _ports(container, f"{path}.ports", bool(spec.get("hostNetwork")))
     found += _environment(container, path)
     found += _mounts(container, path, volumes)
+    found += _choice(container, "imagePullPolicy", path, _PULL_POLICIES)
     found += resources(container.get("resources") or {}, f"{path}.resources")
+    context = container.get("securityContext")
+    found += security.validate_container(context, f"{path}.securityContext", spec)
     found += probes.validate(container, path, is_init=is_init)
-    return found + security.validate_container(
-        container.get("securityContext"), f"{path}.securityContext", spec
-    )
+    return found + _restart_policy(container, path, is_init=is_init)
+
+
+def _choice(container: Object, key: str, path: str, allowed: tuple[str, ...]) -> list[FieldError]:
+    value = container.get(key)
+    if not value:
+        return [field.required(f"{path}.{key}")]
+    return [] if value in allowed else [field.not_supported(f"{path}.{key}", value, allowed)]
 
 
 def _restart_policy(container: Object, path: str, *, is_init: bool) -> list[FieldError]:

@@ -97,11 +97,11 @@ def _unique_ports(spec: Object) -> list[FieldError]:
     return found
 
 
-def _internal(protocol: Any, port: Any) -> dict[str, Any]:
-    """Print a port as upstream prints its internal struct."""
-    return {
-        "Name": "", "Protocol": protocol, "AppProtocol": None, "Port": port, "TargetPort": 0, "NodePort": 0,
-    }  # fmt: skip
+def _internal(protocol: Any, port: Any) -> field.Struct:
+    """Show a port as upstream prints its internal struct."""
+    return field.Struct(
+        {"Name": "", "Protocol": protocol, "AppProtocol": None, "Port": port, "TargetPort": 0, "NodePort": 0}
+    )
 
 
 def _port(port: Object, path: str, *, is_named: bool) -> list[FieldError]:

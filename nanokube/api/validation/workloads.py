@@ -83,7 +83,7 @@ def _strategy(strategy: Object) -> list[FieldError]:
         detail = "may not be specified when strategy `type` is 'Recreate'"
         return [field.forbidden(f"{path}.rollingUpdate", detail)] if rolling is not None else []
     if kind != "RollingUpdate":
-        shown = {"Type": kind or "", "RollingUpdate": rolling}  # upstream prints its internal struct
+        shown = field.Struct({"Type": kind or "", "RollingUpdate": rolling})
         return [field.not_supported(path, shown, ("Recreate", "RollingUpdate"))]
     if rolling is None:
         return [field.required(f"{path}.rollingUpdate", "this should be defaulted and never be nil")]

@@ -16,7 +16,7 @@ SERVICE = {
     "metadata": {"name": "s", "namespace": "d", "uid": "u", "resourceVersion": "1"},
     "spec": {"ports": [{"port": 80}]},
 }
-PORT = '{"AppProtocol":null,"Name":"","NodePort":0,"Port":80,"Protocol":"TCP","TargetPort":0}'
+PORT = '{"Name":"","Protocol":"TCP","AppProtocol":null,"Port":80,"TargetPort":0,"NodePort":0}'
 CLASS_IS_FOR_BALANCERS = "Forbidden: may only be used when `type` is 'LoadBalancer'"
 
 
