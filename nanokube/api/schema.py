@@ -125,8 +125,12 @@ def decode_json(body: bytes) -> Any:
         raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from error
 
 
+# Kinds share structs: a pod spec, of which workloads have templates, is built once.
+_built: Final[dict[str, Any]] = {}
+
+
 def _struct(name: str) -> Any:
-    return _structs(name, (), {})
+    return _structs(name, (), _built)
 
 
 def _structs(name: str, above: tuple[str, ...], memo: dict[str, Any]) -> Any:
