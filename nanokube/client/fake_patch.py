@@ -26,8 +26,14 @@ def merge(old: Any, patch: Any, *, by_key: bool = False) -> Any:
     if isinstance(patch, dict):
         result = dict(old) if isinstance(old, dict) else {}
         for name, value in patch.items():
+            if name.startswith("$deleteFromPrimitiveList/"):
+                field = name.partition("/")[2]
+                result[field] = [item for item in result.get(field) or () if item not in value]
+                continue
             if name.startswith("$"):
                 continue
+            if name == "finalizers" and by_key and value:
+                value = list(dict.fromkeys([*(result.get(name) or ()), *value]))
             if value is None:
                 result.pop(name, None)
             else:

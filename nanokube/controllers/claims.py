@@ -4,7 +4,7 @@ Source: pkg/controller/controller_ref_manager.go.
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nanokube.api import errors, objects, resources, selectors
@@ -44,11 +44,14 @@ async def settle(
     owner_resource: resources.Resource,
     resource: resources.Resource,
     claim: Claim,
+    *,
+    finalizers: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Carry a claim out; give everything owned then.
 
     Before it adopts it reads the owner afresh: one that was deleted and made anew must not adopt through a
-    stale cache. Raises ApiError, OSError.
+    stale cache. finalizers: added to what is adopted, removed from what is released.
+    Raises ApiError, OSError.
     """
     owned = list(claim.owned)
     if claim.adopt:
@@ -56,17 +59,23 @@ async def settle(
         if objects.uid(fresh) != objects.uid(owner) or objects.is_deleting(fresh):
             raise errors.conflict(owner_resource, objects.name(owner), "the owner is gone or being deleted")
     for obj in claim.adopt:
-        if adopted := await _patch(client, resource, obj, objects.controller_reference(owner)):
+        more = {"finalizers": list(finalizers)} if finalizers else {}
+        if adopted := await _patch(client, resource, obj, objects.controller_reference(owner), more):
             owned.append(adopted)
     for obj in claim.release:
-        await _patch(client, resource, obj, {"$patch": "delete", "uid": objects.uid(owner)})
+        more = {"$deleteFromPrimitiveList/finalizers": list(finalizers)} if finalizers else {}
+        await _patch(client, resource, obj, {"$patch": "delete", "uid": objects.uid(owner)}, more)
     return owned
 
 
 async def _patch(
-    client: ApiClient, resource: resources.Resource, obj: Object, reference: dict[str, Any]
+    client: ApiClient,
+    resource: resources.Resource,
+    obj: Object,
+    reference: dict[str, Any],
+    more: dict[str, Any],
 ) -> dict[str, Any] | None:
-    body = {"metadata": {"uid": objects.uid(obj), "ownerReferences": [reference]}}
+    body = {"metadata": {"uid": objects.uid(obj), "ownerReferences": [reference], **more}}
     try:
         return await client.patch(
             resource, objects.name(obj), body, objects.namespace(obj), kind=PatchKind.STRATEGIC

@@ -11,11 +11,13 @@ from nanokube.controllers import (
     endpoints,
     endpointslice,
     garbage,
+    job,
     namespace,
     node_ipam,
     node_lifecycle,
     podgc,
     replicaset,
+    replicationcontroller,
     serviceaccount,
     taint_eviction,
 )
@@ -30,12 +32,17 @@ CONTROLLERS: tuple[Callable[[Env], Controller], ...] = (
     taint_eviction.TaintEvictionController,
     deployment.DeploymentController,
     replicaset.ReplicaSetController,
+    replicationcontroller.ReplicationController,
+    job.JobController,
     endpoints.EndpointsController,
     endpointslice.EndpointSliceController,
     podgc.PodGcController,
     # Last: it follows by metadata alone what no other controller follows whole.
     garbage.GarbageCollector,
 )
+
+# Sources of events that are not called after their module.
+NAMES = {"replicationcontroller": "replication-controller"}
 
 
 async def run(
@@ -61,4 +68,6 @@ async def run(
 def _component(make: Callable[[Env], Controller]) -> str:
     """Name the events' source as upstream does: "deployment-controller"."""
     module = make.__module__.rpartition(".")[2].replace("_", "-")
-    return "node-controller" if module.startswith("node-") else f"{module}-controller"
+    if module.startswith("node-"):
+        return "node-controller"
+    return NAMES.get(module, f"{module}-controller")
