@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from nanokube.api import facts, zeros
-from nanokube.api.defaults import core, pod, service, workloads
+from nanokube.api.defaults import admission, batch, core, pod, policies, service, storage, workloads
 from nanokube.api.resources import Resource
 
 _BY_NAME: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
@@ -23,6 +23,32 @@ _BY_NAME: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
     "deployments.apps": workloads.deployment,
     "replicasets.apps": workloads.replica_set,
     "endpointslices.discovery.k8s.io": core.endpoint_slice,
+    "daemonsets.apps": workloads.daemon_set,
+    "statefulsets.apps": workloads.stateful_set,
+    "replicationcontrollers": workloads.replication_controller,
+    "podtemplates": workloads.pod_template,
+    "jobs.batch": batch.job,
+    "cronjobs.batch": batch.cron_job,
+    "persistentvolumeclaims": storage.claim,
+    "persistentvolumes": storage.volume,
+    "storageclasses.storage.k8s.io": storage.storage_class,
+    "csidrivers.storage.k8s.io": storage.csi_driver,
+    "limitranges": policies.limit_range,
+    "horizontalpodautoscalers.autoscaling": policies.horizontal_pod_autoscaler,
+    "networkpolicies.networking.k8s.io": policies.network_policy,
+    "rolebindings.rbac.authorization.k8s.io": policies.role_binding,
+    "clusterrolebindings.rbac.authorization.k8s.io": policies.role_binding,
+    "priorityclasses.scheduling.k8s.io": policies.priority_class,
+    "flowschemas.flowcontrol.apiserver.k8s.io": policies.flow_schema,
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": policies.priority_level,
+    "resourceclaims.resource.k8s.io": policies.resource_claim,
+    "resourceclaimtemplates.resource.k8s.io": policies.resource_claim_template,
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": admission.mutating,
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": admission.validating,
+    "validatingadmissionpolicies.admissionregistration.k8s.io": admission.policy,
+    "mutatingadmissionpolicies.admissionregistration.k8s.io": admission.policy,
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": admission.binding,
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": admission.binding,
 }
 
 

@@ -14,7 +14,17 @@ from typing import Any, Final
 from nanokube.api import objects
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
-from nanokube.api.strategy import deployment, endpoint_slice, namespace, node, pod, replica_set, service
+from nanokube.api.strategy import (
+    deployment,
+    endpoint_slice,
+    namespace,
+    node,
+    pod,
+    replica_set,
+    service,
+    volumes,
+    workloads,
+)
 from nanokube.api.strategy.rules import Rules
 
 _RULES: Final[Mapping[str, Rules]] = {
@@ -25,6 +35,15 @@ _RULES: Final[Mapping[str, Rules]] = {
     "deployments.apps": deployment.RULES,
     "replicasets.apps": replica_set.RULES,
     "endpointslices.discovery.k8s.io": endpoint_slice.RULES,
+    "daemonsets.apps": workloads.DAEMON_SET,
+    "jobs.batch": workloads.JOB,
+    "replicationcontrollers": workloads.REPLICATION_CONTROLLER,
+    "podtemplates": workloads.POD_TEMPLATE,
+    "priorityclasses.scheduling.k8s.io": workloads.FIXED,
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": workloads.WEBHOOKS,
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": workloads.WEBHOOKS,
+    "persistentvolumeclaims": volumes.CLAIM,
+    "persistentvolumes": volumes.VOLUME,
 }
 _PLAIN: Final = Rules()
 
@@ -87,6 +106,11 @@ def prepare_for_status_update(resource: Resource, new: dict[str, Any], old: Obje
     for key in ("ownerReferences", "finalizers", *rules.status_keeps_metadata):
         _keep(new["metadata"], objects.metadata(old), key)
     rules.on_status_update(new, old)
+
+
+def default_propagation(resource: Resource) -> str:
+    """Return what becomes of the dependents of a deleted object by default: "Orphan" or ""."""
+    return _RULES.get(resource.name, _PLAIN).default_propagation
 
 
 def deletion_grace(resource: Resource, obj: Object, requested: int | None) -> int:

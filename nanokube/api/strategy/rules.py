@@ -12,6 +12,8 @@ class Rules:
 
     resets_status: bool = True
     """Whether a status given on create is dropped."""
+    default_propagation: str = ""
+    """What happens to dependents if a deletion does not say: "Orphan", or "" for the usual."""
     status_keeps_metadata: tuple[str, ...] = ()
     """Fields of the metadata that a status update may not change, besides the usual ones."""
 

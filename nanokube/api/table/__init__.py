@@ -12,7 +12,17 @@ from typing import Any, Final
 from nanokube.api import objects
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
-from nanokube.api.table import cluster, config, event, pod, service, workloads
+from nanokube.api.table import (
+    cluster,
+    config,
+    controllers,
+    event,
+    pod,
+    policies,
+    service,
+    storage,
+    workloads,
+)
 from nanokube.api.table.columns import DEFAULT, Columns
 
 _BY_NAME: Final[Mapping[str, Columns]] = {
@@ -30,6 +40,47 @@ _BY_NAME: Final[Mapping[str, Columns]] = {
     "events.events.k8s.io": event.COLUMNS,
     "deployments.apps": workloads.DEPLOYMENT,
     "replicasets.apps": workloads.REPLICA_SET,
+    "daemonsets.apps": controllers.DAEMON_SET,
+    "statefulsets.apps": controllers.STATEFUL_SET,
+    "controllerrevisions.apps": controllers.CONTROLLER_REVISION,
+    "replicationcontrollers": controllers.REPLICATION_CONTROLLER,
+    "podtemplates": controllers.POD_TEMPLATE,
+    "jobs.batch": controllers.JOB,
+    "cronjobs.batch": controllers.CRON_JOB,
+    "poddisruptionbudgets.policy": controllers.DISRUPTION_BUDGET,
+    "horizontalpodautoscalers.autoscaling": controllers.AUTOSCALER,
+    "persistentvolumes": storage.VOLUME,
+    "persistentvolumeclaims": storage.CLAIM,
+    "storageclasses.storage.k8s.io": storage.STORAGE_CLASS,
+    "volumeattributesclasses.storage.k8s.io": storage.ATTRIBUTES_CLASS,
+    "volumeattachments.storage.k8s.io": storage.ATTACHMENT,
+    "csinodes.storage.k8s.io": storage.CSI_NODE,
+    "csidrivers.storage.k8s.io": storage.CSI_DRIVER,
+    "csistoragecapacities.storage.k8s.io": storage.CAPACITY,
+    "rolebindings.rbac.authorization.k8s.io": policies.ROLE_BINDING,
+    "clusterrolebindings.rbac.authorization.k8s.io": policies.ROLE_BINDING,
+    "ingresses.networking.k8s.io": policies.INGRESS,
+    "ingressclasses.networking.k8s.io": policies.INGRESS_CLASS,
+    "networkpolicies.networking.k8s.io": policies.NETWORK_POLICY,
+    "ipaddresses.networking.k8s.io": policies.IP_ADDRESS,
+    "servicecidrs.networking.k8s.io": policies.SERVICE_CIDR,
+    "resourcequotas": policies.QUOTA,
+    "componentstatuses": policies.COMPONENT,
+    "priorityclasses.scheduling.k8s.io": policies.PRIORITY_CLASS,
+    "runtimeclasses.node.k8s.io": policies.RUNTIME_CLASS,
+    "certificatesigningrequests.certificates.k8s.io": policies.SIGNING_REQUEST,
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": policies.WEBHOOKS,
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": policies.WEBHOOKS,
+    "validatingadmissionpolicies.admissionregistration.k8s.io": policies.VALIDATING_POLICY,
+    "mutatingadmissionpolicies.admissionregistration.k8s.io": policies.MUTATING_POLICY,
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": policies.POLICY_BINDING,
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": policies.POLICY_BINDING,
+    "flowschemas.flowcontrol.apiserver.k8s.io": policies.FLOW_SCHEMA,
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": policies.PRIORITY_LEVEL,
+    "deviceclasses.resource.k8s.io": policies.PLAIN,
+    "resourceclaims.resource.k8s.io": policies.RESOURCE_CLAIM,
+    "resourceclaimtemplates.resource.k8s.io": policies.PLAIN,
+    "resourceslices.resource.k8s.io": policies.RESOURCE_SLICE,
 }
 
 METADATA_ONLY: Final = "Metadata"

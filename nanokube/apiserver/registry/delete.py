@@ -48,7 +48,8 @@ async def _delete(registry: Registry, call: Call, item: Item, options: DeleteOpt
     resource = storage_of(call.resource)
     new = item.object()
     grace_s = strategy.deletion_grace(resource, new, options.grace_s)
-    _set_finalizers(new, options.propagation)
+    held = set(new["metadata"].get("finalizers") or ()) & {ORPHAN, FOREGROUND}
+    _set_finalizers(new, options.propagation or ("" if held else strategy.default_propagation(resource)))
     if resource.name == "namespaces":
         is_held = bool((new.get("spec") or {}).get("finalizers"))
         new.setdefault("status", {})["phase"] = "Terminating"

@@ -1,0 +1,89 @@
+"""Strategy of DaemonSets, StatefulSets, Jobs and of kinds whose generation follows other fields. Pure.
+
+Source: pkg/registry/{apps,batch,core,scheduling,admissionregistration}/*/strategy.go.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from nanokube.api import objects
+from nanokube.api.objects import Object
+from nanokube.api.strategy.rules import Rules
+
+TEMPLATE_GENERATION: Final = "deprecated.daemonset.template.generation"
+JOB_PREFIX: Final = "batch.kubernetes.io/"
+TRACKING_FINALIZER: Final = "batch.kubernetes.io/job-tracking"
+
+
+class DaemonSetRules(Rules):
+    """Counts changes of the template in an annotation, as upstream still does."""
+
+    status_keeps_metadata = ("labels",)
+
+    def on_create(self, obj: dict[str, Any]) -> None:
+        """Start at one."""
+        obj["metadata"].setdefault("annotations", {})[TEMPLATE_GENERATION] = "1"
+
+    def on_update(self, new: dict[str, Any], old: Object) -> None:
+        """Count."""
+        count = int(objects.annotations(old).get(TEMPLATE_GENERATION) or 0)
+        changed = objects.spec(new).get("template") != objects.spec(old).get("template")
+        annotations = dict(objects.annotations(new))
+        annotations[TEMPLATE_GENERATION] = str(count + 1 if changed else count)
+        new["metadata"]["annotations"] = annotations
+
+
+class JobRules(Rules):
+    """Selects its own Pods by UID unless the user selects."""
+
+    default_propagation = "Orphan"
+    status_keeps_metadata = ("labels",)
+
+    def on_create(self, obj: dict[str, Any]) -> None:
+        """Generate selector and labels."""
+        spec = obj.setdefault("spec", {})
+        if spec.get("manualSelector"):
+            return
+        metadata = obj["metadata"]
+        labels = spec.setdefault("template", {}).setdefault("metadata", {}).setdefault("labels", {})
+        name, uid = metadata.get("name", ""), metadata["uid"]
+        for prefix in ("", JOB_PREFIX):
+            labels.setdefault(f"{prefix}job-name", name)
+            labels.setdefault(f"{prefix}controller-uid", uid)
+        selector = spec.get("selector") or {}
+        matched = selector.get("matchLabels") or {}
+        spec["selector"] = {**selector, "matchLabels": {f"{JOB_PREFIX}controller-uid": uid, **matched}}
+
+
+class ReplicationControllerRules(Rules):
+    """Leaves its Pods behind unless told otherwise."""
+
+    default_propagation = "Orphan"
+
+
+class FieldRules(Rules):
+    """Counts changes of one field that is not `spec`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def is_new_generation(self, new: Object, old: Object) -> bool:
+        """Compare that field."""
+        return bool(new.get(self._name) != old.get(self._name))
+
+
+class FixedRules(Rules):
+    """The generation stays 1."""
+
+    def is_new_generation(self, new: Object, old: Object) -> bool:
+        """Never."""
+        return False
+
+
+DAEMON_SET: Final = DaemonSetRules()
+JOB: Final = JobRules()
+REPLICATION_CONTROLLER: Final = ReplicationControllerRules()
+POD_TEMPLATE: Final = FieldRules("template")
+WEBHOOKS: Final = FieldRules("webhooks")
+FIXED: Final = FixedRules()
