@@ -16,4 +16,7 @@ def validate(obj: Object) -> list[FieldError]:
     if transitions is not None and transitions < 0:
         detail = "must be greater than or equal to 0"
         found.append(field.invalid("spec.leaseTransitions", transitions, detail))
+    if spec.get("preferredHolder") and not spec.get("strategy"):
+        detail = "may only be specified if `strategy` is defined"
+        found.append(field.forbidden("spec.preferredHolder", detail))
     return found

@@ -13,6 +13,7 @@ _RESTART_POLICIES: Final = ("Always", "Never", "OnFailure")
 _DNS_POLICIES: Final = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 _MAX_NAMESERVERS: Final = 3
 _MAX_SEARCHES: Final = 32
+_MAX_SEARCH_CHARACTERS: Final = 2048
 
 
 def validate(spec: Object, path: str) -> list[FieldError]:
@@ -68,9 +69,11 @@ def _names(spec: Object, path: str) -> list[FieldError]:
 def _dns(spec: Object, path: str) -> list[FieldError]:
     config = spec.get("dnsConfig") or {}
     servers, searches = config.get("nameservers") or (), config.get("searches") or ()
+    if spec.get("dnsPolicy") == "None" and spec.get("dnsConfig") is None:
+        return [field.required(path, "must provide `dnsConfig` when `dnsPolicy` is None")]
     if spec.get("dnsPolicy") == "None" and not servers:
         shown = "must provide at least one DNS nameserver when `dnsPolicy` is None"
-        return [field.required(f"{path}.nameservers" if config else path, shown)]
+        return [field.required(f"{path}.nameservers", shown)]
     found = []
     if len(servers) > _MAX_NAMESERVERS:
         detail = f"must not have more than {_MAX_NAMESERVERS} nameservers"
@@ -79,6 +82,9 @@ def _dns(spec: Object, path: str) -> list[FieldError]:
         found += [field.invalid(f"{path}.nameservers[{index}]", server, m) for m in names.ip_address(server)]
     if len(searches) > _MAX_SEARCHES:
         detail = f"must not have more than {_MAX_SEARCHES} search paths"
+        found.append(field.invalid(f"{path}.searches", list(searches), detail))
+    if len(" ".join(searches)) > _MAX_SEARCH_CHARACTERS:
+        detail = f"must not have more than {_MAX_SEARCH_CHARACTERS} characters (including spaces) in the search list"
         found.append(field.invalid(f"{path}.searches", list(searches), detail))
     for index, option in enumerate(config.get("options") or ()):
         if not option.get("name"):

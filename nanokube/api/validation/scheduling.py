@@ -153,5 +153,8 @@ def _spread(spec: Object, path: str) -> list[FieldError]:
         domains = constraint.get("minDomains")
         if domains is not None and domains <= 0:
             found.append(field.invalid(f"{where}.minDomains", domains, "must be greater than zero"))
+        if domains is not None and action != "DoNotSchedule":
+            detail = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}"
+            found.append(field.invalid(f"{where}.minDomains", domains, detail))
         found += metadata.label_selector(constraint.get("labelSelector"), f"{where}.labelSelector")
     return found

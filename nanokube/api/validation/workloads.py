@@ -31,7 +31,7 @@ def validate_replica_set(obj: Object) -> list[FieldError]:
     spec = objects.spec(obj)
     found = metadata.non_negative(spec.get("replicas"), "spec.replicas")
     found += metadata.non_negative(spec.get("minReadySeconds"), "spec.minReadySeconds")
-    return found + _selector(spec, "replicaset") + _template(spec)
+    return found + _selector(spec, "deployment") + _template(spec)  # upstream says so of both
 
 
 def validate_selector_update(new: Object, old: Object) -> list[FieldError]:
@@ -68,6 +68,9 @@ def _template(spec: Object) -> list[FieldError]:
     found += metadata.annotations(objects.annotations(template), "spec.template.metadata.annotations")
     pod = objects.spec(template)
     found += pod_spec.validate(pod, "spec.template.spec")
+    if pod.get("ephemeralContainers"):
+        detail = "ephemeral containers not allowed in pod template"
+        found.append(field.forbidden("spec.template.spec.ephemeralContainers", detail))
     if pod.get("restartPolicy") != "Always":
         path = "spec.template.spec.restartPolicy"
         found.append(field.not_supported(path, pod.get("restartPolicy"), ("Always",)))

@@ -112,3 +112,31 @@ def test_what_may_change_in_a_pod(old: dict[str, Any], new: dict[str, Any], expe
 )
 def test_values_are_quoted_as_go_does(value: Any, text: str) -> None:
     assert field.quote(value) == text
+
+
+MIN_DOMAINS = "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway"
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"dnsPolicy": "None"},
+         "spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None"),
+        ({"dnsPolicy": "None", "dnsConfig": {}},
+         "spec.dnsConfig.nameservers: Required value: must provide at least one DNS nameserver when "
+         "`dnsPolicy` is None"),
+        ({"topologySpreadConstraints": [
+            {"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "ScheduleAnyway", "minDomains": 2}]},
+         f"spec.topologySpreadConstraints[0].minDomains: Invalid value: 2: {MIN_DOMAINS}"),
+        ({"hostNetwork": True, "containers": [
+            {"name": "c", "image": "i", "ports": [{"containerPort": 1, "hostPort": 2}]}]},
+         "spec.containers[0].ports[0].hostPort: Invalid value: 2: must match `containerPort` when "
+         "`hostNetwork` is true"),
+        ({"initContainers": [{"name": "i", "image": "i", "livenessProbe": {"exec": {"command": ["a"]}}}]},
+         "spec.initContainers[0].livenessProbe: Forbidden: may not be set for init containers without "
+         "restartPolicy=Always"),
+    ],
+)  # fmt: skip
+def test_pods(spec: dict[str, Any], expected: str) -> None:
+    found = validation.validate_create(resources.get("pods"), _made("pods", POD, spec))
+    assert _texts(found) == [expected]
