@@ -84,7 +84,8 @@ def _dns(spec: Object, path: str) -> list[FieldError]:
         detail = f"must not have more than {_MAX_SEARCHES} search paths"
         found.append(field.invalid(f"{path}.searches", list(searches), detail))
     if len(" ".join(searches)) > _MAX_SEARCH_CHARACTERS:
-        detail = f"must not have more than {_MAX_SEARCH_CHARACTERS} characters (including spaces) in the search list"
+        limit = f"{_MAX_SEARCH_CHARACTERS} characters (including spaces)"
+        detail = f"must not have more than {limit} in the search list"
         found.append(field.invalid(f"{path}.searches", list(searches), detail))
     for index, option in enumerate(config.get("options") or ()):
         if not option.get("name"):

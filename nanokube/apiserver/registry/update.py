@@ -72,6 +72,7 @@ async def _write(
 ) -> Item:
     resource, old = storage_of(call.resource), item.object()
     new["metadata"].pop("resourceVersion", None)
+    defaults.apply(resource, new)  # or what is left to defaults would count as a change of the spec
     if prepare is not None:
         prepare(new, old)
     elif call.subresource == "status":
