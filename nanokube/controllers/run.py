@@ -7,6 +7,7 @@ from typing import Never
 from nanokube.client import events, informer
 from nanokube.client.interface import ApiClient
 from nanokube.controllers import (
+    cronjob,
     deployment,
     endpoints,
     endpointslice,
@@ -20,6 +21,7 @@ from nanokube.controllers import (
     replicationcontroller,
     serviceaccount,
     taint_eviction,
+    ttl_after_finished,
 )
 from nanokube.controllers.env import Controller, Env, Options
 from nanokube.kit import clock
@@ -34,6 +36,8 @@ CONTROLLERS: tuple[Callable[[Env], Controller], ...] = (
     replicaset.ReplicaSetController,
     replicationcontroller.ReplicationController,
     job.JobController,
+    cronjob.CronJobController,
+    ttl_after_finished.TtlAfterFinishedController,
     endpoints.EndpointsController,
     endpointslice.EndpointSliceController,
     podgc.PodGcController,

@@ -23,7 +23,7 @@ class Stage:
     """Holds the fake server, the events and the clock of one story."""
 
     def __init__(self, *makers: Callable[[env.Env], Any]) -> None:
-        self.clock = clock.LoopClock()
+        self.clock = clock.LoopClock(0.0)
         self.client = fake.FakeClient(time=self.clock)
         self.events = events.ListRecorder()
         self._makers = makers
