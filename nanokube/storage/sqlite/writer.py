@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import sqlite3
@@ -63,15 +64,13 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         """The thread's body."""
-        db = schema.connect(self._path)
         try:
-            while self._step(db):
-                pass
+            with contextlib.closing(schema.connect(self._path)) as db:
+                while self._step(db):
+                    pass
         except sqlite3.Error as err:
             log.critical("commit failed: %s", err)
             self._on_failure(err)
-        finally:
-            db.close()
 
     def _step(self, db: sqlite3.Connection) -> bool:
         work = self._queue.get()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from nanokube.storage.sqlite import schema
 from nanokube.storage.sqlite.store import SqliteStore
+from nanokube.storage.store import Broken
 
 WRITER = """
 import asyncio, os, sys
@@ -78,3 +83,24 @@ async def test_revision_and_expiry_survive_reopening(tmp_path: Path) -> None:
     assert again.expired(6.0) == [("/a", 2)]
     await again.close()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_writer_that_cannot_open_its_file_fails_every_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = schema.connect
+
+    def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
+        if threading.current_thread().name == "store-writer":
+            raise sqlite3.OperationalError("unable to open database file")
+        return real(path, readonly=readonly)
+
+    monkeypatch.setattr(schema, "connect", connect)
+    store = await SqliteStore.open(tmp_path / "store.db")
+    try:
+        with pytest.raises(Broken, match="unable to open"):
+            async with asyncio.timeout(5):
+                await store.put("/a", b"1", expect=0)
+        assert not store.is_healthy
+    finally:
+        await store.close()
