@@ -1,13 +1,20 @@
 """The node's settings as the command line sees them: saved ones, else defaults fitted to this host."""
 
+import contextlib
 import dataclasses
+import fcntl
 import os
+import re
 import socket
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 from nanokube.cli import errors
 from nanokube.kit import paths
 from nanokube.roles import config as node_config
+
+SIOCGIFADDR = 0x8915  # netdevice(7)
 
 
 def saved() -> node_config.NodeConfig:
@@ -44,12 +51,22 @@ def default() -> node_config.NodeConfig:
 
 
 def _node_name() -> str:
-    """Return the host name as a Node may be named (RFC 1123): lower case, underscores replaced."""
-    return os.uname().nodename.lower().replace("_", "-").strip("-.") or "node"
+    """Return the host name as a Node may be named (RFC 1123): lower case, other characters replaced."""
+    return node_name_of(os.uname().nodename)
+
+
+def node_name_of(host_name: str) -> str:
+    """Make a Node's name of a host's.
+
+    >>> node_name_of("Web_Server-1.Example.COM"), node_name_of("-"), node_name_of("a_.b")
+    ('web-server-1.example.com', 'node', 'a.b')
+    """
+    labels = (re.sub(r"[^a-z0-9-]", "-", each).strip("-") for each in host_name.lower().split("."))
+    return ".".join(each for each in labels if each)[:63].strip("-.") or "node"
 
 
 def _address() -> str:
-    """Return the address from which this host would reach others; loopback if it reaches nobody.
+    """Return the address from which this host would reach others; else any it has but loopback's.
 
     Connecting a datagram socket sends nothing: it only asks the routing table.
     """
@@ -57,5 +74,15 @@ def _address() -> str:
         try:
             probe.connect(("192.0.2.1", 9))  # RFC 5737 documentation address
         except OSError:
-            return "127.0.0.1"
+            return next(_addresses(probe), "127.0.0.1")
         return str(probe.getsockname()[0])
+
+
+def _addresses(probe: socket.socket) -> Iterator[str]:
+    """Yield the first address of each device that has one, but of loopback and of what is ours."""
+    for _index, name in socket.if_nameindex():
+        if name in ("lo", "nk0", "nk-dns"):
+            continue
+        with contextlib.suppress(OSError):
+            answer = fcntl.ioctl(probe, SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
+            yield socket.inet_ntoa(answer[20:24])

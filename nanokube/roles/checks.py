@@ -127,6 +127,17 @@ def _ranges(config: node_config.NodeConfig) -> Result:
     return Result("address ranges", True, f"{config.pod_cidr}, {config.service_cidr}")
 
 
+def _address(config: node_config.NodeConfig) -> Result:
+    """Only an address that this host has can be bound: others would be told a way that ends nowhere."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((config.node_ip, 0))
+        except OSError:
+            remedy = "give one that it has (`ip address` lists them): nanokube up --node-ip"
+            return Result("node address", False, f"{config.node_ip} is not an address of this host", remedy)
+    return Result("node address", True, config.node_ip)
+
+
 def _disk(config: node_config.NodeConfig) -> Result:
     place = config.paths.lib
     while not place.exists():
@@ -146,6 +157,7 @@ ALL: Sequence[Check] = (
     _nft,
     _network_devices,
     _ports,
+    _address,
     _ranges,
     _disk,
 )

@@ -6,11 +6,15 @@
 import dataclasses
 import ipaddress
 import json
+import re
 from pathlib import Path
 
+from nanokube.api.validation import names
 from nanokube.kit import paths
 
 FILE = "node.json"
+# `down` ends whatever runs below this cgroup: it must be a child of the root that is ours alone.
+CGROUP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 class ConfigError(ValueError):
@@ -62,11 +66,19 @@ def validate(config: NodeConfig) -> NodeConfig:
         raise ConfigError(f"pod range {pods} overlaps service range {services}")
     if not node_pods.subnet_of(pods):
         raise ConfigError(f"node's pod range {node_pods} is not inside pod range {pods}")
+    if node_pods.num_addresses < 4:
+        raise ConfigError(f"node's pod range {node_pods} is too small: at least /30 is needed")
     if services.num_addresses < 16:
         raise ConfigError(f"service range {services} is too small: at least /28 is needed")
     for name in ("api_port", "kubelet_port"):
         if not 0 < getattr(config, name) < 65536:
             raise ConfigError(f"{name.replace('_', ' ')} {getattr(config, name)} is not a port")
+    if config.api_port == config.kubelet_port:
+        raise ConfigError(f"api port and kubelet port are both {config.api_port}")
+    for error in names.dns_subdomain(config.node_name):
+        raise ConfigError(f"node name {config.node_name!r} cannot be used: {error}")
+    if not CGROUP_NAME.fullmatch(config.cgroup_root):
+        raise ConfigError(f"cgroup root {config.cgroup_root!r} is not one word of letters, digits, - and _")
     try:
         ipaddress.IPv4Address(config.node_ip)
     except ValueError as err:

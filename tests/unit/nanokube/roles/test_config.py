@@ -34,6 +34,14 @@ def test_well_known_addresses_follow_the_service_range() -> None:
         ({"service_cidr": "10.96.0.1/16"}, "not an IPv4 range"),
         ({"api_port": 0}, "not a port"),
         ({"node_ip": "example"}, "not an IPv4 address"),
+        ({"node_pod_cidr": "10.244.0.0/31"}, "too small"),
+        ({"api_port": 10250}, "both 10250"),
+        ({"node_name": "Bad_Name"}, "node name 'Bad_Name' cannot be used: a lowercase RFC 1123 subdomain"),
+        ({"node_name": ""}, "node name '' cannot be used"),
+        ({"cgroup_root": ""}, "cgroup root ''"),
+        ({"cgroup_root": "."}, "cgroup root '.'"),
+        ({"cgroup_root": "../system"}, "cgroup root"),
+        ({"cgroup_root": "system.slice"}, "cgroup root"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(change: dict[str, object], message: str) -> None:
