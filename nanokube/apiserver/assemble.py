@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from nanokube.api import strategy
-from nanokube.apiserver import bootstrap
+from nanokube.apiserver import bootstrap, bootstrap_policy
 from nanokube.apiserver.admission.chain import Chain
 from nanokube.apiserver.admission.default_tolerations import DefaultTolerationSeconds
+from nanokube.apiserver.admission.escalation import Escalation
 from nanokube.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from nanokube.apiserver.admission.node_restriction import NodeRestriction
 from nanokube.apiserver.admission.priority import Priority
@@ -20,8 +21,10 @@ from nanokube.apiserver.app import App
 from nanokube.apiserver.authn.authenticator import Authenticator
 from nanokube.apiserver.authn.serviceaccount import Tokens
 from nanokube.apiserver.authn.tokens import StaticTokens
-from nanokube.apiserver.authz.authorizer import Union
-from nanokube.apiserver.authz.builtin import BuiltinAuthorizer
+from nanokube.apiserver.authz.aggregation import Aggregation
+from nanokube.apiserver.authz.authorizer import Authorizer, Union
+from nanokube.apiserver.authz.node import Masters, NodeAuthorizer
+from nanokube.apiserver.authz.rbac import Rbac
 from nanokube.apiserver.cache.caches import Caches
 from nanokube.apiserver.config import ApiServerConfig
 from nanokube.apiserver.connect import ConnectBackend
@@ -46,9 +49,10 @@ class Server:
     app: App
     registry: Registry
     caches: Caches
+    aggregation: Aggregation
 
 
-def admission(find: Find, draw: Callable[[str, int], str]) -> Chain:
+def admission(find: Find, draw: Callable[[str, int], str], authorizer: Authorizer, rbac: Rbac) -> Chain:
     """List the admission plugins, in order."""
     suffix = lambda: draw(strategy.SUFFIX_ALPHABET, strategy.RANDOM_SUFFIX_LENGTH)  # noqa: E731
     return Chain(
@@ -58,6 +62,7 @@ def admission(find: Find, draw: Callable[[str, int], str]) -> Chain:
             NodeRestriction(find),
             DefaultTolerationSeconds(),
             Priority(),
+            Escalation(authorizer, rbac),
         )
     )
 
@@ -79,11 +84,19 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     def draw(alphabet: str, count: int) -> str:
         return "".join(randomness.choice(alphabet) for _ in range(count))
 
-    registry = Registry(store, caches, clock, admission(find, draw), {"services": services})
+    rbac = Rbac(caches)
+    authorizer = Union((Masters(), NodeAuthorizer(caches.pods_of_node), rbac))
+    plugins = admission(find, draw, authorizer, rbac)
+    registry = Registry(store, caches, clock, plugins, {"services": services})
     await bootstrap.run(registry, config)
+    await bootstrap_policy.run(registry)
+    aggregation = Aggregation(registry)
+    await aggregation.settle()
     tokens = _tokens(config, find)
     static = StaticTokens.read(config.token_file) if config.token_file else None
-    return Server(_app(config, registry, tokens, static, clock), registry, caches)
+    reviews = Reviews(authorizer, rbac, tokens, static, config.issuer)
+    app = _app(config, registry, authorizer, reviews, tokens, static, clock)
+    return Server(app, registry, caches, aggregation)
 
 
 def _tokens(config: ApiServerConfig, find: Find) -> Tokens:
@@ -99,16 +112,21 @@ def _tokens(config: ApiServerConfig, find: Find) -> Tokens:
 
 
 def _app(
-    config: ApiServerConfig, registry: Registry, tokens: Tokens, static: StaticTokens | None, clock: Clock
+    config: ApiServerConfig,
+    registry: Registry,
+    authorizer: Authorizer,
+    reviews: Reviews,
+    tokens: Tokens,
+    static: StaticTokens | None,
+    clock: Clock,
 ) -> App:
-    authorizer = Union((BuiltinAuthorizer(registry.pods_of_node),))
     metrics = Metrics(registry.caches.counts)
     checks = {"ping": lambda: True, "storage": lambda: registry.store.is_healthy}
     return App(
         registry,
         Authenticator(tokens, static, config.issuer, clock),
         authorizer,
-        Reviews(authorizer, tokens, static, config.issuer),
+        reviews,
         TokenRequests(tokens, config.issuer),
         NonResource(config, tokens, metrics, checks),
         metrics,

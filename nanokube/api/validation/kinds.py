@@ -8,7 +8,22 @@ from typing import Final
 
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import cluster, config, endpoints, event, lease, names, pod, service, workloads
+from nanokube.api.validation import (
+    access,
+    batch,
+    cluster,
+    config,
+    controllers,
+    endpoints,
+    event,
+    lease,
+    names,
+    pod,
+    policies,
+    service,
+    storage,
+    workloads,
+)
 
 
 def _nothing(obj: Object) -> list[FieldError]:
@@ -50,4 +65,53 @@ BY_NAME: Final[Mapping[str, Kind]] = {
     "replicasets.apps": Kind(
         names.dns_subdomain, workloads.validate_replica_set, workloads.validate_selector_update
     ),
+    "daemonsets.apps": Kind(
+        names.dns_subdomain, controllers.validate_daemon_set, workloads.validate_selector_update
+    ),
+    "statefulsets.apps": Kind(
+        names.dns_label, controllers.validate_stateful_set, controllers.validate_stateful_set_update
+    ),
+    "controllerrevisions.apps": Kind(
+        names.dns_subdomain,
+        controllers.validate_controller_revision,
+        controllers.validate_controller_revision_update,
+    ),
+    "replicationcontrollers": Kind(names.dns_subdomain, controllers.validate_replication_controller),
+    "podtemplates": Kind(names.dns_subdomain, controllers.validate_pod_template),
+    "jobs.batch": Kind(names.dns_subdomain, batch.validate_job, batch.validate_job_update),
+    "cronjobs.batch": Kind(names.dns_subdomain, batch.validate_cron_job),
+    "poddisruptionbudgets.policy": Kind(names.dns_subdomain, controllers.validate_disruption_budget),
+    "horizontalpodautoscalers.autoscaling": Kind(names.dns_subdomain, controllers.validate_autoscaler),
+    "persistentvolumeclaims": Kind(
+        names.dns_subdomain, storage.validate_claim, storage.validate_claim_update
+    ),
+    "persistentvolumes": Kind(names.dns_subdomain, storage.validate_volume, storage.validate_volume_update),
+    "storageclasses.storage.k8s.io": Kind(
+        names.dns_subdomain, storage.validate_storage_class, storage.validate_storage_class_update
+    ),
+    "limitranges": Kind(names.dns_subdomain, policies.validate_limit_range),
+    "resourcequotas": Kind(names.dns_subdomain, policies.validate_quota, policies.validate_quota_update),
+    "priorityclasses.scheduling.k8s.io": Kind(
+        names.dns_subdomain, policies.validate_priority_class, policies.validate_priority_class_update
+    ),
+    "runtimeclasses.node.k8s.io": Kind(
+        names.dns_subdomain, policies.validate_runtime_class, policies.validate_runtime_class_update
+    ),
+    "ingresses.networking.k8s.io": Kind(names.dns_subdomain, policies.validate_ingress),
+    "ingressclasses.networking.k8s.io": Kind(
+        names.dns_subdomain, policies.validate_ingress_class, policies.validate_ingress_class_update
+    ),
+    "networkpolicies.networking.k8s.io": Kind(names.dns_subdomain, policies.validate_network_policy),
+    "roles.rbac.authorization.k8s.io": Kind(access.path_segment, access.validate_role),
+    "clusterroles.rbac.authorization.k8s.io": Kind(access.path_segment, access.validate_cluster_role),
+    "rolebindings.rbac.authorization.k8s.io": Kind(
+        access.path_segment, access.validate_role_binding, access.validate_binding_update
+    ),
+    "clusterrolebindings.rbac.authorization.k8s.io": Kind(
+        access.path_segment, access.validate_cluster_role_binding, access.validate_binding_update
+    ),
+    "certificatesigningrequests.certificates.k8s.io": Kind(
+        access.path_segment, access.validate_signing_request, access.validate_signing_request_update
+    ),
+    "ipaddresses.networking.k8s.io": Kind(names.ip_address),
 }

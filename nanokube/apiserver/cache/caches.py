@@ -6,8 +6,8 @@ Keys of the store are /registry/<resource>[.<group>]/[<namespace>/]<name>.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final, Never
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Never
 
 from nanokube.apiserver.cache.cache import Cache
 from nanokube.apiserver.cache.item import Item, splice
@@ -55,6 +55,12 @@ class Caches:
         if cache is None:
             cache = self._caches[storage_name] = Cache(storage_name, self._revision)
         return cache
+
+    def pods_of_node(self, node: str, namespace: str) -> list[Mapping[str, Any]]:
+        """List the Pods of a namespace that are bound to a node."""
+        cache = self.of("pods")
+        items = cache.scan(namespace)
+        return [i.object() for i in items if i.fields(cache.read_fields).get("spec.nodeName") == node]
 
     @property
     def revision(self) -> int:

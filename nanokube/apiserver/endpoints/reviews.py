@@ -13,6 +13,8 @@ from nanokube.apiserver.authn.serviceaccount import InvalidToken, Tokens
 from nanokube.apiserver.authn.tokens import StaticTokens
 from nanokube.apiserver.authn.user import User
 from nanokube.apiserver.authz.authorizer import Attributes, Authorizer, Decision
+from nanokube.apiserver.authz.node import is_node
+from nanokube.apiserver.authz.rbac import Rbac
 from nanokube.apiserver.endpoints import negotiate, respond
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.kit.http.message import Answer
@@ -22,9 +24,15 @@ class Reviews:
     """The review resources."""
 
     def __init__(
-        self, authorizer: Authorizer, tokens: Tokens, static: StaticTokens | None, audience: str
+        self,
+        authorizer: Authorizer,
+        rbac: Rbac,
+        tokens: Tokens,
+        static: StaticTokens | None,
+        audience: str,
     ) -> None:
         self._authorizer = authorizer
+        self._rbac = rbac
         self._tokens = tokens
         self._static = static
         self._audience = audience
@@ -53,7 +61,7 @@ class Reviews:
                     raise errors.bad_request("spec.resourceAttributes.namespace must match the namespace")
                 body["status"] = self._access(_subject(spec), spec)
             case "SelfSubjectRulesReview":
-                body["status"] = self._rules(scope.user)
+                body["status"] = self._rules(scope.user, spec.get("namespace") or "")
             case kind:
                 raise errors.method_not_allowed(scope.resource, f"create of {kind}")
         return respond.document(scope.request, body, form, 201)
@@ -97,40 +105,22 @@ class Reviews:
             status["denied"] = True
         return {**status, "reason": reason} if reason else status
 
-    def _rules(self, user: User) -> dict[str, Any]:
-        """What may be said without asking about everything: all, or only what everyone may."""
-        every = Attributes(user, "*", "*", "*", "*")
-        if self._authorizer.authorize(every)[0] is Decision.ALLOW:
-            return {
-                "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
-                "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
-                "incomplete": False,
-            }
-        reviews = [
-            {
-                "verbs": ["create"],
-                "apiGroups": ["authorization.k8s.io"],
-                "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
-            },
-            {
-                "verbs": ["create"],
-                "apiGroups": ["authentication.k8s.io"],
-                "resources": ["selfsubjectreviews"],
-            },
-        ]
-        urls = [
-            "/api",
-            "/api/*",
-            "/apis",
-            "/apis/*",
-            "/healthz",
-            "/livez",
-            "/openapi",
-            "/openapi/*",
-            "/readyz",
-        ]
-        paths = [{"verbs": ["get"], "nonResourceURLs": [*urls, "/version"]}]
-        return {"resourceRules": reviews, "nonResourceRules": paths, "incomplete": True}
+    def _rules(self, user: User, namespace: str) -> dict[str, Any]:
+        """List what roles give a user in a namespace; for nodes that is not all."""
+        if not namespace:
+            raise errors.bad_request("no namespace on request")
+        resource_rules, paths = [], []
+        for rule in self._rbac.objects_for(user, namespace):
+            if rule.get("resources"):
+                kept = ("verbs", "apiGroups", "resources", "resourceNames")
+                resource_rules.append({key: rule[key] for key in kept if rule.get(key)})
+            if rule.get("nonResourceURLs"):
+                paths.append({key: rule[key] for key in ("verbs", "nonResourceURLs")})
+        status = {"resourceRules": resource_rules, "nonResourceRules": paths, "incomplete": False}
+        if not is_node(user):
+            return status
+        cause = "node authorizer does not support user rule resolution"
+        return {**status, "incomplete": True, "evaluationError": cause}
 
 
 def _subject(spec: dict[str, Any]) -> User:

@@ -87,12 +87,6 @@ class Registry:
             return expect
         return await self.store.delete(store_key(call.resource.storage_name, key), expect=expect)
 
-    def pods_of_node(self, node: str, namespace: str) -> list[Mapping[str, Any]]:
-        """List the Pods of a namespace that are bound to a node."""
-        cache = self.caches.of("pods")
-        items = cache.scan(namespace)
-        return [i.object() for i in items if i.fields(cache.read_fields).get("spec.nodeName") == node]
-
 
 def storage_of(resource: Resource) -> Resource:
     """Give the resource under which a resource's objects are stored."""

@@ -1,7 +1,6 @@
-"""Fixed policies of the cluster's own components. Pure.
+"""Two authorizers that stand beside RBAC: the masters' group, and nodes. Pure.
 
-They stand until RBAC objects decide; upstream's bootstrap policy is the model.
-Source: plugin/pkg/auth/authorizer/rbac/bootstrappolicy/{policy,controller_policy}.go, authorizer/node.
+Source: plugin/pkg/auth/authorizer/node/node_authorizer.go, bootstrappolicy/policy.go (NodeRules).
 """
 
 from __future__ import annotations
@@ -11,11 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from nanokube.apiserver.authn.user import (
-    AUTHENTICATED,
     MASTERS,
     NODE_PREFIX,
     NODES,
-    SERVICE_ACCOUNT_PREFIX,
     User,
 )
 from nanokube.apiserver.authz.authorizer import Attributes, Decision
@@ -46,31 +43,7 @@ def _rule(verbs: frozenset[str] | str, *resources: str, namespace: str = "") -> 
     return Rule(found, frozenset(resources), namespace)
 
 
-_REVIEWS: Final = _rule(
-    "create",
-    "authentication.k8s.io/selfsubjectreviews",
-    "authorization.k8s.io/selfsubjectaccessreviews",
-    "authorization.k8s.io/selfsubjectrulesreviews",
-)
 _EVENTS: Final = _rule("create update patch", "/events", "events.k8s.io/events")
-_LEASES: Final = _rule(_ALL, "coordination.k8s.io/leases")
-
-USERS: Final[Mapping[str, tuple[Rule, ...]]] = {
-    "system:kube-scheduler": (
-        _rule(_READ, _ANY),
-        _rule("create", "/bindings", "/pods/binding"),
-        _rule("update patch", "/pods/status"),
-        _rule("delete", "/pods"),
-        _EVENTS,
-        _LEASES,
-    ),
-    "system:kube-proxy": (
-        _rule(_READ, "/services", "/endpoints", "/nodes", "discovery.k8s.io/endpointslices"),
-        _EVENTS,
-    ),
-    # Upstream gives each controller an account of its own; here they share the manager's identity.
-    "system:kube-controller-manager": (_rule(_ALL, _ANY),),
-}
 
 _NODE_READS: Final = _rule(
     _READ,
@@ -92,21 +65,33 @@ _NODE_WRITES: Final = (
     _rule("create", "/pods/eviction"),
     _rule("update patch", "/pods/status"),
     _rule("create", "authentication.k8s.io/tokenreviews", "authorization.k8s.io/subjectaccessreviews"),
-    _rule("create get", "certificates.k8s.io/certificatesigningrequests"),
+    _rule("create get list watch", "certificates.k8s.io/certificatesigningrequests"),
+    _rule("get create update patch delete", "storage.k8s.io/csinodes"),
+    _rule("get", "storage.k8s.io/volumeattachments"),
+    _rule("get update patch", "/persistentvolumeclaims/status"),
     _EVENTS,
 )
-
-_PUBLIC_PATHS: Final = frozenset(
-    ("/api", "/apis", "/version", "/healthz", "/livez", "/readyz", "/openapi/v2", "/openapi/v3", "/")
-)
-_PUBLIC_PREFIXES: Final = ("/api/", "/apis/", "/openapi/", "/livez/", "/readyz/", "/healthz/", "/version/")
 
 # (namespace) -> Pods that run on a node: (node name, namespace) -> objects
 PodsOfNode = Callable[[str, str], list[Mapping[str, Any]]]
 
 
-class BuiltinAuthorizer:
-    """Masters, components, nodes, and what everyone who is known may do."""
+class Masters:
+    """Allows everything to the group system:masters, whatever the roles say."""
+
+    def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
+        """Decide."""
+        is_master = MASTERS in attributes.user.groups
+        return (Decision.ALLOW, "") if is_master else (Decision.NO_OPINION, "")
+
+
+def is_node(user: User) -> bool:
+    """Tell whether the user is a kubelet."""
+    return NODES in user.groups and user.name.startswith(NODE_PREFIX)
+
+
+class NodeAuthorizer:
+    """Kubelets: what their own Pods refer to, and what is about themselves."""
 
     def __init__(self, pods_of_node: PodsOfNode) -> None:
         self._pods_of_node = pods_of_node
@@ -114,26 +99,9 @@ class BuiltinAuthorizer:
     def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
         """Decide."""
         user = attributes.user
-        if MASTERS in user.groups:
-            return Decision.ALLOW, ""
-        if not attributes.is_resource:
-            return self._path(attributes), ""
-        if AUTHENTICATED in user.groups and _REVIEWS.allows(attributes):
-            return Decision.ALLOW, ""
-        if any(rule.allows(attributes) for rule in USERS.get(user.name, ())):
-            return Decision.ALLOW, ""
-        if NODES in user.groups and user.name.startswith(NODE_PREFIX):
-            return self._node(attributes, user.name.removeprefix(NODE_PREFIX))
-        return Decision.NO_OPINION, ""
-
-    @staticmethod
-    def _path(a: Attributes) -> Decision:
-        if a.verb not in ("get", "head"):
-            return Decision.NO_OPINION
-        health = a.path.startswith(("/healthz", "/livez", "/readyz", "/version"))
-        known = AUTHENTICATED in a.user.groups
-        public = a.path in _PUBLIC_PATHS or a.path.startswith(_PUBLIC_PREFIXES)
-        return Decision.ALLOW if health or (known and public) else Decision.NO_OPINION
+        if not attributes.is_resource or not is_node(user):
+            return Decision.NO_OPINION, ""
+        return self._node(attributes, user.name.removeprefix(NODE_PREFIX))
 
     def _node(self, a: Attributes, node: str) -> tuple[Decision, str]:
         """Nodes see what their own Pods use, and write what is about themselves.
@@ -194,8 +162,3 @@ def references(pod: Mapping[str, Any]) -> Mapping[str, set[str]]:
                 secrets.add((env.get("secretRef") or {}).get("name") or "")
                 configmaps.add((env.get("configMapRef") or {}).get("name") or "")
     return {"secrets": secrets - {""}, "configmaps": configmaps - {""}}
-
-
-def is_service_account(user: User) -> bool:
-    """Tell whether the user is a ServiceAccount."""
-    return user.name.startswith(SERVICE_ACCOUNT_PREFIX)

@@ -1,0 +1,206 @@
+"""Validation of DaemonSets, StatefulSets, ReplicationControllers, disruption budgets, autoscalers. Pure.
+
+Source: pkg/apis/{apps,core,policy,autoscaling}/validation/validation.go.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from nanokube.api import field, objects, selectors
+from nanokube.api.field import FieldError
+from nanokube.api.objects import Object
+from nanokube.api.validation import metadata, names, storage, template, workloads
+
+_STATEFUL_MUTABLE: Final = (
+    "replicas",
+    "template",
+    "updateStrategy",
+    "minReadySeconds",
+    "ordinals",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+)
+_STRATEGIES: Final = ("OnDelete", "RollingUpdate")
+
+
+def validate_daemon_set(obj: Object) -> list[FieldError]:
+    """Check a DaemonSet."""
+    spec = objects.spec(obj)
+    found = _selected(spec, "daemonset") + template.validate(spec.get("template"), "spec.template")
+    found += template.always(spec.get("template"), "spec.template", "DaemonSet")
+    for key in ("minReadySeconds", "revisionHistoryLimit"):
+        found += metadata.non_negative(spec.get(key), f"spec.{key}")
+    strategy, path = spec.get("updateStrategy") or {}, "spec.updateStrategy"
+    if strategy.get("type") not in _STRATEGIES:
+        return [*found, field.not_supported(path, strategy.get("type") or "", _STRATEGIES)]
+    if strategy["type"] == "OnDelete":
+        return found
+    rolling = strategy.get("rollingUpdate")
+    if rolling is None:
+        return [*found, field.required(f"{path}.rollingUpdate")]
+    values = []
+    for key in ("maxUnavailable", "maxSurge"):
+        where = f"{path}.rollingUpdate.{key}"
+        values.append(rolling.get(key, 0))
+        found += workloads.int_or_percent(values[-1], where) + _at_most_all(values[-1], where)
+    unavailable, surge = (_number(v) for v in values)
+    if unavailable and surge:
+        detail = "may not be set when maxUnavailable is non-zero"
+        found.append(field.invalid(f"{path}.rollingUpdate.maxSurge", values[1], detail))
+    elif not unavailable and not surge:
+        detail = "cannot be 0 when maxSurge is 0"
+        found.append(field.required(f"{path}.rollingUpdate.maxUnavailable", detail))
+    return found
+
+
+def validate_stateful_set(obj: Object) -> list[FieldError]:
+    """Check a StatefulSet."""
+    spec = objects.spec(obj)
+    found = metadata.non_negative(spec.get("replicas"), "spec.replicas")
+    for key in ("minReadySeconds", "revisionHistoryLimit"):
+        found += metadata.non_negative(spec.get(key), f"spec.{key}")
+    policy = spec.get("podManagementPolicy") or ""
+    if policy not in ("OrderedReady", "Parallel"):
+        detail = "must be 'OrderedReady' or 'Parallel'"
+        found.append(field.invalid("spec.podManagementPolicy", policy, detail))
+    strategy, path = spec.get("updateStrategy") or {}, "spec.updateStrategy"
+    rolling = strategy.get("rollingUpdate")
+    if strategy.get("type") == "OnDelete" and rolling is not None:
+        detail = "only allowed for updateStrategy 'RollingUpdate'"
+        found.append(field.invalid(f"{path}.rollingUpdate", rolling, detail))
+    elif strategy.get("type") not in _STRATEGIES:
+        found.append(field.invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'"))
+    elif rolling:
+        found += metadata.non_negative(rolling.get("partition"), f"{path}.rollingUpdate.partition")
+        if "maxUnavailable" in rolling:
+            where, value = f"{path}.rollingUpdate.maxUnavailable", rolling["maxUnavailable"]
+            found += workloads.int_or_percent(value, where) + _at_most_all(value, where)
+            if _number(value) == 0:
+                found.append(field.invalid(where, value, "cannot be 0"))
+    if spec.get("ordinals"):
+        found += metadata.non_negative(spec["ordinals"].get("start"), "spec.ordinals.start")
+    retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
+    for key in ("whenDeleted", "whenScaled"):
+        if retention.get(key) not in ("Delete", "Retain"):
+            where = f"spec.persistentVolumeClaimRetentionPolicy.{key}"
+            found.append(field.not_supported(where, retention.get(key) or "", ("Delete", "Retain")))
+    found += _selected(spec, "statefulset") + template.validate(spec.get("template"), "spec.template")
+    for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+        found += storage.claim_spec(objects.spec(claim), f"spec.volumeClaimTemplates[{index}].spec")
+    return found + template.always(spec.get("template"), "spec.template", "StatefulSet")
+
+
+def validate_stateful_set_update(new: Object, old: Object) -> list[FieldError]:
+    """Check that only what may change did."""
+
+    def fixed(obj: Object) -> dict[str, Any]:
+        return {k: v for k, v in objects.spec(obj).items() if k not in _STATEFUL_MUTABLE}
+
+    if fixed(new) == fixed(old):
+        return []
+    detail = (
+        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
+        "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
+        "'minReadySeconds' are forbidden"
+    )
+    return [field.forbidden("spec", detail)]
+
+
+def validate_replication_controller(obj: Object) -> list[FieldError]:
+    """Check a ReplicationController."""
+    spec = objects.spec(obj)
+    found = metadata.non_negative(spec.get("minReadySeconds"), "spec.minReadySeconds")
+    selector = spec.get("selector") or {}
+    if not selector:
+        found.append(field.required("spec.selector"))
+    found += metadata.non_negative(spec.get("replicas"), "spec.replicas")
+    labels = objects.labels(spec.get("template") or {})
+    if selector and spec.get("template") and not selectors.from_labels(selector).matches(labels):
+        detail = "`selector` does not match template `labels`"
+        found.append(field.invalid("spec.template.metadata.labels", dict(labels), detail))
+    found += template.validate(spec.get("template"), "spec.template")
+    return found + template.always(spec.get("template"), "spec.template", "ReplicationController")
+
+
+def validate_pod_template(obj: Object) -> list[FieldError]:
+    """Check a PodTemplate."""
+    return template.validate(obj.get("template"), "template")
+
+
+def validate_controller_revision(obj: Object) -> list[FieldError]:
+    """Check a ControllerRevision."""
+    found = [] if obj.get("data") is not None else [field.required("data", "data is mandatory")]
+    return found + metadata.non_negative(obj.get("revision"), "revision")
+
+
+def validate_controller_revision_update(new: Object, old: Object) -> list[FieldError]:
+    """Check that the data stayed."""
+    return metadata.immutable(new.get("data"), old.get("data"), "data")
+
+
+def validate_disruption_budget(obj: Object) -> list[FieldError]:
+    """Check a PodDisruptionBudget."""
+    spec, found = objects.spec(obj), list[FieldError]()
+    if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
+        detail = "minAvailable and maxUnavailable cannot be both set"
+        found.append(field.invalid("spec", dict(spec), detail))
+    for key in ("minAvailable", "maxUnavailable"):
+        if spec.get(key) is not None:
+            found += workloads.int_or_percent(spec[key], f"spec.{key}") + _at_most_all(
+                spec[key], f"spec.{key}"
+            )
+    found += metadata.label_selector(spec.get("selector"), "spec.selector")
+    policy, known = spec.get("unhealthyPodEvictionPolicy"), ("AlwaysAllow", "IfHealthyBudget")
+    if policy is not None and policy not in known:
+        found.append(field.not_supported("spec.unhealthyPodEvictionPolicy", policy, known))
+    return found
+
+
+def validate_autoscaler(obj: Object) -> list[FieldError]:
+    """Check a HorizontalPodAutoscaler."""
+    spec, found = objects.spec(obj), list[FieldError]()
+    least, most = spec.get("minReplicas", 1), spec.get("maxReplicas") or 0
+    if least < 1:
+        found.append(field.invalid("spec.minReplicas", least, "must be greater than or equal to 1"))
+    if most < 1:
+        found.append(field.invalid("spec.maxReplicas", most, "must be greater than 0"))
+    if most < least:
+        found.append(
+            field.invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
+        )
+    target = spec.get("scaleTargetRef") or {}
+    for key in ("kind", "name"):
+        if not target.get(key):
+            found.append(field.required(f"spec.scaleTargetRef.{key}"))
+    kinds = ("ContainerResource", "External", "Object", "Pods", "Resource")
+    for index, metric in enumerate(spec.get("metrics") or ()):
+        kind, path = metric.get("type") or "", f"spec.metrics[{index}]"
+        if kind not in kinds:
+            found.append(field.not_supported(f"{path}.type", kind, kinds))
+        elif metric.get(kind[0].lower() + kind[1:]) is None:
+            detail = "must populate information for the given metric source"
+            found.append(field.required(f"{path}.{kind[0].lower() + kind[1:]}", detail))
+    return found
+
+
+def _selected(spec: Object, kind: str) -> list[FieldError]:
+    selector = spec.get("selector")
+    if selector is None:
+        return [field.required("spec.selector")]
+    found = metadata.label_selector(selector, "spec.selector")
+    if not (selector.get("matchLabels") or selector.get("matchExpressions")):
+        found.append(field.invalid("spec.selector", selector, f"empty selector is invalid for {kind}"))
+    return found + template.matches(spec, "spec")
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, str):
+        return 0 if names.percent(value) else int(value[:-1])
+    return int(value)
+
+
+def _at_most_all(value: Any, path: str) -> list[FieldError]:
+    if isinstance(value, str) and _number(value) > 100:
+        return [field.invalid(path, value, "must not be greater than 100%")]
+    return []
