@@ -34,12 +34,13 @@ def up(**options: object) -> None:
     errors.require_root("up")
     config = settings.current_or_default(**_with_node_range(options))
     began, since = time.monotonic(), datetime.datetime.now(datetime.UTC)
-    if node.running_pid(config.paths) is None:
-        _check(config)
-        _prepare(config)
-    else:
-        since = datetime.datetime.min.replace(tzinfo=datetime.UTC)
-        _refuse_changes(config)
+    with node.alone(config.paths):
+        if node.running_pid(config.paths) is None:
+            _check(config)
+            _prepare(config)
+        else:
+            since = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+            _refuse_changes(config)
     _wait_until_ready(config, began, since)
     click.echo(f"Node {config.node_name} is Ready ({time.monotonic() - began:.1f} s)")
     click.echo(f"kubeconfig: {config.paths.admin_kubeconfig}")
@@ -76,8 +77,16 @@ def _prepare(config: node_config.NodeConfig) -> None:
             node_config.save(config)
             bootstrap.ensure_credentials(config, datetime.datetime.now(datetime.UTC))
             node.start(config)
+            _wait_until_claimed(config)
         except OSError as err:
             raise errors.failure(f"cannot write {err.filename}: {err.strerror}") from err
+
+
+def _wait_until_claimed(config: node_config.NodeConfig) -> None:
+    """Wait until the launcher is known to run, so that whoever looks next does not start another."""
+    deadline = time.monotonic() + LAUNCH_TIMEOUT_S
+    while node.running_pid(config.paths) is None and time.monotonic() < deadline:
+        time.sleep(POLL_S)
 
 
 def _refuse_changes(config: node_config.NodeConfig) -> None:

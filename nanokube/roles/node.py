@@ -4,12 +4,14 @@ The launcher holds a lock on `/run/nanokube/node.pid` for as long as it lives, s
 from one place and a stale pid is never believed.
 """
 
+import contextlib
 import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from nanokube.kit import paths
@@ -22,6 +24,17 @@ STOP_TIMEOUT_S = 15.0
 
 class NodeError(RuntimeError):
     """The node could not be started or stopped; the message says why."""
+
+
+@contextlib.contextmanager
+def alone(place: paths.Paths) -> Iterator[None]:
+    """Wait for others that are starting this node, and keep new ones waiting until the block ends."""
+    descriptor = os.open(place.run.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def start(config: node_config.NodeConfig) -> None:

@@ -118,8 +118,10 @@ class Host:
         try:
             yield process
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if process.stdout is not None and not process.stdout.closed:
+                process.communicate()
 
     def _enter(self) -> list[str]:
         kubeconfig = "KUBECONFIG=/etc/nanokube/admin.conf"

@@ -102,10 +102,15 @@ def test_a_killed_keeper_leaves_one_reachable_runtime(cluster: host.Host) -> Non
     host.wait_for(lambda: "sleep 30" in cluster.run("ps", "-eo", "args").stdout, 10, "the probe")
     cluster.run("kill", "-9", str(keeper))
     host.wait_for(lambda: cluster.pid_of("cri") != keeper and _is_new(cluster, "cri"), 5, "a new keeper")
-    gone = lambda: cluster.run("test", "-d", f"/proc/{server}", check=False).returncode == 1  # noqa: E731
-    host.wait_for(gone, 5, "the end of the old server")
-    listening = lambda: "cri.sock" in cluster.run("ss", "-lx").stdout  # noqa: E731
-    host.wait_for(
-        lambda: listening() and cluster.run("test", "-S", "/run/nanokube/cri.sock"), 10, "the socket"
-    )
+
+    def is_gone() -> bool:
+        return cluster.run("test", "-d", f"/proc/{server}", check=False).returncode == 1
+
+    host.wait_for(is_gone, 5, "the end of the old server")
+
+    def is_reachable() -> bool:
+        cluster.run("test", "-S", "/run/nanokube/cri.sock")
+        return "cri.sock" in cluster.run("ss", "-lx").stdout
+
+    host.wait_for(is_reachable, 10, "the socket")
     cluster.kubectl("delete", "pod", "slow-probe", "--wait=true", "--timeout=20s")

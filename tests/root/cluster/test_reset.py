@@ -79,3 +79,14 @@ def test_a_busy_port_is_named_before_anything_is_made(bare_host: host.Host) -> N
     assert "ports: in use: 6443" in output
     assert "--api-port" in output
     assert facts(bare_host)["files"] == before["files"]
+
+
+def test_up_twice_at_once_starts_one_node(bare_host: host.Host) -> None:
+    command = [str(host.NANOKUBE), "up", "--cgroup-root", bare_host.cgroup_root]
+    with bare_host.running(*command) as first, bare_host.running(*command) as second:
+        outputs = [each.communicate(timeout=60)[0] for each in (first, second)]
+        codes = [first.returncode, second.returncode]
+    assert codes == [0, 0], outputs
+    # One of them made the credentials; the other found the node there.
+    assert sorted("certificates" in each for each in outputs) == [False, True], outputs
+    assert bare_host.kubectl("get", "nodes", "--no-headers").count("\n") == 1
