@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from nanokube.api import objects
 from nanokube.api.objects import Object
-from nanokube.controllers import revisions
+from nanokube.controllers import revisions, shares
 
 Sizes: TypeAlias = dict[str, int]  # ReplicaSet name -> spec.replicas it shall have
 
@@ -51,8 +51,8 @@ def bounds(deployment: Object) -> tuple[int, int]:
         return 0, 0
     rolling = (objects.spec(deployment).get("strategy") or {}).get("rollingUpdate") or {}
     count = desired(deployment)
-    surge = _resolve(rolling.get("maxSurge", "25%"), count, up=True)
-    unavailable = _resolve(rolling.get("maxUnavailable", "25%"), count, up=False)
+    surge = shares.resolve(rolling.get("maxSurge", "25%"), count, up=True)
+    unavailable = shares.resolve(rolling.get("maxUnavailable", "25%"), count, up=False)
     if surge == 0 and unavailable == 0:
         unavailable = 1
     return surge, min(unavailable, count)
@@ -176,11 +176,3 @@ def _is_saturated(deployment: Object, new: Object) -> bool:
     goal = desired(deployment)
     noted = objects.annotations(new).get(revisions.DESIRED)
     return noted == str(goal) and size(new) == goal and available([new]) == goal
-
-
-def _resolve(value: int | str, count: int, *, up: bool) -> int:
-    """Resolve a number or percentage of count."""
-    if isinstance(value, str) and value.endswith("%"):
-        hundredths = int(value[:-1]) * count
-        return -(-hundredths // 100) if up else hundredths // 100
-    return int(value)

@@ -8,6 +8,7 @@ from nanokube.client import events, informer
 from nanokube.client.interface import ApiClient
 from nanokube.controllers import (
     cronjob,
+    daemonset,
     deployment,
     endpoints,
     endpointslice,
@@ -20,6 +21,7 @@ from nanokube.controllers import (
     replicaset,
     replicationcontroller,
     serviceaccount,
+    statefulset,
     taint_eviction,
     ttl_after_finished,
 )
@@ -35,6 +37,8 @@ CONTROLLERS: tuple[Callable[[Env], Controller], ...] = (
     deployment.DeploymentController,
     replicaset.ReplicaSetController,
     replicationcontroller.ReplicationController,
+    daemonset.DaemonSetController,
+    statefulset.StatefulSetController,
     job.JobController,
     cronjob.CronJobController,
     ttl_after_finished.TtlAfterFinishedController,

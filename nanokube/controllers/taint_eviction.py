@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, Never
 
-from nanokube.api import errors, objects, resources, timestamps
+from nanokube.api import errors, objects, placement, resources, timestamps
 from nanokube.api.objects import Object
 from nanokube.client import runner, store
 from nanokube.client.interface import PatchKind
@@ -29,7 +29,7 @@ def evict_in(taints: Sequence[Object], tolerations: Iterable[Object], now: float
     shortest: float | None = None
     accepted = list(tolerations)
     for taint in noexecute:
-        covering = [found for found in accepted if _tolerates(found, taint)]
+        covering = [found for found in accepted if placement.tolerates(found, taint)]
         if not covering:
             return 0.0
         limits = [
@@ -114,13 +114,3 @@ class TaintEvictionController:
 
 def _assigned(pod: Object) -> list[str]:
     return [objects.key(pod)] if objects.spec(pod).get("nodeName") else []
-
-
-def _tolerates(toleration: Object, taint: Object) -> bool:
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint.get("key"):
-        return False
-    if toleration.get("operator") == "Exists":
-        return True
-    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")

@@ -1,10 +1,11 @@
 """NodeAffinity: nodeSelector and node affinity, required and preferred. Pure.
 
-Source: component-helpers scheduling/corev1/nodeaffinity/nodeaffinity.go.
+Source: pkg/scheduler/framework/plugins/nodeaffinity/node_affinity.go.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
+from nanokube.api import placement
 from nanokube.api.objects import Object
 from nanokube.scheduler.framework import Change, Check, Filter, Rate, Score, scaled
 from nanokube.scheduler.model import Cluster, NodeInfo, PodInfo
@@ -14,23 +15,7 @@ REASON = ("node(s) didn't match Pod's node affinity/selector",)
 
 def matches(pod: PodInfo, node: NodeInfo) -> bool:
     """Tell whether nodeSelector and the required node affinity both admit a node."""
-    selector = pod.spec.get("nodeSelector") or {}
-    if any(node.labels.get(key) != value for key, value in selector.items()):
-        return False
-    required = (pod.affinity.get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
-    return required is None or any(
-        term_matches(term, node) for term in required.get("nodeSelectorTerms") or ()
-    )
-
-
-def term_matches(term: Object, node: NodeInfo) -> bool:
-    """Tell whether every requirement of a node selector term holds; an empty term matches nothing."""
-    expressions, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
-    if not expressions and not fields:
-        return False
-    return all(_holds(found, node.labels.get(found["key"])) for found in expressions) and all(
-        _holds(found, node.name if found["key"] == "metadata.name" else None) for found in fields
-    )
+    return placement.selects(pod.spec, node.name, node.labels)
 
 
 def prepare(pod: PodInfo, cluster: Cluster) -> Check | None:
@@ -51,27 +36,12 @@ def prepare_score(pod: PodInfo, cluster: Cluster) -> Rate | None:
 
     def rate(node: NodeInfo) -> float:
         terms: Iterable[Object] = preferred or ()
-        return float(sum(term["weight"] for term in terms if term_matches(term["preference"], node)))
+        matching = (
+            term for term in terms if placement.term_matches(term["preference"], node.name, node.labels)
+        )
+        return float(sum(term["weight"] for term in matching))
 
     return rate if preferred else None
-
-
-def _holds(requirement: Object, value: str | None) -> bool:
-    wanted: Sequence[str] = requirement.get("values") or ()
-    match requirement["operator"]:
-        case "In":
-            return value is not None and value in wanted
-        case "NotIn":
-            return value is None or value not in wanted
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-    try:
-        left, right = int(value or ""), int(wanted[0])
-    except (ValueError, IndexError):
-        return False
-    return left > right if requirement["operator"] == "Gt" else left < right
 
 
 FILTER = Filter("NodeAffinity", prepare, Change.NODE)

@@ -1,8 +1,8 @@
 """NodeUnschedulable: cordoned nodes take only Pods that tolerate it. Pure."""
 
+from nanokube.api import placement
 from nanokube.scheduler.framework import Change, Check, Filter
 from nanokube.scheduler.model import Cluster, NodeInfo, PodInfo
-from nanokube.scheduler.plugins import taints
 
 REASON = ("node(s) were unschedulable",)
 TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
@@ -10,7 +10,7 @@ TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 
 def prepare(pod: PodInfo, cluster: Cluster) -> Check | None:
     """Refuse cordoned nodes, unless the Pod tolerates the taint that stands for it."""
-    tolerated = taints.is_tolerated(TAINT, pod.spec.get("tolerations") or ())
+    tolerated = placement.is_tolerated(TAINT, pod.spec.get("tolerations") or ())
 
     def check(node: NodeInfo) -> tuple[str, ...]:
         return REASON if node.is_unschedulable else ()

@@ -9,11 +9,11 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
-from nanokube.api import selectors
+from nanokube.api import placement, selectors
 from nanokube.api.objects import Object
 from nanokube.scheduler.framework import MAX_SCORE, Change, Check, Filter, Rate, Score
 from nanokube.scheduler.model import HOSTNAME, ZONE, Cluster, NodeInfo, PodInfo
-from nanokube.scheduler.plugins import node_affinity, taints
+from nanokube.scheduler.plugins import node_affinity
 
 REASON = ("node(s) didn't match pod topology spread constraints",)
 REASON_LABEL = ("node(s) didn't match pod topology spread constraints (missing required label)",)
@@ -37,9 +37,7 @@ class Constraint:
         if self.honor_affinity and not node_affinity.matches(pod, node):
             return False
         tolerations = pod.spec.get("tolerations") or ()
-        return not self.honor_taints or (
-            taints.untolerated(node.taints, tolerations, taints.KEEPING_AWAY) is None
-        )
+        return not self.honor_taints or (placement.untolerated(node.taints, tolerations) is None)
 
     def count(self, pod: PodInfo, node: NodeInfo) -> int:
         """Count kin on a node."""
