@@ -1,5 +1,6 @@
 """Putting the server together and running it until it is told to stop."""
 
+import faulthandler
 import logging
 import os
 import signal
@@ -75,6 +76,7 @@ def run(config: Config, stopping: threading.Event | None = None) -> None:
     stop = stopping or threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    faulthandler.register(signal.SIGUSR1)  # what each thread waits for, to the log
     env = assemble(config)
     recovery.run(env)
     env.streaming.start()

@@ -38,5 +38,6 @@ async def _supervised(run: Run) -> None:
 def _dump_tasks() -> None:
     for task in asyncio.all_tasks():
         stack = io.StringIO()
-        task.print_stack(file=stack)
+        with contextlib.suppress(TypeError):  # linecache of compiled code without source
+            task.print_stack(file=stack)
         log.warning("task %s\n%s", task.get_name(), stack.getvalue())
