@@ -34,7 +34,7 @@ def process_in_pod(cluster: host.Host) -> str:
 
 def kill(cluster: host.Host, *components: str) -> None:
     pids = [str(pid) for name in components for pid in _pids(cluster, name)]
-    cluster.run("kill", "-9", *pids)
+    cluster.run("kill", "-9", *pids, check=False)  # those below the keeper may have died with it
 
 
 def _pids(cluster: host.Host, component: str) -> list[int]:
