@@ -41,7 +41,8 @@ class Context:
     """What build() needs and the two configs do not say.
 
     passwd, group: contents of the image's /etc/passwd and /etc/group (cri.bundle.rootfs.read_accounts).
-    netns, ipcns, utsns: pins of the sandbox; pid_holder: id of the sandbox's holder container.
+    netns, ipcns, utsns, userns: pins of the sandbox; uid_map, gid_map: mappings of the latter.
+    pid_holder: id of the sandbox's holder container.
     load_profile: path -> bytes of a Localhost seccomp profile.
     extra_mounts: /etc/hosts and friends; they come before the config's mounts.
     image_mounts: container path of an image volume -> its layer directories, topmost first.
@@ -57,6 +58,9 @@ class Context:
     netns: str = ""
     ipcns: str = ""
     utsns: str = ""
+    userns: str = ""
+    uid_map: spec.IdMap = ()
+    gid_map: spec.IdMap = ()
     pid_holder: str = ""
     log_path: str = ""
     pids_limit: int = 0
@@ -168,6 +172,7 @@ def stop_signal(container: pb.ContainerConfig, image: Mapping[str, Any]) -> int:
 def _process(container: pb.ContainerConfig, image: Mapping[str, Any], context: Context) -> spec.Process:
     security = container.linux.security_context
     who = _identity(security, image, context)
+    _check_mapped(who, context)
     return spec.Process(
         argv=command(container, image),
         env=environment(container, image, context, who.home),
@@ -179,6 +184,14 @@ def _process(container: pb.ContainerConfig, image: Mapping[str, Any], context: C
         oom_score_adj=container.linux.resources.oom_score_adj,
         tty=container.tty,
     )
+
+
+def _check_mapped(who: users.Identity, context: Context) -> None:
+    """Refuse ids that the Pod's user namespace lacks."""
+    for mapping, ids in ((context.uid_map, (who.uid,)), (context.gid_map, (who.gid, *who.groups))):
+        for number in ids if mapping else ():
+            if not any(inside <= number < inside + count for inside, _, count in mapping):
+                raise BuildError(f"cannot build container: id {number} is not mapped in the user namespace")
 
 
 def _identity(
@@ -241,7 +254,18 @@ def _namespaces(security: pb.LinuxContainerSecurityContext, context: Context) ->
         pid, target = "container", options.target_id
     if pid == "container" and not target:
         raise BuildError("cannot build container: no target for its PID namespace")
-    return spec.Namespaces(context.netns, context.ipcns, context.utsns, pid, target)
+    if context.userns and pid == "host":
+        raise BuildError("cannot build container: a user namespace excludes the node's PID namespace")
+    return spec.Namespaces(
+        context.netns,
+        context.ipcns,
+        context.utsns,
+        pid,
+        target,
+        context.userns,
+        context.uid_map,
+        context.gid_map,
+    )
 
 
 def _mounts(container: pb.ContainerConfig, context: Context) -> tuple[spec.Mount, ...]:
@@ -269,7 +293,12 @@ def _mount(entry: pb.Mount, context: Context) -> spec.Mount:
         if not lowers:
             raise BuildError(f"cannot mount {path}: image {entry.image.image!r} has no layers here")
         return spec.Mount(
-            target, kind="image", readonly=True, lowers=tuple(lowers), sub_path=entry.image_sub_path
+            target,
+            kind="image",
+            readonly=True,
+            lowers=tuple(lowers),
+            sub_path=entry.image_sub_path,
+            idmapped=bool(context.userns),
         )
     if not os.path.isabs(entry.host_path):
         raise BuildError(f"cannot mount {path}: host path {entry.host_path!r} is not absolute")
@@ -279,7 +308,21 @@ def _mount(entry: pb.Mount, context: Context) -> spec.Mount:
         readonly=entry.readonly,
         recursive_readonly=entry.recursive_read_only,
         propagation=_PROPAGATION.get(entry.propagation, "private"),
+        idmapped=_is_idmapped(entry, context),
     )
+
+
+def _is_idmapped(entry: pb.Mount, context: Context) -> bool:
+    """Tell whether a volume's owners are mapped as the Pod's are; any other mapping is refused."""
+    wanted = [
+        tuple((m.container_id, m.host_id, m.length) for m in mappings)
+        for mappings in (entry.uidMappings, entry.gidMappings)
+    ]
+    if not any(wanted):
+        return False
+    if wanted != [context.uid_map, context.gid_map]:
+        raise BuildError(f"cannot mount {entry.container_path}: mappings differ from the Pod's")
+    return True
 
 
 def _devices(container: pb.ContainerConfig) -> tuple[spec.Device, ...]:

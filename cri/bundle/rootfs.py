@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Sequence
@@ -17,11 +18,27 @@ def read_accounts(lowers: Sequence[str]) -> tuple[bytes, bytes]:
 
     Raises OSError, ValueError for files over 1 MiB or not regular.
     """
-    top = _view(lowers)
+    tops = _view(lowers)
     try:
-        return read_file(top, "etc/passwd"), read_file(top, "etc/group")
+        passwd, group = ([read_file(top, f"etc/{name}") for top in tops] for name in ("passwd", "group"))
+        return next(filter(None, passwd), b""), next(filter(None, group), b"")
     finally:
-        os.close(top)
+        for top in tops:
+            os.close(top)
+
+
+def has_path(lowers: Sequence[str], path: str) -> bool:
+    """Tell whether an image has something at path, links kept inside the image. lowers: topmost first."""
+    tops = _view(lowers)
+    try:
+        for top in tops:
+            with contextlib.suppress(OSError):
+                os.close(openat2(top, path, os.O_PATH, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS))
+                return True
+        return False
+    finally:
+        for top in tops:
+            os.close(top)
 
 
 def read_file(top: int, path: str) -> bytes:
@@ -40,18 +57,25 @@ def read_file(top: int, path: str) -> bytes:
         return file.read(_SIZE_MAX)
 
 
-def _view(lowers: Sequence[str]) -> int:
-    """A descriptor of the layers seen as one tree (a detached read-only overlay if there are several)."""
+def _view(lowers: Sequence[str]) -> list[int]:
+    """Descriptors of the trees to search in order: one that shows all layers (a detached read-only overlay).
+
+    Before Linux 6.8 each layer is one, as this process must not mount where others see it.
+    """
     if len(lowers) == 1:
-        return os.open(lowers[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return [_open(lowers[0])]
     context = mount.fsopen("overlay")
     try:
         try:
             for lower in lowers:
                 mount.fsconfig_string(context, "lowerdir+", lower)
-        except OSError:  # Linux before 6.8
-            mount.fsconfig_string(context, "lowerdir", ":".join(lowers))
+        except OSError:
+            return [_open(lower) for lower in lowers]
         mount.fsconfig_create(context)
-        return mount.fsmount(context, mount.MOUNT_ATTR_RDONLY)
+        return [mount.fsmount(context, mount.MOUNT_ATTR_RDONLY)]
     finally:
         os.close(context)
+
+
+def _open(directory: str) -> int:
+    return os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

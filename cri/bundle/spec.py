@@ -12,6 +12,7 @@ from typing import Any, Literal
 PidMode = Literal["own", "host", "container"]
 MountKind = Literal["bind", "tmpfs", "image"]
 Propagation = Literal["private", "slave", "shared"]
+IdMap = tuple[tuple[int, int, int], ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class Mount:
     kind bind: source is a host path (symbolic links are followed on the host);
     kind tmpfs: options are "name=value" filesystem options;
     kind image: lowers are layer directories, topmost first, shown read-only; sub_path within them.
+    idmapped: owners on disk are shown as ids of the Pod's user namespace (bind and image).
     """
 
     target: str
@@ -90,6 +92,7 @@ class Mount:
     options: tuple[str, ...] = ()
     lowers: tuple[str, ...] = ()
     sub_path: str = ""
+    idmapped: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,7 +101,9 @@ class Namespaces:
 
     net, ipc, uts: path of a pinned namespace (bind mount of /proc/*/ns/*), "" = the host's;
     pid: own, host, or that of the container (or holder) named by pid_target.
-    Mount and cgroup namespaces are always own. user: room for mapped ids, not used yet.
+    Mount and cgroup namespaces are always own.
+    user: path of the pinned user namespace that owns net, ipc and uts, "" = the host's; uid_map and gid_map
+        are its mappings, of (id inside, id on the host, count).
     """
 
     net: str = ""
@@ -107,6 +112,8 @@ class Namespaces:
     pid: PidMode = "own"
     pid_target: str = ""
     user: str = ""
+    uid_map: IdMap = ()
+    gid_map: IdMap = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

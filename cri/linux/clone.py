@@ -9,6 +9,7 @@ from cri.linux.libc import NUMBERS, check, lib, lib_locked
 
 # include/uapi/linux/sched.h
 CLONE_PIDFD = 0x1000
+CLONE_PARENT = 0x8000
 CLONE_NEWNS = 0x20000
 CLONE_NEWCGROUP = 0x2000000
 CLONE_NEWUTS = 0x4000000
@@ -53,7 +54,7 @@ def clone3(flags: int, cgroup_fd: int = -1) -> tuple[int, int]:
     """
     _args.flags = flags | CLONE_PIDFD | (CLONE_INTO_CGROUP if cgroup_fd >= 0 else 0)
     _args.pidfd = ctypes.addressof(_pidfd)
-    _args.exit_signal = signal.SIGCHLD
+    _args.exit_signal = 0 if flags & CLONE_PARENT else signal.SIGCHLD  # a sibling inherits ours
     _args.cgroup = max(cgroup_fd, 0)
     pid = check(_clone3(_number, _args_pointer, _args_size), "clone3")
     return (pid, _pidfd.value) if pid else (0, -1)

@@ -97,6 +97,8 @@ def new_filesystem(fstype: str, options: tuple[str, ...] = (), attributes: int =
                 fsconfig_flag(context, name)
         fsconfig_create(context)
         return fsmount(context, attributes)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot mount {fstype}: {error.strerror}") from error
     finally:
         os.close(context)
 
@@ -118,9 +120,18 @@ def attach(mount_fd: int, target_fd: int) -> None:
 
 
 def set_attributes(
-    mount_fd: int, *, set_: int = 0, clear: int = 0, propagation: int = 0, recursive: bool = True
+    mount_fd: int,
+    *,
+    set_: int = 0,
+    clear: int = 0,
+    propagation: int = 0,
+    recursive: bool = True,
+    user_namespace: int = 0,
 ) -> None:
-    """Change attributes (MOUNT_ATTR_*) and propagation (MS_PRIVATE, ...) of a mount. mount_setattr(2)."""
-    block = struct.pack("=QQQQ", set_, clear, propagation, 0)
+    """Change attributes (MOUNT_ATTR_*) and propagation (MS_PRIVATE, ...) of a mount. mount_setattr(2).
+
+    user_namespace: with MOUNT_ATTR_IDMAP, a descriptor of the namespace whose mapping is shown.
+    """
+    block = struct.pack("=QQQQ", set_, clear, propagation, user_namespace)
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
     syscall("mount_setattr", mount_fd, b"", flags, block, len(block))

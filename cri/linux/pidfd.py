@@ -29,6 +29,16 @@ def exit_status(pidfd: int) -> int | None:
     return status
 
 
+def process_id(pidfd: int) -> int:
+    """The process id behind a pidfd as the caller's PID namespace counts; -1 if the process is gone."""
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
+        for line in file:
+            key, _, value = line.partition(":")
+            if key == "Pid":
+                return int(value)
+    return -1
+
+
 def identity(pid: int, pidfd: int) -> str:
     """A name for a live process that no other process of this boot has.
 

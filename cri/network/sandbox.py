@@ -22,20 +22,32 @@ _CONNECT_TIMEOUT_S = 10.0
 
 
 def create(
-    directory: Path, kinds: Sequence[str], *, hostname: str, sysctls: Mapping[str, str]
+    directory: Path,
+    kinds: Sequence[str],
+    *,
+    hostname: str,
+    sysctls: Mapping[str, str],
+    given: Mapping[str, int] | None = None,
 ) -> dict[str, str]:
     """Make new namespaces of these kinds, set them up and pin them; return kind to pin.
 
+    given: descriptors of namespaces that exist already, by kind; they are pinned (`user` too), none is made.
     hostname: set in a new UTS namespace; "" leaves the host's. sysctls: path below /proc/sys to value.
     Leaves the calling thread inside. Raises OSError; pins made until then stay for drop().
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    clone.unshare(sum(FLAGS[kind] for kind in kinds))
+    if given:
+        sources = {kind: f"/proc/thread-self/fd/{fd}" for kind, fd in given.items()}
+        for kind in kinds:
+            clone.setns(given[kind], FLAGS[kind])
+    else:
+        sources = {kind: f"/proc/thread-self/ns/{kind}" for kind in kinds}
+        clone.unshare(sum(FLAGS[kind] for kind in kinds))
     pins = {}
-    for kind in kinds:
+    for kind, source in sources.items():
         pin = directory / kind
         pin.touch(mode=0o400)
-        mount.mount(f"/proc/thread-self/ns/{kind}", str(pin), None, mount.MS_BIND)
+        mount.mount(source, str(pin), None, mount.MS_BIND)
         pins[kind] = str(pin)
     if "uts" in pins and hostname:
         socket.sethostname(hostname)

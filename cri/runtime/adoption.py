@@ -99,7 +99,10 @@ def ended(supervisor: Supervisor, made: Container, tries: int = 0) -> None:
     """Learn a container's exit status, wherever it is, then tell the supervisor."""
     if made.pidfd < 0:
         return
-    when = time.time_ns()
+    when, ending = time.time_ns(), made.pidfd
+    supervisor.hear(made)
+    if made.pidfd != ending:  # it was the outer process of a user namespace: the container is another
+        return
     if made.is_child:
         _, status = os.waitpid(made.pid, 0)
         supervisor.exited(made, status, when)

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from cri.bundle.spec import Resources, Spec, to_wire
+from cri.bundle.spec import IdMap, Resources, Spec, to_wire
 from cri.linux import pty
 from cri.runtime import faults, packets
 from cri.runtime.faults import RuntimeFault
@@ -96,6 +96,10 @@ class ExecSession:
                 answer, _ = _answer(self._connection)
                 self._exit_code = int(answer["exit"])
             return self._exit_code
+
+    def fileno(self) -> int:
+        """A descriptor that is readable once the command has ended: wait() then does not block."""
+        return self._connection.fileno()
 
     def resize(self, rows: int, columns: int) -> None:
         """Set the terminal's size (tty only)."""
@@ -178,6 +182,11 @@ class RuntimeClient:
         """
         return _state(self._call({"op": "create", "spec": to_wire(spec)}))
 
+    def namespaces(self, uid_map: IdMap, gid_map: IdMap) -> dict[str, int]:
+        """Make a user namespace with these mappings and its own net, ipc, uts; kind to descriptor (yours)."""
+        _, fds = self._call_fds({"op": "namespaces", "uid_map": uid_map, "gid_map": gid_map})
+        return dict(zip(("user", "net", "ipc", "uts"), fds, strict=True))
+
     def start(self, container_id: str) -> State:
         """Execute the container's command; returns once execve(2) succeeded.
 
@@ -193,7 +202,7 @@ class RuntimeClient:
     def stop(self, container_id: str, timeout_s: float) -> State:
         """Send the stop signal, after timeout_s kill everything in the cgroup; blocks until exited.
 
-        timeout_s <= 0 kills at once. A container that was not started stays as it is.
+        timeout_s <= 0 kills at once. A container that was not started is exited as well, with code 137.
         """
         return _state(self._call({"op": "stop", "id": container_id, "timeout": float(timeout_s)}))
 

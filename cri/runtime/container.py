@@ -48,8 +48,10 @@ class Container:
         "flush_timer",
         "group",
         "is_child",
+        "is_outer",
         "is_published",
         "master",
+        "on_born",
         "on_exit",
         "on_start",
         "pidfd",
@@ -70,6 +72,10 @@ class Container:
         self.reason = self.message = ""
         self.pidfd = self.master = self.stdin = -1
         self.is_child = False
+        self.is_outer = (
+            False  # the process is still the one outside of the user namespace (cri.runtime.userns)
+        )
+        self.on_born: Callable[[], None] | None = None
         self.is_published = False  # the exit was told
         self.control: socket.socket | None = None
         self.setup_error = ""

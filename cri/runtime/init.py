@@ -1,10 +1,10 @@
 """The last Python of a container: what its first process does between clone3(2) and execve(2).
 
-    born in its cgroup and namespaces -> sources of mounts -> root -> identity -> waits -> command
+    born in its cgroup -> sources of mounts -> (user namespace) -> root -> identity -> waits -> command
 
-Everything the host must give (bind sources, namespaces) is opened before the root changes. The control socket
-tells the supervisor ("ready" | "error", text | "master" + descriptor); its end without an error, after the
-go, means that execve(2) succeeded. Source: runtime-spec config.md, config-linux.md.
+Everything the host must give (bind sources, namespaces) is opened before the root changes. The control
+socket tells the supervisor ("ready" | "error", text | "master" + terminal | "born" + pidfd); its end without
+an error, after the go, means that execve(2) succeeded. Source: runtime-spec config.md, config-linux.md.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ import stat
 from cri.cgroup.group import Group
 from cri.linux import clone, mount, prctl, pty
 from cri.linux.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
-from cri.runtime import packets, process, root
+from cri.runtime import packets, process, root, userns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from cri.cgroup.hierarchy import Hierarchies
+
+    Node = tuple[str, int, int, int, int]  # path, mode, device, uid, gid
 
 GO = b"go"
 _DEFAULT_TARGETS = frozenset(
@@ -37,9 +39,10 @@ class Job:
     """What the supervisor hands to the child; descriptors are the child's after the clone.
 
     stdio: (in, out, err), -1 = null or the terminal; stage: an empty directory of the host.
+    target: with a user namespace, a pidfd whose PID namespace is joined; else -1.
     """
 
-    __slots__ = ("control", "hierarchies", "spec", "stage", "stdio")
+    __slots__ = ("control", "hierarchies", "spec", "stage", "stdio", "target")
 
     def __init__(
         self,
@@ -48,25 +51,43 @@ class Job:
         stdio: tuple[int, int, int],
         stage: str,
         hierarchies: Hierarchies,
+        target: int = -1,
     ) -> None:
         self.spec = spec
+        self.target = target
         self.control = control
         self.stdio = stdio
         self.stage = stage
         self.hierarchies = hierarchies
 
 
+class Host:
+    """What is opened while the process still has the host's rights; -1 = made later, with its own.
+
+    top: the root filesystem; dev: its /dev; sources: of the Spec's mounts; namespaces: to be joined.
+    """
+
+    __slots__ = ("dev", "namespaces", "nodes", "sources", "top")
+
+    def __init__(self) -> None:
+        self.top = self.dev = -1
+        self.sources: list[int] = []
+        self.namespaces: list[int] = []
+        self.nodes: list[Node] = []
+
+
 def run(job: Job) -> NoReturn:
     """Prepare, wait for the go, execute; never returns."""
     try:
-        close_others({job.control.fileno(), *job.stdio})
+        close_others({job.control.fileno(), job.target, *job.stdio})
         prctl.set_dumpable(False)  # joins of a PID namespace must not expose us (CVE-2016-9962)
-        os.setsid()
         os.umask(0o022)
+        host = _gather(job)
+        os.setsid()
         if job.spec["holder"]:
             _hold(job)
         else:
-            _prepare(job)
+            _prepare(job, host)
             _wait_for_go(job.control)
             process.execute(job.spec["process"])
     except BaseException as error:  # whatever it is, the supervisor must hear of it
@@ -98,21 +119,63 @@ def _wait_for_go(control: socket.socket) -> None:
         os._exit(0)  # the supervisor is gone: this container was never started
 
 
-def _prepare(job: Job) -> None:
-    spec, command = job.spec, job.spec["process"]
+def _gather(job: Job) -> Host:
+    """Join the cgroup and open what the host gives; then, where there is one, enter the user namespace."""
+    spec, host = job.spec, Host()
+    user = _open(spec["namespaces"]["user"]) if spec["namespaces"]["user"] else -1
     Group(job.hierarchies, spec["cgroup"]).attach(0, unified=False)
-    clone.unshare(clone.CLONE_NEWCGROUP)
-    process.adjust(command)
-    sources = [_source(entry) for entry in spec["mounts"]]
-    nodes = _device_nodes(spec)
-    for kind in ("net", "ipc", "uts"):
-        if path := spec["namespaces"][kind]:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            clone.setns(fd)
+    if not spec["holder"]:
+        process.adjust(spec["process"])
+        host.sources = [_source(spec, entry, user) for entry in spec["mounts"]]
+        host.nodes = _device_nodes(spec)
+        host.namespaces = [_open(p) for k in ("net", "ipc", "uts") if (p := spec["namespaces"][k])]
+    if user >= 0:
+        if not spec["holder"]:
+            host.top = _root(spec, user)
+            _gather_dev(spec, host)
+        own_pid = spec["namespaces"]["pid"] == "own"
+        userns.cross(job.control, user, job.target, clone.CLONE_NEWPID if own_pid else 0)
+        close_fds(user, job.target)
+    elif not spec["holder"]:
+        clone.unshare(clone.CLONE_NEWCGROUP)
+    return host
+
+
+def _gather_dev(spec: dict[str, Any], host: Host) -> None:
+    """Make /dev outside the user namespace: device nodes of a filesystem made inside do not open."""
+    owner = userns.host_id(spec["namespaces"]["uid_map"], 0), userns.host_id(spec["namespaces"]["gid_map"], 0)
+    nodes, host.nodes = host.nodes, []
+    if "/dev" in _covered(spec):
+        return
+    host.dev = root.make_dev(owner)
+    for path, *rest in nodes:
+        if not path.startswith("/dev/"):
+            raise OSError(1, "cannot make a device node outside /dev in a user namespace", path)
+        root.add_node(host.dev, path[4:], *rest)
+
+
+def close_fds(*fds: int) -> None:
+    """Close descriptors; -1 is none."""
+    for fd in fds:
+        if fd >= 0:
             os.close(fd)
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _prepare(job: Job, host: Host) -> None:
+    spec, command = job.spec, job.spec["process"]
+    for fd in host.namespaces:
+        clone.setns(fd)
+        os.close(fd)
     mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
-    top = _mount_root(job)
-    peer = _fill(job, top, sources, nodes)
+    top = host.top if host.top >= 0 else _root(spec, -1)
+    _stage(job, top)
+    if spec["namespaces"]["user"]:
+        userns.become_root()
+    peer = _fill(job, top, host)
     process.forget_modules()
     root.enter(top)
     null = (
@@ -133,9 +196,13 @@ def _prepare(job: Job) -> None:
     prctl.set_dumpable(False)
 
 
-def _source(entry: dict[str, Any]) -> int:
+def _source(spec: dict[str, Any], entry: dict[str, Any], user: int) -> int:
     try:
-        return root.open_source(entry)
+        if entry["kind"] == "tmpfs" and user >= 0:
+            ids = (userns.host_id(spec["namespaces"][f"{kind}_map"], 0) for kind in ("uid", "gid"))
+            owner = (f"{name}={number}" for name, number in zip(("uid", "gid"), ids, strict=True))
+            entry = {**entry, "options": (*owner, *entry["options"])}
+        return root.open_source(entry, user)
     except OSError as error:
         what = entry["source"] or entry["kind"]
         raise OSError(
@@ -143,31 +210,41 @@ def _source(entry: dict[str, Any]) -> int:
         ) from error
 
 
-def _mount_root(job: Job) -> int:
-    layers = job.spec["rootfs"]
+def _root(spec: dict[str, Any], user: int) -> int:
+    layers = spec["rootfs"]
     try:
-        top = root.overlay(layers["lowers"], layers["upper"], layers["work"])
+        return root.overlay(layers["lowers"], layers["upper"], layers["work"], user)
     except OSError as error:
         raise OSError(error.errno, f"cannot mount the root filesystem: {process.describe(error)}") from error
+
+
+def _stage(job: Job, top: int) -> None:
     stage = os.open(job.stage, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     mount.attach(top, stage)
     os.close(stage)
-    return top
 
 
-def _fill(job: Job, top: int, sources: list[int], nodes: list[tuple[str, int, int, int, int]]) -> int:
+def _covered(spec: dict[str, Any]) -> frozenset[str]:
+    """Default mount points that the Spec's own mounts replace."""
+    return _DEFAULT_TARGETS & {entry["target"].rstrip("/") for entry in spec["mounts"]}
+
+
+def _fill(job: Job, top: int, host: Host) -> int:
     """Mount everything below the root; the terminal's peer descriptor, or -1."""
     spec = job.spec
-    covered = _DEFAULT_TARGETS & {entry["target"].rstrip("/") for entry in spec["mounts"]}
+    covered = _covered(spec)
     proc = _mount_proc(top, covered)
-    dev = root.make_dev(top, covered, spec["shm_size"]) if "/dev" not in covered else -1
+    dev = -1
+    if "/dev" not in covered:
+        dev = host.dev if host.dev >= 0 else root.make_dev((0, 0))
+        root.attach_dev(top, dev, covered, spec["shm_size"])
     if "/sys" not in covered:
         root.make_sys(top, writable=spec["writable_sys"])
         if "/sys/fs/cgroup" not in covered:
             _mount_cgroup(job, top)
-    for node in nodes:
+    for node in host.nodes:
         root.add_node(top, *node)
-    for tree, entry in zip(sources, spec["mounts"], strict=True):
+    for tree, entry in zip(host.sources, spec["mounts"], strict=True):
         try:
             root.attach_bind(top, tree, entry["target"], proc)
         except OSError as error:
@@ -235,7 +312,7 @@ def _make_cwd(top: int, cwd: str) -> None:
         os.close(root.open_target(top, cwd, is_directory=True))
 
 
-def _device_nodes(spec: dict[str, Any]) -> list[tuple[str, int, int, int, int]]:
+def _device_nodes(spec: dict[str, Any]) -> list[Node]:
     nodes = []
     if spec["host_devices"]:
         nodes += [(f"/dev/{path}", *rest) for path, *rest in root.host_nodes()]
@@ -268,7 +345,6 @@ def _set_sysctls(spec: dict[str, Any], proc: int) -> None:
 
 def _hold(job: Job) -> NoReturn:
     """Be the init of a shared PID namespace: own nothing, see nothing, reap."""
-    Group(job.hierarchies, job.spec["cgroup"]).attach(0, unified=False)
     mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
     mount.mount("tmpfs", job.stage, "tmpfs", mount.MS_NOSUID | mount.MS_NODEV, "size=4k,nr_inodes=2,mode=555")
     process.forget_modules()
@@ -279,8 +355,9 @@ def _hold(job: Job) -> NoReturn:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     prctl.drop_bounding(0)
     os.setgroups([])
-    os.setresgid(65535, 65535, 65535)
-    os.setresuid(65535, 65535, 65535)
+    uid, gid = (_nobody(job.spec["namespaces"][f"{kind}_map"]) for kind in ("uid", "gid"))
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
     prctl.set_no_new_privileges()
     prctl.set_dumpable(False)
     job.control.close()
@@ -292,3 +369,8 @@ def _hold(job: Job) -> NoReturn:
         except ChildProcessError:
             continue
     os._exit(0)
+
+
+def _nobody(mapping: Any) -> int:
+    """An id that owns nothing: 65535, or the last one the user namespace has."""
+    return min([65535, *(int(inside + count - 1) for inside, _, count in mapping)])

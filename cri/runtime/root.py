@@ -55,39 +55,103 @@ _PROC_TARGETS = frozenset(
 )
 
 
-def overlay(lowers: Sequence[str], upper: str = "", work: str = "") -> int:
-    """Mount layers (topmost first) as one tree, detached; read-only without upper."""
+def overlay(lowers: Sequence[str], upper: str = "", work: str = "", user: int = -1) -> int:
+    """Mount layers (topmost first) as one tree, detached; read-only without upper.
+
+    user: a user namespace whose ids the layers are shown with (Linux 6.13); upper and work are its root's.
+    """
     if not upper and len(lowers) == 1:  # overlay wants two layers then
-        fd = os.open(lowers[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        tree = mount.clone_tree(fd, recursive=False)
-        os.close(fd)
+        tree = _layer(lowers[0], user)
         mount.set_attributes(tree, set_=_RDONLY, propagation=mount.MS_PRIVATE)
         return tree
-    context = mount.fsopen("overlay")
+    context, held = mount.fsopen("overlay"), []
     try:
-        try:
-            for lower in lowers:
-                mount.fsconfig_string(context, "lowerdir+", lower)
-        except OSError as error:  # Linux before 6.8
-            if error.errno != errno.EINVAL:
-                raise
-            mount.fsconfig_string(context, "lowerdir", ":".join(lowers))
+        for lower in lowers:
+            if user >= 0:
+                held.append(
+                    _layer(lower, user)
+                )  # until it is created: a detached mount lives by its descriptor
+                mount.fsconfig_fd(context, "lowerdir+", held[-1])
+            elif not _append(context, lower, is_first=lower == lowers[0]):
+                return _overlay_by_names(lowers, upper, work)
         if upper:
             mount.fsconfig_string(context, "upperdir", upper)
             mount.fsconfig_string(context, "workdir", work)
         mount.fsconfig_create(context)
         return mount.fsmount(context, 0 if upper else _RDONLY)
     finally:
-        os.close(context)
+        for fd in (context, *held):
+            os.close(fd)
 
 
-def open_source(entry: dict[str, Any]) -> int:
-    """Turn a mount of the Spec into a detached mount, looking at the host's tree. Raises OSError."""
+def _append(context: int, lower: str, *, is_first: bool) -> bool:
+    """Add one layer below the others; False where the kernel lacks the option (before Linux 6.8)."""
+    try:
+        mount.fsconfig_string(context, "lowerdir+", lower)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not is_first:
+            raise
+        return False
+    return True
+
+
+def _overlay_by_names(lowers: Sequence[str], upper: str, work: str) -> int:
+    """overlay() before Linux 6.8: all layers in one page of options, so by names relative to their parent.
+
+    Call in a mount namespace of one's own: the mount is attached over its work directory for a moment.
+    """
+    parent = os.path.dirname(lowers[0])
+    same = all(os.path.dirname(lower) == parent for lower in lowers)
+    names = [os.path.basename(lower) if same else lower for lower in lowers]
+    if any(set(":,\\") & set(path) for path in (*names, upper, work)):
+        raise OSError(errno.EINVAL, "cannot name layers that hold a colon, comma or backslash")
+    options = [f"lowerdir={':'.join(names)}"]
+    if upper:
+        options += [f"upperdir={upper}", f"workdir={work}"]
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    place = work or lowers[0]
+    try:
+        os.chdir(parent)
+        mount.mount("overlay", place, "overlay", 0 if upper else mount.MS_RDONLY, ",".join(options))
+        top = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        tree = mount.clone_tree(top, recursive=False)
+        os.close(top)
+        mount.umount(place, mount.MNT_DETACH)
+        return tree
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
+def _layer(path: str, user: int) -> int:
+    """A detached mount of one layer, its owners mapped where there is a user namespace."""
+    fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    tree = mount.clone_tree(fd, recursive=False)
+    os.close(fd)
+    if user >= 0:
+        _map_owners(tree, user, recursive=False)
+    return tree
+
+
+def _map_owners(tree: int, user: int, *, recursive: bool) -> None:
+    try:
+        mount.set_attributes(tree, set_=mount.MOUNT_ATTR_IDMAP, user_namespace=user, recursive=recursive)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise OSError(error.errno, "its filesystem cannot map owners (no idmapped mounts)") from error
+        raise
+
+
+def open_source(entry: dict[str, Any], user: int = -1) -> int:
+    """Turn a mount of the Spec into a detached mount, looking at the host's tree. Raises OSError.
+
+    user: the user namespace whose ids idmapped mounts show, -1 = none.
+    """
     kind = entry["kind"]
     if kind == "tmpfs":
         return mount.new_filesystem("tmpfs", entry["options"], _NOSUID | _NODEV)
     if kind == "image":
-        return _image(entry)
+        return _image(entry, user)
     source = entry["source"]
     try:
         fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
@@ -96,14 +160,16 @@ def open_source(entry: dict[str, Any]) -> int:
         fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
     tree = mount.clone_tree(fd)
     os.close(fd)
+    if entry["idmapped"] and user >= 0:
+        _map_owners(tree, user, recursive=True)
     if entry["readonly"]:
         mount.set_attributes(tree, set_=_RDONLY, recursive=entry["recursive_readonly"])
     mount.set_attributes(tree, propagation=_PROPAGATION[entry["propagation"]])
     return tree
 
 
-def _image(entry: dict[str, Any]) -> int:
-    tree = overlay(entry["lowers"])
+def _image(entry: dict[str, Any], user: int) -> int:
+    tree = overlay(entry["lowers"], user=user if entry["idmapped"] else -1)
     if not entry["sub_path"]:
         return tree
     fd = openat2(tree, entry["sub_path"], os.O_PATH, resolve=_SAFE)
@@ -188,19 +254,28 @@ def attach_bind(root: int, tree: int, path: str, proc: int) -> None:
     attach(root, tree, path)
 
 
-def make_dev(root: int, covered: frozenset[str], shm_size: int) -> int:
-    """Mount /dev with the default nodes and /dev/pts, /dev/shm, /dev/mqueue; the descriptor of /dev.
-
-    covered: default mount points that the Spec's own mounts replace.
-    """
+def make_dev(owner: tuple[int, int]) -> int:
+    """Make a filesystem for /dev with the default nodes, all of it owner's; its detached mount."""
     dev = mount.new_filesystem("tmpfs", ("size=65536k", "mode=755"), _NOSUID)
-    attach(root, dev, "/dev")
     for name, major, minor in DEVICES:
         _node(dev, name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
     for name, target in _DEV_LINKS:
         os.symlink(target, name, dir_fd=dev)
     for name in ("pts", "shm", "mqueue"):
         os.mkdir(name, 0o755, dir_fd=dev)
+    if owner != (0, 0):
+        for name in os.listdir(f"/proc/self/fd/{dev}"):
+            os.chown(name, *owner, dir_fd=dev, follow_symlinks=False)
+        os.chown(f"/proc/self/fd/{dev}", *owner)
+    return dev
+
+
+def attach_dev(root: int, dev: int, covered: frozenset[str], shm_size: int) -> None:
+    """Attach /dev, and on it /dev/pts, /dev/shm, /dev/mqueue.
+
+    covered: default mount points that the Spec's own mounts replace.
+    """
+    attach(root, dev, "/dev")
     if "/dev/pts" not in covered:
         options = ("newinstance", "ptmxmode=0666", "mode=0620", "gid=5")
         attach(dev, mount.new_filesystem("devpts", options, _NOSUID | _NOEXEC), "pts")
@@ -209,7 +284,6 @@ def make_dev(root: int, covered: frozenset[str], shm_size: int) -> int:
         attach(dev, mount.new_filesystem("tmpfs", size, _INERT), "shm")
     if "/dev/mqueue" not in covered:
         attach(dev, mount.new_filesystem("mqueue", (), _INERT), "mqueue")
-    return dev
 
 
 def host_nodes() -> list[tuple[str, int, int, int, int]]:

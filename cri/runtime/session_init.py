@@ -10,7 +10,7 @@ import stat
 
 from cri.linux import clone, prctl, pty
 from cri.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
-from cri.runtime import init, packets, process
+from cri.runtime import init, packets, process, userns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +65,11 @@ def _enter(job: Job) -> None:
     job.group.attach(0, unified=False)
     process.adjust(command)
     process.forget_modules()
-    clone.setns(job.target, _NAMESPACES)
+    if job.spec["namespaces"]["user"]:
+        clone.setns(job.target, _NAMESPACES | clone.CLONE_NEWUSER)
+        userns.become_root()
+    else:
+        clone.setns(job.target, _NAMESPACES)
     if command["tty"]:
         peer = _make_terminal(job)
         pty.take_control(peer)

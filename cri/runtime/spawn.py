@@ -7,7 +7,7 @@ import signal
 import time
 
 from cri.linux import clone, pidfd
-from cri.runtime import init, packets, session_init
+from cri.runtime import init, packets, session_init, userns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,14 +26,16 @@ def spawn(container: Container, stage: str, target_pidfd: int, logs: list[int]) 
     log pump (the caller's). Raises OSError.
     """
     spec = container.spec
-    flags = clone.CLONE_NEWNS
+    flags, target, joined = clone.CLONE_NEWNS, target_pidfd, -1
     if spec["namespaces"]["pid"] == "own":
         flags |= clone.CLONE_NEWPID
+    if spec["namespaces"]["user"]:  # it clones the process that has them (userns.cross)
+        flags, target, joined = 0, -1, target_pidfd
     stdio = _open_stdio(container, logs)
     ours, theirs = packets.pair()
     try:
-        job = init.Job(spec, theirs, stdio, stage, container.group.hierarchies)
-        pid, fd = _clone(flags, container.group.unified, target_pidfd)
+        job = init.Job(spec, theirs, stdio, stage, container.group.hierarchies, joined)
+        pid, fd = _clone(flags, container.group.unified, target)
         if not pid:
             init.run(job)
     except BaseException:
@@ -47,6 +49,7 @@ def spawn(container: Container, stage: str, target_pidfd: int, logs: list[int]) 
     ours.setblocking(False)
     container.control = ours
     container.pid, container.pidfd, container.is_child = pid, fd, True
+    container.is_outer = bool(spec["namespaces"]["user"])
     container.identity = pidfd.identity(pid, fd)
     container.created_at = container.created_at or time.time_ns()
 
@@ -103,7 +106,10 @@ def _open_stdio(container: Container, logs: list[int]) -> tuple[int, int, int]:
     spec = container.spec
     if spec["holder"] or spec["process"]["tty"]:
         return -1, -1, -1
-    user = spec["process"]["user"]
+    user = tuple(
+        userns.host_id(spec["namespaces"][f"{kind}_map"], spec["process"]["user"][kind])
+        for kind in ("uid", "gid")
+    )
     ends = [-1, -1, -1]
     if spec["stdin"]:
         path = _fifo(container.path("in"), user)
@@ -119,10 +125,10 @@ def _open_stdio(container: Container, logs: list[int]) -> tuple[int, int, int]:
     return ends[0], ends[1], ends[2]
 
 
-def _fifo(path: str, user: dict[str, Any]) -> str:
+def _fifo(path: str, owner: tuple[int, ...]) -> str:
     try:
         os.mkfifo(path, 0o600)
-        os.chown(path, user["uid"], user["gid"])  # so that /dev/stdout can be opened anew
+        os.chown(path, *owner)  # so that /dev/stdout can be opened anew
     except FileExistsError:
         pass
     return path

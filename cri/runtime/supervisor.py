@@ -11,12 +11,13 @@ import contextlib
 import gc
 import logging
 import os
+import signal
 import socket
 import time
 
 from cri.cgroup import devices, hierarchy
-from cri.linux import prctl
-from cri.runtime import adoption, faults, init, packets, spawn
+from cri.linux import pidfd, prctl
+from cri.runtime import adoption, faults, init, packets, spawn, userns
 from cri.runtime.container import CREATED, EXITED, RUNNING, STARTING, Container
 from cri.runtime.logclient import LogClient
 from cri.runtime.loop import Loop
@@ -156,14 +157,18 @@ class Supervisor:
             raise
         self.containers[made.id] = made
         self.publish("created", made)
-        return made.state()
+        if not made.is_outer:
+            return made.state()
+        made.on_born = lambda: self.reply(connection, made.state())
+        return None
 
     def spawn(self, made: Container) -> None:
         """Clone the first process and watch it."""
         target = -1
         if made.spec["namespaces"]["pid"] == "container":
-            target = self.find(made.spec["namespaces"]["pid_target"]).pidfd
-            if target < 0:
+            owner = self.find(made.spec["namespaces"]["pid_target"])
+            target = owner.pidfd
+            if target < 0 or owner.is_outer:
                 raise faults.RuntimeFault(
                     faults.FAILED_PRECONDITION, f"cannot create container {made.id}: PID target has exited"
                 )
@@ -201,6 +206,7 @@ class Supervisor:
                 self.loop.remove(control.fileno())
                 control.close()
                 made.control = None
+                self._born(made)
                 self._started(made)
                 return
             (kind, text), fds = received
@@ -208,8 +214,39 @@ class Supervisor:
                 made.master = fds[0]
                 self.keep(f"{made.id}.tty", made.master)
                 self.logs.add(made.id, made.spec["log_path"], tty=True, fds=fds)
+            elif kind == "born":
+                self._pass_on(made, fds[0])
             elif kind == "error":
                 made.setup_error = text
+
+    def _pass_on(self, made: Container, fd: int) -> None:
+        """The first process has cloned the one that enters the user namespace: that one is the container."""
+        outer, outer_fd = made.pid, made.pidfd
+        made.pid, made.pidfd = pidfd.process_id(fd), fd
+        made.identity = pidfd.identity(made.pid, fd)
+        made.save()
+        self.loop.remove(outer_fd)
+
+        def reap() -> None:
+            self.loop.remove(outer_fd)
+            os.close(outer_fd)
+            os.waitpid(outer, 0)
+
+        self.loop.add(outer_fd, reap)
+        self.loop.add(fd, lambda: adoption.ended(self, made))
+        made.is_outer = False
+        self._born(made)
+
+    def _born(self, made: Container) -> None:
+        """Answer create: whoever joins the container now finds its own namespaces, or an end."""
+        told, made.on_born = made.on_born, None
+        if told:
+            told()
+
+    def hear(self, made: Container) -> None:
+        """Read what a container's first process has said so far."""
+        if made.control is not None:
+            self._on_control(made, made.control)
 
     def _started(self, made: Container) -> None:
         """The control socket ended: the command runs, or there is an error to tell."""
@@ -269,8 +306,11 @@ class Supervisor:
 
     def _do_stop(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
         made = self.find(request["id"])
-        if made.phase == CREATED or made.is_published:
+        if made.is_published:
             return made.state()
+        if made.phase == CREATED:
+            self._cancel(made, lambda: self.reply(connection, made.state()))
+            return None
         if request["timeout"] > 0:
             spawn.kill(made.pidfd, made.spec["stop_signal"]) if made.pidfd >= 0 else None
             timer = self.loop.after(request["timeout"], made.group.kill)
@@ -279,6 +319,19 @@ class Supervisor:
             made.group.kill()
         made.on_exit.append(lambda: self.reply(connection, made.state()))
         return None
+
+    def _cancel(self, made: Container, told: Callable[[], None]) -> None:
+        """End a container that was never started."""
+        made.phase, made.exit_code, made.reason = EXITED, 128 + signal.SIGKILL, "Error"
+        made.message = made.setup_error = made.setup_error or "stopped before it was started"
+        made.finished_at = time.time_ns()
+        made.save()
+        made.on_exit.append(told)
+        if made.pidfd < 0:
+            self.tell_exit(made)
+            return
+        made.group.kill()
+        spawn.kill(made.pidfd, signal.SIGKILL)
 
     def _do_wait(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
         made = self.find(request["id"])
@@ -382,6 +435,15 @@ class Supervisor:
         self.find(request["id"]).group.limit(request["resources"])
         return {}
 
+    def _do_namespaces(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        """Make a Pod's user namespace and those it owns; this process alone may, having one thread."""
+        made = userns.make(request["uid_map"], request["gid_map"])
+        try:
+            self.reply(connection, {}, made)
+        finally:
+            for fd in made:
+                os.close(fd)
+
     def _do_shutdown(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
         packets.send(self.store, ("stop", ""))
         return {}
@@ -391,8 +453,7 @@ class Supervisor:
     def exited(self, made: Container, status: int | None, when: int) -> None:
         """A container's first process has ended. status: wait status, None = unknown."""
         self.loop.remove(made.pidfd)
-        if made.control is not None:  # a command may end before we hear that it began
-            self._on_control(made, made.control)
+        self.hear(made)  # a command may end before we hear that it began
         os.close(made.pidfd)
         made.pidfd = -1
         made.group.kill()  # a shared PID namespace does not die with it

@@ -1,21 +1,21 @@
 """The runtime as the streaming server sees it: sessions of descriptors over the supervisor's client."""
 
-import contextlib
 import os
 import socket
-import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from cri import faults
 from cri.network import sandbox
 from cri.network.worker import NetworkWorker
 from cri.runtime import client as runtime
-from cri.runtime.faults import RuntimeFault
+from cri.runtime.faults import DEADLINE_EXCEEDED, RuntimeFault
+from cri.server.waiting import Exits
 from cri.store import records
 from cri.store.store import Store
 from cri.streaming.backend import Session, StreamFault
 
 ExitCallback = Callable[[int], None]
+_NOW_S = 0.001
 
 
 class RuntimeBackend:
@@ -25,6 +25,7 @@ class RuntimeBackend:
         self._store = store
         self._client = client
         self._worker = worker
+        self._exits = Exits()
 
     def exec(
         self, container_id: str, argv: Sequence[str], *, stdin: bool, stdout: bool, stderr: bool, tty: bool
@@ -32,8 +33,8 @@ class RuntimeBackend:
         """Start a process in a running container. Raises StreamFault."""
         try:
             if tty:
-                return _TerminalSession(self._client.exec(container_id, argv, tty=True))
-            return _exec_piped(self._client, container_id, argv, (stdin, stdout, stderr))
+                return _TerminalSession(self._exits, self._client.exec(container_id, argv, tty=True))
+            return _exec_piped(self._exits, self._client, container_id, argv, (stdin, stdout, stderr))
         except RuntimeFault as err:
             raise StreamFault(str(err)) from err
 
@@ -61,17 +62,22 @@ class _ExecSession:
     stdout: int | None = None
     stderr: int | None = None
 
-    def __init__(self, session: runtime.ExecSession) -> None:
+    def __init__(self, exits: Exits, session: runtime.ExecSession) -> None:
+        self._exits = exits
         self._session = session
 
     def on_exit(self, callback: ExitCallback) -> None:
-        def wait() -> None:
+        def has_ended() -> bool:
             code = records.UNKNOWN_EXIT_CODE
-            with contextlib.suppress(RuntimeFault, OSError):
-                code = self._session.wait()
+            try:
+                code = self._session.wait(_NOW_S)
+            except RuntimeFault as err:
+                if err.kind == DEADLINE_EXCEEDED:  # the descriptor was another session's before
+                    return False
             callback(code)
+            return True
 
-        threading.Thread(target=wait, name="exec-wait", daemon=True).start()
+        self._exits.watch(self._session.fileno(), has_ended)
 
     def resize(self, width: int, height: int) -> None:
         self._session.resize(height, width)
@@ -80,20 +86,21 @@ class _ExecSession:
         """The pipe's end of file is enough."""
 
     def close(self) -> None:
+        self._exits.forget(self._session.fileno())
         self._session.close()
 
 
 class _PipedSession(_ExecSession):
-    def __init__(self, session: runtime.ExecSession, ours: Sequence[int | None]) -> None:
-        super().__init__(session)
+    def __init__(self, exits: Exits, session: runtime.ExecSession, ours: Sequence[int | None]) -> None:
+        super().__init__(exits, session)
         self.stdin, self.stdout, self.stderr = ours
 
 
 class _TerminalSession(_ExecSession):
     """The server closes what it is given, so it gets a duplicate of the terminal's controlling side."""
 
-    def __init__(self, session: runtime.ExecSession) -> None:
-        super().__init__(session)
+    def __init__(self, exits: Exits, session: runtime.ExecSession) -> None:
+        super().__init__(exits, session)
         self.stdin = self.stdout = _duplicate(session.master)
 
 
@@ -105,7 +112,7 @@ class _AttachSession:
         self._store = store
         self._identity = identity
         self._attachment = attachment
-        self._closed = threading.Event()
+        self._forget: Callable[[], None] | None = None
         self.stdin = _duplicate(attachment.stdin) if attachment.stdin >= 0 else None
         self.stdout = _duplicate(attachment.stdout) if attachment.stdout >= 0 else None
         self.stderr = _duplicate(attachment.stderr) if attachment.stderr >= 0 else None
@@ -114,13 +121,7 @@ class _AttachSession:
         def has_ended(record: records.Container | None) -> bool:
             return record is None or record.state is records.ContainerState.EXITED
 
-        def wait() -> None:
-            while not self._closed.is_set():
-                if self._store.containers.wait(self._identity, has_ended, 60):
-                    break
-            callback(0)
-
-        threading.Thread(target=wait, name="attach-wait", daemon=True).start()
+        self._forget = self._store.containers.when(self._identity, has_ended, lambda: callback(0))
 
     def resize(self, width: int, height: int) -> None:
         self._client.resize(self._identity, height, width)
@@ -129,12 +130,17 @@ class _AttachSession:
         self._attachment.close_stdin()
 
     def close(self) -> None:
-        self._closed.set()
+        if self._forget is not None:
+            self._forget()
         self._attachment.close()
 
 
 def _exec_piped(
-    client: runtime.RuntimeClient, container_id: str, argv: Sequence[str], wanted: Sequence[bool]
+    exits: Exits,
+    client: runtime.RuntimeClient,
+    container_id: str,
+    argv: Sequence[str],
+    wanted: Sequence[bool],
 ) -> Session:
     """Start a process with a pipe for each wanted stream of stdin, stdout, stderr."""
     theirs: list[int] = []
@@ -145,7 +151,7 @@ def _exec_piped(
             theirs.append(read if number == 0 else write)
             ours.append((write if number == 0 else read) if is_wanted else None)
         session = client.exec(container_id, argv, stdin=theirs[0], stdout=theirs[1], stderr=theirs[2])
-        return _PipedSession(session, ours)
+        return _PipedSession(exits, session, ours)
     except BaseException:
         _close_all(fd for fd in ours if fd is not None)
         raise

@@ -12,7 +12,7 @@ from cri import faults
 from cri.api import runtime_pb2 as pb
 from cri.bundle import build, rootfs, spec
 from cri.images.image import Image
-from cri.server import cgroups, notify, pod_files, teardown
+from cri.server import cgroups, notify, pod_files, propagation, teardown, user_namespace
 from cri.server.environment import Environment
 from cri.snapshots.overlay import Rootfs
 from cri.store import records, store
@@ -84,7 +84,8 @@ def _make(
     env: Environment, record: records.Container, pod: records.Sandbox, image: Image
 ) -> records.Container:
     """Do what the intent says and commit."""
-    layers = env.snapshots.prepare(record.id, image)
+    propagation.check(record.config.mounts)
+    layers = env.snapshots.prepare(record.id, image, owner=user_namespace.owner(pod.config))
     if record.log_path:
         Path(record.log_path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     plan = build.build(record.config, pod.config, image.config, _context(env, record, pod, layers))
@@ -110,6 +111,7 @@ def _context(
     passwd, group = _accounts(layers)
     options = records.namespace_options(pod.config)
     directory = env.store.sandboxes.directory(pod.id)
+    uids, gids = user_namespace.maps(pod.config)
     return build.Context(
         container_id=record.id,
         sandbox_id=pod.id,
@@ -121,6 +123,9 @@ def _context(
         netns=pod.namespaces.get("net", ""),
         ipcns=pod.namespaces.get("ipc", ""),
         utsns=pod.namespaces.get("uts", ""),
+        userns=pod.namespaces.get("user", ""),
+        uid_map=uids,
+        gid_map=gids,
         pid_holder=pod.id,
         log_path=record.log_path,
         extra_mounts=pod_files.mounts(directory, record.config, own_ipc=options.ipc != pb.NODE),
@@ -140,9 +145,12 @@ def _accounts(layers: Rootfs) -> tuple[bytes, bytes]:
 def _image_layers(env: Environment, record: records.Container) -> Mapping[str, list[str]]:
     """Hold the layers of image volumes; return container path to layer directories, topmost first."""
     layers = {}
+    parts = {mount.container_path: mount.image_sub_path for mount in record.config.mounts}
     for number, (path, image_id) in enumerate(record.image_mounts.items()):
         image = find_image(env, image_id)
         layers[path] = list(map(str, env.snapshots.view(teardown.image_key(record.id, number), image)))
+        if parts[path] and not rootfs.has_path(layers[path], parts[path]):
+            raise faults.invalid(f"cannot mount {path}: no {parts[path]!r} in image {image_id}")
     return layers
 
 
@@ -157,7 +165,10 @@ def _ensure_holder(env: Environment, pod: records.Sandbox) -> None:
             return
         if state is not None:
             env.client.remove(pod.id)
-        env.client.create(spec.holder_spec(pod.id, pod.id, cgroups.of_container(pod.cgroup, pod.id)))
+        uids, gids = user_namespace.maps(pod.config)
+        user = spec.Namespaces(user=pod.namespaces.get("user", ""), uid_map=uids, gid_map=gids)
+        cgroup = cgroups.of_container(pod.cgroup, pod.id)
+        env.client.create(spec.holder_spec(pod.id, pod.id, cgroup, user))
 
 
 def volume_reference(mount: pb.Mount) -> str:

@@ -16,8 +16,10 @@ _SHM_OPTIONS = "mode=1777,size=64m"  # Docker's and containerd's size
 _READABLE = 0o644
 
 
-def write(directory: Path, record: records.Sandbox, ips: Sequence[str]) -> None:
-    """Write the files into the sandbox's directory. Raises InvalidValue, OSError."""
+def write(
+    directory: Path, record: records.Sandbox, ips: Sequence[str], owner: tuple[int, int] = (0, 0)
+) -> None:
+    """Write the files into the sandbox's directory, for its root (owner) to change. InvalidValue, OSError."""
     config = record.config
     resolv_conf = files.resolv_conf(config.dns_config) or _host_file("/etc/resolv.conf")
     _put(directory / "resolv.conf", resolv_conf)
@@ -28,6 +30,8 @@ def write(directory: Path, record: records.Sandbox, ips: Sequence[str]) -> None:
         hostname = config.hostname or socket.gethostname()
         _put(directory / "hosts", files.hosts(ips, config.hostname))
         _put(directory / "hostname", f"{hostname}\n")
+    for name in ("resolv.conf", "hosts", "hostname"):
+        os.chown(directory / name, *owner)
     if records.namespace_options(config).ipc != pb.NODE:
         shm = directory / "shm"
         shm.mkdir(exist_ok=True)

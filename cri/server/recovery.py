@@ -7,25 +7,31 @@ host no sandbox is ready any more and no container runs.
 
 import dataclasses
 import logging
+import os
+import re
 import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from cri.cgroup.group import Group
 from cri.faults import RuntimeFault
 from cri.network import sandbox as namespaces
 from cri.runtime import faults as supervisor
-from cri.server import teardown
+from cri.server import pod_files, teardown
 from cri.server.environment import Environment
 from cri.store import records, store
 
 log = logging.getLogger(__name__)
+
+_ID = re.compile(r"[0-9a-f]{64}")
 
 
 def run(env: Environment) -> None:
     """Bring records and host into agreement. Blocks; raises OSError."""
     for directory in env.store.load():
         log.warning("incomplete record removed path=%s", directory)
+        pod_files.unmount(directory)
         shutil.rmtree(directory, ignore_errors=True)
     if env.store.is_other_boot(store.boot_id()):
         _after_boot(env)
@@ -33,6 +39,7 @@ def run(env: Environment) -> None:
     _remove_strays(env)
     network_ids = [record.id for record in env.store.sandboxes.all() if record.attachment is not None]
     env.worker.run(env.network.collect, network_ids)
+    _tolerate(env.images.collect, "images")
     log.info(
         "records adopted sandboxes=%d containers=%d",
         len(env.store.sandboxes.all()),
@@ -62,7 +69,7 @@ def _undo_intents(env: Environment) -> None:
 
 
 def _remove_strays(env: Environment) -> None:
-    """Remove containers, snapshots and namespace pins that no record owns."""
+    """Remove containers, snapshots, namespace pins and cgroups that no record owns."""
     pods = {record.id for record in env.store.sandboxes.all()}
     owners = {record.id: record for record in env.store.containers.all()}
     held = {teardown.image_key(r.id, n) for r in owners.values() for n in range(len(r.image_mounts))}
@@ -78,6 +85,21 @@ def _remove_strays(env: Environment) -> None:
                 _tolerate(partial(env.client.remove, state.id), state.id)
     except supervisor.RuntimeFault as err:
         log.warning("supervisor not reached: %s", err)
+        return
+    _sweep_cgroups(env, pods | set(owners))
+
+
+def _sweep_cgroups(env: Environment, known: set[str]) -> None:
+    """Remove groups, named after sandboxes or containers, that nobody knows and that hold no process."""
+    root = env.config.cgroup_root.strip("/")
+    paths: set[str] = set()
+    for point in (*env.hierarchies.v1_points(), env.hierarchies.unified):
+        for directory, names, _ in os.walk(f"{point}/{root}") if point else ():
+            strays = [name for name in names if _ID.fullmatch(name) and name not in known]
+            paths.update(os.path.relpath(f"{directory}/{name}", point) for name in strays)
+    for path in sorted(paths, reverse=True):
+        if not Group(env.hierarchies, path).remove():
+            log.warning("cgroup without record holds processes path=%s", path)
 
 
 def _entries(env: Environment) -> list[Path]:

@@ -14,7 +14,7 @@ import grpc
 from cri import faults
 from cri.api import runtime_pb2 as pb
 from cri.network import attach, conflist, files, sandbox, sysctls
-from cri.server import cgroups, notify, pod_files, teardown
+from cri.server import cgroups, notify, pod_files, teardown, user_namespace
 from cri.server.environment import Environment
 from cri.store import records, store
 
@@ -52,8 +52,7 @@ def check(request: pb.RunPodSandboxRequest) -> None:
     if config.hostname:
         files.check_hostname(config.hostname)
     options = records.namespace_options(config)
-    if options.HasField("userns_options") and options.userns_options.mode != pb.NODE:
-        raise faults.invalid("cannot run sandbox: user namespaces are not supported")
+    user_namespace.check(config)
     if any(mode in (pb.CONTAINER, pb.TARGET) for mode in (options.network, options.ipc)):
         raise faults.invalid("cannot run sandbox: network and ipc are either the pod's or the node's")
 
@@ -79,15 +78,14 @@ def _attachment(env: Environment, config: pb.PodSandboxConfig) -> attach.Attachm
 def _set_up(env: Environment, record: records.Sandbox) -> records.Sandbox:
     """Do what the intent says and commit."""
     kinds = namespace_kinds(record.config)
-    settings = _sysctls(record.config, kinds)
     directory = env.config.namespaces_dir / record.id
     pins: dict[str, str] = {}
     if kinds:
-        hostname = record.config.hostname
-        pins = env.worker.run(sandbox.create, directory, kinds, hostname=hostname, sysctls=settings)
+        pins = _namespaces(env, record, directory, kinds)
     attachment = _join_network(env, record, pins) if "net" in pins else None
     ips = conflist.addresses(attachment) if attachment else ()
-    pod_files.write(env.store.sandboxes.directory(record.id), record, ips)
+    owner = user_namespace.owner(record.config)
+    pod_files.write(env.store.sandboxes.directory(record.id), record, ips, owner)
     if record.config.log_directory:
         Path(record.config.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
 
@@ -97,6 +95,27 @@ def _set_up(env: Environment, record: records.Sandbox) -> records.Sandbox:
         )
 
     return env.store.sandboxes.update(record.id, commit)
+
+
+def _namespaces(
+    env: Environment, record: records.Sandbox, directory: Path, kinds: list[str]
+) -> dict[str, str]:
+    """Make and pin the sandbox's namespaces; with a user namespace it is the supervisor that makes them."""
+    settings = _sysctls(record.config, kinds)
+    given: dict[str, int] = {}
+    uids, gids = user_namespace.maps(record.config)
+    if uids:
+        given = env.client.namespaces(uids, gids)
+        # the rest is of the IPC namespace, whose root alone may set it: each container's first process does
+        settings = {path: value for path, value in settings.items() if path.startswith("net/")}
+    try:
+        hostname = record.config.hostname
+        return env.worker.run(
+            sandbox.create, directory, kinds, hostname=hostname, sysctls=settings, given=given
+        )
+    finally:
+        for fd in given.values():
+            os.close(fd)
 
 
 def _join_network(env: Environment, record: records.Sandbox, pins: dict[str, str]) -> conflist.Json:

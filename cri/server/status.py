@@ -8,6 +8,7 @@ from cri import config as configuration
 from cri.api import runtime_pb2 as pb
 from cri.network import conflist
 from cri.runtime.faults import RuntimeFault
+from cri.server import user_namespace
 from cri.server.environment import Environment
 
 
@@ -18,7 +19,9 @@ def handle(env: Environment, request: pb.StatusRequest, context: grpc.ServicerCo
         runtime_handlers=[
             pb.RuntimeHandler(
                 name="",
-                features=pb.RuntimeHandlerFeatures(recursive_read_only_mounts=True, user_namespaces=False),
+                features=pb.RuntimeHandlerFeatures(
+                    recursive_read_only_mounts=True, user_namespaces=user_namespace.is_supported()
+                ),
             )
         ],
         features=pb.RuntimeFeatures(supplemental_groups_policy=True),

@@ -50,10 +50,10 @@ class Snapshots:
             shutil.rmtree(grave, ignore_errors=True)
         images.add_user(self._chain_ids_in_use)
 
-    def prepare(self, container_id: str, image: Image, *, owner: int = 0) -> Rootfs:
+    def prepare(self, container_id: str, image: Image, *, owner: tuple[int, int] = (0, 0)) -> Rootfs:
         """Make (or find again) a container's directories and hold its image's layers until remove().
 
-        owner: host uid and gid of the container's root, for Pods with a user namespace.
+        owner: the host's ids of the container's root, for Pods with a user namespace.
         Raises ImageError NOT_FOUND when a layer is gone, ValueError on an unsafe container_id.
         """
         lowers = self.view(container_id, image)
@@ -62,7 +62,7 @@ class Snapshots:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(home / name, mode)
                 os.chmod(home / name, mode)
-                os.chown(home / name, owner, owner)
+                os.chown(home / name, *owner)
         return Rootfs(lowers, home / "upper", home / "work")
 
     def view(self, key: str, image: Image) -> tuple[Path, ...]:

@@ -5,6 +5,7 @@ done to the host, so that a crash leaves a trace to undo by. It becomes visible 
 state leaves INTENT (the commit).
 """
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +38,12 @@ class Codec(Protocol[R]):
     def is_intent(self, record: R) -> bool: ...
 
 
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Waiting(Generic[R]):
+    is_reached: Callable[[R | None], bool]
+    callback: Callable[[], None]
+
+
 class Table(Generic[R]):
     """Records of one kind by id."""
 
@@ -47,6 +54,7 @@ class Table(Generic[R]):
         self._names: dict[str, str] = {}
         self._changed = threading.Condition()
         self._locks: dict[str, threading.RLock] = {}
+        self._waiting: dict[str, list[_Waiting[R]]] = {}
 
     def directory(self, identity: str) -> Path:
         """Return the directory of one record; other files of the same object may live there."""
@@ -76,7 +84,8 @@ class Table(Generic[R]):
                 files.replace(self.directory(identity) / files.STATE, self._codec.state(new))
                 self._records[identity] = new
                 self._changed.notify_all()
-            return new
+        self._tell(identity)
+        return new
 
     def replace_config(self, record: R) -> R:
         """Rewrite a record whose config changed as a whole (rare: resources of a sandbox)."""
@@ -94,6 +103,7 @@ class Table(Generic[R]):
             self._locks.pop(identity, None)
             self._changed.notify_all()
         files.delete(self.directory(identity))
+        self._tell(identity)
 
     def find(self, identity: str) -> R | None:
         """Return the committed record with this id or unambiguous id prefix, else None.
@@ -138,6 +148,41 @@ class Table(Generic[R]):
                     return False
                 self._changed.wait(left)
         return True
+
+    def when(
+        self, identity: str, is_reached: Callable[[R | None], bool], callback: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Call back once is_reached(record, None once deleted) holds; return what forgets it.
+
+        The callback comes from the thread that changed the record, or before this returns; it must not block.
+        """
+        entry: _Waiting[R] = _Waiting(is_reached, callback)
+        with self._changed:
+            self._waiting.setdefault(identity, []).append(entry)
+
+        def forget() -> None:
+            with self._changed:
+                entries = self._waiting.get(identity, [])
+                if entry in entries:
+                    entries.remove(entry)
+                if not entries:
+                    self._waiting.pop(identity, None)
+
+        self._tell(identity)
+        return forget
+
+    def _tell(self, identity: str) -> None:
+        """Call back those whose condition has come."""
+        with self._changed:
+            record = self._records.get(identity)
+            due = [entry for entry in self._waiting.get(identity, ()) if entry.is_reached(record)]
+            if due:
+                rest = [entry for entry in self._waiting[identity] if entry not in due]
+                self._waiting[identity] = rest
+                if not rest:
+                    del self._waiting[identity]
+        for entry in due:
+            entry.callback()
 
     @contextmanager
     def lock(self, identity: str) -> Iterator[None]:

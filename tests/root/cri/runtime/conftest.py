@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import shutil
 import subprocess
@@ -27,12 +28,13 @@ DEFAULT_CAPS = 0xA80425FB
 class Node:
     """One runtime under test."""
 
-    def __init__(self, path: Path) -> None:
+    _count = itertools.count(1)
+
+    def __init__(self, path: Path, run_dir: Path | None = None) -> None:
         self.path = path
-        self.run_dir = path / "run"
+        self.run_dir = run_dir or path / "run"
         self.name = f"nkt-{os.getpid()}-{path.name[-6:]}"
         self.image = path / "image"
-        self._count = 0
         self.client = RuntimeClient(self.run_dir)
 
     def start(self, *server: str) -> None:
@@ -54,8 +56,7 @@ class Node:
 
     def spec(self, *argv: str, **changes: Any) -> Spec:
         """A container that runs busybox; changes to Spec, or to its Process under the key process."""
-        self._count += 1
-        name = f"c{self._count}"
+        name = f"c{next(self._count)}"
         for part in ("u", "w"):
             (self.path / "c" / name / part).mkdir(parents=True)
         caps = Capabilities(DEFAULT_CAPS, DEFAULT_CAPS, DEFAULT_CAPS)
@@ -82,6 +83,22 @@ class Node:
         self.client.start(spec.id)
         return self.client.wait(spec.id, 20).exit_code, self.lines(spec.id)
 
+    def make_image(self) -> None:
+        """Make the image's only layer: busybox and its applets."""
+        (self.image / "bin").mkdir(parents=True)
+        (self.image / "etc").mkdir()
+        (self.image / "tmp").mkdir(mode=0o777)
+        shutil.copy(BUSYBOX, self.image / "bin" / "busybox")
+        for applet in APPLETS.split():
+            os.link(self.image / "bin" / "busybox", self.image / "bin" / applet)
+
+    def remove_all(self) -> None:
+        """Remove all containers and cgroups."""
+        for state in self.client.list():
+            self.client.remove(state.id)
+        self.client.close()
+        self._remove_group()
+
     def stop(self) -> None:
         """Remove all containers, stop the daemons, remove the cgroups."""
         pid = int((self.run_dir / "keeper.pid").read_text())
@@ -91,6 +108,9 @@ class Node:
             os.kill(pid, 15)
         wait_for(lambda: not Path(f"/proc/{pid}").exists())
         self.client.close()
+        self._remove_group()
+
+    def _remove_group(self) -> None:
         top = group.Group(hierarchy.detect(), self.name)
         top.kill()
         wait_for(top.remove)
@@ -104,16 +124,33 @@ def wait_for(condition: Any, timeout_s: float = 10) -> None:
         time.sleep(0.01)
 
 
+@pytest.fixture(scope="package")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """One runtime for all tests that do not harm it."""
+    made = Node(tmp_path_factory.mktemp("runtime"))
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    """A running runtime; everything it made is gone afterwards."""
+def node(shared: Node, tmp_path: Path) -> Iterator[Node]:
+    """The shared runtime, with an image of the test's own; what the test made is gone afterwards."""
+    made = Node(tmp_path, shared.run_dir)
+    made.make_image()
+    try:
+        yield made
+    finally:
+        made.remove_all()
+
+
+@pytest.fixture
+def lone_node(tmp_path: Path) -> Iterator[Node]:
+    """A runtime of the test's own, to be killed."""
     made = Node(tmp_path)
-    (made.image / "bin").mkdir(parents=True)
-    (made.image / "etc").mkdir()
-    (made.image / "tmp").mkdir(mode=0o777)
-    shutil.copy(BUSYBOX, made.image / "bin" / "busybox")
-    for applet in APPLETS.split():
-        os.link(made.image / "bin" / "busybox", made.image / "bin" / applet)
+    made.make_image()
     made.start()
     try:
         yield made

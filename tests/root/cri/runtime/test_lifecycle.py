@@ -111,7 +111,8 @@ def test_memory_limit_ends_in_oomkilled(node: Node) -> None:
 
 def test_holder_is_init_of_a_shared_pid_namespace(node: Node) -> None:
     node.client.create(holder_spec("pod", "pod", f"{node.name}/pod"))
-    wait_for(lambda: node.client.state("pod").phase == "running")
+    comm = Path(f"/proc/{node.client.state('pod').pid}/comm")
+    wait_for(lambda: comm.read_text() == "pause\n")
     from cri.bundle.spec import Namespaces
 
     shared = Namespaces(pid="container", pid_target="pod")
@@ -166,3 +167,14 @@ def test_a_host_pid_container_leaves_no_process(node: Node) -> None:
     node.client.wait(spec.id, 5)
     child = int(node.lines(spec.id)[0])
     wait_for(lambda: not os.path.exists(f"/proc/{child}"))
+
+
+def test_a_created_container_can_be_stopped(node: Node) -> None:
+    spec = node.spec("sleep", "9")
+    pid = node.client.create(spec).pid
+    state = node.client.stop(spec.id, 10)
+    assert (state.phase, state.exit_code, state.started_at) == ("exited", 137, 0)
+    assert state.finished_at > 0
+    assert not Path(f"/proc/{pid}").exists()
+    with pytest.raises(RuntimeFault, match="it is exited"):
+        node.client.start(spec.id)

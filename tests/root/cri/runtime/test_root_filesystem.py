@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -233,3 +234,46 @@ def test_image_volumes(node: Node) -> None:
     node.client.create(spec)
     with pytest.raises(RuntimeFault, match="no such file"):
         node.client.start(spec.id)
+
+
+def test_a_root_of_120_layers(node: Node) -> None:
+    layers = []
+    for number in range(119):
+        layer = node.path / "layers" / f"{number:064x}"
+        layer.mkdir(parents=True)
+        (layer / f"file{number}").touch()
+        layers.append(str(layer))
+    spec = node.spec("ls", "/file0", "/file118")
+    spec = dataclasses.replace(
+        spec, rootfs=dataclasses.replace(spec.rootfs, lowers=(*layers, *spec.rootfs.lowers))
+    )
+    node.client.create(spec)
+    node.client.start(spec.id)
+    assert node.client.wait(spec.id, 20).exit_code == 0
+
+
+_OLD_KERNEL = """
+import os, sys
+from cri.linux import clone, mount
+from cri.runtime import root
+clone.unshare(clone.CLONE_NEWNS)
+mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
+root._append = lambda *args, **kwargs: False
+top = root.overlay(sys.argv[3:], sys.argv[1], sys.argv[2])
+os.mkdir("made", dir_fd=top)
+print(sorted(os.listdir(f"/proc/self/fd/{top}")), len(open("/proc/self/mounts").read().split(sys.argv[2])))
+"""
+
+
+def test_layers_by_name_where_the_kernel_is_old(node: Node) -> None:
+    for name in ("upper", "work", *(f"layer{number}" for number in range(50))):
+        (node.path / "old" / name / f"in-{name}").mkdir(parents=True)
+    (node.path / "old" / "work" / "in-work").rmdir()
+    names = [str(node.path / "old" / name) for name in ("upper", "work", *(f"layer{n}" for n in range(50)))]
+    done = subprocess.run(
+        [sys.executable, "-c", _OLD_KERNEL, *names], capture_output=True, text=True, check=True
+    )
+    assert "in-layer0" in done.stdout
+    assert "in-layer49" in done.stdout
+    assert done.stdout.endswith("1\n")  # nothing stays mounted
+    assert (node.path / "old" / "upper" / "made").is_dir()

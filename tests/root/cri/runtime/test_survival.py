@@ -30,7 +30,8 @@ def kill_daemon(node: Node, name: str) -> None:
 
 
 @pytest.mark.parametrize("daemon", ["nk-super", "nk-logd"])
-def test_a_daemon_killed_is_replaced_and_nothing_is_lost(node: Node, daemon: str) -> None:
+def test_a_daemon_killed_is_replaced_and_nothing_is_lost(lone_node: Node, daemon: str) -> None:
+    node = lone_node
     spec = node.spec("sh", "-c", COUNT)
     node.client.create(spec)
     pid = node.client.start(spec.id).pid
@@ -42,7 +43,8 @@ def test_a_daemon_killed_is_replaced_and_nothing_is_lost(node: Node, daemon: str
     assert node.lines(spec.id) == [f"line {i}" for i in range(60)]
 
 
-def test_an_exit_while_the_supervisor_is_away_is_known(node: Node) -> None:
+def test_an_exit_while_the_supervisor_is_away_is_known(lone_node: Node) -> None:
+    node = lone_node
     spec = node.spec("sleep", "100")
     node.client.create(spec)
     pid = node.client.start(spec.id).pid
@@ -53,7 +55,8 @@ def test_an_exit_while_the_supervisor_is_away_is_known(node: Node) -> None:
     assert node.client.wait(spec.id, 10).exit_code == 137
 
 
-def test_a_created_container_starts_after_the_supervisor_was_killed(node: Node) -> None:
+def test_a_created_container_starts_after_the_supervisor_was_killed(lone_node: Node) -> None:
+    node = lone_node
     spec = node.spec("sh", "-c", "echo late")
     node.client.create(spec)
     kill_daemon(node, "nk-super")
@@ -62,7 +65,8 @@ def test_a_created_container_starts_after_the_supervisor_was_killed(node: Node) 
     assert node.lines(spec.id) == ["late"]
 
 
-def test_a_terminal_and_stdin_survive_the_supervisor(node: Node) -> None:
+def test_a_terminal_and_stdin_survive_the_supervisor(lone_node: Node) -> None:
+    node = lone_node
     tty = node.spec("sh", process={"tty": True, "env": ("PATH=/bin",)}, stdin=True)
     once = node.spec("cat", stdin=True, stdin_once=True)
     for spec in (tty, once):
@@ -83,7 +87,8 @@ def test_a_terminal_and_stdin_survive_the_supervisor(node: Node) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_containers_outlive_the_keeper(node: Node, number: int) -> None:
+def test_containers_outlive_the_keeper(lone_node: Node, number: int) -> None:
+    node = lone_node
     spec = node.spec("sh", "-c", COUNT.replace("0.02", "0.1"))
     node.client.create(spec)
     pid = node.client.start(spec.id).pid
@@ -98,13 +103,15 @@ def test_containers_outlive_the_keeper(node: Node, number: int) -> None:
     assert node.lines(spec.id) == [f"line {i}" for i in range(60)]
 
 
-def test_the_interpreter_lies_on_a_read_only_mount(node: Node) -> None:
+def test_the_interpreter_lies_on_a_read_only_mount(lone_node: Node) -> None:
+    node = lone_node
     for name in ("nk-keeper", "nk-super", "nk-logd"):
         path = f"/proc/{node.pid(name)}/exe"
         assert os.statvfs(path).f_flag & os.ST_RDONLY
 
 
-def test_the_server_is_started_and_restarted(node: Node) -> None:
+def test_the_server_is_started_and_restarted(lone_node: Node) -> None:
+    node = lone_node
     node.stop()
     note = node.path / "note"
     node.start("sh", "-c", f"echo $$ >> {note}; exec sleep 1000")
@@ -117,6 +124,7 @@ def test_the_server_is_started_and_restarted(node: Node) -> None:
     node.start()
 
 
-def test_unknown_containers_are_not_found(node: Node) -> None:
+def test_unknown_containers_are_not_found(lone_node: Node) -> None:
+    node = lone_node
     with pytest.raises(RuntimeFault, match="cannot find container"):
         node.client.state("nosuch")

@@ -42,6 +42,11 @@ class FakeSnapshots:
             self.held.remove(key)
 
 
+class FakeImages:
+    def collect(self) -> None:
+        """Nothing to collect."""
+
+
 class FakeWorker:
     def run(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
@@ -59,7 +64,7 @@ def environment(root: Path) -> Environment:
         "client": FakeClient(),
         "snapshots": FakeSnapshots(),
         "worker": FakeWorker(),
-        "images": None,
+        "images": FakeImages(),
         "streaming": None,
     }
     return Environment(
@@ -142,3 +147,17 @@ def test_what_no_record_owns_is_removed(found: Environment, monkeypatch: pytest.
     assert not {"live", "ready"} & set(client.removed)
     assert snapshots.held == ["live"]
     assert not stray.exists()
+
+
+def test_groups_that_no_record_owns_are_removed(tmp_path: Path) -> None:
+    env = dataclasses.replace(
+        environment(tmp_path), hierarchies=Hierarchies(str(tmp_path / "cg"), frozenset(), {})
+    )
+    known, stray = "a" * 64, "b" * 64
+    top = tmp_path / "cg" / env.config.cgroup_root / "pods"
+    for path in (known, f"burstable/pod-u/{stray}", f"{stray}/{stray[::-1]}", "burstable/pod-v"):
+        (top / path).mkdir(parents=True)
+    add(env, known, records.SandboxState.READY)
+    recovery.run(env)
+    left = sorted(str(path.relative_to(top)) for path in top.rglob("*"))
+    assert left == [known, "burstable", "burstable/pod-u", "burstable/pod-v"]

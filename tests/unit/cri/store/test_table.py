@@ -127,3 +127,18 @@ def test_an_exit_is_recorded_once() -> None:
     assert records.exited(record, code=2, now=3).reason == "Error"
     lost = records.lost(record, 3)
     assert (lost.exit_code, lost.reason) == (255, "Unknown")
+
+
+def test_callbacks_come_once_and_can_be_forgotten(tmp_path: Path) -> None:
+    table, told = Store(tmp_path).sandboxes, list[str]()
+    table.reserve(sandbox("aa"), "n")
+    table.when("aa", lambda record: record is None, lambda: told.append("gone"))
+    table.when("aa", lambda record: record is not None, lambda: told.append("there"))
+    forget = table.when("aa", lambda record: record is None, lambda: told.append("never"))
+    forget()
+    forget()
+    table.delete("aa")
+    table.delete("aa")
+    assert told == ["there", "gone"]
+    table.when("aa", lambda record: record is None, lambda: told.append("late"))
+    assert told[-1] == "late"
