@@ -59,6 +59,8 @@ class Elements:
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER
         )
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
+        # A kernel that answers otherwise than we know must end in an error, never in a thread that waits.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _SECONDS_MAX, 0))
         self._socket.bind((0, 0))
         self._sequence = 1
         self._lock = threading.Lock()
@@ -82,14 +84,18 @@ class Elements:
         return kind, flags, struct.pack(">BBH", _NFPROTO_IPV4, 0, 0) + body
 
     def _transact(self, messages: Sequence[tuple[int, int, bytes]]) -> None:
-        """Send one transaction; the kernel answers for what failed, and for its end if nothing did."""
+        """Send one transaction and wait for the answer to its last message: the first failure, or success.
+
+        Not for the answer to its end: kernels before 6.10 send none.
+        """
         mark = struct.pack(">BBH", 0, 0, 10)  # res_id: NFNL_SUBSYS_NFTABLES
         with self._lock:
-            frames = [(_BATCH_BEGIN, 0, mark), *messages, (_BATCH_END, NLM_F_ACK, mark)]
+            asked = [(kind, flags | NLM_F_ACK, body) for kind, flags, body in messages]
+            frames = [(_BATCH_BEGIN, 0, mark), *asked, (_BATCH_END, 0, mark)]
             first = self._sequence
             self._sequence += len(frames)
             self._socket.send(b"".join(_frame(*frame, first + n) for n, frame in enumerate(frames)))
-            last = first + len(frames) - 1
+            last = first + len(asked)
             while True:
                 for sequence, code, _ in acknowledgements(self._socket.recv(1 << 16)):
                     if sequence >= first and code:

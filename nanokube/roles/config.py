@@ -13,6 +13,8 @@ from nanokube.api.validation import names
 from nanokube.kit import paths
 
 FILE = "node.json"
+# What objects in the store were made with: it stays as it is for the cluster's life.
+FIXED = ("pod_cidr", "node_pod_cidr", "service_cidr", "cluster_domain")
 # `down` ends whatever runs below this cgroup: it must be a child of the root that is ours alone.
 CGROUP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
