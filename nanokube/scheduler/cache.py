@@ -20,10 +20,11 @@ class Cache:
         self._assumed: set[str] = set()
         self._anti_affine: set[str] = set()
         self.namespaces: dict[str, dict[str, str]] = {}
+        self.services: dict[str, dict[str, dict[str, str]]] = {}  # selectors by namespace and name
 
     def cluster(self) -> Cluster:
         """Give what a decision looks at. It is live: use it before the next await."""
-        return Cluster(list(self._nodes.values()), self.namespaces, bool(self._anti_affine))
+        return Cluster(list(self._nodes.values()), self.namespaces, bool(self._anti_affine), self.services)
 
     def node(self, name: str) -> NodeInfo | None:
         """Look up a node."""

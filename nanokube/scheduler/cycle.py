@@ -5,7 +5,7 @@ Source: pkg/scheduler/schedule_one.go; message form of framework/types.go (FitEr
 
 import collections
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from nanokube.scheduler import profile
 from nanokube.scheduler.framework import Change, Check, Filter, Score
@@ -14,6 +14,7 @@ from nanokube.scheduler.model import Cluster, NodeInfo, PodInfo
 # Above this many nodes only a part is examined: enough good ones are found (schedule_one.go).
 EXAMINE_ALL = 100
 LEAST_PERCENT = 5
+NO_RIVALS: Mapping[str, Sequence[PodInfo]] = {}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,10 +26,14 @@ class Placed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Unplaced:
-    """No node will do: why, in the words users know, and which changes may help."""
+    """No node will do: why, in the words users know, and which changes may help.
+
+    helpable: nodes that might do with fewer Pods on them.
+    """
 
     message: str
     retry_on: Change
+    helpable: tuple[str, ...] = ()
 
 
 def decide(
@@ -37,24 +42,31 @@ def decide(
     *,
     pick: Callable[[Sequence[str]], str],
     start: int = 0,
+    first: str = "",
+    rivals: Mapping[str, Sequence[PodInfo]] = NO_RIVALS,
     filters: Sequence[Filter] = profile.FILTERS,
     scores: Sequence[Score] = profile.SCORES,
 ) -> Placed | Unplaced:
     """Choose a node.
 
     pick: takes one of several equally good nodes. start: the index of the node to examine first, so that in
-    a large cluster, of which only a part is examined, every part has its turn.
+    a large cluster, of which only a part is examined, every part has its turn. first: a node that is taken if
+    it will do. rivals: Pods, by node, whose room there must be left.
     """
     if not cluster.nodes:
         return Unplaced("no nodes available to schedule pods", Change.NODE_ADDED)
     checks = [(found, check) for found in filters if (check := found.prepare(pod, cluster)) is not None]
     enough = _enough(len(cluster.nodes))
     feasible: list[NodeInfo] = []
+    helpable: list[str] = []
+    for node in cluster.nodes if first else ():
+        if node.name == first and _examine(node, checks, rivals)[0] is None:
+            return Placed(first)
     reasons: collections.Counter[str] = collections.Counter()
     retry_on = Change.NODE_ADDED
     for offset in range(len(cluster.nodes)):
         node = cluster.nodes[(start + offset) % len(cluster.nodes)]
-        refused_by, why = _examine(node, checks)
+        refused_by, why = _examine(node, checks, rivals)
         if refused_by is None:
             feasible.append(node)
             if len(feasible) >= enough:
@@ -62,8 +74,10 @@ def decide(
         else:
             reasons.update(why)
             retry_on |= refused_by.retry_on
+            if refused_by.yields(pod, node, why):
+                helpable.append(node.name)
     if not feasible:
-        return Unplaced(explain(len(cluster.nodes), reasons), retry_on)
+        return Unplaced(explain(len(cluster.nodes), reasons), retry_on, tuple(helpable))
     if len(feasible) == 1:
         return Placed(feasible[0].name)
     return Placed(_best(pod, dataclasses.replace(cluster), feasible, scores, pick))
@@ -75,7 +89,23 @@ def explain(nodes: int, reasons: collections.Counter[str]) -> str:
     return f"0/{nodes} nodes are available: {listed}." if listed else f"0/{nodes} nodes are available."
 
 
-def _examine(node: NodeInfo, checks: Sequence[tuple[Filter, Check]]) -> tuple[Filter | None, Sequence[str]]:
+def examine(pod: PodInfo, cluster: Cluster, node: NodeInfo, filters: Sequence[Filter]) -> Sequence[str]:
+    """Say why one node will not do; empty when it will."""
+    checks = [(found, check) for found in filters if (check := found.prepare(pod, cluster)) is not None]
+    return _examine(node, checks, NO_RIVALS)[1]
+
+
+def _examine(
+    node: NodeInfo, checks: Sequence[tuple[Filter, Check]], rivals: Mapping[str, Sequence[PodInfo]]
+) -> tuple[Filter | None, Sequence[str]]:
+    """Ask every filter, with the rivals on the node and without: either may matter to affinity."""
+    if others := rivals.get(node.name):
+        crowded = node.copy()
+        for other in others:
+            crowded.add(other)
+        refused_by, why = _examine(crowded, checks, NO_RIVALS)
+        if refused_by is not None:
+            return refused_by, why
     for plugin, check in checks:
         if why := check(node):
             return plugin, why

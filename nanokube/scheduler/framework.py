@@ -15,6 +15,7 @@ from nanokube.scheduler.model import Cluster, NodeInfo, PodInfo
 MAX_SCORE = 100.0
 
 Check: TypeAlias = Callable[[NodeInfo], Sequence[str]]  # why the node will not do; empty when it will
+Yields: TypeAlias = Callable[[PodInfo, NodeInfo, Sequence[str]], bool]
 Rate: TypeAlias = Callable[[NodeInfo], float]
 Normalize: TypeAlias = Callable[[list[float]], list[float]]
 
@@ -31,13 +32,27 @@ class Change(enum.Flag):
     ANY = NODE | POD_PLACED | POD_GONE | POD_CHANGED
 
 
+def always(pod: PodInfo, node: NodeInfo, why: Sequence[str]) -> bool:
+    """Say that fewer Pods on the node could help."""
+    return True
+
+
+def never(pod: PodInfo, node: NodeInfo, why: Sequence[str]) -> bool:
+    """Say that it does not depend on the Pods on the node."""
+    return False
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Filter:
-    """Says which nodes will not do; retry_on are the changes after which asking again makes sense."""
+    """Says which nodes will not do; retry_on are the changes after which asking again makes sense.
+
+    yields: whether, after such an answer for a node, fewer Pods there could change it.
+    """
 
     name: str
     prepare: Callable[[PodInfo, Cluster], Check | None]
     retry_on: Change
+    yields: Yields
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

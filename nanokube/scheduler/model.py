@@ -105,6 +105,15 @@ class NodeInfo:
             self.anti_affine.pop(uid, None)
             self._count(pod, -1)
 
+    def copy(self) -> "NodeInfo":
+        """Copy, for thinking Pods away or in; the Pods themselves are shared."""
+        twin = NodeInfo.__new__(NodeInfo)
+        twin.__dict__.update(self.__dict__)
+        twin.pods, twin.anti_affine = dict(self.pods), dict(self.anti_affine)
+        twin.requested, twin.assumed = dict(self.requested), dict(self.assumed)
+        twin.ports = dict(self.ports)
+        return twin
+
     def _count(self, pod: PodInfo, sign: int) -> None:
         for total, asked in ((self.requested, pod.requests), (self.assumed, pod.assumed_requests)):
             for name, amount in asked.items():
@@ -119,11 +128,12 @@ class NodeInfo:
 
 @dataclasses.dataclass(slots=True)
 class Cluster:
-    """What one decision may look at. namespaces: the labels of each."""
+    """What one decision may look at. namespaces: the labels of each; services: the selectors of each."""
 
     nodes: list[NodeInfo]
     namespaces: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     has_anti_affinity: bool = True
+    services: Mapping[str, Mapping[str, Mapping[str, str]]] = dataclasses.field(default_factory=dict)
 
 
 def _ports(spec: Object) -> Iterator[Port]:

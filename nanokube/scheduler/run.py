@@ -15,9 +15,9 @@ from nanokube.api.objects import Object
 from nanokube.client import events, informer
 from nanokube.client.interface import ApiClient, PatchKind
 from nanokube.kit import clock, tasks
-from nanokube.scheduler import cache, cycle, queue
+from nanokube.scheduler import cache, cycle, making_room, nominations, preemption, queue
 from nanokube.scheduler.framework import Change
-from nanokube.scheduler.model import pod_info
+from nanokube.scheduler.model import Cluster, PodInfo, pod_info
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,8 @@ BINDINGS = 32
 PODS = resources.get("pods")
 NODES = resources.get("nodes")
 NAMESPACES = resources.get("namespaces")
+SERVICES = resources.get("services")
+BUDGETS = resources.get("poddisruptionbudgets.policy")
 
 
 async def run(
@@ -61,21 +63,26 @@ class Scheduler:
         self._binding = asyncio.Semaphore(BINDINGS)
         self.cache = cache.Cache()
         self.queue = queue.Queue(time)
+        self.nominations = nominations.Nominations()
         # Ended Pods hold nothing of a node any more: the server need not send them.
         alive = "status.phase!=Succeeded,status.phase!=Failed"
         self._pods = informer.Informer(client, PODS, field_selector=alive)
         self._nodes = informer.Informer(client, NODES)
         self._namespaces = informer.Informer(client, NAMESPACES)
+        self._services = informer.Informer(client, SERVICES)
+        self._budgets = informer.Informer(client, BUDGETS)
 
     async def run(self) -> Never:
         """Schedule until cancelled."""
         self._nodes.subscribe(self._node_changed)
         self._namespaces.subscribe(self._namespace_changed)
+        self._services.subscribe(self._service_changed)
         self._pods.subscribe(self._pod_changed)
         async with asyncio.TaskGroup() as group:
-            for source in (self._nodes, self._namespaces, self._pods):
+            sources = (self._nodes, self._namespaces, self._services, self._budgets, self._pods)
+            for source in sources:
                 group.create_task(source.run(), name=f"scheduler {source.resource.plural}")
-            await informer.wait_synced(self._nodes, self._namespaces, self._pods)
+            await informer.wait_synced(*sources)
             while True:
                 waiting = await self.queue.pop()
                 await self._binding.acquire()
@@ -90,13 +97,42 @@ class Scheduler:
         """Run one cycle; the write that follows runs as its own task, which gives the permit back."""
         pod = waiting.pod
         cluster = self.cache.cluster()
-        decision = cycle.decide(pod, cluster, pick=self._random.choice, start=self._start)
+        decision = cycle.decide(
+            pod,
+            cluster,
+            pick=self._random.choice,
+            start=self._start,
+            first=self.nominations.node_of(pod.uid),
+            rivals=self.nominations.rivals(pod),
+        )
         self._start = (self._start + 1) % max(1, len(cluster.nodes))
         if isinstance(decision, cycle.Placed):
             self.cache.assume(pod, decision.node)
+            self.nominations.remove(pod.uid)
             group.create_task(self._bind(waiting, decision.node), name=f"bind {pod.key}")
         else:
-            group.create_task(self._tell_unplaced(waiting, decision), name=f"report {pod.key}")
+            room = self._find_room(pod, cluster, decision)
+            group.create_task(self._unplaced(waiting, decision, room), name=f"report {pod.key}")
+
+    def _find_room(
+        self, pod: PodInfo, cluster: Cluster, decision: cycle.Unplaced
+    ) -> preemption.Room | preemption.NoRoom:
+        """See whether Pods of lower priority can make way, and keep their room for this one if so."""
+        if not cluster.nodes:
+            return preemption.NoRoom("")
+        room = preemption.find(
+            pod,
+            cluster,
+            decision.helpable,
+            self._budgets.list(),
+            nominated=self.nominations.node_of(pod.uid),
+            start=self._start,
+        )
+        if isinstance(room, preemption.Room):
+            self.nominations.put(pod, room.node)
+        elif not room.is_waiting:
+            self.nominations.remove(pod.uid)
+        return room
 
     async def _bind(self, waiting: queue.Waiting, node: str) -> None:
         pod = waiting.pod
@@ -132,21 +168,47 @@ class Scheduler:
         if isinstance(err, errors.ApiError):
             self._events.event(pod.obj, "Warning", "FailedScheduling", f"binding rejected: {err}")
 
-    async def _tell_unplaced(self, waiting: queue.Waiting, decision: cycle.Unplaced) -> None:
+    async def _unplaced(
+        self, waiting: queue.Waiting, decision: cycle.Unplaced, room: preemption.Room | preemption.NoRoom
+    ) -> None:
+        """Report, and clear the room that was found; the Pod waits until that has been asked for."""
         pod = waiting.pod
-        self.queue.back(waiting, decision.retry_on)
         try:
-            self._events.event(pod.obj, "Warning", "FailedScheduling", decision.message)
-            body = unschedulable_patch(pod.obj, decision.message, self._clock.time())
-            if body is not None:
-                namespace, name = objects.split_key(pod.key)
-                kind = PatchKind.STRATEGIC
-                await self._client.patch(PODS, name, body, namespace, kind=kind, subresource="status")
+            if isinstance(room, preemption.Room):
+                await self._tell_unplaced(pod, decision.message)
+                await self._withdraw_lesser(pod, room.node)
+                await making_room.make_room(self._client, self._events, self._clock, pod, room)
+            else:
+                await self._tell_unplaced(pod, f"{decision.message} {room.message}".rstrip())
         except Exception as err:
             level = logging.DEBUG if errors.is_not_found(err) else logging.WARNING
-            log.log(level, "status not written: pod=%s error=%s", pod.key, tasks.describe(err))
+            log.log(level, "report or preemption failed: pod=%s error=%s", pod.key, tasks.describe(err))
+            if isinstance(room, preemption.Room):
+                self.nominations.remove(pod.uid)
+                self.queue.failed(waiting)
         finally:
+            self.queue.back(waiting, decision.retry_on)
             self._binding.release()
+
+    async def _tell_unplaced(self, pod: PodInfo, message: str) -> None:
+        self._events.event(pod.obj, "Warning", "FailedScheduling", message)
+        nominated = self.nominations.node_of(pod.uid)
+        body = unschedulable_patch(pod.obj, message, self._clock.time(), nominated)
+        if body is not None:
+            await self._patch_status(pod, body)
+
+    async def _withdraw_lesser(self, pod: PodInfo, node: str) -> None:
+        """Let Pods of lower priority look elsewhere that wait for room on the same node."""
+        for other in self.nominations.on(node):
+            if other.uid != pod.uid and other.priority < pod.priority:
+                self.nominations.remove(other.uid)
+                body = {"metadata": {"uid": other.uid}, "status": {"nominatedNodeName": None}}
+                await self._patch_status(other, body)
+                self.queue.changed_itself(other.uid)
+
+    async def _patch_status(self, pod: PodInfo, body: dict[str, Any]) -> None:
+        namespace, name = objects.split_key(pod.key)
+        await self._client.patch(PODS, name, body, namespace, kind=PatchKind.STRATEGIC, subresource="status")
 
     def _pod_changed(self, change: informer.Change, old: Object | None, new: dict[str, Any]) -> None:
         uid = objects.uid(new)
@@ -154,11 +216,13 @@ class Scheduler:
         if change == "DELETED":
             # Ended Pods arrive here too: they have left the informer's selection.
             self.queue.remove(uid)
+            self.nominations.remove(uid)
             if assigned or self.cache.is_assumed(uid):
                 self.cache.remove_pod(uid)
                 self.queue.changed(Change.POD_GONE)
         elif assigned:
             self.queue.remove(uid)
+            self.nominations.remove(uid)
             self.cache.put_pod(new)
             if old is None or not objects.spec(old).get("nodeName"):
                 self.queue.changed(Change.POD_PLACED)
@@ -170,8 +234,12 @@ class Scheduler:
     def _enqueue(self, old: Object | None, new: dict[str, Any]) -> None:
         if objects.is_deleting(new):
             self.queue.remove(objects.uid(new))
+            self.nominations.remove(objects.uid(new))
             return
-        self.queue.put(pod_info(new))
+        info = pod_info(new)
+        self.queue.put(info)
+        if old is None and (node := objects.status(new).get("nominatedNodeName")):
+            self.nominations.put(info, node)  # by a scheduler before this one
         if old is not None and (
             objects.spec(old) != objects.spec(new) or objects.labels(old) != objects.labels(new)
         ):
@@ -196,16 +264,26 @@ class Scheduler:
         else:
             self.cache.namespaces[objects.name(new)] = dict(objects.labels(new))
 
+    def _service_changed(self, change: informer.Change, old: Object | None, new: dict[str, Any]) -> None:
+        selector = objects.spec(new).get("selector")
+        known = self.cache.services.setdefault(objects.namespace(new), {})
+        known.pop(objects.name(new), None)
+        if change != "DELETED" and selector:
+            known[objects.name(new)] = dict(selector)
 
-def unschedulable_patch(pod: Object, message: str, now: float) -> dict[str, Any] | None:
+
+def unschedulable_patch(pod: Object, message: str, now: float, nominated: str = "") -> dict[str, Any] | None:
     """Build the patch that sets PodScheduled to False; None when the Pod says so already. Pure."""
     current = objects.condition(pod, "PodScheduled")
     wanted = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-    if current is not None and all(current.get(field) == value for field, value in wanted.items()):
-        return None
-    if current is None or current.get("status") != "False":
-        wanted["lastTransitionTime"] = timestamps.format_time(now)
-    return {"metadata": {"uid": objects.uid(pod)}, "status": {"conditions": [wanted]}}
+    status: dict[str, Any] = {}
+    if current is None or any(current.get(field) != value for field, value in wanted.items()):
+        if current is None or current.get("status") != "False":
+            wanted["lastTransitionTime"] = timestamps.format_time(now)
+        status["conditions"] = [wanted]
+    if nominated != (objects.status(pod).get("nominatedNodeName") or ""):
+        status["nominatedNodeName"] = nominated or None
+    return {"metadata": {"uid": objects.uid(pod)}, "status": status} if status else None
 
 
 def _node_differs(old: Object, new: Object) -> bool:

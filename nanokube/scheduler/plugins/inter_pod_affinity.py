@@ -5,7 +5,7 @@ Source: plugins/interpodaffinity/{filtering,scoring}.go.
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from nanokube.api import selectors
@@ -152,5 +152,10 @@ def _pairs_of(terms: list[Term], cluster: Cluster, *, together: bool) -> set[tup
     return pairs
 
 
-FILTER = Filter("InterPodAffinity", prepare, Change.ANY)
+def yields(pod: PodInfo, node: NodeInfo, why: Sequence[str]) -> bool:
+    """Say whether a Pod there is too near; no Pod's end brings another near."""
+    return tuple(why) != AFFINITY
+
+
+FILTER = Filter("InterPodAffinity", prepare, Change.ANY, yields)
 SCORE = Score("InterPodAffinity", 2, prepare_score, normalize)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from nanokube.api import placement
 from nanokube.api.objects import Object
-from nanokube.scheduler.framework import Change, Check, Filter, Rate, Score, scaled
+from nanokube.scheduler.framework import Change, Check, Filter, Rate, Score, never, scaled
 from nanokube.scheduler.model import Cluster, NodeInfo, PodInfo
 
 REASON = ("node(s) didn't match Pod's node affinity/selector",)
@@ -44,5 +44,5 @@ def prepare_score(pod: PodInfo, cluster: Cluster) -> Rate | None:
     return rate if preferred else None
 
 
-FILTER = Filter("NodeAffinity", prepare, Change.NODE)
+FILTER = Filter("NodeAffinity", prepare, Change.NODE, never)
 SCORE = Score("NodeAffinity", 2, prepare_score, scaled)

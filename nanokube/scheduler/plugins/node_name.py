@@ -1,6 +1,6 @@
 """NodeName: a Pod that names its node goes there or nowhere. Pure."""
 
-from nanokube.scheduler.framework import Change, Check, Filter
+from nanokube.scheduler.framework import Change, Check, Filter, never
 from nanokube.scheduler.model import Cluster, NodeInfo, PodInfo
 
 REASON = ("node(s) didn't match the requested node name",)
@@ -16,4 +16,4 @@ def prepare(pod: PodInfo, cluster: Cluster) -> Check | None:
     return check if wanted else None
 
 
-FILTER = Filter("NodeName", prepare, Change.NODE_ADDED)
+FILTER = Filter("NodeName", prepare, Change.NODE_ADDED, never)

@@ -1,6 +1,6 @@
 """NodePorts: two Pods cannot have one host port. Pure."""
 
-from nanokube.scheduler.framework import Change, Check, Filter
+from nanokube.scheduler.framework import Change, Check, Filter, always
 from nanokube.scheduler.model import Cluster, NodeInfo, PodInfo
 
 REASON = ("node(s) didn't have free ports for the requested pod ports",)
@@ -21,4 +21,4 @@ def prepare(pod: PodInfo, cluster: Cluster) -> Check | None:
     return check if pod.ports else None
 
 
-FILTER = Filter("NodePorts", prepare, Change.NODE_ADDED | Change.POD_GONE)
+FILTER = Filter("NodePorts", prepare, Change.NODE_ADDED | Change.POD_GONE, always)

@@ -1,7 +1,7 @@
 """NodeUnschedulable: cordoned nodes take only Pods that tolerate it. Pure."""
 
 from nanokube.api import placement
-from nanokube.scheduler.framework import Change, Check, Filter
+from nanokube.scheduler.framework import Change, Check, Filter, never
 from nanokube.scheduler.model import Cluster, NodeInfo, PodInfo
 
 REASON = ("node(s) were unschedulable",)
@@ -18,4 +18,4 @@ def prepare(pod: PodInfo, cluster: Cluster) -> Check | None:
     return None if tolerated else check
 
 
-FILTER = Filter("NodeUnschedulable", prepare, Change.NODE)
+FILTER = Filter("NodeUnschedulable", prepare, Change.NODE, never)

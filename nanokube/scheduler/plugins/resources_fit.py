@@ -3,6 +3,8 @@
 Source: plugins/noderesources/{fit,least_allocated}.go.
 """
 
+from collections.abc import Sequence
+
 from nanokube.scheduler.framework import MAX_SCORE, Change, Check, Filter, Rate, Score
 from nanokube.scheduler.model import Cluster, NodeInfo, PodInfo
 
@@ -39,5 +41,10 @@ def prepare_score(pod: PodInfo, cluster: Cluster) -> Rate | None:
     return rate
 
 
-FILTER = Filter("NodeResourcesFit", prepare, Change.NODE | Change.POD_GONE | Change.POD_CHANGED)
+def yields(pod: PodInfo, node: NodeInfo, why: Sequence[str]) -> bool:
+    """Say whether the empty node would have room."""
+    return all(amount <= node.allocatable.get(name, 0) for name, amount in pod.requests.items())
+
+
+FILTER = Filter("NodeResourcesFit", prepare, Change.NODE | Change.POD_GONE | Change.POD_CHANGED, yields)
 SCORE = Score("NodeResourcesFit", 1, prepare_score)

@@ -4,7 +4,7 @@ Source: pkg/scheduler/framework/plugins/tainttoleration/taint_toleration.go.
 """
 
 from nanokube.api import placement
-from nanokube.scheduler.framework import Change, Check, Filter, Rate, Score, scaled_down
+from nanokube.scheduler.framework import Change, Check, Filter, Rate, Score, never, scaled_down
 from nanokube.scheduler.model import Cluster, NodeInfo, PodInfo
 
 REASON = ("node(s) had untolerated taint(s)",)
@@ -34,5 +34,5 @@ def prepare_score(pod: PodInfo, cluster: Cluster) -> Rate | None:
     return rate if any(node.taints for node in cluster.nodes) else None
 
 
-FILTER = Filter("TaintToleration", prepare, Change.NODE | Change.POD_CHANGED)
+FILTER = Filter("TaintToleration", prepare, Change.NODE | Change.POD_CHANGED, never)
 SCORE = Score("TaintToleration", 3, prepare_score, scaled_down)

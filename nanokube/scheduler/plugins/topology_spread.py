@@ -1,7 +1,7 @@
 """PodTopologySpread: spread like Pods over zones, nodes or whatever labels say. Pure.
 
-Pods that say nothing but have an owner are spread softly over nodes and zones. Upstream finds their kin by
-the selectors of Services and owners; here kin are the Pods of the same controller.
+Pods that say nothing are spread softly over nodes and zones, away from their kin: the Pods of the same
+controller that the same Services select.
 Source: plugins/podtopologyspread/{common,filtering,scoring,plugin}.go.
 """
 
@@ -71,8 +71,8 @@ def prepare_score(pod: PodInfo, cluster: Cluster) -> Rate | None:
     """Rate by kin in the node's domains (fewer is better: see normalize)."""
     constraints = _constraints(pod, "ScheduleAnyway")
     is_default = not constraints and not pod.spec.get("topologySpreadConstraints")
-    if is_default and pod.owner_uid:
-        constraints = [Constraint(key, skew, _same_owner(pod)) for key, skew in DEFAULTS]
+    if is_default and (kin := _kin(pod, cluster)) is not None:
+        constraints = [Constraint(key, skew, kin) for key, skew in DEFAULTS]
     if not constraints:
         return None
     # Defaults do not ask for labels that a cluster without zones lacks.
@@ -144,9 +144,21 @@ def _domains(
     return domains
 
 
-def _same_owner(pod: PodInfo) -> Callable[[PodInfo], bool]:
-    return lambda other: other.owner_uid == pod.owner_uid
+def _kin(pod: PodInfo, cluster: Cluster) -> Callable[[PodInfo], bool] | None:
+    """Tell kin of a Pod from others; None for a Pod that has neither controller nor Service."""
+    selected: dict[str, str] = {}
+    for selector in cluster.services.get(pod.namespace, {}).values():
+        if selector.items() <= pod.labels.items():
+            selected.update(selector)
+    if not selected and not pod.owner_uid:
+        return None
+    return lambda other: other.owner_uid == pod.owner_uid and selected.items() <= other.labels.items()
 
 
-FILTER = Filter("PodTopologySpread", prepare, Change.ANY)
+def yields(pod: PodInfo, node: NodeInfo, why: Sequence[str]) -> bool:
+    """Say whether the node has the labels, so that only the counts were against it."""
+    return tuple(why) == REASON
+
+
+FILTER = Filter("PodTopologySpread", prepare, Change.ANY, yields)
 SCORE = Score("PodTopologySpread", 2, prepare_score, normalize)

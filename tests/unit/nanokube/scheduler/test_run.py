@@ -11,6 +11,10 @@ from nanokube.kit import clock, virtual_time
 from nanokube.scheduler import run
 
 PODS = resources.get("pods")
+NO_ROOM = (
+    "0/1 nodes are available: 1 Insufficient cpu. "
+    "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
+)
 NODES = resources.get("nodes")
 
 
@@ -61,7 +65,7 @@ def test_burst_counts_pods_whose_binding_is_still_under_way() -> None:
         async with running(client) as recorder:
             await asyncio.sleep(0.5)
             assert sum(bool(placed(client, f"p{number}")) for number in range(4)) == 2
-            assert "Warning FailedScheduling 0/1 nodes are available: 1 Insufficient cpu." in recorder.lines
+            assert f"Warning FailedScheduling {NO_ROOM}" in recorder.lines
 
     virtual_time.run(scenario())
 
@@ -78,7 +82,7 @@ def test_unschedulable_pod_says_so_once_and_goes_when_room_appears() -> None:
             assert (condition["status"], condition["reason"], condition["message"]) == (
                 "False",
                 "Unschedulable",
-                "0/1 nodes are available: 1 Insufficient cpu.",
+                NO_ROOM,
             )
             assert sum("/status" in line for line in client.requests) == 1
             client.remove(PODS, "ns/big")
@@ -121,5 +125,72 @@ def test_server_restart_is_survived_within_a_second() -> None:
             await client.create(PODS, pod("p"))
             await asyncio.sleep(1)
             assert placed(client, "p") == "n"
+
+    virtual_time.run(scenario())
+
+
+def test_lower_pod_makes_way_and_its_room_is_kept() -> None:
+    async def scenario() -> None:
+        client = fake.FakeClient(node("n"), pod("low", "800m", nodeName="n", priority=1))
+        async with running(client) as recorder:
+            await asyncio.sleep(0.1)
+            await client.create(PODS, pod("high", "800m", priority=10))
+            await asyncio.sleep(1)
+            high, low = client.read(PODS, "ns/high"), client.read(PODS, "ns/low")
+            assert high is not None
+            assert low is not None
+            assert objects.status(high)["nominatedNodeName"] == "n"
+            assert objects.is_deleting(low)
+            condition = objects.condition(low, "DisruptionTarget") or {}
+            assert condition["reason"] == "PreemptionByScheduler"
+            assert condition["message"] == (
+                "default-scheduler: preempting to accommodate a higher priority pod"
+            )
+            assert f"Normal Preempted Preempted by pod {objects.uid(high)} on node n" in recorder.lines
+            await client.create(PODS, pod("later", "800m", priority=5))
+            await asyncio.sleep(1)
+            client.remove(PODS, "ns/low")
+            await asyncio.sleep(15)
+            assert [placed(client, name) for name in ("high", "later")] == ["n", ""]
+            assert sum(line.startswith("delete pods") for line in client.requests) == 1
+
+    virtual_time.run(scenario())
+
+
+def test_who_never_preempts_waits() -> None:
+    async def scenario() -> None:
+        low = pod("low", "800m", nodeName="n", priority=1)
+        high = pod("high", "800m", priority=10, preemptionPolicy="Never")
+        client = fake.FakeClient(node("n"), low, high)
+        async with running(client) as recorder:
+            await asyncio.sleep(5)
+            assert placed(client, "high") == ""
+            assert "preemption: not eligible due to preemptionPolicy=Never." in recorder.lines[0]
+            assert not any(line.startswith("delete") for line in client.requests)
+
+    virtual_time.run(scenario())
+
+
+def test_pods_of_a_service_are_spread() -> None:
+    async def scenario() -> None:
+        service = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "s", "namespace": "ns"},
+            "spec": {"selector": {"app": "web"}},
+        }
+        client = fake.FakeClient(node("a", "9"), node("b", "9"), service)
+        for name in ("a", "b"):
+            found = node(name, "9")
+            found["metadata"]["labels"] = {"kubernetes.io/hostname": name}
+            client.put(found)
+        async with running(client):
+            await asyncio.sleep(0.1)
+            for number in range(4):
+                created = pod(f"p{number}", "0")
+                created["metadata"]["labels"] = {"app": "web"}
+                await client.create(PODS, created)
+                await asyncio.sleep(0.1)
+            assert sorted(placed(client, f"p{number}") for number in range(4)) == ["a", "a", "b", "b"]
 
     virtual_time.run(scenario())
