@@ -12,7 +12,7 @@ import sys
 import tarfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +180,7 @@ def load_image(node: Node) -> None:
     node.runtime.UpdateRuntimeConfig(pb.UpdateRuntimeConfigRequest(runtime_config=network), timeout=10)
 
 
-def write_image(path: Path, busybox: Path) -> None:
+def write_image(path: Path, busybox: Path, reference: str = IMAGE, command: Sequence[str] = ("sh",)) -> None:
     """Write a docker-save archive with one layer: busybox and hard links of its applets."""
     listed = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True)
     layer = io.BytesIO()
@@ -200,10 +200,10 @@ def write_image(path: Path, busybox: Path) -> None:
     config = {
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Cmd": ["sh"], "Env": ["PATH=/bin"]},
+        "config": {"Cmd": list(command), "Env": ["PATH=/bin"]},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
     }
-    manifest = [{"Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]
+    manifest = [{"Config": "config.json", "RepoTags": [reference], "Layers": ["layer.tar"]}]
     with tarfile.open(path, "w") as archive:
         _add(archive, "config.json", json.dumps(config).encode())
         _add(archive, "layer.tar", layer.getvalue())
