@@ -24,7 +24,16 @@ from nanokube.apiserver.authn.authenticator import Authenticator
 from nanokube.apiserver.authn.user import User
 from nanokube.apiserver.authz.authorizer import Attributes, Authorizer, Decision, refusal
 from nanokube.apiserver.connect import ConnectBackend
-from nanokube.apiserver.endpoints import read, respond, subresources, watch, write
+from nanokube.apiserver.endpoints import (
+    approval,
+    components,
+    eviction,
+    read,
+    respond,
+    subresources,
+    watch,
+    write,
+)
 from nanokube.apiserver.endpoints.reviews import Reviews
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.endpoints.subresources import TokenRequests
@@ -58,7 +67,11 @@ _SUBRESOURCES: Final[Mapping[tuple[str, str], Mapping[str, Endpoint]]] = {
         "patch": subresources.patch_scale,
     },
     ("pods", "binding"): {"create": subresources.bind},
-    ("pods", "eviction"): {"create": subresources.evict},
+    ("pods", "eviction"): {"create": eviction.evict},
+    ("pods", "resize"): {verb: subresources.resize for verb in ("get", "update", "patch")},
+    ("certificatesigningrequests.certificates.k8s.io", "approval"): {
+        verb: approval.approve for verb in ("get", "update", "patch")
+    },
     ("pods", "ephemeralcontainers"): {
         verb: subresources.ephemeral_containers for verb in ("get", "update", "patch")
     },
@@ -129,6 +142,8 @@ class App:
             return self._subresource(scope)
         if info.verb not in resource.verbs:
             raise errors.method_not_allowed(resource, info.verb or request.method)
+        if resource.name == "componentstatuses":
+            return components.answer(scope)
         if not resource.is_stored:
             return self._reviews.create(scope) if resource.plural != "bindings" else subresources.bind(scope)
         if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):

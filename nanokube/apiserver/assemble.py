@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from nanokube.api import strategy
 from nanokube.apiserver import bootstrap, bootstrap_policy
+from nanokube.apiserver.admission.certificates import Certificates
 from nanokube.apiserver.admission.chain import Chain
+from nanokube.apiserver.admission.classes import DefaultClasses, RuntimeClass
 from nanokube.apiserver.admission.default_tolerations import DefaultTolerationSeconds
 from nanokube.apiserver.admission.escalation import Escalation
+from nanokube.apiserver.admission.limit_ranger import LimitRanger
+from nanokube.apiserver.admission.lookup import Lookup
 from nanokube.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from nanokube.apiserver.admission.node_restriction import NodeRestriction
+from nanokube.apiserver.admission.node_taint import NodeTaint
+from nanokube.apiserver.admission.pod_security import PodSecurity
 from nanokube.apiserver.admission.priority import Priority
+from nanokube.apiserver.admission.resource_quota import ResourceQuota
 from nanokube.apiserver.admission.service_account import ServiceAccount
+from nanokube.apiserver.admission.volumes import ClaimResize, StorageProtection
 from nanokube.apiserver.app import App
 from nanokube.apiserver.authn.authenticator import Authenticator
 from nanokube.apiserver.authn.serviceaccount import Tokens
@@ -52,17 +60,33 @@ class Server:
     aggregation: Aggregation
 
 
-def admission(find: Find, draw: Callable[[str, int], str], authorizer: Authorizer, rbac: Rbac) -> Chain:
-    """List the admission plugins, in order."""
+def admission(
+    lookup: Lookup,
+    draw: Callable[[str, int], str],
+    authorizer: Authorizer,
+    rbac: Rbac,
+    quota: ResourceQuota,
+) -> Chain:
+    """List the admission plugins, in upstream's order: pkg/kubeapiserver/options/plugins.go."""
     suffix = lambda: draw(strategy.SUFFIX_ALPHABET, strategy.RANDOM_SUFFIX_LENGTH)  # noqa: E731
+    find = lookup.find
     return Chain(
         (
             NamespaceLifecycle(find),
+            LimitRanger(lookup),
             ServiceAccount(find, suffix),
+            NodeTaint(),
             NodeRestriction(find),
+            PodSecurity(lookup),
+            Priority(lookup),
             DefaultTolerationSeconds(),
-            Priority(),
+            DefaultClasses(lookup),
+            StorageProtection(),
+            ClaimResize(lookup),
+            RuntimeClass(lookup),
+            Certificates(authorizer),
             Escalation(authorizer, rbac),
+            quota,
         )
     )
 
@@ -81,13 +105,20 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
         item = caches.of(resource).find(key)
         return item.object() if item else None
 
+    def scan(resource: str, namespace: str) -> Iterator[dict[str, Any]]:
+        return (item.object() for item in caches.of(resource).scan(namespace))
+
+    lookup = Lookup(find, scan)
+
     def draw(alphabet: str, count: int) -> str:
         return "".join(randomness.choice(alphabet) for _ in range(count))
 
     rbac = Rbac(caches)
     authorizer = Union((Masters(), NodeAuthorizer(caches.pods_of_node), rbac))
-    plugins = admission(find, draw, authorizer, rbac)
+    quota = ResourceQuota(lookup)
+    plugins = admission(lookup, draw, authorizer, rbac, quota)
     registry = Registry(store, caches, clock, plugins, {"services": services})
+    quota.serve(registry)
     await bootstrap.run(registry, config)
     await bootstrap_policy.run(registry)
     aggregation = Aggregation(registry)

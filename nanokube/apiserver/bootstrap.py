@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from nanokube.api import errors, resources
+from nanokube.apiserver.admission.priority import CLASSES, SYSTEM_CLASSES
 from nanokube.apiserver.authn.user import MASTERS, User
 from nanokube.apiserver.config import ApiServerConfig
 from nanokube.apiserver.registry import create, update
@@ -28,6 +29,8 @@ async def run(registry: Registry, config: ApiServerConfig) -> None:
     """Make what is absent and correct what is wrong. Runs at each start."""
     for name in NAMESPACES:
         await _ensure(registry, "namespaces", {"metadata": {"name": name}})
+    for name, (value, about) in SYSTEM_CLASSES.items():
+        await _ensure(registry, CLASSES, {"metadata": {"name": name}, "value": value, "description": about})
     for service in (kubernetes_service(config), dns_service(config)):
         await _ensure(registry, "services", service)
     if ipaddress.ip_address(config.advertise_address).is_loopback:

@@ -63,7 +63,7 @@ def _repaired(live: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any] | 
         absent = [s for s in wanted["subjects"] if s not in have]
         if absent:
             changed["subjects"] = [*have, *absent]
-    elif "aggregationRule" not in wanted:
+    elif "aggregationRule" not in wanted and (live.get("rules") or []) != wanted["rules"]:
         own = [rules.parse(r) for r in live.get("rules") or ()]
         lost = [r for r in wanted["rules"] if rules.missing(own, [rules.parse(r)])]
         if lost:

@@ -21,10 +21,12 @@ from nanokube.controllers import (
     podgc,
     replicaset,
     replicationcontroller,
+    resourcequota,
     serviceaccount,
     statefulset,
     taint_eviction,
     ttl_after_finished,
+    volume_protection,
 )
 from nanokube.controllers.env import Controller, Env, Options
 from nanokube.kit import clock
@@ -47,6 +49,8 @@ CONTROLLERS: tuple[Callable[[Env], Controller], ...] = (
     endpoints.EndpointsController,
     endpointslice.EndpointSliceController,
     podgc.PodGcController,
+    resourcequota.ResourceQuotaController,
+    volume_protection.VolumeProtectionController,
     # Last: it follows by metadata alone what no other controller follows whole.
     garbage.GarbageCollector,
 )

@@ -82,3 +82,14 @@ def _set_scheduled(status: dict[str, Any], now: str) -> None:
     conditions = [c for c in status.get("conditions", ()) if c.get("type") != "PodScheduled"]
     conditions.append({"type": "PodScheduled", "status": "True", "lastTransitionTime": now})
     status["conditions"] = conditions
+
+
+def resize(spec: dict[str, Any], wanted: Object) -> None:
+    """Take over the resources of containers from another spec of the same Pod, in place."""
+    for key in ("containers", "initContainers"):
+        given = {c.get("name"): c for c in wanted.get(key) or ()}
+        for container in spec.get(key) or ():
+            new = given.get(container.get("name"), {})
+            for part in ("resources", "resizePolicy"):
+                if part in new:
+                    container[part] = new[part]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
-from nanokube.api.validation import kinds, metadata, names
+from nanokube.api.validation import kinds, metadata, names, resize
 from nanokube.api.validation.kinds import Kind
 
 _PLAIN = Kind(names.dns_subdomain)
@@ -45,3 +45,8 @@ def validate_status_update(resource: Resource, new: Object, old: Object) -> list
     """Return what is wrong with an object whose status is to replace that of `old`."""
     kind = kinds.BY_NAME.get(resource.name, _PLAIN)
     return metadata.validate_update(new, old) + kind.status(new, old)
+
+
+def validate_resize(new: Object, old: Object) -> list[FieldError]:
+    """Return what is wrong with a Pod whose containers were resized."""
+    return metadata.validate_update(new, old) + resize.validate(new, old)

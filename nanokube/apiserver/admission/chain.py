@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nanokube.api.resources import Resource
@@ -17,7 +17,10 @@ CONNECT: Final = "CONNECT"
 
 @dataclass(slots=True)
 class Attributes:
-    """A write. obj: the new object, changed in place by mutate; None on delete. old: None on create."""
+    """A write. obj: the new object, changed in place by mutate; None on delete. old: None on create.
+
+    warnings: what plugins want the client to be told.
+    """
 
     operation: str
     user: User
@@ -28,6 +31,7 @@ class Attributes:
     obj: dict[str, Any] | None
     old: Mapping[str, Any] | None
     is_dry_run: bool = False
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def full(self) -> str:

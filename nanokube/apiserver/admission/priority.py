@@ -1,4 +1,4 @@
-"""Priority: the class's number goes into the Pod. Only the two built-in classes exist so far.
+"""Priority: the class's number goes into the Pod.
 
 Source: plugin/pkg/admission/priority/admission.go, pkg/apis/scheduling/types.go.
 """
@@ -6,19 +6,31 @@ Source: plugin/pkg/admission/priority/admission.go, pkg/apis/scheduling/types.go
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from nanokube.api import errors
 from nanokube.apiserver.admission import chain
+from nanokube.apiserver.admission.lookup import Lookup
 
-SYSTEM_CLASSES: Final[Mapping[str, int]] = {
-    "system-node-critical": 2_000_001_000,
-    "system-cluster-critical": 2_000_000_000,
+CLASSES: Final = "priorityclasses.scheduling.k8s.io"
+SYSTEM_CLASSES: Final[Mapping[str, tuple[int, str]]] = {
+    "system-node-critical": (
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+    "system-cluster-critical": (
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node "
+        "if necessary.",
+    ),
 }
 
 
 class Priority(chain.Plugin):
-    """Sets spec.priority and spec.preemptionPolicy of new Pods."""
+    """Sets spec.priority and spec.preemptionPolicy of new Pods; keeps the default class unique."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
 
     async def mutate(self, attributes: chain.Attributes) -> None:
         """Resolve the class."""
@@ -26,16 +38,45 @@ class Priority(chain.Plugin):
         if a.resource.name != "pods" or a.subresource or a.operation != chain.CREATE or a.obj is None:
             return
         spec = a.obj.setdefault("spec", {})
-        name = spec.get("priorityClassName") or ""
-        if name and name not in SYSTEM_CLASSES:
-            raise errors.forbidden(a.resource, a.name, f"no PriorityClass with name {name} was found")
-        value = SYSTEM_CLASSES.get(name, 0)
+        name, value, policy = self._resolve(a, spec.get("priorityClassName") or "")
+        if name:
+            spec["priorityClassName"] = name
         if spec.get("priority") not in (None, value):
             cause = (
                 f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; "
-                "priority admission controller computed "
-                f"{value} from the given PriorityClass name"
+                f"priority admission controller computed {value} from the given PriorityClass name"
             )
             raise errors.forbidden(a.resource, a.name, cause)
-        spec["priority"] = value
-        spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+        if spec.get("preemptionPolicy") not in (None, policy):
+            cause = (
+                f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be provided in "
+                f"pod spec; priority admission controller computed {policy} from the given PriorityClass name"
+            )
+            raise errors.forbidden(a.resource, a.name, cause)
+        spec["priority"], spec["preemptionPolicy"] = value, policy
+
+    def _resolve(self, a: chain.Attributes, name: str) -> tuple[str, int, str]:
+        found = self._lookup.find(CLASSES, name) if name else self._default()
+        if found is None:
+            if name in SYSTEM_CLASSES:
+                return name, SYSTEM_CLASSES[name][0], "PreemptLowerPriority"
+            if name:
+                raise errors.forbidden(a.resource, a.name, f"no PriorityClass with name {name} was found")
+            return "", 0, "PreemptLowerPriority"
+        policy = found.get("preemptionPolicy") or "PreemptLowerPriority"
+        return found["metadata"]["name"], found.get("value") or 0, policy
+
+    def _default(self) -> dict[str, Any] | None:
+        classes = [c for c in self._lookup.scan(CLASSES, "") if c.get("globalDefault")]
+        return min(classes, key=lambda c: c.get("value") or 0, default=None)
+
+    async def validate(self, attributes: chain.Attributes) -> None:
+        """Refuse a second default class."""
+        a = attributes
+        if a.resource.name != CLASSES or a.obj is None or not a.obj.get("globalDefault"):
+            return
+        for other in self._lookup.scan(CLASSES, ""):
+            title = other["metadata"]["name"]
+            if other.get("globalDefault") and title != a.obj["metadata"].get("name"):
+                cause = f"PriorityClass {title} is already marked as default. Only one default can exist"
+                raise errors.forbidden(a.resource, a.name, cause)

@@ -21,8 +21,6 @@ from nanokube.apiserver.authn.serviceaccount import Tokens
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.endpoints import negotiate, respond, write
 from nanokube.apiserver.endpoints.scope import Scope
-from nanokube.apiserver.registry import call as calls
-from nanokube.apiserver.registry import delete as deleting
 from nanokube.apiserver.registry import update as updating
 from nanokube.apiserver.registry.call import Call
 from nanokube.kit.http.message import Answer, Response
@@ -109,18 +107,6 @@ async def bind(scope: Scope) -> Answer:
     return respond.document(scope.request, respond.success("", "", ""), negotiate.OBJECT, 201)
 
 
-async def evict(scope: Scope) -> Answer:
-    """Delete a Pod as its eviction asks. There are no disruption budgets to weigh yet."""
-    call = scope.call()
-    body = scope.decode(call, "policy", "v1", "Eviction")
-    asked = body.get("deleteOptions") or {}
-    options, is_dry_run = calls.delete_options(scope.request.query, asked)
-    call.subresource = ""
-    call.is_dry_run = call.is_dry_run or is_dry_run
-    await deleting.delete(scope.registry, call, options)
-    return respond.document(scope.request, respond.success("", "", ""), negotiate.OBJECT, 201)
-
-
 async def finalize(scope: Scope) -> Answer:
     """Replace a Namespace's spec.finalizers; without any left, a Namespace under deletion is gone."""
     call = scope.call()
@@ -163,6 +149,34 @@ async def ephemeral_containers(scope: Scope) -> Answer:
 
     def check(resource: Resource, new: Object, old: Object) -> list[FieldError]:
         return validation.validate_create(resource, new)
+
+    item = await updating.update(scope.registry, call, change, prepare=prepare, check=check)
+    return respond.encoded(scope.request, [item.raw], negotiate.OBJECT, warnings=call.warnings)
+
+
+async def resize(scope: Scope) -> Answer:
+    """Change requests, limits and resize policies of a Pod's containers: nothing else of it."""
+    call = scope.call()
+    if scope.request.method == "GET":
+        return respond.encoded(scope.request, [scope.registry.get(call).raw], negotiate.OBJECT)
+    if scope.request.method == "PATCH":
+        kind = scope.request.headers.get("content-type").partition(";")[0].strip()
+        change = write.transform(scope, call, kind)
+    else:
+        body = scope.body_object(call)
+        change = lambda old: {**body, "metadata": dict(body.get("metadata") or {})}  # noqa: E731
+
+    def prepare(new: dict[str, Any], old: dict[str, Any]) -> None:
+        wanted = new.get("spec") or {}
+        new.clear()
+        new.update(orjson.loads(orjson.dumps(old)))
+        new["metadata"].pop("resourceVersion", None)
+        pods.resize(new["spec"], wanted)
+        if new["spec"] != old["spec"]:
+            new["metadata"]["generation"] = new["metadata"].get("generation", 0) + 1
+
+    def check(resource: Resource, new: Object, old: Object) -> list[FieldError]:
+        return validation.validate_resize(new, old)
 
     item = await updating.update(scope.registry, call, change, prepare=prepare, check=check)
     return respond.encoded(scope.request, [item.raw], negotiate.OBJECT, warnings=call.warnings)

@@ -25,6 +25,8 @@ async def create(registry: Registry, call: Call, obj: dict[str, Any], *, tracks:
     _check_metadata(call, obj)
     storage = storage_of(call.resource)
     obj = views.to_storage(call.resource, obj)
+    if call.resource.stored_as:
+        defaults.apply(storage, obj)
     base = obj["metadata"].get("generateName") or ""
     is_generated = not obj["metadata"].get("name") and bool(base)
     for attempt in range(_NAME_ATTEMPTS if is_generated else 1):
@@ -46,7 +48,7 @@ async def create(registry: Registry, call: Call, obj: dict[str, Any], *, tracks:
 async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, tracks: bool) -> Item:
     resource, name = storage_of(call.resource), obj["metadata"].get("name") or ""
     attributes = chain.Attributes(
-        chain.CREATE, call.user, resource, call.namespace, name, "", obj, None, call.is_dry_run
+        chain.CREATE, call.user, resource, call.namespace, name, "", obj, None, call.is_dry_run, call.warnings
     )
     await registry.admission.mutate(attributes)
     now = registry.now()

@@ -90,6 +90,7 @@ async def _write(
         new,
         old,
         call.is_dry_run,
+        call.warnings,
     )
     await registry.admission.mutate(attributes)
     hooks = registry.hooks(resource)

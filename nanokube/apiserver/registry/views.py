@@ -1,5 +1,6 @@
-"""Objects that two group-versions show: events.k8s.io/v1 is a view of core v1 events. Pure.
+"""Objects that two group-versions show. Pure.
 
+events.k8s.io/v1 is a view of core v1 events, autoscaling/v1 one of autoscaling/v2.
 Source: pkg/apis/events/v1/conversion.go.
 """
 
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from nanokube.api import autoscaling
 from nanokube.api.resources import Resource
 from nanokube.apiserver.cache.item import Item
 
@@ -30,6 +32,8 @@ def to_storage(resource: Resource, obj: dict[str, Any]) -> dict[str, Any]:
     """Convert an object from the version of a request to the stored one."""
     if not resource.stored_as:
         return obj
+    if resource.group == "autoscaling":
+        return autoscaling.to_v2(obj)
     found = {_EVENT_FIELDS.get(key, key): value for key, value in obj.items()}
     return {**found, "apiVersion": "v1", "kind": "Event"}
 
@@ -38,6 +42,8 @@ def from_storage(resource: Resource, obj: dict[str, Any]) -> dict[str, Any]:
     """Convert a stored object to the version of a request."""
     if not resource.stored_as:
         return obj
+    if resource.group == "autoscaling":
+        return autoscaling.to_v1(obj)
     found = {_BACK.get(key, key): value for key, value in obj.items()}
     return {**found, "apiVersion": resource.api_version, "kind": resource.kind}
 

@@ -1,0 +1,71 @@
+"""certificatesigningrequests/approval: changes the conditions Approved and Denied, nothing else.
+
+Source: pkg/registry/certificates/certificates/strategy.go (csrApprovalStrategy).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from nanokube.api import field
+from nanokube.api.field import FieldError
+from nanokube.api.objects import Object
+from nanokube.api.resources import Resource
+from nanokube.apiserver.endpoints import negotiate, read, respond, write
+from nanokube.apiserver.endpoints.scope import Scope
+from nanokube.apiserver.registry import update as updating
+from nanokube.kit.http.message import Answer
+
+
+async def approve(scope: Scope) -> Answer:
+    """Get, replace or patch the approval."""
+    if scope.request.method == "GET":
+        return read.get(scope)
+    call = scope.call()
+    if scope.request.method == "PATCH":
+        kind = scope.request.headers.get("content-type").partition(";")[0].strip()
+        change = write.transform(scope, call, kind)
+    else:
+        body = scope.body_object(call)
+        change = lambda old: {**body, "metadata": dict(body.get("metadata") or {})}  # noqa: E731
+
+    def prepare(new: dict[str, Any], old: dict[str, Any]) -> None:
+        wanted = (new.get("status") or {}).get("conditions") or []
+        kept = orjson.loads(orjson.dumps(old))
+        new.clear()
+        new.update(kept)
+        new["metadata"].pop("resourceVersion", None)
+        now = scope.registry.now()
+        before = {c.get("type"): c for c in (old.get("status") or {}).get("conditions") or ()}
+        new.setdefault("status", {})["conditions"] = [
+            _dated(c, before.get(c.get("type")), now) for c in wanted
+        ]
+
+    item = await updating.update(scope.registry, call, change, prepare=prepare, check=_check)
+    return respond.encoded(scope.request, [item.raw], negotiate.OBJECT, warnings=call.warnings)
+
+
+def _dated(condition: dict[str, Any], before: dict[str, Any] | None, now: str) -> dict[str, Any]:
+    found = dict(condition)
+    if not found.get("lastUpdateTime"):
+        found["lastUpdateTime"] = now
+    if not found.get("lastTransitionTime"):
+        same = before is not None and before.get("status") == found.get("status")
+        found["lastTransitionTime"] = before["lastTransitionTime"] if same and before else now
+    return found
+
+
+def _check(resource: Resource, new: Object, old: Object) -> list[FieldError]:
+    kinds = [c.get("type") for c in (new.get("status") or {}).get("conditions") or ()]
+    found: list[FieldError] = []
+    if "Approved" in kinds and "Denied" in kinds:
+        detail = "Approved and Denied conditions are mutually exclusive"
+        found.append(field.invalid("status.conditions", kinds, detail))
+    before = [c.get("type") for c in (old.get("status") or {}).get("conditions") or ()]
+    for kind in ("Approved", "Denied"):
+        if kind in before and kind not in kinds:
+            detail = f'updates may not remove a condition of type "{kind}"'
+            found.append(field.forbidden("status.conditions", detail))
+    return found

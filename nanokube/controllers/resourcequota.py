@@ -1,0 +1,82 @@
+"""Counts what each ResourceQuota governs and writes it into its status.
+
+The API server books what is created; here what was deleted, ended or changed otherwise is counted anew.
+Source: pkg/controller/resourcequota/resource_quota_controller.go.
+"""
+
+from typing import Any, Never
+
+from nanokube.api import objects, resources, usage
+from nanokube.api.objects import Object
+from nanokube.api.resources import Resource
+from nanokube.client import runner
+from nanokube.controllers.env import Env
+
+QUOTAS = resources.get("resourcequotas")
+# kinds that other controllers follow whole as well
+WATCHED = tuple(resources.get(name) for name in ("pods", "services", "persistentvolumeclaims"))
+LISTED_EVERY_S = 5.0  # other kinds are listed, and only while a quota counts them
+
+
+def counted(hard: Object) -> list[Resource]:
+    """List the resources whose objects the names of a quota count. Pure."""
+    found = {}
+    for name in hard:
+        if name.startswith("count/"):
+            known = name.removeprefix("count/")
+        elif name.startswith("services"):
+            known = "services"
+        elif ".storageclass." in name or name == "requests.storage":
+            known = "persistentvolumeclaims"
+        else:
+            known = name
+        try:
+            resource = resources.get(known)
+        except KeyError:
+            resource = resources.get("pods")  # cpu, requests.memory, limits.nvidia.com/gpu, …
+        if resource.namespaced and resource.is_stored:
+            found[resource.name] = resource
+    return list(found.values())
+
+
+class ResourceQuotaController:
+    """Recounts a quota when it changes, when what it counts does, and now and then."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+        self._quotas = env.informers.of(QUOTAS)
+        self._watched = {resource.name: env.informers.of(resource) for resource in WATCHED}
+        self.runner = runner.Runner("resourcequota", self.reconcile)
+        self.runner.watches(self._quotas)
+        for source in self._watched.values():
+            self.runner.watches(source, self._quotas_of)
+
+    async def run(self) -> Never:
+        """Reconcile until cancelled."""
+        await self.runner.run()
+
+    def _quotas_of(self, obj: Object) -> list[str]:
+        namespace = objects.namespace(obj)
+        return [objects.key(q) for q in self._quotas.list() if objects.namespace(q) == namespace]
+
+    async def reconcile(self, key: str) -> float | None:
+        """Recount one quota."""
+        quota = self._quotas.get(key)
+        if quota is None:
+            return None
+        hard = objects.spec(quota).get("hard") or {}
+        kinds = counted(hard)
+        found: list[tuple[Resource, Any]] = []
+        for resource in kinds:
+            found += ((resource, obj) for obj in await self._objects(resource, objects.namespace(quota)))
+        used = {name: str(amount) for name, amount in sorted(usage.total(quota, found).items())}
+        status = {"hard": dict(hard), "used": used}
+        if objects.status(quota) != status:
+            await self._env.client.update(QUOTAS, {**quota, "status": status}, subresource="status")
+        return LISTED_EVERY_S if any(r.name not in self._watched for r in kinds) else None
+
+    async def _objects(self, resource: Resource, namespace: str) -> list[dict[str, Any]]:
+        source = self._watched.get(resource.name)
+        if source is None:
+            return list((await self._env.client.list(resource, namespace)).items)
+        return [obj for obj in source.list() if objects.namespace(obj) == namespace]
