@@ -69,9 +69,9 @@ def _view(lowers: Sequence[str]) -> list[int]:
         try:
             for lower in lowers:
                 mount.fsconfig_string(context, "lowerdir+", lower)
+            mount.fsconfig_create(context)  # before Linux 6.5 only this tells that the option is unknown
         except OSError:
             return [_open(lower) for lower in lowers]
-        mount.fsconfig_create(context)
         return [mount.fsmount(context, mount.MOUNT_ATTR_RDONLY)]
     finally:
         os.close(context)

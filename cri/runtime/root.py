@@ -77,7 +77,13 @@ def overlay(lowers: Sequence[str], upper: str = "", work: str = "", user: int = 
         if upper:
             mount.fsconfig_string(context, "upperdir", upper)
             mount.fsconfig_string(context, "workdir", work)
-        mount.fsconfig_create(context)
+        try:
+            mount.fsconfig_create(context)
+        except OSError as error:
+            # Before Linux 6.5 overlayfs looks at its options only now.
+            if error.errno != errno.EINVAL or user >= 0:
+                raise
+            return _overlay_by_names(lowers, upper, work)
         return mount.fsmount(context, 0 if upper else _RDONLY)
     finally:
         for fd in (context, *held):

@@ -12,7 +12,7 @@ from nanokube.roles import config as node_config
 def down(keep_pods: bool) -> None:
     """Stop this node: its components and its Pods. Images, objects and settings are kept."""
     errors.require_root("down")
-    config = settings.saved()
+    config = settings.running() or settings.saved()
     with phases.phase("components"):
         was_running = stop_components(config)
     if keep_pods:

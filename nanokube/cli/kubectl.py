@@ -10,19 +10,24 @@ from nanokube.cli import errors
 from nanokube.kit import paths
 
 
-@click.command(
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
-    add_help_option=False,
-)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def kubectl(arguments: tuple[str, ...]) -> None:
+class Passthrough(click.Command):
+    """A command that takes its arguments as they stand, `--` and `--help` included."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.args = list(args)
+        return ctx.args
+
+
+@click.command(cls=Passthrough)
+@click.pass_context
+def kubectl(ctx: click.Context) -> None:
     """Run stock kubectl against this cluster; all arguments are kubectl's."""
     kubeconfig = paths.Paths().admin_kubeconfig
     if not os.access(kubeconfig, os.R_OK):
         hint = "run `sudo nanokube up` first" if not kubeconfig.exists() else "run it as root"
         raise errors.failure(f"cannot read {kubeconfig}", hint)
     executable = find()
-    os.execve(executable, ["kubectl", *arguments], {**os.environ, "KUBECONFIG": str(kubeconfig)})
+    os.execve(executable, ["kubectl", *ctx.args], {**os.environ, "KUBECONFIG": str(kubeconfig)})
 
 
 def find() -> Path:

@@ -26,6 +26,7 @@ def node(root: Path) -> None:
         if config is None:
             raise errors.failure("this host has no node", "run `sudo nanokube up`")
         claim = roles_node.hold_lock(config.paths)
+        node_config.save_running(config)
     except (node_config.ConfigError, roles_node.NodeError) as err:
         raise errors.failure(str(err)) from err
     try:

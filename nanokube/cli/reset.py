@@ -1,5 +1,7 @@
 """`nanokube reset`: leave the host as it was before `up`."""
 
+import contextlib
+
 import click
 
 from nanokube.cli import down, errors, phases, settings
@@ -25,8 +27,11 @@ def reset(yes: bool) -> None:
 
 
 def _config() -> node_config.NodeConfig:
-    """Return the node's settings; defaults if they are gone or damaged, since what is left must still go."""
-    try:
-        return node_config.load(paths.Paths()) or settings.default()
-    except node_config.ConfigError:
-        return settings.default()
+    """Return the node's settings; those it started with, else defaults, if they are gone or damaged.
+
+    What is left must still go.
+    """
+    with contextlib.suppress(node_config.ConfigError):
+        if saved := node_config.load(paths.Paths()):
+            return saved
+    return settings.running() or settings.default()

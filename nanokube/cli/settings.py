@@ -30,6 +30,14 @@ def saved() -> node_config.NodeConfig:
     return config
 
 
+def running() -> node_config.NodeConfig | None:
+    """Return the settings that the node last started with; None if none did since the host did."""
+    try:
+        return node_config.load_running(paths.Paths())
+    except (PermissionError, node_config.ConfigError):
+        return None
+
+
 def current_or_default(**changes: object) -> node_config.NodeConfig:
     """Return the saved settings, else this host's defaults, with the given ones put in (None: not given)."""
     try:

@@ -36,6 +36,7 @@ def up(**options: object) -> None:
     began, since = time.monotonic(), datetime.datetime.now(datetime.UTC)
     with node.alone(config.paths):
         if node.running_pid(config.paths) is None:
+            _refuse_other_ranges(config)
             _check(config)
             _prepare(config)
         else:
@@ -78,6 +79,8 @@ def _prepare(config: node_config.NodeConfig) -> None:
             bootstrap.ensure_credentials(config, datetime.datetime.now(datetime.UTC))
             node.start(config)
             _wait_until_claimed(config)
+        except bootstrap.CredentialError as err:
+            raise errors.failure(str(err)) from err
         except OSError as err:
             raise errors.failure(f"cannot write {err.filename}: {err.strerror}") from err
 
@@ -90,40 +93,65 @@ def _wait_until_claimed(config: node_config.NodeConfig) -> None:
 
 
 def _refuse_changes(config: node_config.NodeConfig) -> None:
+    if node_config.load(config.paths) is None or not config.paths.admin_kubeconfig.exists():
+        raise errors.failure(
+            f"the running node's files in {config.paths.etc} are gone",
+            "put them back, or `nanokube down` and `nanokube up`: it makes new ones",
+        )
     if node_config.load(config.paths) != config:
         raise errors.failure("cannot change a running node's settings", "run `nanokube down` first")
+
+
+def _refuse_other_ranges(config: node_config.NodeConfig) -> None:
+    """Objects that are stored have addresses of the ranges that were; nothing would renumber them."""
+    known = node_config.load(config.paths)
+    if known is None or not config.paths.store.exists():
+        return
+    for name in node_config.FIXED:
+        old, new = getattr(known, name), getattr(config, name)
+        if old != new:
+            raise errors.failure(
+                f"cannot change the {name.replace('_', ' ')} of a cluster from {old} to {new}",
+                "leave the option out, or start anew with `nanokube reset`",
+            )
 
 
 def _wait_until_ready(config: node_config.NodeConfig, began: float, since: datetime.datetime) -> None:
     """Wait for each phase. since: what the kubelet said before it was started does not count."""
     deadline = began + READY_TIMEOUT_S
     probe = Probe(config)
-    for name, is_done in (
-        ("container runtime", lambda: _answers(config.paths.cri_socket)),
-        ("API server", lambda: probe.get("/readyz") is not None),
-        ("node registered", lambda: probe.lease_renewed() >= since),
-        ("node Ready", lambda: is_ready(probe.node())),
+    for name, log, is_done in (
+        ("container runtime", "cri.log", lambda: _answers(config.paths.cri_socket)),
+        ("API server", "apiserver.log", lambda: probe.get("/readyz") is not None),
+        ("node registered", "agent.log", lambda: probe.lease_renewed() >= since),
+        ("node Ready", "agent.log", lambda: is_ready(probe.node())),
     ):
         with phases.phase(name):
-            _wait(is_done, deadline, name, config)
+            _wait(is_done, deadline, name, config, log)
 
 
-def _wait(is_done: Callable[[], bool], deadline: float, name: str, config: node_config.NodeConfig) -> None:
+def _wait(
+    is_done: Callable[[], bool], deadline: float, name: str, config: node_config.NodeConfig, log: str
+) -> None:
+    """Poll is_done until deadline. log: whose last line tells why it is not."""
     began = time.monotonic()
     while not is_done():
         if time.monotonic() - began > LAUNCH_TIMEOUT_S and node.running_pid(config.paths) is None:
-            raise errors.failure(f"the node ended: {_last_words(config)}", f"see {config.paths.log}/node.log")
+            raise errors.failure(
+                f"the node ended: {_last_words(config, 'node.log')}", f"see {config.paths.log}/node.log"
+            )
         if time.monotonic() > deadline:
             raise errors.failure(
-                f"{name}: not there after {READY_TIMEOUT_S:.0f} s", f"see {config.paths.log}/"
+                f"{name}: not there after {READY_TIMEOUT_S:.0f} s: {_last_words(config, log)}",
+                f"see {config.paths.log}/{log}",
             )
         time.sleep(POLL_S)
 
 
-def _last_words(config: node_config.NodeConfig) -> str:
-    """Return the last line that the launcher wrote."""
+def _last_words(config: node_config.NodeConfig, log: str) -> str:
+    """Return the last line of a log."""
     try:
-        lines = (config.paths.log / "node.log").read_text(errors="replace").strip().splitlines()
+        lines = (config.paths.log / log).read_text(errors="replace").strip().splitlines()
     except OSError:
         lines = []
     return lines[-1] if lines else "it left no message"
