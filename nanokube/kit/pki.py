@@ -47,12 +47,12 @@ class Authority:
     """A certificate authority that signs client and serving certificates."""
 
     def __init__(self, pair: KeyPair) -> None:
+        """Raises ValueError for a damaged pair, and for one whose halves do not belong together."""
         self.pair = pair
         self._certificate = x509.load_pem_x509_certificate(pair.certificate)
-        key = serialization.load_pem_private_key(pair.key, password=None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError("cannot use the authority's key: it is not an elliptic curve key")
-        self._key = key
+        self._key = _elliptic_key(pair.key)
+        if self._key.public_key() != self._certificate.public_key():
+            raise ValueError("its key belongs to another certificate")
 
     @classmethod
     def create(cls, common_name: str, now: datetime.datetime) -> "Authority":
@@ -94,6 +94,9 @@ class Authority:
         try:
             certificate = x509.load_pem_x509_certificate(pair.certificate)
             certificate.verify_directly_issued_by(self._certificate)
+            key = serialization.load_pem_private_key(pair.key, password=None)
+            if key.public_key() != certificate.public_key():
+                return False
         except Exception:  # unreadable, or another authority's: either way it is to be replaced
             return False
         return (
@@ -110,6 +113,20 @@ def signing_pair() -> KeyPair:
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     return KeyPair(public, _private_pem(key))
+
+
+def check_signing_pair(pair: KeyPair) -> None:
+    """Raise ValueError unless pair can sign tokens and verify them."""
+    public = serialization.load_pem_public_key(pair.certificate)
+    if _elliptic_key(pair.key).public_key() != public:
+        raise ValueError("its halves do not belong together")
+
+
+def _elliptic_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(pem, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("it is not an elliptic curve key")
+    return key
 
 
 def _builder(

@@ -14,21 +14,26 @@ from nanokube.kit import pki
 from nanokube.roles import config as node_config
 
 CLUSTER = "nanokube"
+
+
+class CredentialError(ValueError):
+    """A file that cannot be made anew unnoticed is damaged; the message names it and the remedy."""
+
+
 AUTHORITY_NAME = "kubernetes"
 
 
 def ensure_credentials(config: node_config.NodeConfig, now: datetime.datetime) -> list[str]:
     """Make every certificate, key and kubeconfig that is missing, foreign or soon to expire.
 
-    Returns the names of what was made. An existing authority is always kept: clients trust it.
+    Returns the names of what was made. What clients and tokens trust is always kept: the authority and the
+    key of service accounts. Raises CredentialError if one of these is damaged, OSError.
     """
     directory = config.paths.pki
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     made: list[str] = []
     authority = _ensure_authority(directory, now, made)
-    if not (directory / "sa.key").exists():
-        _write_pair(directory, "sa", pki.signing_pair(), public_suffix="pub")
-        made.append("sa")
+    _ensure_signing_pair(directory, made)
     for name, subject in _subjects(config).items():
         pair = _read_pair(directory, name)
         if pair is None or not authority.vouches_for(pair, subject, now):
@@ -65,11 +70,33 @@ def _subjects(config: node_config.NodeConfig) -> dict[str, pki.Subject]:
 def _ensure_authority(directory: Path, now: datetime.datetime, made: list[str]) -> pki.Authority:
     pair = _read_pair(directory, "ca")
     if pair is not None:
-        return pki.Authority(pair)
+        try:
+            return pki.Authority(pair)
+        except ValueError as err:
+            raise _damaged(directory, "ca", "ca.crt", "every kubeconfig in use must be replaced") from err
     authority = pki.Authority.create(AUTHORITY_NAME, now)
     _write_pair(directory, "ca", authority.pair)
     made.append("ca")
     return authority
+
+
+def _ensure_signing_pair(directory: Path, made: list[str]) -> None:
+    pair = _read_pair(directory, "sa", public_suffix="pub")
+    if pair is None:
+        _write_pair(directory, "sa", pki.signing_pair(), public_suffix="pub")
+        made.append("sa")
+        return
+    try:
+        pki.check_signing_pair(pair)
+    except ValueError as err:
+        raise _damaged(directory, "sa", "sa.pub", "tokens of service accounts end") from err
+
+
+def _damaged(directory: Path, name: str, public: str, consequence: str) -> CredentialError:
+    return CredentialError(
+        f"cannot use {directory}/{name}.key and {public}: damaged, or not a pair\n"
+        f"hint: restore them, or remove both for new ones to be made ({consequence})"
+    )
 
 
 def _ensure_kubeconfigs(config: node_config.NodeConfig, authority: pki.Authority, made: list[str]) -> None:
@@ -78,7 +105,7 @@ def _ensure_kubeconfigs(config: node_config.NodeConfig, authority: pki.Authority
         assert pair is not None
         target = config.paths.kubeconfig(name)
         text = kubeconfig(config.server, authority.pair.certificate, name, pair)
-        if not target.exists() or target.read_text() != text:
+        if not target.exists() or target.read_bytes() != text.encode():
             write_private(target, text.encode())
             made.append(target.name)
 
@@ -110,9 +137,11 @@ def _b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _read_pair(directory: Path, name: str) -> pki.KeyPair | None:
+def _read_pair(directory: Path, name: str, public_suffix: str = "crt") -> pki.KeyPair | None:
     try:
-        return pki.KeyPair((directory / f"{name}.crt").read_bytes(), (directory / f"{name}.key").read_bytes())
+        return pki.KeyPair(
+            (directory / f"{name}.{public_suffix}").read_bytes(), (directory / f"{name}.key").read_bytes()
+        )
     except FileNotFoundError:
         return None
 

@@ -97,7 +97,15 @@ def _network(name: str, value: str) -> ipaddress.IPv4Network:
 
 def load(place: paths.Paths) -> NodeConfig | None:
     """Read the node's settings; None if none were saved. Raises ConfigError on a damaged file."""
-    file = place.etc / FILE
+    return _load(place, place.etc / FILE)
+
+
+def load_running(place: paths.Paths) -> NodeConfig | None:
+    """Read what the node was last started with; None since a restart of the host. Raises ConfigError."""
+    return _load(place, place.run / FILE)
+
+
+def _load(place: paths.Paths, file: Path) -> NodeConfig | None:
     try:
         fields = json.loads(file.read_bytes())
         return validate(NodeConfig(**{**fields, "root": place.root}))
@@ -109,7 +117,15 @@ def load(place: paths.Paths) -> NodeConfig | None:
 
 def save(config: NodeConfig) -> None:
     """Write the node's settings, atomically."""
-    directory = config.paths.etc
+    _save(config, config.paths.etc)
+
+
+def save_running(config: NodeConfig) -> None:
+    """Note what the node starts with, so that it can be stopped though its settings were lost."""
+    _save(config, config.paths.run)
+
+
+def _save(config: NodeConfig, directory: Path) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     fields = dataclasses.asdict(config)
     del fields["root"]

@@ -63,6 +63,8 @@ def test_down_then_up_resumes(bare_host: host.Host) -> None:
     assert not re.search(
         "nanokube|cri", bare_host.run("ps", "-eo", "args", "--no-headers").stdout.replace("ps -eo", "")
     )
+    refused = bare_host.nanokube("up", "--pod-cidr", "10.50.0.0/16", check=False)
+    assert "cannot change the pod cidr of a cluster from 10.244.0.0/16 to 10.50.0.0/16" in refused
     bare_host.up()
     host.wait_for(
         lambda: bare_host.get("deployment", "web")["status"].get("readyReplicas") == 1, 30, "the Pod again"

@@ -5,6 +5,7 @@ import datetime
 import stat
 from pathlib import Path
 
+import pytest
 import yaml
 
 from nanokube.roles import bootstrap
@@ -45,3 +46,36 @@ def test_the_kubeconfig_is_complete_in_itself(tmp_path: Path) -> None:
     document = yaml.safe_load(config.paths.admin_kubeconfig.read_text())
     assert document["clusters"][0]["cluster"]["server"] == "https://127.0.0.1:6443"
     assert set(document["users"][0]["user"]) == {"client-certificate-data", "client-key-data"}
+
+
+@pytest.mark.parametrize("content", [b"junk", b""])
+def test_a_damaged_key_or_certificate_is_made_anew(tmp_path: Path, content: bytes) -> None:
+    config = node_config.NodeConfig("n1", "192.0.2.10", root=tmp_path)
+    bootstrap.ensure_credentials(config, NOW)
+    (config.paths.pki / "admin.key").write_bytes(content)
+    (config.paths.pki / "apiserver.crt").write_bytes(content)
+    assert bootstrap.ensure_credentials(config, NOW) == ["apiserver", "admin", "admin.conf"]
+
+
+def test_a_key_of_another_certificate_is_made_anew(tmp_path: Path) -> None:
+    config = node_config.NodeConfig("n1", "192.0.2.10", root=tmp_path)
+    bootstrap.ensure_credentials(config, NOW)
+    other = (config.paths.pki / "scheduler.key").read_bytes()
+    (config.paths.pki / "admin.key").write_bytes(other)
+    assert bootstrap.ensure_credentials(config, NOW) == ["admin", "admin.conf"]
+
+
+@pytest.mark.parametrize("name", ["ca.crt", "ca.key", "sa.key", "sa.pub"])
+def test_what_others_trust_is_never_replaced_but_named(tmp_path: Path, name: str) -> None:
+    config = node_config.NodeConfig("n1", "192.0.2.10", root=tmp_path)
+    bootstrap.ensure_credentials(config, NOW)
+    (config.paths.pki / name).write_text("junk")
+    with pytest.raises(bootstrap.CredentialError, match=rf"cannot use .*/{name[:2]}\.key and"):
+        bootstrap.ensure_credentials(config, NOW)
+
+
+def test_a_binary_kubeconfig_is_written_anew(tmp_path: Path) -> None:
+    config = node_config.NodeConfig("n1", "192.0.2.10", root=tmp_path)
+    bootstrap.ensure_credentials(config, NOW)
+    config.paths.admin_kubeconfig.write_bytes(b"\xff\xfe")
+    assert bootstrap.ensure_credentials(config, NOW) == ["admin.conf"]

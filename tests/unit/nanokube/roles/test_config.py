@@ -56,3 +56,12 @@ def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
     (place.etc / node_config.FILE).write_text(text)
     with pytest.raises(node_config.ConfigError, match=r"node\.json"):
         node_config.load(place)
+
+
+def test_what_a_node_was_started_with_outlives_its_settings(tmp_path: Path) -> None:
+    config = dataclasses.replace(sample(), root=tmp_path)
+    config.paths.run.mkdir(parents=True)
+    assert node_config.load_running(config.paths) is None
+    node_config.save_running(config)
+    assert node_config.load_running(config.paths) == config
+    assert node_config.load(config.paths) is None
