@@ -199,12 +199,12 @@ class EndpointSliceController:
         self._slices = env.informers.of(SLICES)
         for source in (self._services, self._pods):
             source.add_index("namespace", store.by_namespace)
-        self._slices.add_index("service", _service_of)
+        self._slices.add_index("service", service_of)
         self._written: dict[str, set[str]] = {}
         self.runner = runner.Runner("endpointslice", self.reconcile)
         self.runner.watches(self._services)
         self.runner.watches(self._pods, self._services_of)
-        self.runner.watches(self._slices, _service_of)
+        self.runner.watches(self._slices, service_of)
         self.runner.reads(self._nodes)
 
     async def run(self) -> Never:
@@ -259,7 +259,8 @@ class EndpointSliceController:
         return service_pods.services_of(pod, services)
 
 
-def _service_of(existing: Object) -> list[str]:
+def service_of(existing: Object) -> list[str]:
+    """Index function: the key of the Service a slice belongs to."""
     name = objects.labels(existing).get(SERVICE_NAME)
     return [objects.join_key(objects.namespace(existing), name)] if name else []
 
