@@ -16,9 +16,9 @@ from nanokube.cli import errors, phases, settings
 from nanokube.roles import bootstrap, checks, node
 from nanokube.roles import config as node_config
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 POLL_S = 0.02
-LAUNCH_TIMEOUT_S = 3.0  # by then the launcher holds its lock, or it never will
+LAUNCH_CHECK_S = 0.25  # between two looks at whether the launcher is still there
 
 
 @click.command()
@@ -77,19 +77,29 @@ def _prepare(config: node_config.NodeConfig) -> None:
         try:
             node_config.save(config)
             bootstrap.ensure_credentials(config, datetime.datetime.now(datetime.UTC))
-            node.start(config)
-            _wait_until_claimed(config)
+            _wait_until_claimed(config, node.start(config))
         except bootstrap.CredentialError as err:
             raise errors.failure(str(err)) from err
         except OSError as err:
             raise errors.failure(f"cannot write {err.filename}: {err.strerror}") from err
 
 
-def _wait_until_claimed(config: node_config.NodeConfig) -> None:
+def _wait_until_claimed(config: node_config.NodeConfig, is_alive: Callable[[], bool]) -> None:
     """Wait until the launcher is known to run, so that whoever looks next does not start another."""
-    deadline = time.monotonic() + LAUNCH_TIMEOUT_S
-    while node.running_pid(config.paths) is None and time.monotonic() < deadline:
+    look = time.monotonic() + LAUNCH_CHECK_S
+    while node.running_pid(config.paths) is None:
+        if time.monotonic() > look:
+            if not is_alive():
+                raise _node_ended(config)
+            look = time.monotonic() + LAUNCH_CHECK_S
         time.sleep(POLL_S)
+
+
+def _node_ended(config: node_config.NodeConfig) -> errors.Failure:
+    words = _last_words(config, "node.log")
+    return errors.failure(
+        f"the node ended: {words}", f"see {config.paths.log}/node.log, or journalctl -u nanokube"
+    )
 
 
 def _refuse_changes(config: node_config.NodeConfig) -> None:
@@ -134,12 +144,9 @@ def _wait(
     is_done: Callable[[], bool], deadline: float, name: str, config: node_config.NodeConfig, log: str
 ) -> None:
     """Poll is_done until deadline. log: whose last line tells why it is not."""
-    began = time.monotonic()
     while not is_done():
-        if time.monotonic() - began > LAUNCH_TIMEOUT_S and node.running_pid(config.paths) is None:
-            raise errors.failure(
-                f"the node ended: {_last_words(config, 'node.log')}", f"see {config.paths.log}/node.log"
-            )
+        if node.running_pid(config.paths) is None:
+            raise _node_ended(config)
         if time.monotonic() > deadline:
             raise errors.failure(
                 f"{name}: not there after {READY_TIMEOUT_S:.0f} s: {_last_words(config, log)}",

@@ -37,16 +37,19 @@ def alone(place: paths.Paths) -> Iterator[None]:
         os.close(descriptor)
 
 
-def start(config: node_config.NodeConfig) -> None:
-    """Start the launcher in the background, unless it runs. Returns before its components are up."""
+def start(config: node_config.NodeConfig) -> Callable[[], bool]:
+    """Start the launcher in the background, unless it runs. Returns before its components are up.
+
+    What is returned tells, when called, whether the process that was started is still there.
+    """
     if running_pid(config.paths) is not None:
-        return
+        return lambda: True
     if systemd.is_running() and config.root == Path("/"):
         systemd.install_and_start()
-        return
+        return systemd.is_active
     config.paths.log.mkdir(mode=0o750, parents=True, exist_ok=True)
     with (config.paths.log / "node.log").open("ab") as log:
-        subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "nanokube.cli", "node", "--root", str(config.root)],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -54,6 +57,7 @@ def start(config: node_config.NodeConfig) -> None:
             start_new_session=True,
             cwd="/",
         )
+    return lambda: process.poll() is None
 
 
 def stop(place: paths.Paths) -> bool:

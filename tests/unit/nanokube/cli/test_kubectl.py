@@ -20,7 +20,7 @@ def test_arguments_pass_as_they_stand(
     (tmp_path / "etc/nanokube").mkdir(parents=True)
     (tmp_path / "etc/nanokube/admin.conf").touch()
     place = type("Place", (), {"admin_kubeconfig": tmp_path / "etc/nanokube/admin.conf"})
-    monkeypatch.setattr(cli_kubectl.paths, "Paths", place)
+    monkeypatch.setattr("nanokube.cli.kubectl.paths.Paths", place)
     monkeypatch.setattr(cli_kubectl, "find", lambda: Path("/usr/bin/kubectl"))
     monkeypatch.setattr("os.execve", lambda _path, argv, _environment: ran.append(argv))
     done = CliRunner().invoke(main.main, ["kubectl", *arguments])
