@@ -6,12 +6,13 @@ Source: pkg/kubelet/kubelet.go syncLoopIteration, HandlePodCleanups; pkg/kubelet
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Never
 
 from nanokube.client.events import reference_to
 from nanokube.client.informer import Change, Informer
-from nanokube.kubelet import admission
+from nanokube.kubelet import admission, pod_cgroups
 from nanokube.kubelet.containers import labels
 from nanokube.kubelet.pod_worker.env import Env
 from nanokube.kubelet.pod_worker.worker import TERMINAL, PodWorker
@@ -26,13 +27,20 @@ BLIND_RELIST_S = 1.0  # where the runtime cannot stream events
 
 
 class Agent:
-    """Owns the workers. pods: informer of this node's Pods. node: gives the Node, for admission."""
+    """Owns the workers.
 
-    def __init__(self, env: Env, pods: Informer, node: Callable[[], Object]) -> None:
+    pods: informer of this node's Pods. node: gives the Node, for admission. cgroups: mount points of the
+    hierarchies in which Pods have cgroups, to be removed when they are gone.
+    """
+
+    def __init__(
+        self, env: Env, pods: Informer, node: Callable[[], Object], cgroups: Sequence[Path] = ()
+    ) -> None:
         self.workers: dict[str, PodWorker] = {}
         self._env = env
         self._pods = pods
         self._node = node
+        self._cgroups = cgroups
         self._group: asyncio.TaskGroup | None = None
         self._seen: dict[str, PodView] = {}
         self._relist_s = env.config.relist_s
@@ -144,7 +152,15 @@ class Agent:
             with contextlib.suppress(OSError):
                 await self._env.volumes.tear_down(uid)
                 log.info("orphaned volumes removed: uid=%s", uid)
+        await self._remove_cgroups(set(now))
         self._env.references.collect()
+
+    async def _remove_cgroups(self, known: set[str]) -> None:
+        """Remove what Pods left. Found before it is compared: who comes meanwhile has a worker by then."""
+        found = await asyncio.to_thread(pod_cgroups.find, self._cgroups, self._env.config.cgroup_root)
+        strays = [place for uid in set(found) - set(self.workers) - known for place in found[uid]]
+        if strays:
+            await asyncio.to_thread(pod_cgroups.remove, strays)
 
     def _adopt_orphans(self) -> None:
         """Give sandboxes whose Pod was deleted meanwhile a worker that takes them down."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Never
 
@@ -10,7 +10,7 @@ from nanokube.api import resources
 from nanokube.client import events, informer
 from nanokube.client.interface import ApiClient
 from nanokube.kit import clock, tasks
-from nanokube.kubelet import log_rotation
+from nanokube.kubelet import log_rotation, pod_cgroups
 from nanokube.kubelet.agent import Agent
 from nanokube.kubelet.config import KubeletConfig
 from nanokube.kubelet.containers import dns
@@ -40,7 +40,7 @@ async def run(config: KubeletConfig, client: ApiClient, ready: Callable[[], None
     ready: called once, when the Node is registered, the runtime answers and the server listens.
     """
     async with CriClient(config.cri_socket) as runtime:
-        await run_with(config, client, runtime, LinuxMounter(), ready)
+        await run_with(config, client, runtime, LinuxMounter(), ready, cgroups=pod_cgroups.hierarchies())
     raise AssertionError("unreachable")
 
 
@@ -51,8 +51,9 @@ async def run_with(
     mounter: Mounter,
     ready: Callable[[], None] | None = None,
     time: clock.Clock = clock.SYSTEM,
+    cgroups: Sequence[Path] = (),
 ) -> Never:
-    """Run on a given runtime and mount table: the seam that tests use."""
+    """Run on a given runtime, mount table and cgroup hierarchies: the seam that tests use."""
     await asyncio.to_thread(_make_directories, config)
     recorder = events.EventRecorder(client, "kubelet", host=config.node_name, time=time)
     reporter = NodeReporter(config, client, runtime, recorder, time)
@@ -64,7 +65,7 @@ async def run_with(
         client, resources.get("nodes"), field_selector=f"metadata.name={config.node_name}"
     )
     env = _env(config, client, runtime, mounter, recorder, reporter, services, time)
-    agent = Agent(env, pods, lambda: nodes.get(config.node_name) or reporter.node)
+    agent = Agent(env, pods, lambda: nodes.get(config.node_name) or reporter.node, cgroups)
     nodes.subscribe(reporter.follow)
     async with asyncio.TaskGroup() as group:
         group.create_task(recorder.run())

@@ -361,3 +361,16 @@ def test_anonymous_requests_get_health_and_version_only(cluster: host.Host) -> N
 
     assert [status_of(path) for path in ("/version", "/readyz", "/livez", "/healthz")] == ["200"] * 4
     assert [status_of(path) for path in ("/api/v1/pods", "/apis", "/metrics")] == ["401"] * 3
+
+
+def test_a_deleted_pod_leaves_no_cgroup(cluster: host.Host, apply: Any) -> None:
+    apply(pod("leaver", "sleep", "60"))
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/leaver", "--timeout=20s")
+    uid = cluster.get("pod", "leaver")["metadata"]["uid"]
+
+    def groups() -> str:
+        return cluster.run("find", "/sys/fs/cgroup", "-name", f"pod{uid}").stdout
+
+    assert groups()
+    cluster.kubectl("delete", "pod", "leaver", "--wait=true", "--timeout=20s")
+    host.wait_for(lambda: not groups(), 25, "removal of the Pod's cgroups")
