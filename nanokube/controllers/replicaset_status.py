@@ -36,6 +36,8 @@ def status_of(
         status.pop(field, None)
         if count or field == "terminatingReplicas":
             status[field] = count
+    if replicaset["kind"] == "ReplicationController":
+        del status["terminatingReplicas"]  # its API is older than this field
     conditions = _conditions(replicaset, len(active), failure, now)
     status.pop("conditions", None)
     if conditions:

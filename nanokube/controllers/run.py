@@ -27,6 +27,7 @@ from nanokube.controllers import (
     statefulset,
     taint_eviction,
     ttl_after_finished,
+    volume_binder,
     volume_protection,
 )
 from nanokube.controllers.env import Controller, Env, Options
@@ -52,6 +53,7 @@ CONTROLLERS: tuple[Callable[[Env], Controller], ...] = (
     endpointslice_mirroring.EndpointSliceMirroringController,
     podgc.PodGcController,
     resourcequota.ResourceQuotaController,
+    volume_binder.VolumeBinderController,
     volume_protection.VolumeProtectionController,
     # Last: it follows by metadata alone what no other controller follows whole.
     garbage.GarbageCollector,

@@ -1,0 +1,125 @@
+"""Which volume a claim gets, and what both then say. Pure.
+
+Source: pkg/controller/volume/persistentvolume/{pv_controller,index}.go, component-helpers storage/volume.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from nanokube.api import objects, quantity, selectors
+from nanokube.api.objects import Object
+
+BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
+COMPLETED = "pv.kubernetes.io/bind-completed"
+PROVISIONER = "volume.kubernetes.io/storage-provisioner"
+OLD_PROVISIONER = "volume.beta.kubernetes.io/storage-provisioner"
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
+OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
+
+
+def class_of(obj: Object) -> str:
+    """Name the storage class of a volume or claim; "" for none."""
+    old = objects.annotations(obj).get(OLD_CLASS)
+    return old if old is not None else objects.spec(obj).get("storageClassName") or ""
+
+
+def is_for(volume: Object, claim: Object) -> bool:
+    """Tell whether a volume is reserved for, or bound to, a claim."""
+    reference = objects.spec(volume).get("claimRef")
+    if reference is None or (reference.get("namespace"), reference.get("name")) != (
+        objects.namespace(claim),
+        objects.name(claim),
+    ):
+        return False
+    return reference.get("uid") in (None, "", objects.uid(claim))
+
+
+def best(claim: Object, volumes: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+    """Choose the volume reserved for a claim, else the smallest that fits with the fewest access modes."""
+    fitting = [volume for volume in volumes if fits(claim, volume)]
+    reserved = [volume for volume in fitting if is_for(volume, claim)]
+    free = [
+        volume
+        for volume in fitting
+        if objects.spec(volume).get("claimRef") is None and objects.status(volume).get("phase") == "Available"
+    ]
+    return min(reserved or free, key=_size_rank, default=None)
+
+
+def fits(claim: Object, volume: Object) -> bool:
+    """Tell whether a volume is what a claim asks for, whoever has it."""
+    wanted, offered = objects.spec(claim), objects.spec(volume)
+    if objects.is_deleting(volume) or class_of(claim) != class_of(volume):
+        return False
+    if (wanted.get("volumeMode") or "Filesystem") != (offered.get("volumeMode") or "Filesystem"):
+        return False
+    if (wanted.get("volumeAttributesClassName") or "") != (offered.get("volumeAttributesClassName") or ""):
+        return False
+    if not set(wanted.get("accessModes") or ()) <= set(offered.get("accessModes") or ()):
+        return False
+    selector = wanted.get("selector")
+    if selector is not None and not selectors.from_object(selector).matches(objects.labels(volume)):
+        return False
+    requested = ((wanted.get("resources") or {}).get("requests") or {}).get("storage", "0")
+    return _capacity(volume) >= quantity.value(requested)
+
+
+def reserved(volume: Object, claim: Object) -> dict[str, Any]:
+    """Give the volume as bound to the claim."""
+    reference = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "name": objects.name(claim),
+        "namespace": objects.namespace(claim),
+        "uid": objects.uid(claim),
+        "resourceVersion": objects.resource_version(claim),
+    }
+    present = objects.spec(volume).get("claimRef") or {}
+    if present.get("uid") == objects.uid(claim):
+        return dict(volume)
+    changed = {**volume, "spec": {**objects.spec(volume), "claimRef": {**present, **reference}}}
+    return changed if present else _annotated(changed, BY_CONTROLLER)
+
+
+def bound(claim: Object, volume: Object) -> dict[str, Any]:
+    """Give the claim as bound to the volume."""
+    changed: dict[str, Any] = dict(claim)
+    if objects.spec(claim).get("volumeName") != objects.name(volume):
+        changed["spec"] = {**objects.spec(claim), "volumeName": objects.name(volume)}
+        changed = _annotated(changed, BY_CONTROLLER)
+    return _annotated(changed, COMPLETED)
+
+
+def claim_status(claim: Object, volume: Object) -> dict[str, Any]:
+    """Give the status of a bound claim."""
+    offered = objects.spec(volume)
+    capacity = {"storage": (offered.get("capacity") or {}).get("storage", "0")}
+    status: dict[str, Any] = {**objects.status(claim), "phase": "Bound"}
+    status["accessModes"] = list(offered.get("accessModes") or ())
+    if objects.status(claim).get("phase") != "Bound" or not status.get("capacity"):
+        status["capacity"] = capacity
+    return status
+
+
+def volume_phase(volume: Object, claim: Object | None) -> str:
+    """Give the phase of a volume. claim: the one its claimRef names, if it exists."""
+    reference = objects.spec(volume).get("claimRef")
+    if reference is None or not reference.get("uid"):
+        return "Available"
+    if claim is None or objects.uid(claim) != reference["uid"]:
+        return "Failed" if objects.status(volume).get("phase") == "Failed" else "Released"
+    is_mutual = objects.spec(claim).get("volumeName") == objects.name(volume)
+    return "Bound" if is_mutual else "Available"
+
+
+def _annotated(obj: Object, annotation: str) -> dict[str, Any]:
+    annotations = {**objects.annotations(obj), annotation: "yes"}
+    return {**obj, "metadata": {**objects.metadata(obj), "annotations": annotations}}
+
+
+def _capacity(volume: Object) -> int:
+    return quantity.value((objects.spec(volume).get("capacity") or {}).get("storage", "0"))
+
+
+def _size_rank(volume: Object) -> tuple[int, int, str]:
+    return len(objects.spec(volume).get("accessModes") or ()), _capacity(volume), objects.name(volume)
