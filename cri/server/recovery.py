@@ -36,6 +36,7 @@ def run(env: Environment) -> None:
     if env.store.is_other_boot(store.boot_id()):
         _after_boot(env)
     _undo_intents(env)
+    _check_pins(env)
     _remove_strays(env)
     network_ids = [record.id for record in env.store.sandboxes.all() if record.attachment is not None]
     env.worker.run(env.network.collect, network_ids)
@@ -57,6 +58,17 @@ def _after_boot(env: Environment) -> None:
             pod.id, lambda old: dataclasses.replace(old, state=records.SandboxState.NOTREADY)
         )
     log.info("host restarted since the last run")
+
+
+def _check_pins(env: Environment) -> None:
+    """A sandbox that lost a namespace is not ready: nothing can join it any more."""
+    for pod in env.store.sandboxes.all():
+        lost = [kind for kind, pin in pod.namespaces.items() if not namespaces.is_pinned(pin)]
+        if lost and pod.state is records.SandboxState.READY:
+            log.warning("sandbox lost namespaces id=%s kinds=%s", pod.id, ",".join(lost))
+            env.store.sandboxes.update(
+                pod.id, lambda old: dataclasses.replace(old, state=records.SandboxState.NOTREADY)
+            )
 
 
 def _undo_intents(env: Environment) -> None:

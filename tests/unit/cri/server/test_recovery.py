@@ -161,3 +161,16 @@ def test_groups_that_no_record_owns_are_removed(tmp_path: Path) -> None:
     recovery.run(env)
     left = sorted(str(path.relative_to(top)) for path in top.rglob("*"))
     assert left == [known, "burstable", "burstable/pod-u", "burstable/pod-v"]
+
+
+def test_a_sandbox_without_its_namespaces_is_not_ready(tmp_path: Path) -> None:
+    env = environment(tmp_path)
+    add(env, "whole", records.SandboxState.READY)
+    add(env, "robbed", records.SandboxState.READY, attempt=1)
+    pin = tmp_path / "run" / "ns" / "robbed" / "net"
+    pin.parent.mkdir(parents=True)
+    pin.touch()
+    env.store.sandboxes.update("robbed", lambda old: dataclasses.replace(old, namespaces={"net": str(pin)}))
+    recovery.run(env)
+    states = {record.id: record.state for record in env.store.sandboxes.all()}
+    assert states == {"whole": records.SandboxState.READY, "robbed": records.SandboxState.NOTREADY}
