@@ -1,0 +1,285 @@
+"""Admission: limits, quotas, priorities, pod security, classes, certificates; and eviction."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from nanokube.kit.http.message import Certificate
+from tests.unit.nanokube.apiserver.conftest import PODS, Api, pod
+
+DEFAULT = "/api/v1/namespaces/default"
+QUOTAS = f"{DEFAULT}/resourcequotas"
+CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
+CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+JANE = Certificate("jane", (), 4e9)
+
+
+def sized(name: str, **resources: Any) -> dict[str, Any]:
+    container = {"name": "c", "image": "busybox:1", "resources": resources}
+    return pod(name, containers=[container])
+
+
+async def test_limit_ranges_fill_in_and_bound(api: Api) -> None:
+    limits = [{"type": "Container", "max": {"cpu": "1"}, "default": {"cpu": "500m"}, "min": {"cpu": "50m"}}]
+    made = await api(
+        "POST", f"{DEFAULT}/limitranges", {"metadata": {"name": "l"}, "spec": {"limits": limits}}
+    )
+    assert made.json["spec"]["limits"][0]["defaultRequest"] == {"cpu": "500m"}
+    first = (await api("POST", PODS, pod("a"))).json
+    assert first["spec"]["containers"][0]["resources"] == {
+        "limits": {"cpu": "500m"},
+        "requests": {"cpu": "500m"},
+    }
+    assert first["metadata"]["annotations"]["kubernetes.io/limit-ranger"] == (
+        "LimitRanger plugin set: cpu request for container c; cpu limit for container c"
+    )
+    refused = await api("POST", PODS, sized("b", limits={"cpu": "2"}, requests={"cpu": "10m"}))
+    assert refused.json["message"] == (
+        'pods "b" is forbidden: [minimum cpu usage per Container is 50m, but request is 10m, '
+        "maximum cpu usage per Container is 1, but limit is 2]"
+    )
+
+
+async def test_quotas_are_booked_and_kept(api: Api) -> None:
+    spec = {"hard": {"pods": "2", "requests.cpu": "1", "count/configmaps": "1"}}
+    await api("POST", QUOTAS, {"metadata": {"name": "q"}, "spec": spec})
+    unknown = await api("POST", PODS, sized("a", requests={"cpu": "600m"}))
+    assert "status unknown for quota: q, resources: pods,requests.cpu" in unknown.json["message"]
+    status = {"hard": spec["hard"], "used": {"pods": "0", "requests.cpu": "0", "count/configmaps": "0"}}
+    assert (await api("PATCH", f"{QUOTAS}/q/status", {"status": status}, content_type=MERGE)).code == 200
+    silent = await api("POST", PODS, pod("a"))
+    assert silent.json["message"] == (
+        'pods "a" is forbidden: failed quota: q: must specify requests.cpu for: c'
+    )
+    assert (await api("POST", PODS, sized("a", requests={"cpu": "600m"}))).code == 201
+    over = await api("POST", PODS, sized("b", requests={"cpu": "600m"}))
+    assert over.json["message"] == (
+        'pods "b" is forbidden: exceeded quota: q, requested: requests.cpu=600m, '
+        "used: requests.cpu=600m, limited: requests.cpu=1"
+    )
+    used = (await api("GET", f"{QUOTAS}/q")).json["status"]["used"]
+    assert used == {"pods": "1", "requests.cpu": "600m", "count/configmaps": "0"}
+    assert (await api("POST", f"{DEFAULT}/configmaps", {"metadata": {"name": "a"}})).code == 201
+    assert (await api("POST", f"{DEFAULT}/configmaps", {"metadata": {"name": "b"}})).code == 403
+
+
+MERGE = "application/merge-patch+json"
+
+
+async def test_priority_classes_are_resolved(api: Api) -> None:
+    assert len((await api("GET", CLASSES)).json["items"]) == 2
+    made = {"metadata": {"name": "high"}, "value": 1000, "preemptionPolicy": "Never", "globalDefault": True}
+    assert (await api("POST", CLASSES, made)).code == 201
+    second = await api("POST", CLASSES, {**made, "metadata": {"name": "other"}})
+    assert "PriorityClass high is already marked as default" in second.json["message"]
+    spec = (await api("POST", PODS, pod("a"))).json["spec"]
+    assert (spec["priorityClassName"], spec["priority"], spec["preemptionPolicy"]) == ("high", 1000, "Never")
+    wrong = await api("POST", PODS, pod("b", priorityClassName="absent"))
+    assert "no PriorityClass with name absent was found" in wrong.json["message"]
+    changed = await api("PATCH", f"{CLASSES}/high", {"value": 5}, content_type=MERGE)
+    assert "may not be changed in an update." in changed.json["message"]
+    reserved = await api("POST", CLASSES, {"metadata": {"name": "system-x"}, "value": 1})
+    assert (reserved.code, "reserved for system use only" in reserved.json["message"]) == (422, True)
+
+
+async def test_namespaces_demand_pod_security(api: Api) -> None:
+    prefix = "pod-security.kubernetes.io/"
+    await api("POST", PODS, pod("old"))
+    labels = {f"{prefix}enforce": "restricted", f"{prefix}warn": "restricted"}
+    change = {"metadata": {"labels": labels}}
+    reply = await api("PATCH", "/api/v1/namespaces/default", change, content_type=MERGE)
+    assert any('existing pods in namespace \\"default\\"' in text for text in warnings(reply))
+    refused = await api("POST", PODS, pod("p"))
+    assert refused.json["message"] == (
+        'pods "p" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false '
+        '(container "c" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities '
+        '(container "c" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or '
+        'container "c" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "c" '
+        'must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")'
+    )
+    security = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    container = {"name": "c", "image": "busybox:1", "securityContext": security}
+    assert (await api("POST", PODS, pod("q", containers=[container]))).code == 201
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    body = {
+        "metadata": {"name": "d"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template},
+    }
+    made = await api("POST", "/apis/apps/v1/namespaces/default/deployments", body)
+    assert made.code == 201
+    assert any("would violate PodSecurity" in text for text in warnings(made))
+    bad = {"metadata": {"labels": {f"{prefix}enforce": "strict"}}}
+    assert (await api("PATCH", "/api/v1/namespaces/default", bad, content_type=MERGE)).code == 422
+
+
+def warnings(reply: Any) -> list[str]:
+    return list(reply.headers.getall("warning"))
+
+
+async def test_default_classes_finalizers_and_growth_of_claims(api: Api) -> None:
+    storage = "/apis/storage.k8s.io/v1/storageclasses"
+    mark = {"storageclass.kubernetes.io/is-default-class": "true"}
+    made = {"metadata": {"name": "std", "annotations": mark}, "provisioner": "example.com/p"}
+    assert (await api("POST", storage, made)).json["volumeBindingMode"] == "Immediate"
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    claims = f"{DEFAULT}/persistentvolumeclaims"
+    claim = (await api("POST", claims, {"metadata": {"name": "c"}, "spec": spec})).json
+    assert claim["spec"]["storageClassName"] == "std"
+    assert claim["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+    assert claim["status"] == {"phase": "Pending"}
+    bound = {"status": {"phase": "Bound"}}
+    assert (await api("PATCH", f"{claims}/c/status", bound, content_type=MERGE)).code == 200
+    grown = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+    refused = await api("PATCH", f"{claims}/c", grown, content_type=MERGE)
+    assert "must support resize" in refused.json["message"]
+    await api("PATCH", f"{storage}/std", {"allowVolumeExpansion": True}, content_type=MERGE)
+    assert (await api("PATCH", f"{claims}/c", grown, content_type=MERGE)).code == 200
+
+
+async def test_runtime_classes_give_overhead_and_node_selector(api: Api) -> None:
+    body = {
+        "metadata": {"name": "vm"},
+        "handler": "kata",
+        "overhead": {"podFixed": {"cpu": "100m"}},
+        "scheduling": {"nodeSelector": {"vm": "yes"}},
+    }
+    assert (await api("POST", "/apis/node.k8s.io/v1/runtimeclasses", body)).code == 201
+    spec = (await api("POST", PODS, pod("a", runtimeClassName="vm"))).json["spec"]
+    assert (spec["overhead"], spec["nodeSelector"]) == ({"cpu": "100m"}, {"vm": "yes"})
+    wrong = await api("POST", PODS, pod("b", runtimeClassName="absent"))
+    assert 'RuntimeClass "absent" not found' in wrong.json["message"]
+
+
+async def test_new_nodes_are_tainted(api: Api) -> None:
+    node = (await api("POST", "/api/v1/nodes", {"metadata": {"name": "n"}})).json
+    assert node["spec"]["taints"] == [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
+
+
+def request(organization: str) -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)])
+    signed = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    return base64.b64encode(signed.public_bytes(serialization.Encoding.PEM)).decode()
+
+
+def signing(name: str, signer: str, organization: str = "devs") -> dict[str, Any]:
+    spec = {"request": request(organization), "signerName": signer, "usages": ["client auth"]}
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+async def test_certificates_name_who_asked_and_are_approved_by_those_who_may(api: Api) -> None:
+    rules = [
+        {"verbs": ["*"], "apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests*"]}
+    ]
+    rules[0]["resources"] = ["certificatesigningrequests", "certificatesigningrequests/approval"]
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    await api("POST", f"{rbac}/clusterroles", {"metadata": {"name": "csr"}, "rules": rules})
+    bound = {
+        "metadata": {"name": "csr"},
+        "roleRef": {"kind": "ClusterRole", "name": "csr"},
+        "subjects": [{"kind": "User", "name": "jane"}],
+    }
+    await api("POST", f"{rbac}/clusterrolebindings", bound)
+    made = await api("POST", CSRS, signing("c", "example.com/s"), certificate=JANE)
+    assert (made.code, made.json["spec"]["username"]) == (201, "jane")
+    masters = signing("m", "kubernetes.io/kube-apiserver-client", "system:masters")
+    assert (await api("POST", CSRS, masters, certificate=JANE)).code == 403
+    condition = {"type": "Approved", "status": "True", "reason": "r", "message": "m"}
+    body = {**made.json, "status": {"conditions": [condition]}}
+    refused = await api("PUT", f"{CSRS}/c/approval", body, certificate=JANE)
+    assert 'user not permitted to approve requests with signerName "example.com/s"' in refused.json["message"]
+    approved = await api("PUT", f"{CSRS}/c/approval", body)
+    assert approved.code == 200
+    assert approved.json["status"]["conditions"][0]["lastUpdateTime"]
+    taken = await api("PUT", f"{CSRS}/c/approval", {**approved.json, "status": {}})
+    assert (taken.code, "may not remove a condition" in taken.json["message"]) == (422, True)
+
+
+async def test_evictions_spend_the_budget(api: Api) -> None:
+    budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "a"}}}
+    await api("POST", budgets, {"metadata": {"name": "b"}, "spec": spec})
+    await api("POST", PODS, pod("a"))
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    await api("PATCH", f"{PODS}/a/status", {"status": ready}, content_type=MERGE)
+    eviction = {"metadata": {"name": "a"}}
+    early = await api("POST", f"{PODS}/a/eviction", eviction)
+    assert (early.code, early.json["details"]["retryAfterSeconds"]) == (429, 10)
+
+    async def allow(count: int) -> None:
+        status = {
+            "observedGeneration": 1,
+            "disruptionsAllowed": count,
+            "currentHealthy": 1,
+            "desiredHealthy": 1,
+            "expectedPods": 1,
+        }
+        reply = await api("PATCH", f"{budgets}/b/status", {"status": status}, content_type=MERGE)
+        assert reply.code == 200
+
+    await allow(0)
+    full = await api("POST", f"{PODS}/a/eviction", eviction)
+    assert full.json["message"] == "Cannot evict pod as it would violate the pod's disruption budget."
+    assert full.json["details"]["causes"][0]["message"] == (
+        "The disruption budget b needs 1 healthy pods and has 1 currently"
+    )
+    await allow(1)
+    assert (await api("POST", f"{PODS}/a/eviction", eviction)).code == 201
+    status = (await api("GET", f"{budgets}/b")).json["status"]
+    assert (status["disruptionsAllowed"], list(status["disruptedPods"])) == (0, ["a"])
+    assert (await api("GET", f"{PODS}/a")).code == 404
+
+
+async def test_autoscalers_are_one_object_in_two_versions(api: Api) -> None:
+    old = "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers"
+    new = old.replace("/v1/", "/v2/")
+    target = {"kind": "Deployment", "name": "web", "apiVersion": "apps/v1"}
+    spec = {"maxReplicas": 3, "targetCPUUtilizationPercentage": 50, "scaleTargetRef": target}
+    made = await api("POST", old, {"metadata": {"name": "h"}, "spec": spec})
+    assert (made.code, made.json["apiVersion"], made.json["spec"]["minReplicas"]) == (
+        201,
+        "autoscaling/v1",
+        1,
+    )
+    found = (await api("GET", f"{new}/h")).json
+    assert found["apiVersion"] == "autoscaling/v2"
+    assert found["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 50
+    patched = await api(
+        "PATCH", f"{old}/h", {"spec": {"targetCPUUtilizationPercentage": 70}}, content_type=MERGE
+    )
+    assert patched.json["spec"]["targetCPUUtilizationPercentage"] == 70
+    assert (await api("GET", f"{new}/h")).json["spec"]["metrics"][0]["resource"]["target"] == {
+        "type": "Utilization",
+        "averageUtilization": 70,
+    }
+
+
+async def test_pods_are_resized_within_their_class(api: Api) -> None:
+    await api("POST", PODS, sized("a", requests={"cpu": "100m"}))
+    change = {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "200m"}}}]}}
+    strategic = "application/strategic-merge-patch+json"
+    reply = await api("PATCH", f"{PODS}/a/resize", change, content_type=strategic)
+    assert reply.code == 200
+    assert reply.json["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "200m"}
+    assert reply.json["metadata"]["generation"] == 2
+    every = {"cpu": "200m", "memory": "1Mi"}
+    change["spec"]["containers"][0]["resources"] = {"requests": every, "limits": every}
+    refused = await api("PATCH", f"{PODS}/a/resize", change, content_type=strategic)
+    assert "Pod QOS Class may not change" in refused.json["message"]
+
+
+async def test_component_statuses_name_the_store(api: Api) -> None:
+    items = (await api("GET", "/api/v1/componentstatuses")).json["items"]
+    assert [(i["metadata"]["name"], i["conditions"][0]["status"]) for i in items] == [("etcd-0", "True")]
+    assert (await api("GET", "/api/v1/componentstatuses/x")).code == 404
