@@ -1,4 +1,4 @@
-"""Jobs, CronJobs, DaemonSets, StatefulSets and preemption on a running cluster, by stock kubectl."""
+"""Jobs, CronJobs, DaemonSets, StatefulSets, claims and preemption on a running cluster, by stock kubectl."""
 
 import json
 from collections.abc import Iterator
@@ -138,3 +138,31 @@ def test_higher_priority_takes_the_room_of_lower(cluster: host.Host, apply: Any)
     assert "NotFound" in cluster.kubectl_fails("get", "pod", "low")
     events = cluster.kubectl("get", "events", "--field-selector=involvedObject.name=low")
     assert "Preempted by pod" in events
+
+
+def test_replication_controller_and_budget_count_its_pods(cluster: host.Host, apply: Any) -> None:
+    spec = {**labelled("old", "sleep 1000"), "selector": {"app": "old"}, "replicas": 2}
+    selector = {"matchLabels": {"app": "old"}}
+    apply(
+        thing("v1", "ReplicationController", "old", spec=spec),
+        thing("policy/v1", "PodDisruptionBudget", "old", spec={"maxUnavailable": 1, "selector": selector}),
+    )
+    cluster.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "rc/old", "--timeout=20s")
+    allowed = "--for=jsonpath={.status.disruptionsAllowed}=1"
+    cluster.kubectl("wait", allowed, "pdb/old", "--timeout=10s")
+    status = cluster.get("pdb", "old")["status"]
+    assert (status["expectedPods"], status["desiredHealthy"], status["currentHealthy"]) == (2, 1, 2)
+
+
+def test_claim_gets_the_volume_that_fits_and_protects_it(cluster: host.Host, apply: Any) -> None:
+    shape: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "storageClassName": "manual"}
+    volume = {**shape, "capacity": {"storage": "1Gi"}, "hostPath": {"path": "/tmp/none"}}
+    claim = {**shape, "resources": {"requests": {"storage": "1Gi"}}}
+    apply(
+        thing("v1", "PersistentVolumeClaim", "data", spec=claim),
+        thing("v1", "PersistentVolume", "disk", spec=volume),
+    )
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Bound", "pvc/data", "--timeout=10s")
+    assert cluster.get("pvc", "data")["spec"]["volumeName"] == "disk"
+    cluster.kubectl("delete", "pvc", "data")
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Released", "pv/disk", "--timeout=10s")
