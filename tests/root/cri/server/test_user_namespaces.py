@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -141,5 +142,26 @@ def test_an_id_without_mapping_is_refused(node: Node) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             node.container(pod, "a", "true", linux=_container(run_as_user=pb.Int64Value(value=COUNT)))
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    finally:
+        _remove(node, pod[0])
+
+
+def test_containers_outlive_the_supervisor(node: Node) -> None:
+    pod = _pod(node, "survivor")
+    running = node.container(pod, "a", "sleep 1000", linux=_container())
+    created = node.create(pod, "b", "id -u; sleep 1000", linux=_container())
+
+    def supervisor() -> int:
+        children = Path(f"/proc/{node.keeper.pid}/task/{node.keeper.pid}/children").read_text().split()
+        names = {int(pid): Path(f"/proc/{pid}/comm").read_text().strip() for pid in children}
+        return next((pid for pid, name in names.items() if name == "nk-super"), 0)
+
+    try:
+        old = supervisor()
+        os.kill(old, signal.SIGKILL)
+        wait_for(lambda: supervisor() not in (0, old))
+        assert node.execute(running, "cat /proc/self/uid_map").stdout.split() == [b"0", b"200000", b"65536"]
+        node.runtime.StartContainer(pb.StartContainerRequest(container_id=created), timeout=30)
+        wait_for(lambda: node.log("survivor", "b") == ["0"])
     finally:
         _remove(node, pod[0])
