@@ -190,6 +190,8 @@ class JobController:
 
     def _job_changed(self, change: informer.Change, old: Object | None, new: dict[str, Any]) -> None:
         if change == "DELETED" or is_finished(new):
+            # At its end the Job has freed its Pods already; the cache is given time to show it.
+            delay_s = 0.0 if change == "DELETED" else 1.0
             for pod in self._owned.present(new):
                 if TRACKING in objects.finalizers(pod):
-                    self._orphans.queue.add(objects.key(pod))
+                    self._orphans.queue.add_after(objects.key(pod), delay_s)

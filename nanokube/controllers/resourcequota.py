@@ -9,13 +9,15 @@ from typing import Any, Never
 from nanokube.api import objects, resources, usage
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
-from nanokube.client import runner
+from nanokube.client import informer, runner
+from nanokube.controllers import pods
 from nanokube.controllers.env import Env
 
 QUOTAS = resources.get("resourcequotas")
 # kinds that other controllers follow whole as well
 WATCHED = tuple(resources.get(name) for name in ("pods", "services", "persistentvolumeclaims"))
 LISTED_EVERY_S = 5.0  # other kinds are listed, and only while a quota counts them
+RECOUNT_EVERY_S = 60.0  # a booking whose write failed is found by then
 
 
 def counted(hard: Object) -> list[Resource]:
@@ -39,6 +41,16 @@ def counted(hard: Object) -> list[Resource]:
     return list(found.values())
 
 
+def _unsettled(quota: Object) -> list[str]:
+    """A quota whose status lacks what its spec says; its bookings are no reason to count."""
+    hard = objects.spec(quota).get("hard") or {}
+    return [objects.key(quota)] if (objects.status(quota).get("hard") or {}) != hard else []
+
+
+def _matters(old: Object, new: Object) -> bool:
+    return objects.spec(old) != objects.spec(new) or pods.is_terminal(old) != pods.is_terminal(new)
+
+
 class ResourceQuotaController:
     """Recounts a quota when it changes, when what it counts does, and now and then."""
 
@@ -47,13 +59,20 @@ class ResourceQuotaController:
         self._quotas = env.informers.of(QUOTAS)
         self._watched = {resource.name: env.informers.of(resource) for resource in WATCHED}
         self.runner = runner.Runner("resourcequota", self.reconcile)
-        self.runner.watches(self._quotas)
+        self.runner.watches(self._quotas, _unsettled)
         for source in self._watched.values():
-            self.runner.watches(source, self._quotas_of)
+            self.runner.reads(source)
+            source.subscribe(self._follow)
 
     async def run(self) -> Never:
         """Reconcile until cancelled."""
         await self.runner.run()
+
+    def _follow(self, change: informer.Change, old: Object | None, new: Object) -> None:
+        """Recount when something may have become free; what is new, the server has booked already."""
+        if change == "DELETED" or (old is not None and _matters(old, new)):
+            for key in self._quotas_of(new):
+                self.runner.queue.add(key)
 
     def _quotas_of(self, obj: Object) -> list[str]:
         namespace = objects.namespace(obj)
@@ -73,7 +92,7 @@ class ResourceQuotaController:
         status = {"hard": dict(hard), "used": used}
         if objects.status(quota) != status:
             await self._env.client.update(QUOTAS, {**quota, "status": status}, subresource="status")
-        return LISTED_EVERY_S if any(r.name not in self._watched for r in kinds) else None
+        return LISTED_EVERY_S if any(r.name not in self._watched for r in kinds) else RECOUNT_EVERY_S
 
     async def _objects(self, resource: Resource, namespace: str) -> list[dict[str, Any]]:
         source = self._watched.get(resource.name)
