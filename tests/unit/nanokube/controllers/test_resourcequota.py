@@ -1,0 +1,93 @@
+"""ResourceQuotas are counted; volumes and claims are let go when nothing uses them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from nanokube.api import objects, resources
+from nanokube.controllers import resourcequota, volume_protection
+from nanokube.kit import virtual_time
+from tests.unit.nanokube.controllers.stage import Stage
+
+QUOTAS = resources.get("resourcequotas")
+PODS = resources.get("pods")
+CLAIMS = resources.get("persistentvolumeclaims")
+
+
+def meta(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "namespace": "ns", "uid": name, **more}
+
+
+def pod(name: str, phase: str = "Running", claim: str = "") -> dict[str, Any]:
+    container = {"name": "c", "resources": {"requests": {"cpu": "100m"}}}
+    volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": claim}}] if claim else []
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": meta(name),
+        "spec": {"containers": [container], "volumes": volumes},
+        "status": {"phase": phase},
+    }
+
+
+@pytest.mark.parametrize(
+    ("hard", "kinds"),
+    [
+        (["pods", "limits.memory", "cpu", "requests.nvidia.com/gpu"], ["pods"]),
+        (["services", "services.nodeports"], ["services"]),
+        (
+            ["requests.storage", "gold.storageclass.storage.k8s.io/requests.storage"],
+            ["persistentvolumeclaims"],
+        ),
+        (["count/deployments.apps", "secrets"], ["deployments.apps", "secrets"]),
+        (["requests.ephemeral-storage"], ["pods"]),
+    ],
+)
+def test_the_names_of_a_quota_say_what_it_counts(hard: list[str], kinds: list[str]) -> None:
+    assert [r.name for r in resourcequota.counted(dict.fromkeys(hard, "1"))] == kinds
+
+
+def test_a_quota_counts_what_runs_and_forgets_what_ended() -> None:
+    async def story() -> None:
+        stage = Stage(resourcequota.ResourceQuotaController)
+        hard = {"pods": "5", "requests.cpu": "1", "configmaps": "3"}
+        stage.client.put(
+            {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta("q"), "spec": {"hard": hard}}
+        )
+        stage.client.put(pod("a"))
+        stage.client.put(pod("b"))
+        async with stage.running():
+            await asyncio.sleep(1)
+            status = stage.status(QUOTAS, "ns/q")
+            assert status == {"hard": hard, "used": {"configmaps": "0", "pods": "2", "requests.cpu": "200m"}}
+            stage.client.put(pod("b", "Succeeded"))
+            stage.client.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta("c")})
+            await asyncio.sleep(2 * resourcequota.LISTED_EVERY_S)
+            used = stage.status(QUOTAS, "ns/q")["used"]
+            assert used == {"configmaps": "1", "pods": "1", "requests.cpu": "100m"}
+
+    virtual_time.run(story())
+
+
+def test_a_claim_is_kept_while_a_pod_uses_it() -> None:
+    async def story() -> None:
+        stage = Stage(volume_protection.VolumeProtectionController)
+        gone = "2025-01-01T00:00:00Z"
+        finalizers = [volume_protection.CLAIM_FINALIZER]
+        stage.client.put(pod("a", claim="c"))
+        stage.client.put(
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "metadata": meta("c", finalizers=finalizers, deletionTimestamp=gone),
+            }
+        )
+        async with stage.running():
+            await asyncio.sleep(1)
+            assert [objects.finalizers(c) for c in stage.client.all(CLAIMS)] == [finalizers]
+            stage.client.put(pod("a", "Succeeded", claim="c"))
+            await asyncio.sleep(1)
+            assert not any(objects.finalizers(c) for c in stage.client.all(CLAIMS))
+
+    virtual_time.run(story())
