@@ -43,6 +43,7 @@ from nanokube.apiserver.registry.registry import Registry
 from nanokube.apiserver.requestinfo import RequestInfo, parse
 from nanokube.apiserver.subresources.handlers import HANDLERS
 from nanokube.kit.http.message import Answer, Request, Response
+from nanokube.storage.store import Broken
 
 log = logging.getLogger(__name__)
 
@@ -198,9 +199,11 @@ class App:
 
 
 def failed(request: Request, err: Exception) -> Response:
-    """Answer a bug of ours: the client learns an id, the log learns the rest."""
+    """Answer a bug of ours: the client learns an id, the log learns the rest; of the store, the cause."""
     if isinstance(err, RecursionError):
         return respond.failure(errors.bad_request("the object is nested too deeply"))
+    if isinstance(err, Broken):  # a full disk, mostly: whoever asks is who must know
+        return respond.failure(errors.internal(str(err)))
     request_id = uuid.uuid4().hex[:16]
     log.error("request failed id=%s: %s %s", request_id, request.method, request.path, exc_info=err)
     return respond.failure(errors.internal(f"see the log of the server, request {request_id}"))

@@ -50,9 +50,14 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
 
 
 def create(db: sqlite3.Connection) -> None:
-    """Make the tables of a new file. Raises sqlite3.DatabaseError for a file of a newer version."""
+    """Make the tables of a new file; one that has them is not written to, so that a full disk can be read.
+
+    Raises sqlite3.DatabaseError for a file of a newer version.
+    """
     found = int(db.execute("PRAGMA user_version").fetchone()[0])
     if found > VERSION:
         raise sqlite3.DatabaseError(f"cannot open store: it has version {found}, known is {VERSION}")
+    if found == VERSION:
+        return
     db.executescript(_TABLES)
     db.execute(f"PRAGMA user_version={VERSION}")

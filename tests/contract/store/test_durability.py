@@ -104,3 +104,14 @@ async def test_a_writer_that_cannot_open_its_file_fails_every_write(
         assert not store.is_healthy
     finally:
         await store.close()
+
+
+async def test_opening_a_known_file_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    await (await SqliteStore.open(path)).close()
+    db = schema.connect(path)
+    try:
+        db.execute("PRAGMA query_only=ON")  # what a full disk does to a write
+        schema.create(db)
+    finally:
+        db.close()

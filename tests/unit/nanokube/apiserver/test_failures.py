@@ -1,0 +1,28 @@
+"""What a client is told when the server itself fails."""
+
+import msgspec
+import pytest
+
+from nanokube.apiserver import app
+from nanokube.kit.http.message import Headers, Peer, Request
+from nanokube.storage.store import Broken
+
+
+def request() -> Request:
+    return Request("POST", "/api/v1/pods", Headers(), b"", Peer("192.0.2.1", 1))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Broken("cannot commit: database or disk is full"), "cannot commit: database or disk is full"),
+        (ValueError("secret detail"), "see the log of the server, request "),
+    ],
+)
+def test_a_failed_store_is_named_and_a_bug_is_not(error: Exception, said: str) -> None:
+    answer = app.failed(request(), error)
+    assert isinstance(answer.body, bytes)
+    status = msgspec.json.decode(answer.body)
+    assert (answer.status, status["reason"]) == (500, "InternalError")
+    assert status["message"].startswith(f"Internal error occurred: {said}")
+    assert "secret" not in status["message"]
