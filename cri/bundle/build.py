@@ -81,6 +81,7 @@ def build(
     """
     image: Mapping[str, Any] = image_config.get("config") or {}
     security = container.linux.security_context
+    _check_apparmor(security)
     try:
         process = _process(container, image, context)
         return spec.Spec(
@@ -184,6 +185,17 @@ def _process(container: pb.ContainerConfig, image: Mapping[str, Any], context: C
         oom_score_adj=container.linux.resources.oom_score_adj,
         tty=container.tty,
     )
+
+
+def _check_apparmor(security: pb.LinuxContainerSecurityContext) -> None:
+    """Refuse a profile by name: a container must not run less confined than it was asked to."""
+    wanted = ""
+    if security.apparmor.profile_type == pb.SecurityProfile.Localhost:
+        wanted = security.apparmor.localhost_ref
+    elif not security.HasField("apparmor"):
+        wanted = security.apparmor_profile
+    if wanted not in ("", "runtime/default", "unconfined"):
+        raise BuildError(f"cannot build container: AppArmor is not supported, so not profile {wanted!r}")
 
 
 def _check_mapped(who: users.Identity, context: Context) -> None:

@@ -172,3 +172,38 @@ def test_the_wire_form_is_plain() -> None:
     wire = spec.to_wire(built(pb.ContainerConfig()))
     assert marshal.loads(marshal.dumps(wire)) == wire
     assert wire["process"]["user"] == {"uid": 0, "gid": 0, "groups": (0,)}
+
+
+@pytest.mark.parametrize(
+    "security",
+    [
+        {"apparmor_profile": "localhost/mine"},
+        {"apparmor": pb.SecurityProfile(profile_type=pb.SecurityProfile.Localhost, localhost_ref="mine")},
+    ],
+)
+def test_a_named_apparmor_profile_is_refused(security: dict[str, Any]) -> None:
+    with pytest.raises(build.BuildError, match="AppArmor"):
+        built(secure(**security))
+
+
+def test_ids_outside_the_user_namespace_are_refused() -> None:
+    mapping = ((0, 1000, 10),)
+    with pytest.raises(build.BuildError, match="not mapped"):
+        built(
+            secure(run_as_user=pb.Int64Value(value=10)), userns="/ns/user", uid_map=mapping, gid_map=mapping
+        )
+    with pytest.raises(build.BuildError, match="PID namespace"):
+        built(secure(namespace_options=pb.NamespaceOption(pid=pb.NODE)), userns="/ns/user")
+
+
+def test_volumes_are_mapped_as_the_pod_is_or_refused() -> None:
+    mapping = ((0, 1000, 10),)
+    for host, expected in ((1000, True), (2000, False)):
+        ids = [pb.IDMapping(container_id=0, host_id=host, length=10)]
+        mount = pb.Mount(container_path="/v", host_path="/h", uidMappings=ids, gidMappings=ids)
+        wanted = pb.ContainerConfig(mounts=[mount])
+        if expected:
+            assert built(wanted, userns="/ns/user", uid_map=mapping, gid_map=mapping).mounts[0].idmapped
+        else:
+            with pytest.raises(build.BuildError, match="mappings differ"):
+                built(wanted, userns="/ns/user", uid_map=mapping, gid_map=mapping)
