@@ -34,6 +34,7 @@ import grpc
 
 from cri.api import runtime_pb2 as pb
 from cri.api import runtime_pb2_grpc
+from cri.cgroup import group, hierarchy
 from tests.root.cri.server import conftest
 
 STEPS = (
@@ -164,7 +165,7 @@ def main() -> None:
     parser.add_argument("--crun", action="store_true", help="measure containerd + crun too")
     options = parser.parse_args()
     if not os.environ.get(_INSIDE):
-        prepare = 'mount --make-rshared / && ip link set lo up && exec "$@"'
+        prepare = 'mount --make-rshared / && mount -t tmpfs run /run && ip link set lo up && exec "$@"'
         command = ["unshare", "--mount", "--net", "--uts", "--ipc", "sh", "-c", prepare, "sh"]
         os.environ[_INSIDE] = "1"
         os.environ["PYTHONPATH"] = str(conftest.SOURCE)
@@ -226,6 +227,7 @@ def containerd(scratch: Path, peer: Path, binary: str) -> Iterator[Runtime]:
         runtime.channel.close()
         server.terminate()
         server.wait(30)
+        group.Group(hierarchy.detect(), "k8s.io").remove()  # where it puts Pods without a cgroup parent
 
 
 def _import(peer: Path, directory: Path, environment: dict[str, str]) -> None:
