@@ -34,7 +34,6 @@ import grpc
 
 from cri.api import runtime_pb2 as pb
 from cri.api import runtime_pb2_grpc
-from cri.cgroup import group, hierarchy
 from tests.root.cri.server import conftest
 
 STEPS = (
@@ -227,7 +226,13 @@ def containerd(scratch: Path, peer: Path, binary: str) -> Iterator[Runtime]:
         runtime.channel.close()
         server.terminate()
         server.wait(30)
-        group.Group(hierarchy.detect(), "k8s.io").remove()  # where it puts Pods without a cgroup parent
+        for top in [
+            *Path("/sys/fs/cgroup").glob("k8s.io"),
+            *Path("/sys/fs/cgroup").glob("*/k8s.io"),
+        ]:  # where it puts Pods without a cgroup parent
+            for directory, _, _ in os.walk(top, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(directory)
 
 
 def _import(peer: Path, directory: Path, environment: dict[str, str]) -> None:
