@@ -230,9 +230,9 @@ def containerd(scratch: Path, peer: Path, binary: str) -> Iterator[Runtime]:
             *Path("/sys/fs/cgroup").glob("k8s.io"),
             *Path("/sys/fs/cgroup").glob("*/k8s.io"),
         ]:  # where it puts Pods without a cgroup parent
-            for directory, _, _ in os.walk(top, topdown=False):
+            for below, _, _ in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):
-                    os.rmdir(directory)
+                    os.rmdir(below)
 
 
 def _import(peer: Path, directory: Path, environment: dict[str, str]) -> None:
