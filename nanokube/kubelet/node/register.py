@@ -24,7 +24,9 @@ Object = Mapping[str, Any]
 NODES = resources.get("nodes")
 LEASES = resources.get("leases.coordination.k8s.io")
 LEASE_NAMESPACE = "kube-node-lease"
-RETRY_S = 1.0
+RETRY_S = 0.25  # a server that was killed is back within a second, and the kubelet serves nothing before
+DOWN = "container runtime is down"
+ATTEMPT_S = 10.0  # upstream's limit for an answer about the Node: a connection may have died unnoticed
 
 
 class NodeReporter:
@@ -64,7 +66,8 @@ class NodeReporter:
         """Create the Node or adopt the one that is there; report once. Retried until the API answers."""
         while True:
             try:
-                await self._create_or_adopt()
+                async with asyncio.timeout(ATTEMPT_S):
+                    await self._create_or_adopt()
                 await self.report()
                 await self.renew()
                 return
@@ -139,11 +142,13 @@ class NodeReporter:
     async def _build(self) -> tuple[dict[str, Any], str]:
         problem, version = await self._runtime_problem()
         self.facts = await asyncio.to_thread(facts_.read, self._config.root, version)
+        # One that is down was waited for; waiting for it again would keep the news of it back.
+        images = self._known_images() if problem.startswith(DOWN) else await self._images()
         built = status.status(
             self._config,
             self.facts,
             self.node.get("status") or {},
-            await self._images(),
+            images,
             not_ready=problem,
             now=self._clock.time(),
         )
@@ -155,7 +160,7 @@ class NodeReporter:
             version = await self._runtime.version()
             answer = await self._runtime.status()
         except RuntimeFault as fault:
-            return f"container runtime is down: {fault.message}", self.facts.runtime_version
+            return f"{DOWN}: {fault.message}", self.facts.runtime_version
         bad = [
             f"container runtime {c.type} is not ready: reason:{c.reason} message:{c.message}"
             for c in answer.status.conditions
@@ -167,7 +172,7 @@ class NodeReporter:
         try:
             images = await self._runtime.images()
         except RuntimeFault:
-            return list((self.node.get("status") or {}).get("images") or ())
+            return self._known_images()
         images.sort(key=lambda image: (-image.size, image.id))
         return [
             {
@@ -177,6 +182,9 @@ class NodeReporter:
             for image in images
             if image.repo_digests or image.repo_tags
         ]
+
+    def _known_images(self) -> list[dict[str, Any]]:
+        return list((self.node.get("status") or {}).get("images") or ())
 
     def _tell(self, is_ready: bool) -> None:
         if self._was_ready is not is_ready:
