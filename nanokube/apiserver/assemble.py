@@ -40,6 +40,7 @@ from nanokube.apiserver.endpoints.reviews import Reviews
 from nanokube.apiserver.endpoints.subresources import TokenRequests
 from nanokube.apiserver.metrics import Metrics
 from nanokube.apiserver.nonresource import NonResource
+from nanokube.apiserver.registry.addresses import Addresses
 from nanokube.apiserver.registry.registry import Registry
 from nanokube.apiserver.registry.services import ServiceHooks
 from nanokube.kit.clock import Clock
@@ -58,6 +59,7 @@ class Server:
     registry: Registry
     caches: Caches
     aggregation: Aggregation
+    addresses: Addresses
 
 
 def admission(
@@ -127,7 +129,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     static = StaticTokens.read(config.token_file) if config.token_file else None
     reviews = Reviews(authorizer, rbac, tokens, static, config.issuer)
     app = _app(config, registry, authorizer, reviews, tokens, static, clock)
-    return Server(app, registry, caches, aggregation)
+    return Server(app, registry, caches, aggregation, Addresses(registry))
 
 
 def _tokens(config: ApiServerConfig, find: Find) -> Tokens:

@@ -20,6 +20,7 @@ from nanokube.apiserver.registry.registry import Registry
 
 log = logging.getLogger(__name__)
 
+CIDRS: Final = "servicecidrs.networking.k8s.io"
 NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
 _SELF: Final = User("system:apiserver", (MASTERS,))
 _MANAGER: Final = "kube-apiserver"
@@ -31,6 +32,9 @@ async def run(registry: Registry, config: ApiServerConfig) -> None:
         await _ensure(registry, "namespaces", {"metadata": {"name": name}})
     for name, (value, about) in SYSTEM_CLASSES.items():
         await _ensure(registry, CLASSES, {"metadata": {"name": name}, "value": value, "description": about})
+    await _ensure(
+        registry, CIDRS, {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [config.service_cidr]}}
+    )
     for service in (kubernetes_service(config), dns_service(config)):
         await _ensure(registry, "services", service)
     if ipaddress.ip_address(config.advertise_address).is_loopback:

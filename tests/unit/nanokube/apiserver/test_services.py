@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -123,3 +124,21 @@ async def test_health_version_index_and_metrics(api: Api) -> None:
     assert 'apiserver_request_total{code="200"' in metrics
     assert "apiserver_request_duration_seconds_bucket" in metrics
     assert (await api("GET", "/openid/v1/jwks")).json["keys"][0]["alg"] == "ES256"
+
+
+async def test_addresses_of_services_are_shown(api: Api) -> None:
+    path = "/apis/networking.k8s.io/v1/ipaddresses"
+    services = "/api/v1/namespaces/default/services"
+    body = {"metadata": {"name": "shown"}, "spec": {"ports": [{"port": 80}], "clusterIP": "10.96.7.7"}}
+    async with asyncio.TaskGroup() as group:
+        following = group.create_task(api.server.addresses.run())
+        assert (await api("POST", services, body)).code == 201
+        await asyncio.sleep(0.05)
+        ref = (await api("GET", f"{path}/10.96.7.7")).json["spec"]["parentRef"]
+        assert ref == {"resource": "services", "namespace": "default", "name": "shown"}
+        ref = (await api("GET", f"{path}/10.96.0.1")).json["spec"]["parentRef"]
+        assert ref["name"] == "kubernetes"
+        await api("DELETE", f"{services}/shown")
+        await asyncio.sleep(0.05)
+        assert (await api("GET", f"{path}/10.96.7.7")).code == 404
+        following.cancel()
