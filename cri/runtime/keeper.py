@@ -155,10 +155,15 @@ class Keeper:
 
     def _record_exit(self, found: os.waitid_result) -> None:
         status = found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status
-        path = f"{self.run_dir}/exits/{found.si_pid}"
-        with open(f"{path}.tmp", "w", encoding="ascii") as file:
-            file.write(f"{status} {time.time_ns()} {pidfd.start_time(found.si_pid)}")
-        os.rename(f"{path}.tmp", path)
+        # Written beside the notes, not among them: a supervisor that starts clears those it does not know.
+        unfinished = f"{self.run_dir}/exit.tmp"
+        try:
+            with open(unfinished, "w", encoding="ascii") as file:
+                file.write(f"{status} {time.time_ns()} {pidfd.start_time(found.si_pid)}")
+            os.rename(unfinished, f"{self.run_dir}/exits/{found.si_pid}")
+        except OSError as error:
+            # One exit code is less than all the daemons that end with keeper.
+            log.error("cannot note the exit of process %d: %s", found.si_pid, error)
 
     def _stop(self) -> None:
         log.info("stopping")

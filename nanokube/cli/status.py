@@ -28,7 +28,7 @@ class Process:
 def status() -> None:
     """Show what runs on this node and how it fares; exits with 1 if the node is not Ready."""
     errors.require_root("status")
-    config = settings.saved()
+    config = settings.running() or settings.saved()
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False)
     for heading in ("PROCESS", "PID", "MEMORY"):

@@ -103,9 +103,12 @@ class Node:
     def server_pid(self) -> int:
         """Return the gRPC server's process id: the keeper's child that serves."""
         children = Path(f"/proc/{self.keeper.pid}/task/{self.keeper.pid}/children").read_text().split()
-        commands = {p: Path(f"/proc/{p}/cmdline").read_bytes() for p in children}
-        found = [p for p, line in commands.items() if b"--serve" in line and b"keeper" not in line]
-        return int(found[0]) if found else 0
+        for pid in children:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # reaped since
+                line = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if b"--serve" in line and b"keeper" not in line:
+                    return int(pid)
+        return 0
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float = 15) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -153,8 +154,11 @@ def test_containers_outlive_the_supervisor(node: Node) -> None:
 
     def supervisor() -> int:
         children = Path(f"/proc/{node.keeper.pid}/task/{node.keeper.pid}/children").read_text().split()
-        names = {int(pid): Path(f"/proc/{pid}/comm").read_text().strip() for pid in children}
-        return next((pid for pid, name in names.items() if name == "nk-super"), 0)
+        for pid in children:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # reaped since
+                if Path(f"/proc/{pid}/comm").read_text().strip() == "nk-super":
+                    return int(pid)
+        return 0
 
     try:
         old = supervisor()
