@@ -119,6 +119,12 @@ def spec(obj: Object) -> Object:
     return obj.get("spec") or {}
 
 
+def replicas(obj: Object) -> int:
+    """Return `spec.replicas`, 1 if unset."""
+    count = spec(obj).get("replicas")
+    return 1 if count is None else int(count)
+
+
 def status(obj: Object) -> Object:
     """Return `status`, or an empty mapping."""
     return obj.get("status") or {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from nanokube.api import objects
+from nanokube.api import objects, sysctls
 from nanokube.api.objects import Object
 
 PRIVILEGED: Final = "privileged"
@@ -31,22 +31,6 @@ _DEFAULT_CAPABILITIES: Final = frozenset(
         "SETPCAP",
         "SETUID",
         "SYS_CHROOT",
-    )
-)
-_SAFE_SYSCTLS: Final = frozenset(
-    (
-        "kernel.shm_rmid_forced",
-        "net.ipv4.ip_local_port_range",
-        "net.ipv4.tcp_syncookies",
-        "net.ipv4.ping_group_range",
-        "net.ipv4.ip_unprivileged_port_start",
-        "net.ipv4.ip_local_reserved_ports",
-        "net.ipv4.tcp_keepalive_time",
-        "net.ipv4.tcp_fin_timeout",
-        "net.ipv4.tcp_keepalive_intvl",
-        "net.ipv4.tcp_keepalive_probes",
-        "net.ipv4.tcp_rmem",
-        "net.ipv4.tcp_wmem",
     )
 )
 _SAFE_VOLUMES: Final = frozenset(
@@ -266,7 +250,7 @@ def _restricted_seccomp(spec: Object) -> _Problem | None:
 
 def _sysctls(spec: Object) -> _Problem | None:
     names = [s.get("name", "") for s in _security(spec).get("sysctls") or ()]
-    bad = [name for name in names if name not in _SAFE_SYSCTLS]
+    bad = [name for name in names if name not in sysctls.SAFE]
     return ("forbidden sysctls", ", ".join(bad)) if bad else None
 
 

@@ -82,8 +82,7 @@ class DisruptionController:
         above = objects.controller_of(owner)
         if above is not None and above["kind"] == "Deployment":
             return self._scale_of(above, namespace)
-        count = objects.spec(owner).get("replicas")
-        return objects.uid(owner), 1 if count is None else int(count)
+        return objects.uid(owner), objects.replicas(owner)
 
     async def clear_stale(self, key: str) -> float | None:
         """Set condition DisruptionTarget to False on a Pod that lives on long after it was marked."""

@@ -29,7 +29,7 @@ class Plan:
 def plan(replicaset: Object, owned: Sequence[dict[str, Any]], now: float) -> Plan:
     """Decide what brings the owned Pods to spec.replicas. Pure."""
     active = [pod for pod in owned if pods.is_active(pod)]
-    missing = wanted(replicaset) - len(active)
+    missing = objects.replicas(replicaset) - len(active)
     if missing >= 0:
         return Plan(create=min(missing, BURST))
     per_node = collections.Counter(objects.spec(pod).get("nodeName") for pod in active)
@@ -37,12 +37,6 @@ def plan(replicaset: Object, owned: Sequence[dict[str, Any]], now: float) -> Pla
         active, key=lambda pod: pods.deletion_rank(pod, per_node[objects.spec(pod).get("nodeName")], now)
     )
     return Plan(delete=tuple(ranked[: min(-missing, BURST)]))
-
-
-def wanted(replicaset: Object) -> int:
-    """Give spec.replicas, 1 if unset."""
-    count = objects.spec(replicaset).get("replicas")
-    return 1 if count is None else int(count)
 
 
 def may_adopt(owner: Object, pod: Object) -> bool:

@@ -15,14 +15,12 @@ Sizes: TypeAlias = dict[str, int]  # ReplicaSet name -> spec.replicas it shall h
 
 def desired(deployment: Object) -> int:
     """Give spec.replicas, 1 if unset."""
-    count = objects.spec(deployment).get("replicas")
-    return 1 if count is None else int(count)
+    return objects.replicas(deployment)
 
 
 def size(replicaset: Object) -> int:
     """Give a ReplicaSet's spec.replicas."""
-    count = objects.spec(replicaset).get("replicas")
-    return 1 if count is None else int(count)
+    return objects.replicas(replicaset)
 
 
 def total(replicasets: Sequence[Object]) -> int:

@@ -36,8 +36,7 @@ class View:
 
     @property
     def replicas(self) -> int:
-        count = self.spec.get("replicas")
-        return 1 if count is None else int(count)
+        return objects.replicas(self.statefulset)
 
     @property
     def start(self) -> int:

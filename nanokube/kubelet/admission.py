@@ -7,26 +7,11 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from nanokube.api import quantity
+from nanokube.api import quantity, sysctls
 from nanokube.kubelet.containers import build, resources
 from nanokube.kubelet.status.generate import Verdict
 
 Object = Mapping[str, Any]
-
-SAFE_SYSCTLS = (
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.tcp_syncookies",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
-    "net.ipv4.tcp_rmem",
-    "net.ipv4.tcp_wmem",
-)
 
 
 def admit(
@@ -52,7 +37,7 @@ def _sysctls(pod: Object, allowed: tuple[str, ...]) -> Verdict | None:
     for sysctl in context.get("sysctls") or ():
         name = sysctl["name"].replace("/", ".")
         wild = any(p.endswith("*") and name.startswith(p[:-1]) for p in allowed)
-        if name not in SAFE_SYSCTLS and name not in allowed and not wild:
+        if name not in sysctls.SAFE and name not in allowed and not wild:
             return _refuse("SysctlForbidden", f'forbidden sysctl: "{name}" not allowlisted')
         if name.startswith("net.") and pod["spec"].get("hostNetwork"):
             return _refuse("SysctlForbidden", f'forbidden sysctl: "{name}" not allowed with host net enabled')

@@ -10,7 +10,7 @@ from typing import Any, Final
 from nanokube.api import field, objects, selectors
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import metadata, names, storage, template, workloads
+from nanokube.api.validation import metadata, storage, template, workloads
 
 _STATEFUL_MUTABLE: Final = (
     "replicas",
@@ -44,7 +44,7 @@ def validate_daemon_set(obj: Object) -> list[FieldError]:
         where = f"{path}.rollingUpdate.{key}"
         values.append(rolling.get(key, 0))
         found += workloads.int_or_percent(values[-1], where) + _at_most_all(values[-1], where)
-    unavailable, surge = (_number(v) for v in values)
+    unavailable, surge = (workloads.number_or_percent_of(v) for v in values)
     if unavailable and surge:
         detail = "may not be set when maxUnavailable is non-zero"
         found.append(field.invalid(f"{path}.rollingUpdate.maxSurge", values[1], detail))
@@ -76,7 +76,7 @@ def validate_stateful_set(obj: Object) -> list[FieldError]:
         if "maxUnavailable" in rolling:
             where, value = f"{path}.rollingUpdate.maxUnavailable", rolling["maxUnavailable"]
             found += workloads.int_or_percent(value, where) + _at_most_all(value, where)
-            if _number(value) == 0:
+            if workloads.number_or_percent_of(value) == 0:
                 found.append(field.invalid(where, value, "cannot be 0"))
     if spec.get("ordinals"):
         found += metadata.non_negative(spec["ordinals"].get("start"), "spec.ordinals.start")
@@ -185,22 +185,11 @@ def validate_autoscaler(obj: Object) -> list[FieldError]:
 
 
 def _selected(spec: Object, kind: str) -> list[FieldError]:
-    selector = spec.get("selector")
-    if selector is None:
-        return [field.required("spec.selector")]
-    found = metadata.label_selector(selector, "spec.selector")
-    if not (selector.get("matchLabels") or selector.get("matchExpressions")):
-        found.append(field.invalid("spec.selector", selector, f"empty selector is invalid for {kind}"))
-    return found + template.matches(spec, "spec")
-
-
-def _number(value: Any) -> int:
-    if isinstance(value, str):
-        return 0 if names.percent(value) else int(value[:-1])
-    return int(value)
+    found = workloads.selector(spec, kind)
+    return found if spec.get("selector") is None else found + template.matches(spec, "spec")
 
 
 def _at_most_all(value: Any, path: str) -> list[FieldError]:
-    if isinstance(value, str) and _number(value) > 100:
+    if isinstance(value, str) and workloads.number_or_percent_of(value) > 100:
         return [field.invalid(path, value, "must not be greater than 100%")]
     return []

@@ -14,7 +14,7 @@ def validate_deployment(obj: Object) -> list[FieldError]:
     """Check a Deployment."""
     spec = objects.spec(obj)
     found = metadata.non_negative(spec.get("replicas"), "spec.replicas")
-    found += _selector(spec, "deployment")
+    found += selector(spec, "deployment")
     found += _template(spec)
     found += _strategy(spec.get("strategy") or {})
     for key in ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"):
@@ -31,7 +31,7 @@ def validate_replica_set(obj: Object) -> list[FieldError]:
     spec = objects.spec(obj)
     found = metadata.non_negative(spec.get("replicas"), "spec.replicas")
     found += metadata.non_negative(spec.get("minReadySeconds"), "spec.minReadySeconds")
-    return found + _selector(spec, "deployment") + _template(spec)  # upstream says so of both
+    return found + selector(spec, "deployment") + _template(spec)  # upstream says so of both
 
 
 def validate_selector_update(new: Object, old: Object) -> list[FieldError]:
@@ -41,13 +41,14 @@ def validate_selector_update(new: Object, old: Object) -> list[FieldError]:
     )
 
 
-def _selector(spec: Object, kind: str) -> list[FieldError]:
-    selector = spec.get("selector")
-    if selector is None:
+def selector(spec: Object, kind: str) -> list[FieldError]:
+    """Check that spec.selector is there, well formed and not empty. kind: as the message names it."""
+    chosen = spec.get("selector")
+    if chosen is None:
         return [field.required("spec.selector")]
-    found = metadata.label_selector(selector, "spec.selector")
-    if not (selector.get("matchLabels") or selector.get("matchExpressions")):
-        found.append(field.invalid("spec.selector", selector, f"empty selector is invalid for {kind}"))
+    found = metadata.label_selector(chosen, "spec.selector")
+    if not (chosen.get("matchLabels") or chosen.get("matchExpressions")):
+        found.append(field.invalid("spec.selector", chosen, f"empty selector is invalid for {kind}"))
     return found
 
 
@@ -95,10 +96,10 @@ def _strategy(strategy: Object) -> list[FieldError]:
         value = rolling.get(key, 0)
         found += int_or_percent(value, f"{path}.rollingUpdate.{key}")
         both.append(value)
-    if _percent_of(both[0]) == 0 and _percent_of(both[1]) == 0:
+    if number_or_percent_of(both[0]) == 0 and number_or_percent_of(both[1]) == 0:
         detail = "may not be 0 when `maxSurge` is 0"
         found.append(field.invalid(f"{path}.rollingUpdate.maxUnavailable", both[0], detail))
-    if isinstance(both[0], str) and _percent_of(both[0]) > 100:
+    if isinstance(both[0], str) and number_or_percent_of(both[0]) > 100:
         found.append(
             field.invalid(f"{path}.rollingUpdate.maxUnavailable", both[0], "must not be greater than 100%")
         )
@@ -112,7 +113,8 @@ def int_or_percent(value: Any, path: str) -> list[FieldError]:
     return metadata.non_negative(value, path)
 
 
-def _percent_of(value: Any) -> int:
+def number_or_percent_of(value: Any) -> int:
+    """Return the number, or the percentage as a number; 0 for text that is neither."""
     if isinstance(value, str):
         return 0 if names.percent(value) else int(value[:-1])
     return int(value)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from nanokube.api import field
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
@@ -24,19 +22,11 @@ async def approve(scope: Scope) -> Answer:
     if scope.request.method == "GET":
         return read.get(scope)
     call = scope.call()
-    if scope.request.method == "PATCH":
-        kind = scope.request.headers.get("content-type").partition(";")[0].strip()
-        change = write.transform(scope, call, kind)
-    else:
-        body = scope.body_object(call)
-        change = lambda old: {**body, "metadata": dict(body.get("metadata") or {})}  # noqa: E731
+    change = write.change_of(scope, call)
 
     def prepare(new: dict[str, Any], old: dict[str, Any]) -> None:
         wanted = (new.get("status") or {}).get("conditions") or []
-        kept = orjson.loads(orjson.dumps(old))
-        new.clear()
-        new.update(kept)
-        new["metadata"].pop("resourceVersion", None)
+        write.start_from(new, old)
         now = scope.registry.now()
         before = {c.get("type"): c for c in (old.get("status") or {}).get("conditions") or ()}
         new.setdefault("status", {})["conditions"] = [

@@ -114,7 +114,7 @@ async def finalize(scope: Scope) -> Answer:
     item = await updating.update(
         scope.registry,
         call,
-        lambda old: {**body, "metadata": dict(body.get("metadata") or {})},
+        write.replacement(body),
         prepare=namespaces.finalize,
         check=no_check,
         tracks=False,
@@ -127,12 +127,7 @@ async def ephemeral_containers(scope: Scope) -> Answer:
     call = scope.call()
     if scope.request.method == "GET":
         return respond.encoded(scope.request, [scope.registry.get(call).raw], negotiate.OBJECT)
-    if scope.request.method == "PATCH":
-        kind = scope.request.headers.get("content-type").partition(";")[0].strip()
-        change = write.transform(scope, call, kind)
-    else:
-        body = scope.body_object(call)
-        change = lambda old: {**body, "metadata": dict(body.get("metadata") or {})}  # noqa: E731
+    change = write.change_of(scope, call)
 
     def prepare(new: dict[str, Any], old: dict[str, Any]) -> None:
         wanted = (new.get("spec") or {}).get("ephemeralContainers") or []
@@ -140,9 +135,7 @@ async def ephemeral_containers(scope: Scope) -> Answer:
         if [c for c in wanted if c in before] != before:
             cause = "existing ephemeral containers may not be removed or changed"
             raise errors.forbidden(scope.resource, call.name, cause)
-        new.clear()
-        new.update(orjson.loads(orjson.dumps(old)))
-        new["metadata"].pop("resourceVersion", None)
+        write.start_from(new, old)
         if wanted != before:
             new["spec"]["ephemeralContainers"] = wanted
             new["metadata"]["generation"] = new["metadata"].get("generation", 0) + 1
@@ -159,18 +152,11 @@ async def resize(scope: Scope) -> Answer:
     call = scope.call()
     if scope.request.method == "GET":
         return respond.encoded(scope.request, [scope.registry.get(call).raw], negotiate.OBJECT)
-    if scope.request.method == "PATCH":
-        kind = scope.request.headers.get("content-type").partition(";")[0].strip()
-        change = write.transform(scope, call, kind)
-    else:
-        body = scope.body_object(call)
-        change = lambda old: {**body, "metadata": dict(body.get("metadata") or {})}  # noqa: E731
+    change = write.change_of(scope, call)
 
     def prepare(new: dict[str, Any], old: dict[str, Any]) -> None:
         wanted = new.get("spec") or {}
-        new.clear()
-        new.update(orjson.loads(orjson.dumps(old)))
-        new["metadata"].pop("resourceVersion", None)
+        write.start_from(new, old)
         pods.resize(new["spec"], wanted)
         if new["spec"] != old["spec"]:
             new["metadata"]["generation"] = new["metadata"].get("generation", 0) + 1

@@ -5,10 +5,10 @@ Source: staging apiserver pkg/endpoints/handlers/{create,update,patch,delete}.go
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
-from nanokube.api import errors, patch, schema
+from nanokube.api import errors, objects, patch, schema
+from nanokube.api.objects import Object
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.endpoints import negotiate, render, respond
 from nanokube.apiserver.endpoints.scope import Scope
@@ -17,6 +17,7 @@ from nanokube.apiserver.registry import create as creating
 from nanokube.apiserver.registry import delete as deleting
 from nanokube.apiserver.registry import update as updating
 from nanokube.apiserver.registry.call import Call
+from nanokube.apiserver.registry.update import Transform
 from nanokube.kit.http.message import Answer
 
 _PATCHES: Final = (patch.JSON, patch.MERGE, patch.STRATEGIC, patch.APPLY)
@@ -48,13 +49,28 @@ async def update(scope: Scope) -> Answer:
         metadata.setdefault("name", call.name)
         item = await creating.create(scope.registry, call, obj)
         return _answer(scope, call, item, form, 201)
-    item = await updating.update(scope.registry, call, lambda old: _copy(obj), demands_version=True)
+    item = await updating.update(scope.registry, call, replacement(obj), demands_version=True)
     return _answer(scope, call, item, form, 200)
 
 
-def _copy(obj: dict[str, Any]) -> dict[str, Any]:
-    """A retry must not see what the last attempt did to the metadata."""
-    return {**obj, "metadata": dict(obj.get("metadata") or {})}
+def replacement(obj: dict[str, Any]) -> Transform:
+    """Return what puts obj in an object's place. A retry must not see what the last did to the metadata."""
+    return lambda old: {**obj, "metadata": dict(obj.get("metadata") or {})}
+
+
+def change_of(scope: Scope, call: Call) -> Transform:
+    """Read the body of a PATCH or PUT; return what does it to an object. Raises ApiError."""
+    if scope.request.method == "PATCH":
+        kind = scope.request.headers.get("content-type").partition(";")[0].strip()
+        return transform(scope, call, kind)
+    return replacement(scope.body_object(call))
+
+
+def start_from(new: dict[str, Any], old: Object) -> None:
+    """Make new a copy of old without its version: for subresources that change one part and nothing else."""
+    new.clear()
+    new.update(objects.copy(old))
+    new["metadata"].pop("resourceVersion", None)
 
 
 async def patch_(scope: Scope) -> Answer:
@@ -76,7 +92,7 @@ async def patch_(scope: Scope) -> Answer:
     return _answer(scope, call, item, form, 200)
 
 
-def transform(scope: Scope, call: Call, kind: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def transform(scope: Scope, call: Call, kind: str) -> Transform:
     """Read the patch in the body; return what does it to an object. Raises ApiError."""
     body = schema.decode_json(scope.request.body)
     resource = scope.resource
