@@ -2,6 +2,7 @@
 
 import datetime
 import http.client
+import ipaddress
 import json
 import os
 import socket
@@ -50,8 +51,6 @@ def up(**options: object) -> None:
 
 def _with_node_range(options: dict[str, object]) -> dict[str, object]:
     """This node's share of a range given by hand is its first /24, or all of a smaller one."""
-    import ipaddress
-
     given = options.get("pod_cidr")
     if not isinstance(given, str):
         return options

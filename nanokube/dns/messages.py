@@ -5,7 +5,23 @@ Source: RFC 1035, RFC 2308 (negative answers), RFC 6891 (EDNS0).
 
 import dataclasses
 
-from dnslib import AAAA, CNAME, PTR, QTYPE, RCODE, RD, RR, SOA, SRV, TXT, A, DNSError, DNSHeader, DNSRecord
+from dnslib import (
+    AAAA,
+    CNAME,
+    PTR,
+    QTYPE,
+    RCODE,
+    RD,
+    RR,
+    SOA,
+    SRV,
+    TXT,
+    A,
+    DNSBuffer,
+    DNSError,
+    DNSHeader,
+    DNSRecord,
+)
 
 from nanokube.dns import zone
 
@@ -78,16 +94,10 @@ def truncate(question: Question, response: bytes) -> bytes:
     """Return response if it fits an answer over UDP, else an empty one that tells the client to use TCP."""
     if len(response) <= question.udp_limit:
         return response
-    header = DNSHeader.parse(_Buffer(response))
+    header = DNSHeader.parse(DNSBuffer(response))
     reply = question.message.reply(aa=header.aa, ra=1)
     reply.header.tc = 1
     return bytes(reply.pack())
-
-
-def _Buffer(data: bytes) -> object:
-    from dnslib import DNSBuffer
-
-    return DNSBuffer(data)
 
 
 def _encode(record: zone.Record, asked: dict[str, str]) -> RR:

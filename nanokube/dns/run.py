@@ -10,7 +10,6 @@ from nanokube.api.objects import Object
 from nanokube.client import informer
 from nanokube.dns import forward, link, server, zone
 
-SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 SLICE_INDEX = "service"
 SLICE_IP_INDEX = "address"
 SERVICE_IP_INDEX = "clusterIP"

@@ -41,16 +41,11 @@ class Server:
                 transport.close()
         raise AssertionError("a server serves until cancelled")
 
-    def answer_now(self, wire: bytes) -> "bytes | messages.Question | None":
-        """Answer from the zone; return the question if it is to be forwarded, None if nothing can be."""
-        try:
-            question = messages.parse(wire)
-        except messages.MessageError as err:
-            log.debug("ignored: %s", err)
-            return None
+    def answer_now(self, question: messages.Question) -> bytes | None:
+        """Answer from the zone; None if the question is to be forwarded."""
         answer = self._zone.ask(question.name, question.type)
         if answer.outcome is zone.Outcome.FOREIGN:
-            return question
+            return None
         return messages.respond(question, answer, self._domain)
 
     async def forward(self, question: messages.Question, *, tcp: bool) -> bytes:
@@ -79,14 +74,22 @@ class Server:
         async with asyncio.timeout(TCP_IDLE_S):
             length = int.from_bytes(await reader.readexactly(2))
             wire = await reader.readexactly(length)
-        response = self.answer_now(wire)
-        if isinstance(response, messages.Question):
-            response = await self.forward(response, tcp=True)
-        if response is None:
+        question = _question(wire)
+        if question is None:
             return False
+        response = self.answer_now(question) or await self.forward(question, tcp=True)
         writer.write(len(response).to_bytes(2) + response)
         await writer.drain()
         return True
+
+
+def _question(wire: bytes) -> messages.Question | None:
+    """Read a query; what is none gets no answer."""
+    try:
+        return messages.parse(wire)
+    except messages.MessageError as err:
+        log.debug("ignored: %s", err)
+        return None
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -99,11 +102,14 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, peer: tuple[str | Any, int]) -> None:
-        response = self._server.answer_now(data)
-        if isinstance(response, messages.Question):
-            self._server.spawn(self._forward(response, peer))
-        elif response is not None:
-            self._send(messages.truncate(messages.parse(data), response), peer)
+        question = _question(data)
+        if question is None:
+            return
+        response = self._server.answer_now(question)
+        if response is None:
+            self._server.spawn(self._forward(question, peer))
+        else:
+            self._send(messages.truncate(question, response), peer)
 
     async def _forward(self, question: messages.Question, peer: tuple[str | Any, int]) -> None:
         self._send(await self._server.forward(question, tcp=False), peer)

@@ -3,11 +3,10 @@
 from cri.wire.aio import dial
 from cri.wire.errors import ProtocolError
 from nanokube.api import errors
-from nanokube.apiserver.subresources import location
+from nanokube.apiserver.subresources import body, location
 from nanokube.apiserver.subresources.backend import Backend
 from nanokube.apiserver.subresources.tunnel import require_method
 from nanokube.kit.http.message import Answer, Request, Response, StreamResponse
-from nanokube.kit.http.stream import Stream
 
 _MAX_REFUSAL_BYTES = 50_000  # apiserver's GenericHttpResponseChecker
 
@@ -31,17 +30,7 @@ async def log(request: Request, backend: Backend, namespace: str, name: str, res
         raise await _refusal(answer)
     request.on_disconnect(answer.abort)
 
-    async def run(stream: Stream) -> None:
-        try:
-            async for part in answer.body():
-                stream.write(part)
-                await stream.drain()
-        except (ProtocolError, OSError):
-            stream.abort()
-        finally:
-            await answer.close()
-
-    return StreamResponse(run, content_type="text/plain")
+    return StreamResponse(body.passed_on(answer), content_type="text/plain")
 
 
 async def _refusal(answer: dial.Answer) -> errors.ApiError:

@@ -9,12 +9,11 @@ import ssl
 from cri.wire.aio import dial
 from cri.wire.errors import ProtocolError
 from nanokube.api import errors
-from nanokube.apiserver.subresources import proxy_target
+from nanokube.apiserver.subresources import body, proxy_target
 from nanokube.apiserver.subresources.backend import Backend
 from nanokube.apiserver.subresources.proxy_target import Target
 from nanokube.apiserver.subresources.tunnel import tunnel
 from nanokube.kit.http.message import Answer, Request, Response, StreamResponse
-from nanokube.kit.http.stream import Stream
 
 
 async def pod(request: Request, backend: Backend, namespace: str, name: str, rest: str) -> Answer:
@@ -75,17 +74,7 @@ async def _forward(request: Request, target: Target, tls: ssl.SSLContext | None,
     kept = proxy_target.answer_fields(answer.fields, target.address, prefix)
     content_type = answer.field("content-type")
 
-    async def run(stream: Stream) -> None:
-        try:
-            async for part in answer.body():
-                stream.write(part)
-                await stream.drain()
-        except (ProtocolError, OSError):
-            stream.abort()
-        finally:
-            await answer.close()
-
     if answer.status in (204, 304):
         await answer.close()
         return Response(answer.status, headers=kept)
-    return StreamResponse(run, answer.status, content_type, kept)
+    return StreamResponse(body.passed_on(answer), answer.status, content_type, kept)

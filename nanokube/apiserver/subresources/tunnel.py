@@ -7,6 +7,7 @@ from cri.wire.aio import dial, pipe
 from cri.wire.errors import ProtocolError
 from nanokube.api import errors
 from nanokube.apiserver.subresources.location import Address
+from nanokube.kit.http import tunnel_pipe
 from nanokube.kit.http.message import Answer, Fields, Request, Response, UpgradeResponse
 from nanokube.kit.http.stream import Tunnel
 
@@ -16,26 +17,6 @@ _ANSWER_FIELDS = ("x-stream-protocol-version", "x-accepted-stream-protocol-versi
 _MAX_REFUSAL_BYTES = 50_000
 
 log = logging.getLogger(__name__)
-
-
-class TunnelPipe:
-    """The HTTP server's tunnel as a BytePipe."""
-
-    def __init__(self, tunnel: Tunnel) -> None:
-        self._tunnel = tunnel
-
-    async def read(self) -> bytes:
-        """Return some bytes; b"" at the end."""
-        return await self._tunnel.read()
-
-    async def write(self, data: bytes) -> None:
-        """Send bytes and wait for room."""
-        self._tunnel.write(data)
-        await self._tunnel.drain()
-
-    async def close(self) -> None:
-        """Send what is unsent and close."""
-        self._tunnel.close()
 
 
 async def tunnel(
@@ -57,7 +38,7 @@ async def tunnel(
     async def run(connection: Tunnel) -> None:
         upstream = answer.pipe()
         try:
-            await pipe.relay(TunnelPipe(connection), upstream)
+            await pipe.relay(tunnel_pipe.TunnelPipe(connection), upstream)
         finally:
             await upstream.close()
 

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 from cri.wire import portforward, remotecommand, upgrade
 from cri.wire.aio import dial, pipe
 from cri.wire.errors import ProtocolError
+from nanokube.kit.http import tunnel_pipe
 from nanokube.kit.http.message import Answer, Request, Response, UpgradeResponse
 from nanokube.kit.http.stream import Tunnel
 from nanokube.kubelet.server.host import HostError
@@ -12,26 +13,6 @@ from nanokube.kubelet.server.host import HostError
 _REQUEST_FIELDS = ("upgrade", "x-stream-protocol-version")
 _ANSWER_FIELDS = ("x-stream-protocol-version", "x-accepted-stream-protocol-versions")
 _MAX_REFUSAL_BYTES = 50_000
-
-
-class TunnelPipe:
-    """The HTTP server's tunnel as a BytePipe."""
-
-    def __init__(self, tunnel: Tunnel) -> None:
-        self._tunnel = tunnel
-
-    async def read(self) -> bytes:
-        """Return some bytes; b"" at the end."""
-        return await self._tunnel.read()
-
-    async def write(self, data: bytes) -> None:
-        """Send bytes and wait for room."""
-        self._tunnel.write(data)
-        await self._tunnel.drain()
-
-    async def close(self) -> None:
-        """Send what is unsent and close."""
-        self._tunnel.close()
 
 
 def command_options(request: Request) -> remotecommand.Options:
@@ -100,7 +81,7 @@ async def tunnel(request: Request, url: str) -> Answer:
     async def run(connection: Tunnel) -> None:
         upstream = answer.pipe()
         try:
-            await pipe.relay(TunnelPipe(connection), upstream)
+            await pipe.relay(tunnel_pipe.TunnelPipe(connection), upstream)
         finally:
             await upstream.close()
 
