@@ -40,6 +40,8 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "replicationcontrollers": ("status.replicas",),
     "replicasets.apps": ("status.replicas",),
     "jobs.batch": ("status.successful",),
+    "certificatesigningrequests.certificates.k8s.io": ("spec.signerName",),
+    "resourceslices.resource.k8s.io": ("spec.nodeName", "spec.driver"),
 }
 # events.k8s.io names the same fields otherwise.
 _ALIASES: Final = {"regarding.": "involvedObject.", "reportingController": "reportingComponent"}

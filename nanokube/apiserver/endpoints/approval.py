@@ -1,4 +1,4 @@
-"""certificatesigningrequests/approval: changes the conditions Approved and Denied, nothing else.
+"""certificatesigningrequests/approval: changes the conditions and the metadata, nothing else.
 
 Source: pkg/registry/certificates/certificates/strategy.go (csrApprovalStrategy).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nanokube.api import field
+from nanokube.api import field, strategy
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
@@ -26,12 +26,12 @@ async def approve(scope: Scope) -> Answer:
 
     def prepare(new: dict[str, Any], old: dict[str, Any]) -> None:
         wanted = (new.get("status") or {}).get("conditions") or []
-        write.start_from(new, old)
+        strategy.prepare_for_update(scope.resource, new, old)  # keeps the status
+        new["spec"] = old["spec"]
         now = scope.registry.now()
         before = {c.get("type"): c for c in (old.get("status") or {}).get("conditions") or ()}
-        new.setdefault("status", {})["conditions"] = [
-            _dated(c, before.get(c.get("type")), now) for c in wanted
-        ]
+        conditions = [_dated(c, before.get(c.get("type")), now) for c in wanted]
+        new["status"] = {**(old.get("status") or {}), "conditions": conditions}
 
     item = await updating.update(scope.registry, call, change, prepare=prepare, check=_check)
     return respond.encoded(scope.request, [item.raw], negotiate.OBJECT, warnings=call.warnings)

@@ -206,6 +206,21 @@ async def test_certificates_name_who_asked_and_are_approved_by_those_who_may(api
     assert (taken.code, "may not remove a condition" in taken.json["message"]) == (422, True)
 
 
+async def test_an_approval_may_annotate_but_neither_respecify_nor_certify(api: Api) -> None:
+    await api("POST", CSRS, signing("c", "example.com/s"))
+    condition = {"type": "Looked", "status": "True", "reason": "r", "message": "m"}
+    change = {
+        "metadata": {"annotations": {"by": "me"}},
+        "spec": {"signerName": "example.com/other"},
+        "status": {"conditions": [condition], "certificate": "eA=="},
+    }
+    patched = await api("PATCH", f"{CSRS}/c/approval", change, content_type=MERGE)
+    assert patched.json["metadata"]["annotations"] == {"by": "me"}
+    assert patched.json["spec"]["signerName"] == "example.com/s"
+    assert [c["type"] for c in patched.json["status"]["conditions"]] == ["Looked"]
+    assert "certificate" not in patched.json["status"]
+
+
 async def test_evictions_spend_the_budget(api: Api) -> None:
     budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
     spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "a"}}}

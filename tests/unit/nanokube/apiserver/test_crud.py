@@ -315,3 +315,15 @@ async def test_malformed_bodies_are_the_clients_fault(api: Api, method: str, tar
     await api("POST", CONFIGMAPS, configmap("a"))
     reply = await api(method, target, body)
     assert 400 <= reply.code < 500, reply.json
+
+
+async def test_signing_requests_are_selected_by_signer_and_slices_by_node_and_driver(api: Api) -> None:
+    slices = "/apis/resource.k8s.io/v1/resourceslices"
+    for name, node in (("a", "n1"), ("b", "n2")):
+        pool = {"name": "p", "generation": 1, "resourceSliceCount": 1}
+        spec = {"driver": "d.example.com", "pool": pool, "nodeName": node}
+        assert (await api("POST", slices, {"metadata": {"name": name}, "spec": spec})).code == 201
+    selected = await api("GET", f"{slices}?fieldSelector=spec.nodeName=n2,spec.driver=d.example.com")
+    assert [each["metadata"]["name"] for each in selected.json["items"]] == ["b"]
+    csrs = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+    assert (await api("GET", f"{csrs}?fieldSelector=spec.signerName=example.com/x")).code == 200
