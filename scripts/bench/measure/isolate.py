@@ -1,0 +1,62 @@
+"""Namespaces of our own for a measurement: whatever runs in them ends with it, also on Ctrl-C or a crash."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from cri.cgroup import group, hierarchy
+
+SOURCE = Path(__file__).parents[3]
+_INSIDE = "NANOKUBE_BENCH_SCRATCH"
+# CNI keeps results in /var/lib/cni; runtimes keep state in /run, a tmpfs as on a host.
+_PREPARE = """
+mount --make-rshared / && mount -t tmpfs run /run && mount -t tmpfs lib /var/lib || exit 1
+ip link set lo up || exit 1
+"$@"
+"""  # the shell stays, as PID 1, and reaps orphans
+
+
+def enter() -> Path:
+    """Run this program again inside; return, inside, the directory to work in. Outside it does not return."""
+    if _INSIDE in os.environ:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        return Path(os.environ[_INSIDE])
+    with tempfile.TemporaryDirectory(prefix="nkb-", ignore_cleanup_errors=True) as scratch:
+        command = ["unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
+        command += ["--mount-proc", "sh", "-c", _PREPARE, "sh", sys.executable, *sys.argv]
+        environment = {**os.environ, _INSIDE: scratch, "PYTHONPATH": str(SOURCE)}
+        try:
+            code = _wait(subprocess.Popen(command, env=environment))
+        finally:
+            remove_cgroups(Path(scratch).name)
+    sys.exit(code)
+
+
+def _wait(inside: subprocess.Popen[bytes]) -> int:
+    """Wait for the end; Ctrl-C reaches the program inside by itself, a SIGTERM is handed on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: inside.kill())
+    return inside.wait()
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Clean up without being interrupted half-way."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def remove_cgroups(name: str) -> None:
+    """Kill what is left in a cgroup of ours and remove it, in every hierarchy."""
+    own = group.Group(hierarchy.detect(), name)
+    with contextlib.suppress(OSError):
+        own.kill()
+    own.remove()
