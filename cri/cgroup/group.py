@@ -1,7 +1,6 @@
 """One cgroup in every hierarchy of the host: made, limited, joined, killed, removed by bare system calls.
 
-Used by the supervisor (which must stay small) and by the CRI server. Blocking, microseconds; attaching to
-a v1 group may take an RCU grace period (some milliseconds).
+Used by the supervisor (which must stay small) and by the CRI server. Blocking, microseconds.
 """
 
 from __future__ import annotations
@@ -75,12 +74,14 @@ class Group:
         for setting in reversed(retry):
             self._set(setting)
 
-    def attach(self, pid: int, *, unified: bool = True) -> None:
-        """Move a process in (0 = the caller); unified=False if it was born in the v2 group."""
+    def join(self) -> None:
+        """Move the caller, which must have one thread, into the v1 groups; into the v2 group it was born.
+
+        By `tasks`: a lone thread that moves itself is spared the grace period that `cgroup.procs` waits for
+        (0.2 ms, not 10). Source: kernel/cgroup/cgroup.c, cgroup_procs_write_start().
+        """
         for directory in self.v1_directories():
-            write(f"{directory}/cgroup.procs", str(pid))
-        if unified and self.unified:
-            write(f"{self.unified}/cgroup.procs", str(pid))
+            write(f"{directory}/tasks", "0")
 
     def processes(self) -> list[int]:
         """Ids of the processes in it and in the groups below (as seen from the caller's PID namespace)."""

@@ -123,7 +123,7 @@ def _gather(job: Job) -> Host:
     """Join the cgroup and open what the host gives; then, where there is one, enter the user namespace."""
     spec, host = job.spec, Host()
     user = _open(spec["namespaces"]["user"]) if spec["namespaces"]["user"] else -1
-    Group(job.hierarchies, spec["cgroup"]).attach(0, unified=False)
+    Group(job.hierarchies, spec["cgroup"]).join()
     if not spec["holder"]:
         process.adjust(spec["process"])
         host.sources = [_source(spec, entry, user) for entry in spec["mounts"]]

@@ -62,7 +62,7 @@ def run(job: Job) -> NoReturn:
 
 def _enter(job: Job) -> None:
     command = job.process
-    job.group.attach(0, unified=False)
+    job.group.join()
     process.adjust(command)
     process.forget_modules()
     if job.spec["namespaces"]["user"]:
