@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-from cri.linux import mount
+from cri.linux import overlay
 from cri.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 
 _SIZE_MAX = 1 << 20
@@ -60,21 +60,11 @@ def read_file(top: int, path: str) -> bytes:
 def _view(lowers: Sequence[str]) -> list[int]:
     """Descriptors of the trees to search in order: one that shows all layers (a detached read-only overlay).
 
-    Before Linux 6.8 each layer is one, as this process must not mount where others see it.
+    On older kernels each layer is one, as this process must not mount where others see it.
     """
-    if len(lowers) == 1:
-        return [_open(lowers[0])]
-    context = mount.fsopen("overlay")
-    try:
-        try:
-            for lower in lowers:
-                mount.fsconfig_string(context, "lowerdir+", lower)
-            mount.fsconfig_create(context)  # before Linux 6.5 only this tells that the option is unknown
-        except OSError:
-            return [_open(lower) for lower in lowers]
-        return [mount.fsmount(context, mount.MOUNT_ATTR_RDONLY)]
-    finally:
-        os.close(context)
+    if len(lowers) == 1 or not overlay.takes_layers_one_by_one():
+        return [_open(lower) for lower in lowers]
+    return [overlay.tree(lowers)]
 
 
 def _open(directory: str) -> int:

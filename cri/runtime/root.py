@@ -12,6 +12,7 @@ import os
 import stat
 
 from cri.linux import mount
+from cri.linux import overlay as overlayfs
 from cri.linux.openat2 import (
     RESOLVE_BENEATH,
     RESOLVE_IN_ROOT,
@@ -64,69 +65,14 @@ def overlay(lowers: Sequence[str], upper: str = "", work: str = "", user: int = 
         tree = _layer(lowers[0], user)
         mount.set_attributes(tree, set_=_RDONLY, propagation=mount.MS_PRIVATE)
         return tree
-    context, held = mount.fsopen("overlay"), []
+    held = (
+        [_layer(lower, user) for lower in lowers] if user >= 0 else []
+    )  # a detached mount lives by its descriptor
     try:
-        for lower in lowers:
-            if user >= 0:
-                held.append(
-                    _layer(lower, user)
-                )  # until it is created: a detached mount lives by its descriptor
-                mount.fsconfig_fd(context, "lowerdir+", held[-1])
-            elif not _append(context, lower, is_first=lower == lowers[0]):
-                return _overlay_by_names(lowers, upper, work)
-        if upper:
-            mount.fsconfig_string(context, "upperdir", upper)
-            mount.fsconfig_string(context, "workdir", work)
-        try:
-            mount.fsconfig_create(context)
-        except OSError as error:
-            # Before Linux 6.5 overlayfs looks at its options only now.
-            if error.errno != errno.EINVAL or user >= 0:
-                raise
-            return _overlay_by_names(lowers, upper, work)
-        return mount.fsmount(context, 0 if upper else _RDONLY)
+        return overlayfs.tree(held or lowers, upper, work)
     finally:
-        for fd in (context, *held):
+        for fd in held:
             os.close(fd)
-
-
-def _append(context: int, lower: str, *, is_first: bool) -> bool:
-    """Add one layer below the others; False where the kernel lacks the option (before Linux 6.8)."""
-    try:
-        mount.fsconfig_string(context, "lowerdir+", lower)
-    except OSError as error:
-        if error.errno != errno.EINVAL or not is_first:
-            raise
-        return False
-    return True
-
-
-def _overlay_by_names(lowers: Sequence[str], upper: str, work: str) -> int:
-    """overlay() before Linux 6.8: all layers in one page of options, so by names relative to their parent.
-
-    Call in a mount namespace of one's own: the mount is attached over its work directory for a moment.
-    """
-    parent = os.path.dirname(lowers[0])
-    same = all(os.path.dirname(lower) == parent for lower in lowers)
-    names = [os.path.basename(lower) if same else lower for lower in lowers]
-    if any(set(":,\\") & set(path) for path in (*names, upper, work)):
-        raise OSError(errno.EINVAL, "cannot name layers that hold a colon, comma or backslash")
-    options = [f"lowerdir={':'.join(names)}"]
-    if upper:
-        options += [f"upperdir={upper}", f"workdir={work}"]
-    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    place = work or lowers[0]
-    try:
-        os.chdir(parent)
-        mount.mount("overlay", place, "overlay", 0 if upper else mount.MS_RDONLY, ",".join(options))
-        top = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        tree = mount.clone_tree(top, recursive=False)
-        os.close(top)
-        mount.umount(place, mount.MNT_DETACH)
-        return tree
-    finally:
-        os.fchdir(here)
-        os.close(here)
 
 
 def _layer(path: str, user: int) -> int:
@@ -240,24 +186,34 @@ def attach(root: int, tree: int, path: str) -> None:
     is_directory = stat.S_ISDIR(os.fstat(tree).st_mode)
     target = open_target(root, path, is_directory=is_directory)
     try:
-        if stat.S_ISDIR(os.fstat(target).st_mode) != is_directory:
-            number = errno.ENOTDIR if is_directory else errno.EISDIR
-            raise OSError(number, os.strerror(number), path)
-        mount.attach(tree, target)
+        _attach_at(tree, target, path, is_directory=is_directory)
     finally:
         os.close(target)
 
 
 def attach_bind(root: int, tree: int, path: str, proc: int) -> None:
-    """attach(), for a mount of the Spec: refuses targets below /proc and the root itself."""
-    target = open_target(root, path, is_directory=stat.S_ISDIR(os.fstat(tree).st_mode))
-    found, top = os.fstat(target), os.fstat(root)
-    os.close(target)
-    if (found.st_dev, found.st_ino) == (top.st_dev, top.st_ino):
-        raise OSError(errno.EINVAL, "would cover the whole root filesystem", path)
-    if proc >= 0 and found.st_dev == os.fstat(proc).st_dev and path not in _PROC_TARGETS:
-        raise OSError(errno.EPERM, "is below /proc", path)
-    attach(root, tree, path)
+    """attach(), for a mount of the Spec: refuses targets below /proc and the root itself.
+
+    What is checked is what is mounted on: the path is resolved once (a volume may change under our feet).
+    """
+    is_directory = stat.S_ISDIR(os.fstat(tree).st_mode)
+    target = open_target(root, path, is_directory=is_directory)
+    try:
+        found, top = os.fstat(target), os.fstat(root)
+        if (found.st_dev, found.st_ino) == (top.st_dev, top.st_ino):
+            raise OSError(errno.EINVAL, "would cover the whole root filesystem", path)
+        if proc >= 0 and found.st_dev == os.fstat(proc).st_dev and path not in _PROC_TARGETS:
+            raise OSError(errno.EPERM, "is below /proc", path)
+        _attach_at(tree, target, path, is_directory=is_directory)
+    finally:
+        os.close(target)
+
+
+def _attach_at(tree: int, target: int, path: str, *, is_directory: bool) -> None:
+    if stat.S_ISDIR(os.fstat(target).st_mode) != is_directory:
+        number = errno.ENOTDIR if is_directory else errno.EISDIR
+        raise OSError(number, os.strerror(number), path)
+    mount.attach(tree, target)
 
 
 def make_dev(owner: tuple[int, int]) -> int:

@@ -16,7 +16,7 @@ import socket
 import time
 
 from cri.cgroup import devices, hierarchy
-from cri.linux import pidfd, prctl
+from cri.linux import overlay, pidfd, prctl
 from cri.runtime import adoption, faults, init, packets, spawn, userns
 from cri.runtime.container import CREATED, EXITED, RUNNING, STARTING, Container
 from cri.runtime.logclient import LogClient
@@ -57,6 +57,7 @@ class Supervisor:
         """Adopt what lives, then serve for ever."""
         self._listener = packets.listen(f"{self.run_dir}/runtime.sock")
         self.loop.add(self._listener.fileno(), self._accept)
+        overlay.takes_layers_one_by_one()  # asked once here, not in each child
         adoption.adopt_all(self)
         self.logs.connect()
         gc.collect()

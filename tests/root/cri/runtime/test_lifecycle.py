@@ -116,7 +116,8 @@ def test_holder_is_init_of_a_shared_pid_namespace(node: Node) -> None:
     from cri.bundle.spec import Namespaces
 
     shared = Namespaces(pid="container", pid_target="pod")
-    code, lines = node.run("sh", "-c", "cat /proc/1/comm; ls /proc/1/root || echo hidden", namespaces=shared)
+    script = "cat /proc/1/comm; ls /proc/1/root 2>&1 || echo hidden"
+    code, lines = node.run("sh", "-c", script, namespaces=shared)
     assert (code, lines[:1], lines[-1:]) == (0, ["pause"], ["hidden"])
     first = node.spec("sleep", "77", namespaces=shared)
     node.client.create(first)

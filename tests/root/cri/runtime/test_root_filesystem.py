@@ -254,11 +254,11 @@ def test_a_root_of_120_layers(node: Node) -> None:
 
 _OLD_KERNEL = """
 import os, sys
-from cri.linux import clone, mount
+from cri.linux import clone, mount, overlay
 from cri.runtime import root
 clone.unshare(clone.CLONE_NEWNS)
 mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
-root._append = lambda *args, **kwargs: False
+overlay._one_by_one.append(False)
 top = root.overlay(sys.argv[3:], sys.argv[1], sys.argv[2])
 os.mkdir("made", dir_fd=top)
 print(sorted(os.listdir(f"/proc/self/fd/{top}")), len(open("/proc/self/mounts").read().split(sys.argv[2])))
