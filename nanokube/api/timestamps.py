@@ -4,6 +4,8 @@
 ('1970-01-01T00:00:00Z', '1970-01-01T00:00:01.500000Z')
 >>> parse("1970-01-01T01:00:01+01:00")
 1.0
+>>> format_micro(parse("0001-01-01T00:00:02Z"))
+'0001-01-01T00:00:02.000000Z'
 >>> human(90), human(7200), human(200000)
 ('90s', '120m', '2d7h')
 """
@@ -22,7 +24,9 @@ _RFC3339: Final = re.compile(
 
 def format_time(seconds: float) -> str:
     """Print seconds since the epoch as `Time`."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    found = time.gmtime(seconds)
+    # not strftime's %Y, which writes a year before 1000 with fewer digits (glibc)
+    return f"{found.tm_year:04d}{time.strftime('-%m-%dT%H:%M:%SZ', found)}"
 
 
 def format_micro(seconds: float) -> str:
