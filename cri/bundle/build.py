@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -79,7 +80,7 @@ def build(
 
     Raises BuildError.
     """
-    image: Mapping[str, Any] = image_config.get("config") or {}
+    image = image_process(image_config)
     security = container.linux.security_context
     _check_apparmor(security)
     try:
@@ -107,6 +108,24 @@ def build(
         )
     except (users.UserError, seccomp.ProfileError) as error:
         raise BuildError(str(error)) from error
+
+
+def image_process(image_config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the "config" of an OCI image configuration, every field we use of its type. Raises BuildError.
+
+    It was written by whoever made the image: a number as working directory would be taken for a descriptor.
+    """
+    image = image_config.get("config") or {}
+    if not isinstance(image, Mapping):
+        raise BuildError("cannot use the image's configuration: config is not an object")
+    for field, kind in (("User", str), ("WorkingDir", str), ("StopSignal", str)):
+        if not isinstance(image.get(field) or "", kind):
+            raise BuildError(f"cannot use the image's configuration: {field} is not a string")
+    for field in ("Entrypoint", "Cmd", "Env"):
+        words = image.get(field) or []
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise BuildError(f"cannot use the image's configuration: {field} is not a list of strings")
+    return image
 
 
 def resources(wanted: pb.LinuxContainerResources, pids_limit: int = 0) -> spec.Resources:
@@ -156,35 +175,50 @@ def environment(
 
 
 def stop_signal(container: pb.ContainerConfig, image: Mapping[str, Any]) -> int:
-    """The signal that asks the container to end: CRI's, the image's, SIGTERM."""
+    """The signal that asks the container to end: CRI's, the image's, SIGTERM (also for one that is none)."""
     name = pb.Signal.Name(container.stop_signal) if container.stop_signal else ""
     name = (name or str(image.get("StopSignal") or "SIGTERM")).upper()
-    if name.isdigit():
-        return int(name) if 0 < int(name) <= signal.SIGRTMAX else signal.SIGTERM
-    name = name if name.startswith("SIG") else f"SIG{name}"
-    base, sign, offset = name.replace("PLUS", "+").replace("MINUS", "-").partition("+")
-    if not sign:
-        base, sign, offset = base.partition("-")
-    number = getattr(signal, {"SIGCLD": "SIGCHLD", "SIGPOLL": "SIGIO"}.get(base, base), signal.SIGTERM)
-    shift = int(offset) if offset.isdigit() else 0
-    return int(number) + (shift if sign == "+" else -shift)
+    found = _SIGNAL.fullmatch(name)
+    if found is None:
+        return signal.SIGTERM
+    base, sign, offset = found["name"], found["sign"], int(found["offset"] or 0)
+    if base.isdigit():
+        number = int(base)
+    else:
+        number = _SIGNALS.get({"CLD": "CHLD", "POLL": "IO"}.get(base, base), signal.SIGTERM)
+    number += -offset if sign in ("-", "MINUS") else offset
+    return number if 0 < number <= signal.SIGRTMAX else signal.SIGTERM
+
+
+_SIGNAL = re.compile(
+    r"(?:SIG)?(?P<name>[0-9]{1,2}|[A-Z][A-Z0-9]*?)(?:(?P<sign>\+|-|PLUS|MINUS)(?P<offset>[0-9]{1,2}))?"
+)
+_SIGNALS = {member.name[3:]: int(member) for member in signal.Signals}
 
 
 def _process(container: pb.ContainerConfig, image: Mapping[str, Any], context: Context) -> spec.Process:
     security = container.linux.security_context
     who = _identity(security, image, context)
     _check_mapped(who, context)
+    filters = _seccomp(security, context)
     return spec.Process(
         argv=command(container, image),
         env=environment(container, image, context, who.home),
-        cwd=container.working_dir or image.get("WorkingDir") or "/",
+        cwd=_cwd(container.working_dir or image.get("WorkingDir") or "/"),
         user=spec.User(who.uid, who.gid, who.groups),
         capabilities=_capabilities(security),
         no_new_privs=security.no_new_privs,
-        seccomp=_seccomp(security, context),
+        seccomp=filters[0],
+        seccomp_flags=filters[1],
         oom_score_adj=container.linux.resources.oom_score_adj,
         tty=container.tty,
     )
+
+
+def _cwd(path: str) -> str:
+    if "\0" in path:
+        raise BuildError("cannot build container: the working directory holds a NUL character")
+    return path if path.startswith("/") else f"/{path}"
 
 
 def _check_apparmor(security: pb.LinuxContainerSecurityContext) -> None:
@@ -235,15 +269,16 @@ def _capabilities(security: pb.LinuxContainerSecurityContext) -> spec.Capabiliti
     return spec.Capabilities(granted, granted, granted, ambient, ambient)
 
 
-def _seccomp(security: pb.LinuxContainerSecurityContext, context: Context) -> bytes:
+def _seccomp(security: pb.LinuxContainerSecurityContext, context: Context) -> tuple[bytes, int]:
+    """The filter's program, empty for none, and the flags it is loaded with."""
     if security.privileged or not security.HasField("seccomp"):
-        return b""
+        return b"", 0
     kind = security.seccomp.profile_type
     if kind == pb.SecurityProfile.Unconfined:
-        return b""
+        return b"", 0
     granted = _capabilities(security).bounding
     if kind == pb.SecurityProfile.RuntimeDefault:
-        return seccomp.runtime_default(granted)
+        return seccomp.runtime_default(granted), 0
     if context.load_profile is None:
         raise BuildError("cannot load a seccomp profile: none are configured")
     path = security.seccomp.localhost_ref.removeprefix("localhost/")
@@ -251,7 +286,7 @@ def _seccomp(security: pb.LinuxContainerSecurityContext, context: Context) -> by
         content = context.load_profile(path)
     except OSError as error:
         raise BuildError(f"cannot load seccomp profile {path}: {error}") from error
-    return seccomp.from_json(content)
+    return seccomp.from_json(content), seccomp.flags(content)
 
 
 def _namespaces(security: pb.LinuxContainerSecurityContext, context: Context) -> spec.Namespaces:

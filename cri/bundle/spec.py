@@ -48,7 +48,9 @@ class Rlimit:
 class Process:
     """What is executed and as whom.
 
-    env: "NAME=value" strings, in order; seccomp: a BPF program (struct sock_filter array), empty = none.
+    env: "NAME=value" strings, in order; seccomp: a BPF program (struct sock_filter array), empty = none;
+    seccomp_flags: SECCOMP_FILTER_FLAG_* it is loaded with.
+    apparmor: name of a loaded profile, "" = none; selinux: a label, "" = what the kernel's policy says.
     """
 
     argv: tuple[str, ...]
@@ -58,6 +60,9 @@ class Process:
     capabilities: Capabilities = Capabilities()
     no_new_privs: bool = False
     seccomp: bytes = b""
+    seccomp_flags: int = 0
+    apparmor: str = ""
+    selinux: str = ""
     rlimits: tuple[Rlimit, ...] = ()
     oom_score_adj: int = 0
     tty: bool = False

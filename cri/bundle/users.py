@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 ID_MAX = 2**31 - 2
+_DIGITS_MAX = 20  # of a number worth parsing; int() is quadratic, and refuses thousands
 
 
 class UserError(ValueError):
@@ -104,7 +105,11 @@ def _entries(content: bytes, count: int) -> Iterator[list[str]]:
 
 
 def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and int(text) <= ID_MAX
+    return len(text) <= _DIGITS_MAX and text.isascii() and text.isdigit() and int(text) <= ID_MAX
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.removeprefix("-").isdigit()
 
 
 def _checked(number: int, what: str) -> int:
@@ -114,19 +119,19 @@ def _checked(number: int, what: str) -> int:
 
 
 def _account(wanted: str, accounts: Sequence[Account]) -> tuple[Account | None, int]:
-    if wanted.isascii() and wanted.lstrip("-").isdigit():
-        number = _checked(int(wanted), "user")
+    if _is_number(wanted):
+        number = _checked(int(wanted[: _DIGITS_MAX + 1]), "user")
         return next((a for a in accounts if a.uid == number), None), number
     for account in accounts:
         if account.name == wanted:
             return account, account.uid
-    raise UserError(f"cannot find user {wanted!r}: no such entry in the image's passwd file")
+    raise UserError(f"cannot find user {wanted[:64]!r}: no such entry in the image's passwd file")
 
 
 def _group(wanted: str, groups: Sequence[Group]) -> int:
-    if wanted.isascii() and wanted.lstrip("-").isdigit():
-        return _checked(int(wanted), "group")
+    if _is_number(wanted):
+        return _checked(int(wanted[: _DIGITS_MAX + 1]), "group")
     for group in groups:
         if group.name == wanted:
             return group.gid
-    raise UserError(f"cannot find group {wanted!r}: no such entry in the image's group file")
+    raise UserError(f"cannot find group {wanted[:64]!r}: no such entry in the image's group file")

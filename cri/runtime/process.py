@@ -113,7 +113,7 @@ def execute(process: dict[str, Any]) -> NoReturn:
     wanted = process["capabilities"]
     _, have, _ = prctl.get_capabilities()
     if process["seccomp"]:
-        seccomp.load(process["seccomp"])
+        seccomp.load(process["seccomp"], process.get("seccomp_flags", 0))
         if have != wanted["permitted"] & have:
             permitted = wanted["permitted"] & have
             prctl.set_capabilities(wanted["effective"] & permitted, permitted, wanted["inheritable"] & have)

@@ -155,7 +155,21 @@ def test_seccomp_profiles() -> None:
 
 @pytest.mark.parametrize(
     ("image", "expected"),
-    [({}, 15), ({"StopSignal": "SIGQUIT"}, 3), ({"StopSignal": "9"}, 9), ({"StopSignal": "SIGRTMIN+3"}, 37)],
+    [
+        ({}, 15),
+        ({"StopSignal": "SIGQUIT"}, 3),
+        ({"StopSignal": "usr1"}, 10),
+        ({"StopSignal": "9"}, 9),
+        ({"StopSignal": "SIGRTMIN+3"}, 37),
+        ({"StopSignal": "SIGRTMAX-1"}, 63),
+        ({"StopSignal": "SIGRTMINPLUS3"}, 37),
+        # what is no signal asks for SIGTERM
+        ({"StopSignal": "SIG_DFL"}, 15),
+        ({"StopSignal": "SIGRTMIN+99"}, 15),
+        ({"StopSignal": "99"}, 15),
+        ({"StopSignal": "\u00b2"}, 15),
+        ({"StopSignal": "9" * 9999}, 15),
+    ],
 )
 def test_stop_signal_of_the_image(image: dict[str, str], expected: int) -> None:
     assert build.stop_signal(pb.ContainerConfig(), image) == expected
@@ -207,3 +221,31 @@ def test_volumes_are_mapped_as_the_pod_is_or_refused() -> None:
         else:
             with pytest.raises(build.BuildError, match="mappings differ"):
                 built(wanted, userns="/ns/user", uid_map=mapping, gid_map=mapping)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "text",
+        {"WorkingDir": 5},
+        {"Entrypoint": "/bin/sh"},
+        {"Cmd": [1]},
+        {"Env": {"A": "B"}},
+        {"User": 0.5},
+        {"StopSignal": ["SIGTERM"]},
+        {"Entrypoint": ["/e"], "WorkingDir": "/a\0b"},
+        {"Entrypoint": ["/e"], "User": "--1"},
+        {"Entrypoint": ["/e"], "User": "9" * 9999},
+        {"Entrypoint": ["/e"], "User": "4294967296"},
+        {"Entrypoint": ["/e"], "User": "0:-1"},
+        {"Entrypoint": ["/e\0"]},
+    ],
+)
+def test_a_hostile_image_configuration_is_refused(config: Any) -> None:
+    with pytest.raises(build.BuildError):
+        built(pb.ContainerConfig(), {"config": config})
+
+
+def test_a_working_directory_begins_at_the_root() -> None:
+    image = {"config": {"Entrypoint": ["/e"], "WorkingDir": "srv"}}
+    assert built(pb.ContainerConfig(), image).process.cwd == "/srv"

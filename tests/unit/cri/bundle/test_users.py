@@ -70,3 +70,11 @@ def test_identity(changes: dict[str, Any], expected: users.Identity) -> None:
 def test_ids_that_do_not_exist_or_could_wrap_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(users.UserError):
         resolve(**changes)
+
+
+def test_numbers_of_absurd_length_are_no_ids() -> None:
+    long = b"9" * 9999
+    assert list(users.parse_passwd(b"a:x:" + long + b":0::/:\nb:x:1:2::/:\n")) == [
+        users.Account("b", 1, 2, "/")
+    ]
+    assert list(users.parse_group(b"a:x:" + long + b":\n")) == []
