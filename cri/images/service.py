@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from cri import failpoint
 from cri.images import archive, catalog, errors, extract, manifest, pull
 from cri.images.blobs import Blobs, write_durably
 from cri.images.catalog import Catalog, Record
@@ -188,14 +189,17 @@ class ImageService:
                 if self._layers.has(layer.chain_id):
                     report(Progress("present", layer.blob.digest, layer.blob.size, layer.blob.size))
             self._layers.ensure(layers, source, report)
+            failpoint.hit("image.layers_ready")
             for document in (config, *documents):
                 self._blobs.put(document)
+            failpoint.hit("image.documents_ready")
             size_bytes = sum(self._layers.size(chain_id) for chain_id in set(chain)) + len(config)
             record = dataclasses.replace(
                 names, layers=chain, size_bytes=size_bytes, blobs=tuple(sorted(digests))
             )
             with self._lock:
                 self._store(catalog.add(self._catalog, record))
+                failpoint.hit("image.committed")
                 self._cache.clear()
                 return self._image(self._catalog[record.id])
 

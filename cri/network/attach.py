@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cni import skel
+from cri import failpoint
 from cri.api import runtime_pb2 as pb
 from cri.network import conflist, plugin
 
@@ -70,6 +71,7 @@ class Network:
         for config in attachment.network.plugins:
             stdin = conflist.plugin_input(attachment.network, config, attachment.capabilities, {}, result)
             result = self._run("ADD", config, sandbox_id, netns, args, stdin) or result
+            failpoint.hit("network.plugin_added")
         return dataclasses.replace(attachment, result=result or {})
 
     def delete(self, attachment: Attachment, sandbox_id: str, netns: str, args: str) -> None:

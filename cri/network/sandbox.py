@@ -14,6 +14,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cri import failpoint
 from cri.linux import clone, mount
 from cri.network.worker import FLAGS
 
@@ -43,12 +44,14 @@ def create(
     else:
         sources = {kind: f"/proc/thread-self/ns/{kind}" for kind in kinds}
         clone.unshare(sum(FLAGS[kind] for kind in kinds))
+    failpoint.hit("namespaces.unshared")
     pins = {}
     for kind, source in sources.items():
         pin = directory / kind
         pin.touch(mode=0o400)
         mount.mount(source, str(pin), None, mount.MS_BIND)
         pins[kind] = str(pin)
+        failpoint.hit("namespaces.pinned")
     if "uts" in pins and hostname:
         socket.sethostname(hostname)
     if "net" in pins:

@@ -15,6 +15,7 @@ import os
 import shutil
 import socket
 
+from cri import failpoint
 from cri.cgroup.group import Group
 
 TYPE_CHECKING = False
@@ -96,6 +97,7 @@ class Container:
         """Write the intent: directory, spec and first state. Raises FileExistsError."""
         os.mkdir(self.directory, 0o700)
         _replace(self.path("spec"), marshal.dumps(self.spec))
+        failpoint.hit("supervisor.half_recorded")
         self.save()
 
     def save(self) -> None:

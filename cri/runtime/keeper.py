@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 
+from cri import failpoint
 from cri.linux import mount, pidfd, prctl
 from cri.runtime import packets
 from cri.runtime.logpump import LogPump
@@ -48,6 +49,8 @@ class Daemon:
 
     def backoff(self, now: float) -> float:
         """Seconds to wait before the next start."""
+        if failpoint.is_enabled():  # a test that kills at every step does not wait for us
+            return 0.0
         self.starts = [t for t in self.starts if now - t < 60]
         return _BACKOFF_S[min(len(self.starts), len(_BACKOFF_S) - 1)]
 

@@ -15,6 +15,7 @@ import signal
 import socket
 import time
 
+from cri import failpoint
 from cri.cgroup import devices, hierarchy
 from cri.linux import overlay, pidfd, prctl
 from cri.runtime import adoption, faults, init, packets, spawn, userns
@@ -144,12 +145,14 @@ class Supervisor:
         made = Container(spec, f"{self.run_dir}/c/{spec['id']}", self.hierarchies)
         made.created_at = time.time_ns()
         made.make_record()
+        failpoint.hit("supervisor.recorded")
         if spec["holder"]:  # needs no start: it runs as soon as it has let go of everything
             made.phase = STARTING
         try:
             made.group.create()
             made.group.limit(spec["resources"])
             devices.restrict(made.group, _device_rules(spec))
+            failpoint.hit("supervisor.grouped")
             self.spawn(made)
         except BaseException:
             made.group.kill()
@@ -176,9 +179,11 @@ class Supervisor:
         logs: list[int] = []
         try:
             spawn.spawn(made, self.stage, target, logs)
+            failpoint.hit("supervisor.cloned")
             if made.stdin >= 0:
                 self.keep(f"{made.id}.in", made.stdin)
             made.save()
+            failpoint.hit("supervisor.clone_noted")
             self.watch(made)
             if logs:
                 self.logs.add(made.id, made.spec["log_path"], tty=False, fds=logs)
@@ -262,6 +267,7 @@ class Supervisor:
             made.phase = RUNNING
             made.started_at = time.time_ns()
             made.save()
+            failpoint.hit("supervisor.run_noted")
             self.publish("started", made)
         if told:
             told(made.setup_error)
@@ -289,6 +295,7 @@ class Supervisor:
             raise _start_fault(made.setup_error)
         made.phase = STARTING
         made.save()
+        failpoint.hit("supervisor.start_noted")
 
         def told(error: str) -> None:
             fault = _start_fault(error)
@@ -297,6 +304,7 @@ class Supervisor:
         made.on_start = told
         with contextlib.suppress(OSError):  # it is gone: the end of the control socket tells why
             made.control.send(init.GO)
+        failpoint.hit("supervisor.go_sent")
         return None
 
     def _do_kill(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
@@ -318,6 +326,7 @@ class Supervisor:
             made.on_exit.append(timer.cancel)
         else:
             made.group.kill()
+        failpoint.hit("supervisor.kill_sent")
         made.on_exit.append(lambda: self.reply(connection, made.state()))
         return None
 
@@ -345,6 +354,7 @@ class Supervisor:
         made = self.containers.get(request["id"])
         if made is None:
             return {}
+        failpoint.hit("supervisor.remove_begun")
         if made.pidfd >= 0:
             made.group.kill()
             if made.phase != EXITED:
@@ -358,6 +368,7 @@ class Supervisor:
 
     def _finish_remove(self, made: Container, connection: socket.socket) -> None:
         if self.containers.pop(made.id, None) is not None:
+            failpoint.hit("supervisor.removed")
             self._forget(made)
             made.phase, made.is_published = EXITED, True
             self.publish("removed", made)
@@ -373,6 +384,7 @@ class Supervisor:
 
         def done() -> bool:
             if made.group.remove():
+                failpoint.hit("supervisor.group_gone")
                 made.drop_record()
                 return True
             return False
@@ -460,7 +472,9 @@ class Supervisor:
         made.group.kill()  # a shared PID namespace does not die with it
         if made.phase in (RUNNING, STARTING):
             _set_exit(made, status, when)
+            failpoint.hit("supervisor.exit_seen")
             made.save()
+            failpoint.hit("supervisor.exit_noted")
         elif made.phase == CREATED:
             made.setup_error = made.setup_error or _describe_death(made, status)
             made.pid = 0

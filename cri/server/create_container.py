@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 
-from cri import faults
+from cri import failpoint, faults
 from cri.api import runtime_pb2 as pb
 from cri.bundle import build, rootfs, spec
 from cri.images.image import Image
@@ -31,6 +31,7 @@ def handle(
     with env.store.sandboxes.lock(identity):  # a stop or removal comes before or after, never in between
         pod = env.store.sandboxes.get(identity)
         ready = _create(env, request.config, pod)
+    failpoint.hit("container.committed")
     log.info("container created id=%s name=%s sandbox=%s", ready.id, ready.config.metadata.name, pod.id)
     notify.container(env, ready, notify.CREATED)
     return pb.CreateContainerResponse(container_id=ready.id)
@@ -45,6 +46,7 @@ def _create(env: Environment, config: pb.ContainerConfig, pod: records.Sandbox) 
     image = find_image(env, config.image.image)
     record = _intent(env, config, pod, image)
     env.store.containers.reserve(record, records.container_name(config.metadata, pod.config.metadata))
+    failpoint.hit("container.reserved")
     try:
         return _make(env, record, pod, image)
     except BaseException:
@@ -86,12 +88,15 @@ def _make(
     """Do what the intent says and commit."""
     propagation.check(record.config.mounts)
     layers = env.snapshots.prepare(record.id, image, owner=user_namespace.owner(pod.config))
+    failpoint.hit("container.layers_ready")
     if record.log_path:
         Path(record.log_path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     plan = build.build(record.config, pod.config, image.config, _context(env, record, pod, layers))
     if plan.namespaces.pid_target == pod.id:
         _ensure_holder(env, pod)
+        failpoint.hit("container.holder_ready")
     env.client.create(plan)
+    failpoint.hit("container.cloned")
     user = plan.process.user
 
     def commit(old: records.Container) -> records.Container:

@@ -4,6 +4,7 @@ import logging
 
 import grpc
 
+from cri import failpoint
 from cri.api import runtime_pb2 as pb
 from cri.server import notify, stop_container, teardown
 from cri.server.environment import Environment
@@ -28,6 +29,8 @@ def remove(env: Environment, identity: str) -> None:
         if record is None:
             return
         stop_container.stop(env, record, 0)
+        failpoint.hit("remove.stopped")
         teardown.container(env, record)
+    failpoint.hit("remove.done")
     log.info("container removed id=%s", identity)
     notify.container(env, record, notify.DELETED)

@@ -4,6 +4,7 @@ import logging
 
 import grpc
 
+from cri import failpoint
 from cri.api import runtime_pb2 as pb
 from cri.server import notify, remove_container, stop_pod_sandbox, teardown
 from cri.server.environment import Environment
@@ -20,12 +21,15 @@ def handle(
         return pb.RemovePodSandboxResponse()
     with env.store.sandboxes.lock(record.id):
         stop_pod_sandbox.stop(env, record.id)
+        failpoint.hit("remove_sandbox.stopped")
         for member in env.store.containers_of(record.id):
             remove_container.remove(env, member.id)
+        failpoint.hit("remove_sandbox.containers_gone")
         current = env.store.sandboxes.find(record.id)
         if current is None:
             return pb.RemovePodSandboxResponse()
         teardown.release(env, current)
+    failpoint.hit("remove_sandbox.done")
     log.info("sandbox removed id=%s", record.id)
     notify.sandbox(env, current, notify.DELETED)
     return pb.RemovePodSandboxResponse()

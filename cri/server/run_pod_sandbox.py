@@ -11,7 +11,7 @@ from pathlib import Path
 
 import grpc
 
-from cri import faults
+from cri import failpoint, faults
 from cri.api import runtime_pb2 as pb
 from cri.network import attach, conflist, files, sandbox, sysctls
 from cri.server import cgroups, notify, pod_files, teardown, user_namespace
@@ -30,12 +30,15 @@ def handle(
     """
     check(request)
     record = intent(env, request)
+    failpoint.hit("sandbox.intended")
     env.store.sandboxes.reserve(record, record.name)
+    failpoint.hit("sandbox.reserved")
     try:
         ready = _set_up(env, record)
     except BaseException:
         teardown.sandbox(env, record.id)
         raise
+    failpoint.hit("sandbox.committed")
     log.info("sandbox ready id=%s pod=%s ips=%s", ready.id, ready.name, ",".join(ready.ips))
     notify.sandbox(env, ready, notify.CREATED)
     notify.sandbox(env, ready, notify.STARTED)
@@ -82,10 +85,12 @@ def _set_up(env: Environment, record: records.Sandbox) -> records.Sandbox:
     pins: dict[str, str] = {}
     if kinds:
         pins = _namespaces(env, record, directory, kinds)
+    failpoint.hit("sandbox.namespaced")
     attachment = _join_network(env, record, pins) if "net" in pins else None
     ips = conflist.addresses(attachment) if attachment else ()
     owner = user_namespace.owner(record.config)
     pod_files.write(env.store.sandboxes.directory(record.id), record, ips, owner)
+    failpoint.hit("sandbox.files_written")
     if record.config.log_directory:
         Path(record.config.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
 
@@ -124,9 +129,11 @@ def _join_network(env: Environment, record: records.Sandbox, pins: dict[str, str
     wanted = attach.from_json(record.attachment)
     arguments = attach.arguments(record.config, record.id)
     done = env.worker.run(env.network.add, wanted, record.id, pins["net"], arguments)
+    failpoint.hit("sandbox.attached")
     env.store.sandboxes.update(
         record.id, lambda old: dataclasses.replace(old, attachment=done.to_json(), namespaces=pins)
     )
+    failpoint.hit("sandbox.attachment_noted")
     return done.result or {}
 
 

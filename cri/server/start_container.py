@@ -4,7 +4,7 @@ import logging
 
 import grpc
 
-from cri import faults
+from cri import failpoint, faults
 from cri.api import runtime_pb2 as pb
 from cri.runtime.faults import FAILED_PRECONDITION, UNAVAILABLE, RuntimeFault
 from cri.server import notify
@@ -27,15 +27,18 @@ def handle(
     record = env.store.containers.get(request.container_id)
     with env.store.containers.lock(record.id):
         _check(env, env.store.containers.get(record.id))
+        failpoint.hit("start.checked")
         try:
             state = env.client.start(record.id)
         except RuntimeFault as err:
             if err.kind not in (FAILED_PRECONDITION, UNAVAILABLE):
                 _give_up(env, record.id, str(err))
             raise
+        failpoint.hit("start.done")
         after = env.store.containers.update(
             record.id, lambda old: running(old, state.started_at or env.now())
         )
+    failpoint.hit("start.noted")
     log.info("container started id=%s", record.id)
     notify.container(env, after, notify.STARTED)
     return pb.StartContainerResponse()

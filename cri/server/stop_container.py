@@ -4,6 +4,7 @@ import logging
 
 import grpc
 
+from cri import failpoint
 from cri.api import runtime_pb2 as pb
 from cri.runtime.faults import NOT_FOUND, RuntimeFault
 from cri.server import observe
@@ -30,6 +31,7 @@ def stop(env: Environment, record: records.Container, timeout_s: float) -> None:
     """
     if record.state is records.ContainerState.EXITED:
         return
+    failpoint.hit("stop.begun")
     try:
         state = env.client.stop(record.id, timeout_s)
     except RuntimeFault as err:
@@ -37,5 +39,7 @@ def stop(env: Environment, record: records.Container, timeout_s: float) -> None:
             raise
         env.store.containers.update(record.id, lambda old: records.lost(old, env.now()))
         return
+    failpoint.hit("stop.done")
     observe.apply(env, state)
+    failpoint.hit("stop.noted")
     log.info("container stopped id=%s", record.id)

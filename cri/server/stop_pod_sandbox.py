@@ -5,6 +5,7 @@ import logging
 
 import grpc
 
+from cri import failpoint
 from cri.api import runtime_pb2 as pb
 from cri.server import notify, stop_container, teardown
 from cri.server.environment import Environment
@@ -29,14 +30,19 @@ def stop(env: Environment, identity: str) -> None:
         record = env.store.sandboxes.find(identity)
         if record is None:
             return
+        failpoint.hit("stop_sandbox.begun")
         for member in env.store.containers_of(identity):
             stop_container.stop(env, member, 0)
+        failpoint.hit("stop_sandbox.containers_ended")
         env.client.remove(identity)  # the holder of a shared PID namespace, if there is one
+        failpoint.hit("stop_sandbox.holder_gone")
         record = teardown.network(env, record)
+        failpoint.hit("stop_sandbox.network_down")
         if record.state is records.SandboxState.NOTREADY:
             return
         record = env.store.sandboxes.update(
             identity, lambda old: dataclasses.replace(old, state=records.SandboxState.NOTREADY)
         )
+    failpoint.hit("stop_sandbox.noted")
     log.info("sandbox stopped id=%s", identity)
     notify.sandbox(env, record, notify.STOPPED)

@@ -5,6 +5,7 @@ import dataclasses
 import logging
 import os
 
+from cri import failpoint
 from cri.cgroup import group
 from cri.network import attach, conflist, plugin
 from cri.network import sandbox as namespaces
@@ -19,7 +20,9 @@ log = logging.getLogger(__name__)
 def container(env: Environment, record: records.Container) -> None:
     """Kill and forget a container: processes, cgroup, writable layer, record. Its log stays."""
     _forget(env, record.id)
+    failpoint.hit("teardown.processes_gone")
     env.snapshots.remove(record.id)
+    failpoint.hit("teardown.layer_gone")
     for number, _ in enumerate(record.image_mounts):
         env.snapshots.remove(image_key(record.id, number))
     env.store.containers.delete(record.id)
@@ -40,7 +43,9 @@ def network(env: Environment, record: records.Sandbox) -> records.Sandbox:
         return record
     if record.attachment is not None:
         _leave_network(env, record)
+    failpoint.hit("teardown.detached")
     namespaces.drop(env.config.namespaces_dir / record.id)
+    failpoint.hit("teardown.unpinned")
     return env.store.sandboxes.update(record.id, lambda old: dataclasses.replace(old, is_network_down=True))
 
 
@@ -63,8 +68,10 @@ def release(env: Environment, record: records.Sandbox) -> None:
     """Let go of a sandbox without a network: holder, shared memory, cgroup, files, record."""
     _forget(env, record.id)
     pod_files.unmount(env.store.sandboxes.directory(record.id))
+    failpoint.hit("release.unmounted")
     if cgroups.is_own(record.config):
         group.Group(env.hierarchies, record.cgroup).remove()
+    failpoint.hit("release.group_gone")
     env.store.sandboxes.delete(record.id)
     env.rates.forget(record.id)
 

@@ -14,6 +14,7 @@ import stat
 import tempfile
 from pathlib import Path
 
+from cri import failpoint
 from cri.images.image import Image
 from cri.images.service import ImageService
 
@@ -57,6 +58,7 @@ class Snapshots:
         Raises ImageError NOT_FOUND when a layer is gone, ValueError on an unsafe container_id.
         """
         lowers = self.view(container_id, image)
+        failpoint.hit("container.layers_held")
         home = self._home(container_id)
         for name, mode in (("upper", 0o755), ("work", 0o700)):
             with contextlib.suppress(FileExistsError):
@@ -87,6 +89,7 @@ class Snapshots:
         grave = Path(tempfile.mkdtemp(prefix=".gone-", dir=self._root))
         with contextlib.suppress(FileNotFoundError):
             os.rename(home, grave / "container")
+        failpoint.hit("snapshot.buried")
         shutil.rmtree(grave, ignore_errors=True)
 
     def usage(self, container_id: str) -> Usage:

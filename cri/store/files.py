@@ -8,6 +8,8 @@ import os
 import shutil
 from pathlib import Path
 
+from cri import failpoint
+
 CONFIG = "config.pb"
 STATE = "state.json"
 
@@ -16,6 +18,7 @@ def create(directory: Path, config: bytes, state: bytes) -> None:
     """Make the directory and write both files; the state comes last and is the commit of the intent."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace(directory / CONFIG, config)
+    failpoint.hit("record.half_written")
     replace(directory / STATE, state)
 
 
@@ -40,6 +43,7 @@ def read(directory: Path) -> tuple[bytes, bytes]:
 def delete(directory: Path) -> None:
     """Remove a record; the state goes first, so that a crash leaves what counts as no record."""
     (directory / STATE).unlink(missing_ok=True)
+    failpoint.hit("record.half_deleted")
     shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from cri import faults
+from cri import failpoint, faults
 from cri.store import files
 
 
@@ -102,6 +102,7 @@ class Table(Generic[R]):
             self._names = {name: holder for name, holder in self._names.items() if holder != identity}
             self._locks.pop(identity, None)
             self._changed.notify_all()
+        failpoint.hit("record.forgotten")
         files.delete(self.directory(identity))
         self._tell(identity)
 
