@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 from cri.cgroup import group, hierarchy
+from scripts.bench.measure import isolate
 
 WORKLOAD = [
     "sleep",
@@ -19,7 +20,6 @@ class Account:
         own = {name: found.v1[name] for name in ("cpuacct",) if name in found.v1}
         # Accounting needs one hierarchy only: the rest of the runtime's processes' groups stays as it is.
         self._hierarchies = hierarchy.Hierarchies("" if own else found.unified, found.v2, own)
-        self._all = found
         self.path = path
         self._top = group.Group(self._hierarchies, path)
         runtime = group.Group(self._hierarchies, f"{path}/runtime")
@@ -54,7 +54,7 @@ class Account:
     def close(self) -> None:
         """Kill what is left in it and remove it."""
         self._top.kill()
-        group.Group(self._all, self.path).remove()
+        isolate.remove_cgroups(self.path)
 
 
 def _pss_mb(pid: int) -> float:

@@ -54,9 +54,12 @@ def uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def remove_cgroups(name: str) -> None:
-    """Kill what is left in a cgroup of ours and remove it, in every hierarchy."""
-    own = group.Group(hierarchy.detect(), name)
+def remove_cgroups(path: str) -> None:
+    """Kill what is left in a cgroup of ours and remove it in every hierarchy, those no one limits by too."""
     with contextlib.suppress(OSError):
-        own.kill()
-    own.remove()
+        group.Group(hierarchy.detect(), path).kill()
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for point in [fields[1] for fields in mounts if fields[2] in ("cgroup", "cgroup2")]:
+        for below, _, _ in os.walk(f"{point}/{path}", topdown=False):
+            with contextlib.suppress(OSError):  # says the next figure of leaks, if something stays
+                os.rmdir(below)
