@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cri.api import runtime_pb2 as pb
-from cri.bundle import capabilities, seccomp, spec, users
+from cri.bundle import apparmor, capabilities, seccomp, spec, users
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MASKED_PATHS = (
@@ -44,7 +44,7 @@ class Context:
     passwd, group: contents of the image's /etc/passwd and /etc/group (cri.bundle.rootfs.read_accounts).
     netns, ipcns, utsns, userns: pins of the sandbox; uid_map, gid_map: mappings of the latter.
     pid_holder: id of the sandbox's holder container.
-    load_profile: path -> bytes of a Localhost seccomp profile.
+    load_profile: path -> bytes of a Localhost seccomp profile. apparmor: what AppArmor the host has.
     extra_mounts: /etc/hosts and friends; they come before the config's mounts.
     image_mounts: container path of an image volume -> its layer directories, topmost first.
     """
@@ -68,6 +68,7 @@ class Context:
     extra_mounts: Sequence[spec.Mount] = ()
     image_mounts: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     load_profile: Callable[[str], bytes] | None = None
+    apparmor: apparmor.Host = apparmor.HOST
 
 
 def build(
@@ -82,7 +83,6 @@ def build(
     """
     image = image_process(image_config)
     security = container.linux.security_context
-    _check_apparmor(security)
     try:
         process = _process(container, image, context)
         return spec.Spec(
@@ -93,8 +93,8 @@ def build(
             cgroup=context.cgroup,
             mounts=_mounts(container, context),
             namespaces=_namespaces(security, context),
-            masked_paths=() if security.privileged else _paths(security.masked_paths or MASKED_PATHS),
-            readonly_paths=() if security.privileged else _paths(security.readonly_paths or READONLY_PATHS),
+            masked_paths=_hidden(security, security.masked_paths, MASKED_PATHS, context),
+            readonly_paths=_hidden(security, security.readonly_paths, READONLY_PATHS, context),
             resources=resources(container.linux.resources, context.pids_limit),
             devices=_devices(container),
             host_devices=security.privileged,
@@ -106,7 +106,7 @@ def build(
             log_path=context.log_path,
             stop_signal=stop_signal(container, image),
         )
-    except (users.UserError, seccomp.ProfileError) as error:
+    except (users.UserError, seccomp.ProfileError, apparmor.ProfileError) as error:
         raise BuildError(str(error)) from error
 
 
@@ -210,6 +210,7 @@ def _process(container: pb.ContainerConfig, image: Mapping[str, Any], context: C
         no_new_privs=security.no_new_privs,
         seccomp=filters[0],
         seccomp_flags=filters[1],
+        apparmor=apparmor.choose(security, context.apparmor),
         oom_score_adj=container.linux.resources.oom_score_adj,
         tty=container.tty,
     )
@@ -219,17 +220,6 @@ def _cwd(path: str) -> str:
     if "\0" in path:
         raise BuildError("cannot build container: the working directory holds a NUL character")
     return path if path.startswith("/") else f"/{path}"
-
-
-def _check_apparmor(security: pb.LinuxContainerSecurityContext) -> None:
-    """Refuse a profile by name: a container must not run less confined than it was asked to."""
-    wanted = ""
-    if security.apparmor.profile_type == pb.SecurityProfile.Localhost:
-        wanted = security.apparmor.localhost_ref
-    elif not security.HasField("apparmor"):
-        wanted = security.apparmor_profile
-    if wanted not in ("", "runtime/default", "unconfined"):
-        raise BuildError(f"cannot build container: AppArmor is not supported, so not profile {wanted!r}")
 
 
 def _check_mapped(who: users.Identity, context: Context) -> None:
@@ -377,6 +367,21 @@ def _devices(container: pb.ContainerConfig) -> tuple[spec.Device, ...]:
         spec.Device(d.host_path, d.container_path or d.host_path, d.permissions or "rwm")
         for d in container.devices
     )
+
+
+def _hidden(
+    security: pb.LinuxContainerSecurityContext, wanted: Sequence[str], usual: Sequence[str], context: Context
+) -> tuple[str, ...]:
+    """Paths of /proc and /sys to mask or make read-only.
+
+    An empty list is what a kubelet sends for `procMount: Unmasked`, which is for Pods with a user namespace
+    alone, and what a careless client sends: only there is it taken at its word.
+    """
+    if security.privileged:
+        return ()
+    if context.userns:
+        return _paths(wanted)
+    return _paths(wanted or usual)
 
 
 def _paths(wanted: Sequence[str]) -> tuple[str, ...]:

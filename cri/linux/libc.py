@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 lib = ctypes.CDLL(None, use_errno=True)  # releases the interpreter's lock during a call
 lib_locked = ctypes.PyDLL(None, use_errno=True)  # keeps it: for calls that fork
 
-_X86_64 = {"pivot_root": 155, "capget": 125, "capset": 126, "seccomp": 317, "bpf": 321}
-_GENERIC = {"pivot_root": 41, "capget": 90, "capset": 91, "seccomp": 277, "bpf": 280}  # aarch64, riscv64
+_X86_64 = {"pivot_root": 155, "capget": 125, "capset": 126, "keyctl": 250, "seccomp": 317, "bpf": 321}
+_GENERIC = {
+    "pivot_root": 41,
+    "capget": 90,
+    "capset": 91,
+    "keyctl": 219,
+    "seccomp": 277,
+    "bpf": 280,
+}  # aarch64, riscv64
 
 NUMBERS: dict[str, int] = {
     **(_X86_64 if os.uname().machine == "x86_64" else _GENERIC),

@@ -78,21 +78,21 @@ def _try_one() -> bool:
 
 
 def _by_names(lowers: Sequence[str], upper: str, work: str, context: str) -> int:
-    """All layers in one page of options, so by names relative to their parent."""
-    parent = os.path.dirname(lowers[0])
-    same = all(os.path.dirname(lower) == parent for lower in lowers)
-    names = [os.path.basename(lower) if same else lower for lower in lowers]
-    if any(set(":,\\") & set(path) for path in (*names, upper, work)):
-        raise OSError(errno.EINVAL, "cannot name layers that hold a colon, comma or backslash")
-    options = [f"lowerdir={':'.join(names)}"]
+    """All layers in one page of options: by links of short names, of which a thousand fit."""
+    links = mount.new_filesystem("tmpfs", ("size=1m",))
+    for number, lower in enumerate(lowers):
+        os.symlink(lower, str(number), dir_fd=links)
+    options = [f"lowerdir={':'.join(map(str, range(len(lowers))))}"]
     if upper:
-        options += [f"upperdir={upper}", f"workdir={work}"]
+        os.symlink(upper, "upper", dir_fd=links)
+        os.symlink(work, "work", dir_fd=links)
+        options += ["upperdir=upper", "workdir=work"]
     if context:
         options.append(f'context="{context}"')
     here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     place = work or lowers[0]
     try:
-        os.chdir(parent)
+        os.fchdir(links)
         mount.mount("overlay", place, "overlay", 0 if upper else mount.MS_RDONLY, ",".join(options))
         top = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         made = mount.clone_tree(top, recursive=False)
@@ -102,3 +102,4 @@ def _by_names(lowers: Sequence[str], upper: str, work: str, context: str) -> int
     finally:
         os.fchdir(here)
         os.close(here)
+        os.close(links)

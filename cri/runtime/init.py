@@ -16,7 +16,7 @@ import socket
 import stat
 
 from cri.cgroup.group import Group
-from cri.linux import clone, mount, prctl, pty
+from cri.linux import clone, keyring, labels, mount, prctl, pty
 from cri.linux.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 from cri.runtime import packets, process, root, userns
 
@@ -126,7 +126,10 @@ def _gather(job: Job) -> Host:
     Group(job.hierarchies, spec["cgroup"]).join()
     if not spec["holder"]:
         process.adjust(spec["process"])
-        host.sources = [_source(spec, entry, user) for entry in spec["mounts"]]
+        host.sources = [
+            _source(spec, entry, user) if user >= 0 or entry["kind"] != "image" else -1
+            for entry in spec["mounts"]
+        ]
         host.nodes = _device_nodes(spec)
         host.namespaces = [_open(p) for k in ("net", "ipc", "uts") if (p := spec["namespaces"][k])]
     if user >= 0:
@@ -170,7 +173,14 @@ def _prepare(job: Job, host: Host) -> None:
     for fd in host.namespaces:
         clone.setns(fd)
         os.close(fd)
+    labels.apply_at_exec(command.get("apparmor", ""), command.get("selinux", ""))
+    keyring.leave_session()
     mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
+    for number, entry in enumerate(spec["mounts"]):
+        if (
+            host.sources[number] < 0
+        ):  # older kernels must attach image volumes for a moment, which no other may see
+            host.sources[number] = _source(spec, entry, -1, job.stage)
     top = host.top if host.top >= 0 else _root(spec, -1)
     _stage(job, top)
     if spec["namespaces"]["user"]:
@@ -196,13 +206,13 @@ def _prepare(job: Job, host: Host) -> None:
     prctl.set_dumpable(False)
 
 
-def _source(spec: dict[str, Any], entry: dict[str, Any], user: int) -> int:
+def _source(spec: dict[str, Any], entry: dict[str, Any], user: int, stage: str = "") -> int:
     try:
         if entry["kind"] == "tmpfs" and user >= 0:
             ids = (userns.host_id(spec["namespaces"][f"{kind}_map"], 0) for kind in ("uid", "gid"))
             owner = (f"{name}={number}" for name, number in zip(("uid", "gid"), ids, strict=True))
             entry = {**entry, "options": (*owner, *entry["options"])}
-        return root.open_source(entry, user)
+        return root.open_source(entry, user, stage)
     except OSError as error:
         what = entry["source"] or entry["kind"]
         raise OSError(

@@ -94,16 +94,17 @@ def _map_owners(tree: int, user: int, *, recursive: bool) -> None:
         raise
 
 
-def open_source(entry: dict[str, Any], user: int = -1) -> int:
+def open_source(entry: dict[str, Any], user: int = -1, stage: str = "") -> int:
     """Turn a mount of the Spec into a detached mount, looking at the host's tree. Raises OSError.
 
-    user: the user namespace whose ids idmapped mounts show, -1 = none.
+    user: the user namespace whose ids idmapped mounts show, -1 = none. stage: a directory to attach things at
+    for a moment, in a mount namespace that no other sees; an image volume needs it before Linux 6.15.
     """
     kind = entry["kind"]
     if kind == "tmpfs":
         return mount.new_filesystem("tmpfs", entry["options"], _NOSUID | _NODEV)
     if kind == "image":
-        return _image(entry, user)
+        return _image(entry, user, stage)
     source = entry["source"]
     try:
         fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
@@ -120,16 +121,32 @@ def open_source(entry: dict[str, Any], user: int = -1) -> int:
     return tree
 
 
-def _image(entry: dict[str, Any], user: int) -> int:
+def _image(entry: dict[str, Any], user: int, stage: str) -> int:
     tree = overlay(entry["lowers"], user=user if entry["idmapped"] else -1)
     if not entry["sub_path"]:
         return tree
     fd = openat2(tree, entry["sub_path"], os.O_PATH, resolve=_SAFE)
-    part = mount.clone_tree(fd, recursive=False)
+    part = _part(tree, fd, stage)
     mount.set_attributes(part, set_=_RDONLY)
     os.close(fd)
     os.close(tree)
     return part
+
+
+def _part(tree: int, place: int, stage: str) -> int:
+    """A detached mount of place, which lies in the detached mount tree."""
+    try:
+        return mount.clone_tree(place, recursive=False)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not stage:  # before Linux 6.15 tree has to be attached somewhere
+            raise
+    target = os.open(stage, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    mount.attach(tree, target)
+    try:
+        return mount.clone_tree(place, recursive=False)
+    finally:
+        mount.umount(stage, mount.MNT_DETACH)
+        os.close(target)
 
 
 def open_target(root: int, path: str, *, is_directory: bool) -> int:

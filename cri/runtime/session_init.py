@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 
-from cri.linux import clone, prctl, pty
+from cri.linux import clone, keyring, labels, prctl, pty
 from cri.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from cri.runtime import init, packets, process, userns
 
@@ -64,6 +64,8 @@ def _enter(job: Job) -> None:
     command = job.process
     job.group.join()
     process.adjust(command)
+    labels.apply_at_exec(command.get("apparmor", ""), command.get("selinux", ""))
+    keyring.leave_session()
     process.forget_modules()
     if job.spec["namespaces"]["user"]:
         clone.setns(job.target, _NAMESPACES | clone.CLONE_NEWUSER)

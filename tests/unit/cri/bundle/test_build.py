@@ -188,16 +188,16 @@ def test_the_wire_form_is_plain() -> None:
     assert wire["process"]["user"] == {"uid": 0, "gid": 0, "groups": (0,)}
 
 
-@pytest.mark.parametrize(
-    "security",
-    [
-        {"apparmor_profile": "localhost/mine"},
-        {"apparmor": pb.SecurityProfile(profile_type=pb.SecurityProfile.Localhost, localhost_ref="mine")},
-    ],
-)
-def test_a_named_apparmor_profile_is_refused(security: dict[str, Any]) -> None:
+def test_an_apparmor_profile_that_cannot_be_given_is_refused() -> None:
     with pytest.raises(build.BuildError, match="AppArmor"):
-        built(secure(**security))
+        built(secure(apparmor_profile="localhost/nanokube-test-nosuch"))
+
+
+def test_only_a_pod_with_a_user_namespace_may_see_all_of_proc() -> None:
+    mapping = ((0, 1000, 10),)
+    assert built(pb.ContainerConfig()).masked_paths == build.MASKED_PATHS
+    mapped = built(pb.ContainerConfig(), userns="/ns/user", uid_map=mapping, gid_map=mapping)
+    assert (mapped.masked_paths, mapped.readonly_paths) == ((), ())
 
 
 def test_ids_outside_the_user_namespace_are_refused() -> None:
