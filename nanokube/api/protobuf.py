@@ -1,18 +1,13 @@
 """Decode Kubernetes protobuf bodies into JSON trees by a table of field numbers. Pure.
 
-client-go sends built-in kinds this way by default (`kubectl create deployment` does); answers stay JSON,
-which every
-such client accepts. `data/protobuf.json` is written by `scripts/generate-protobuf`: message -> field number
-->
-[JSON name, code, message]. Codes: s string, b boolean, i integer, n double (capital: a zero is kept,
-because the Go
-field is a pointer or always written), y bytes, q quantity, x int-or-string, t time, u micro time, d
-duration, r raw
-JSON, l named list of strings, @ message, > message whose fields belong to the parent, "a" or "m" before a
-code: list,
-map from string.
-Source: apimachinery/pkg/runtime/serializer/protobuf/doc.go (envelope), protobuf.dev/programming-
-guides/encoding.
+client-go sends built-in kinds this way by default (`kubectl create deployment` does). `data/protobuf.json`
+is written by `scripts/generate-protobuf`: message -> field number -> [JSON name, code, message]. Codes:
+s string, b boolean, i integer, n double (capital: a zero is kept, because the Go field is a pointer or always
+written), y bytes, q quantity, x int-or-string, t time, u micro time, d duration, r raw JSON, l named list of
+strings, @ message, > message whose fields belong to the parent, "a" or "m" before a code: list, map from
+string.
+Source: apimachinery/pkg/runtime/serializer/protobuf/doc.go (envelope),
+protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations
@@ -32,6 +27,7 @@ MAGIC: Final = b"k8s\x00"
 _DATA: Final = Path(__file__).with_name("data") / "protobuf.json"
 _MAX_DEPTH: Final = 64
 _LENGTH: Final = 2
+_META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1."
 
 
 class _Malformed(Exception):
@@ -44,9 +40,8 @@ def decode(body: bytes) -> dict[str, Any]:
         raise errors.bad_request("cannot decode protobuf: the body does not begin with k8s\\x00")
     try:
         found, raw = _envelope(body)
-        group, _, version = found["apiVersion"].rpartition("/")
-        name = facts.name_of(group, version, found["kind"])
-        if name is None or name not in _table():
+        name = message_of(found["apiVersion"], found["kind"])
+        if name is None:
             message = f'no kind "{found["kind"]}" is registered for version "{found["apiVersion"]}"'
             raise errors.bad_request(message)
         _message(raw, name, found, _MAX_DEPTH)
@@ -76,7 +71,17 @@ def _table() -> Mapping[str, Mapping[str, Any]]:
 
 
 @cache
-def _fields_of(name: str) -> Mapping[int, tuple[str, str, str]]:
+def message_of(api_version: str, kind: str) -> str | None:
+    """Return the name of a kind's message, if there is one."""
+    group, _, version = api_version.rpartition("/")
+    is_partial = group == "meta.k8s.io" and kind.startswith("PartialObjectMetadata")
+    name = f"{_META}{kind}" if is_partial else facts.name_of(group, version, kind)
+    return name if name in _table() else None
+
+
+@cache
+def fields_of(name: str) -> Mapping[int, tuple[str, str, str]]:
+    """Return a message's fields by number: JSON name, code, inner message; empty if there is no message."""
     return {
         int(number): (field[0], field[1], field[2] if len(field) > 2 else "")
         for number, field in _table().get(name, {}).items()
@@ -87,7 +92,7 @@ def _message(data: bytes, name: str, into: dict[str, Any], depth: int) -> dict[s
     """Decode a message into a dict, skipping fields that the table does not know."""
     if depth == 0:
         raise _Malformed("messages are nested too deeply")
-    known = _fields_of(name)
+    known = fields_of(name)
     for number, wire, value in _fields(data, 0):
         field = known.get(number)
         if field is None:

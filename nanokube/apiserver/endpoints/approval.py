@@ -11,7 +11,7 @@ from nanokube.api import field, strategy
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
-from nanokube.apiserver.endpoints import negotiate, read, respond, write
+from nanokube.apiserver.endpoints import read, respond, write
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.registry import update as updating
 from nanokube.kit.http.message import Answer
@@ -21,7 +21,7 @@ async def approve(scope: Scope) -> Answer:
     """Get, replace or patch the approval."""
     if scope.request.method == "GET":
         return read.get(scope)
-    call = scope.call()
+    call, form = scope.call(), scope.form()
     change = write.change_of(scope, call)
 
     def prepare(new: dict[str, Any], old: dict[str, Any]) -> None:
@@ -34,7 +34,7 @@ async def approve(scope: Scope) -> Answer:
         new["status"] = {**(old.get("status") or {}), "conditions": conditions}
 
     item = await updating.update(scope.registry, call, change, prepare=prepare, check=_check)
-    return respond.encoded(scope.request, [item.raw], negotiate.OBJECT, warnings=call.warnings)
+    return respond.encoded(scope.request, [item.raw], form, warnings=call.warnings)
 
 
 def _dated(condition: dict[str, Any], before: dict[str, Any] | None, now: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from nanokube.api import errors, objects, resources, selectors
 from nanokube.apiserver.authn.user import MASTERS, User
-from nanokube.apiserver.endpoints import negotiate, respond
+from nanokube.apiserver.endpoints import respond
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.registry import call as calls
 from nanokube.apiserver.registry import delete as deleting
@@ -26,7 +26,7 @@ _DISRUPTION: Final = "Cannot evict pod as it would violate the pod's disruption 
 
 async def evict(scope: Scope) -> Answer:
     """Delete a Pod as its eviction asks, if its budget allows. Raises ApiError (429)."""
-    call = scope.call()
+    call, form = scope.call(), scope.form()
     body = scope.decode(call, "policy", "v1", "Eviction")
     options, is_dry_run = calls.delete_options(scope.request.query, body.get("deleteOptions") or {})
     call.subresource = ""
@@ -35,7 +35,7 @@ async def evict(scope: Scope) -> Answer:
     if not _ignores_budgets(pod):
         await _spend(scope, call, pod)
     await deleting.delete(scope.registry, call, options)
-    return respond.document(scope.request, respond.success("", "", ""), negotiate.OBJECT, 201)
+    return respond.document(scope.request, respond.success("", "", ""), form, 201)
 
 
 def _ignores_budgets(pod: Mapping[str, Any]) -> bool:

@@ -18,22 +18,18 @@ JSON: Final = "application/json"
 YAML: Final = "application/yaml"
 PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 _META: Final = "meta.k8s.io"
-_SUPPORTED: Final = (JSON, YAML)
+_META_VERSIONS: Final = ("v1", "v1beta1")
+_SHAPES: Final = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+_SUPPORTED: Final = (JSON, YAML, PROTOBUF)
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How to answer. shape: "" the object itself, Table, PartialObjectMetadata (lists too)."""
+    """How to answer. shape: "" the object itself, Table, PartialObjectMetadata (lists too), of `version`."""
 
     media: str = JSON
     shape: str = ""
-
-    @property
-    def content_type(self) -> str:
-        """The answer's Content-Type."""
-        if not self.shape or self.shape == "Table":
-            return self.media
-        return self.media
+    version: str = "v1"
 
 
 OBJECT: Final = Form()
@@ -41,31 +37,36 @@ OBJECT: Final = Form()
 
 @functools.lru_cache(maxsize=256)
 def form_of(accept: str, allows_shapes: bool) -> Form:
-    """Choose a form. Raises ApiError (406)."""
+    """Choose a form. Raises ApiError (406).
+
+    Protobuf is answered only to those who accept nothing else: stored bytes are JSON and go out as they are.
+    """
     if accept in ("", "*/*", JSON):
         return OBJECT
-    for clause in accept.split(","):
-        media, *rest = (part.strip() for part in clause.split(";"))
-        parameters = dict(p.partition("=")[::2] for p in rest if "=" in p)
-        found = _media(media.lower())
-        if not found:
-            continue
-        shape = parameters.get("as", "")
-        if not shape:
-            return Form(found)
-        is_meta = parameters.get("g") == _META and parameters.get("v") == "v1"
-        if (
-            allows_shapes
-            and is_meta
-            and shape in ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
-        ):
-            return Form(found, shape.removesuffix("List"))
-    raise errors.not_acceptable(_SUPPORTED)
+    found = [form for clause in accept.split(",") if (form := _form(clause, allows_shapes)) is not None]
+    if not found:
+        raise errors.not_acceptable(_SUPPORTED)
+    return next((form for form in found if form.media != PROTOBUF), found[0])
+
+
+def _form(clause: str, allows_shapes: bool) -> Form | None:
+    """Read one clause of an Accept header; None if it asks for what there is not."""
+    media, *rest = (part.strip() for part in clause.split(";"))
+    parameters = dict(p.partition("=")[::2] for p in rest if "=" in p)
+    found, shape, version = _media(media.lower()), parameters.get("as", ""), parameters.get("v", "")
+    if not found or not shape:
+        return Form(found) if found else None
+    is_known = shape in _SHAPES and parameters.get("g") == _META and version in _META_VERSIONS
+    if not allows_shapes or not is_known or (found == PROTOBUF and shape == "Table"):
+        return None
+    return Form(found, shape.removesuffix("List"), version)
 
 
 def _media(media: str) -> str:
     if media in (JSON, "*/*", "application/*"):
         return JSON
+    if media == PROTOBUF:
+        return PROTOBUF
     return YAML if media in (YAML, "application/x-yaml", "text/yaml") else ""
 
 

@@ -28,10 +28,22 @@ def one(resource: Resource, item: Item, form: Form, now: float, include: str = t
     obj = views.from_storage(resource, item.object())
     if form.shape == "Table":
         metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-        return orjson.dumps(
-            table.to_table(resource, [obj], now=now, list_metadata=metadata, include_object=include)
-        )
-    return orjson.dumps(table.partial_metadata(obj))
+        found = table.to_table(resource, [obj], now=now, list_metadata=metadata, include_object=include)
+    else:
+        found = table.partial_metadata(obj)
+    return orjson.dumps(versioned(found, form))
+
+
+def versioned(shape: dict[str, Any], form: Form) -> dict[str, Any]:
+    """Give a shape the version asked for: meta.k8s.io/v1beta1 looks as v1 does."""
+    if form.version == "v1":
+        return shape
+    found = {**shape, "apiVersion": f"meta.k8s.io/{form.version}"}
+    inner = [*found.get("items", ()), *(row.get("object", {}) for row in found.get("rows", ()))]
+    for each in inner:
+        if each.get("kind") == "PartialObjectMetadata":
+            each["apiVersion"] = found["apiVersion"]
+    return found
 
 
 def many(
@@ -49,7 +61,7 @@ def many(
             found = table.to_table(resource, objs, now=now, list_metadata=metadata, include_object=include)
         else:
             found = table.partial_metadata_list(objs, metadata)
-        return [orjson.dumps(found)]
+        return [orjson.dumps(versioned(found, form))]
     head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
         resource.list_kind.encode(),
         resource.api_version.encode(),

@@ -10,8 +10,9 @@ import orjson
 import yaml
 from isal import igzip
 
+from nanokube.api import errors, protobuf_encoder
 from nanokube.api.errors import ApiError
-from nanokube.apiserver.endpoints.negotiate import YAML, Form
+from nanokube.apiserver.endpoints.negotiate import PROTOBUF, YAML, Form
 from nanokube.apiserver.requestinfo import is_true
 from nanokube.kit.http.message import Request, Response
 
@@ -50,12 +51,21 @@ def encoded(
     if form.media == YAML:
         body = yaml.safe_dump(orjson.loads(b"".join(parts)), sort_keys=False, allow_unicode=True).encode()
         return Response(status, body, YAML, headers)
+    if form.media == PROTOBUF:
+        return Response(status, _protobuf(orjson.loads(b"".join(parts))), PROTOBUF, headers)
     if is_pretty(request):
         parts = [orjson.dumps(orjson.loads(b"".join(parts)), option=orjson.OPT_INDENT_2), b"\n"]
     elif "gzip" in request.headers.get("accept-encoding") and sum(map(len, parts)) >= GZIP_FROM_BYTES:
         parts = [igzip.compress(b"".join(parts), compresslevel=0, mtime=0)]
         headers += (("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
-    return Response(status, parts, form.content_type, headers)
+    return Response(status, parts, form.media, headers)
+
+
+def _protobuf(tree: Mapping[str, Any]) -> bytes:
+    try:
+        return protobuf_encoder.encode(tree)
+    except KeyError as err:
+        raise errors.not_acceptable(("application/json", YAML)) from err
 
 
 def document(request: Request, value: Mapping[str, Any], form: Form, status: int = 200) -> Response:

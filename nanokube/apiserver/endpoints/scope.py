@@ -45,6 +45,10 @@ class Scope:
             is_forced=query.get("force") == "true",
         )
 
+    def form(self) -> negotiate.Form:
+        """Read how to answer an object that has no Table. Raises ApiError (406)."""
+        return negotiate.form_of(self.request.headers.get("accept"), False)
+
     def selection(self) -> Selection:
         """Read namespace and selectors. Raises ApiError."""
         query = self.request.query

@@ -37,20 +37,20 @@ def no_check(resource: Resource, new: Object, old: Object) -> list[FieldError]:
 async def get_scale(scope: Scope) -> Answer:
     """Answer autoscaling/v1 Scale."""
     item = scope.registry.get(scope.call())
-    return respond.document(scope.request, scale.from_object(item.object()), negotiate.OBJECT)
+    return respond.document(scope.request, scale.from_object(item.object()), scope.form())
 
 
 async def put_scale(scope: Scope) -> Answer:
     """Set spec.replicas from a Scale."""
-    call = scope.call()
+    call, form = scope.call(), scope.form()
     body = scope.decode(call, "autoscaling", "v1", "Scale")
     item = await _rescale(scope, call, lambda old: body)
-    return respond.document(scope.request, scale.from_object(item.object()), negotiate.OBJECT)
+    return respond.document(scope.request, scale.from_object(item.object()), form)
 
 
 async def patch_scale(scope: Scope) -> Answer:
     """Patch the Scale."""
-    call = scope.call()
+    call, form = scope.call(), scope.form()
     kind = scope.request.headers.get("content-type").partition(";")[0].strip()
     if kind not in (patch.JSON, patch.MERGE, patch.STRATEGIC):
         raise errors.unsupported_media_type((patch.JSON, patch.MERGE, patch.STRATEGIC))
@@ -69,7 +69,7 @@ async def patch_scale(scope: Scope) -> Answer:
         return found.clean(new)[0]
 
     item = await _rescale(scope, call, change)
-    return respond.document(scope.request, scale.from_object(item.object()), negotiate.OBJECT)
+    return respond.document(scope.request, scale.from_object(item.object()), form)
 
 
 async def _rescale(scope: Scope, call: Call, make: updating.Transform) -> Item:
@@ -90,7 +90,7 @@ async def _rescale(scope: Scope, call: Call, make: updating.Transform) -> Item:
 
 async def bind(scope: Scope) -> Answer:
     """Assign a Pod to a node: pods/<name>/binding, or a Binding posted to bindings."""
-    call = scope.call()
+    call, form = scope.call(), scope.form()
     body = scope.decode(call, "", "v1", "Binding")
     name = call.name or (body.get("metadata") or {}).get("name") or ""
     said = (body.get("metadata") or {}).get("name") or name
@@ -104,12 +104,12 @@ async def bind(scope: Scope) -> Answer:
         return old
 
     await updating.update(scope.registry, call, change, prepare=lambda new, old: None, check=no_check)
-    return respond.document(scope.request, respond.success("", "", ""), negotiate.OBJECT, 201)
+    return respond.document(scope.request, respond.success("", "", ""), form, 201)
 
 
 async def finalize(scope: Scope) -> Answer:
     """Replace a Namespace's spec.finalizers; without any left, a Namespace under deletion is gone."""
-    call = scope.call()
+    call, form = scope.call(), scope.form()
     body = scope.body_object(call)
     item = await updating.update(
         scope.registry,
@@ -119,14 +119,14 @@ async def finalize(scope: Scope) -> Answer:
         check=no_check,
         tracks=False,
     )
-    return respond.encoded(scope.request, [item.raw], negotiate.OBJECT)
+    return respond.encoded(scope.request, [item.raw], form)
 
 
 async def ephemeral_containers(scope: Scope) -> Answer:
     """Add ephemeral containers to a Pod: nothing else of it changes."""
-    call = scope.call()
+    call, form = scope.call(), scope.form()
     if scope.request.method == "GET":
-        return respond.encoded(scope.request, [scope.registry.get(call).raw], negotiate.OBJECT)
+        return respond.encoded(scope.request, [scope.registry.get(call).raw], form)
     change = write.change_of(scope, call)
 
     def prepare(new: dict[str, Any], old: dict[str, Any]) -> None:
@@ -144,14 +144,14 @@ async def ephemeral_containers(scope: Scope) -> Answer:
         return validation.validate_create(resource, new)
 
     item = await updating.update(scope.registry, call, change, prepare=prepare, check=check)
-    return respond.encoded(scope.request, [item.raw], negotiate.OBJECT, warnings=call.warnings)
+    return respond.encoded(scope.request, [item.raw], form, warnings=call.warnings)
 
 
 async def resize(scope: Scope) -> Answer:
     """Change requests, limits and resize policies of a Pod's containers: nothing else of it."""
-    call = scope.call()
+    call, form = scope.call(), scope.form()
     if scope.request.method == "GET":
-        return respond.encoded(scope.request, [scope.registry.get(call).raw], negotiate.OBJECT)
+        return respond.encoded(scope.request, [scope.registry.get(call).raw], form)
     change = write.change_of(scope, call)
 
     def prepare(new: dict[str, Any], old: dict[str, Any]) -> None:
@@ -165,7 +165,7 @@ async def resize(scope: Scope) -> Answer:
         return validation.validate_resize(new, old)
 
     item = await updating.update(scope.registry, call, change, prepare=prepare, check=check)
-    return respond.encoded(scope.request, [item.raw], negotiate.OBJECT, warnings=call.warnings)
+    return respond.encoded(scope.request, [item.raw], form, warnings=call.warnings)
 
 
 class TokenRequests:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from nanokube.api import errors
+from nanokube.api import errors, protobuf_encoder
 from nanokube.apiserver.cache import cache as caches
 from nanokube.apiserver.cache.cache import Cache, Change, TooOld
 from nanokube.apiserver.cache.item import Item
@@ -104,33 +104,32 @@ class Sender:
         if ends_initial:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         resource = self._scope.resource
-        obj: dict[str, Any] = {
+        found: dict[str, Any] = {
             "kind": resource.kind,
             "apiVersion": resource.api_version,
             "metadata": metadata,
         }
+        partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
         if self._form.shape == "Table":
-            table = {
-                "kind": "Table",
-                "apiVersion": "meta.k8s.io/v1",
-                "metadata": {"resourceVersion": str(revision)},
-            }
-            obj = {**table, "columnDefinitions": [], "rows": []}
+            found = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": [], "rows": []}
+            found["metadata"] = {"resourceVersion": str(revision)}
             if ends_initial:
-                partial = {
-                    "kind": "PartialObjectMetadata",
-                    "apiVersion": "meta.k8s.io/v1",
-                    "metadata": metadata,
-                }
-                obj["rows"] = [{"cells": [], "object": partial}]
+                found["rows"] = [{"cells": [], "object": partial}]
         elif self._form.shape:
-            obj = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
-        self._stream.write(b'{"type":"BOOKMARK","object":%b}\n' % orjson.dumps(obj))
+            found = partial
+        self._stream.write(event("BOOKMARK", orjson.dumps(render.versioned(found, self._form)), self._form))
 
     def _event(self, type_: str, item: Item) -> bytes:
         now = self._scope.registry.clock.time()
         body = render.one(self._scope.resource, item, self._form, now, self._include)
-        return b'{"type":"%b","object":%b}\n' % (type_.encode(), body.rstrip())
+        return event(type_, body, self._form)
+
+
+def event(type_: str, body: bytes, form: Form) -> bytes:
+    """Encode one event about an object in JSON."""
+    if form.media == negotiate.PROTOBUF:
+        return protobuf_encoder.frame(type_, orjson.loads(body))
+    return b'{"type":"%b","object":%b}\n' % (type_.encode(), body.rstrip())
 
 
 def watch(scope: Scope) -> StreamResponse:
@@ -162,12 +161,12 @@ def watch(scope: Scope) -> StreamResponse:
         except (TimeoutError, ConnectionResetError):
             pass
         except TooOld as err:
-            stream.write(_error_event(errors.too_old(since, err.oldest)))
+            stream.write(_error_event(errors.too_old(since, err.oldest), form))
         finally:
             detach()
 
     headers = (("Cache-Control", "no-cache, private"),)
-    return StreamResponse(run, content_type=f"{form.media}", headers=headers)
+    return StreamResponse(run, content_type=_content_type(form), headers=headers)
 
 
 async def _begin(
@@ -217,14 +216,18 @@ def _timeout(text: str) -> float:
     return MIN_TIMEOUT_S * (1 + random.random())
 
 
-def _error_event(err: errors.ApiError) -> bytes:
-    return b'{"type":"ERROR","object":%b}\n' % orjson.dumps(err.to_status())
+def _error_event(err: errors.ApiError, form: Form) -> bytes:
+    return event("ERROR", orjson.dumps(err.to_status()), form)
+
+
+def _content_type(form: Form) -> str:
+    return f"{form.media};stream=watch" if form.media == negotiate.PROTOBUF else form.media
 
 
 def _failed(err: errors.ApiError, form: Form) -> StreamResponse:
     """A watch that cannot begin answers 200 with one ERROR event, as upstream."""
 
     async def run(stream: Stream) -> None:
-        stream.write(_error_event(err))
+        stream.write(_error_event(err, form))
 
-    return StreamResponse(run, content_type=form.media)
+    return StreamResponse(run, content_type=_content_type(form))

@@ -1,0 +1,97 @@
+"""Forms that clients negotiate besides JSON v1: protobuf, meta.k8s.io/v1beta1."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from typing import Any
+
+import pytest
+
+from nanokube.api import protobuf
+from nanokube.kit.http.message import StreamResponse
+from tests.unit.nanokube.apiserver.conftest import PODS, Api, FakeStream, pod
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+ONLY = {"accept": PROTOBUF}
+PARTIAL = f"{PROTOBUF};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+
+def events(stream: FakeStream) -> list[tuple[str, Any]]:
+    found, data = [], b"".join(stream.written)
+    while data:
+        (size,) = struct.unpack(">I", data[:4])
+        event, data = data[4 : 4 + size], data[4 + size :]
+        kind = event[2 : 2 + event[1]].decode()
+        found.append((kind, protobuf.decode(event[event.index(protobuf.MAGIC) :])))
+    return found
+
+
+async def test_who_accepts_only_protobuf_gets_it(api: Api) -> None:
+    made = await api("POST", MAPS, {"metadata": {"name": "a"}, "data": {"k": "v"}}, headers=ONLY)
+    assert (made.code, made.content_type) == (201, PROTOBUF)
+    stored = (await api("GET", f"{MAPS}/a")).json
+    assert protobuf.decode(made.body) == stored
+    listed = await api("GET", MAPS, headers=ONLY)
+    assert protobuf.decode(listed.body)["items"][0]["data"] == {"k": "v"}
+    assert (await api("GET", f"{MAPS}/a/none", headers=ONLY)).json["kind"] == "Status"
+    await api("POST", PODS, pod())
+    refused = await api("GET", PODS, headers={"accept": f"{PROTOBUF};as=Table;g=meta.k8s.io;v=v1"})
+    assert refused.code == 406
+
+
+@pytest.mark.parametrize(
+    "accept", [f"{PROTOBUF}, */*", f"{PROTOBUF},application/json", f"application/json,{PROTOBUF}"]
+)
+async def test_who_accepts_json_too_gets_the_stored_bytes(api: Api, accept: str) -> None:
+    await api("POST", MAPS, {"metadata": {"name": "a"}})
+    assert (await api("GET", f"{MAPS}/a", headers={"accept": accept})).content_type == "application/json"
+
+
+@pytest.mark.parametrize(("accept", "has_data"), [(PROTOBUF, True), (PARTIAL, False)])
+async def test_a_watch_in_protobuf_is_framed(api: Api, accept: str, has_data: bool) -> None:
+    await api("POST", MAPS, {"metadata": {"name": "a"}, "data": {"k": "v"}})
+    options = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    answer = await api.answer("GET", f"{MAPS}?{options}", headers={"accept": accept})
+    assert isinstance(answer, StreamResponse)
+    assert answer.content_type == f"{PROTOBUF};stream=watch"
+    async with asyncio.TaskGroup() as group:
+        stream = await api.watch(f"{MAPS}?{options}", group, headers={"accept": accept})
+        await api("DELETE", f"{MAPS}/a")
+        await asyncio.sleep(0)
+        stream.abort()
+    assert [kind for kind, _ in events(stream)] == ["ADDED", "BOOKMARK", "DELETED"]
+    shown = events(stream)[0][1]
+    assert (shown["metadata"]["name"], "data" in shown) == ("a", has_data)
+    assert events(stream)[1][1]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+async def test_a_failed_watch_in_protobuf_says_why(api: Api) -> None:
+    for _ in range(2):
+        await api("POST", MAPS, {"metadata": {"generateName": "a-"}})
+    cache = api.server.app._registry.caches.of("configmaps")
+    cache._oldest = cache.changed
+    async with asyncio.TaskGroup() as group:
+        stream = await api.watch(f"{MAPS}?watch=1&resourceVersion=1", group, headers=ONLY)
+        stream.abort()
+    ((kind, status),) = events(stream)
+    assert (kind, status["reason"]) == ("ERROR", "Expired")
+
+
+async def test_tables_and_metadata_of_v1beta1(api: Api) -> None:
+    await api("POST", PODS, pod())
+    table = await api("GET", PODS, headers={"accept": "application/json;as=Table;g=meta.k8s.io;v=v1beta1"})
+    assert (table.json["kind"], table.json["apiVersion"]) == ("Table", "meta.k8s.io/v1beta1")
+    assert table.json["rows"][0]["object"]["apiVersion"] == "meta.k8s.io/v1beta1"
+    shape = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1beta1"
+    found = (await api("GET", PODS, headers={"accept": shape})).json
+    assert {found["apiVersion"], found["items"][0]["apiVersion"]} == {"meta.k8s.io/v1beta1"}
+    unknown = {"accept": "application/json;as=Table;g=meta.k8s.io;v=v2"}
+    assert (await api("GET", PODS, headers=unknown)).code == 406
+
+
+async def test_subresources_answer_as_asked(api: Api) -> None:
+    await api("POST", PODS, pod())
+    found = await api("GET", f"{PODS}/p/ephemeralcontainers", headers=ONLY)
+    assert protobuf.decode(found.body)["kind"] == "Pod"
