@@ -25,7 +25,7 @@ def validate_create(resource: Resource, obj: Object) -> list[FieldError]:
         return []
     kind = kinds.BY_NAME.get(resource.name, _PLAIN)
     found = metadata.validate(obj, resource.namespaced, kind.name)
-    return found + kind.create(obj)
+    return found + kind.create(obj) + kind.only_new(obj)
 
 
 def validate_update(resource: Resource, new: Object, old: Object) -> list[FieldError]:
@@ -33,7 +33,7 @@ def validate_update(resource: Resource, new: Object, old: Object) -> list[FieldE
     kind = kinds.BY_NAME.get(resource.name, _PLAIN)
     found = metadata.validate(new, resource.namespaced, kind.name, is_update=True)
     found += metadata.validate_update(new, old)
-    broken = kind.create(new)
+    broken = kind.create(new) if kind.replacement is None else kind.replacement(new, old)
     if broken and new.get("spec") == old.get("spec"):
         # ratcheting: a rule that the old object breaks too, at the same place and value, does not block
         before = {str(e) for e in kind.create(old)}

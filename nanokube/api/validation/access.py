@@ -1,27 +1,16 @@
-"""Validation of RBAC and of certificate signing requests. Pure.
-
-Source: pkg/apis/rbac/validation/validation.go, pkg/apis/certificates/validation/validation.go.
-"""
+"""Validation of RBAC. Pure. Source: pkg/apis/rbac/validation/validation.go."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from nanokube.api import field, objects
+from nanokube.api import field
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import metadata, names
+from nanokube.api.validation import formats, metadata, names
 
 GROUP: Final = "rbac.authorization.k8s.io"
 _KINDS: Final = ("Group", "ServiceAccount", "User")
-_ONE_HOUR_TENTH_S: Final = 600
-
-
-def path_segment(name: str) -> list[str]:
-    """Check a name that only has to fit into a URL."""
-    if name in (".", ".."):
-        return [f"may not be '{name}'"]
-    return [f"may not contain '{c}'" for c in "/%" if c in name]
 
 
 def validate_role(obj: Object) -> list[FieldError]:
@@ -99,7 +88,7 @@ def _binding(obj: Object, kinds: tuple[str, ...], *, is_namespaced: bool) -> lis
     if not ref.get("name"):
         found.append(field.required("roleRef.name"))
     else:
-        found += (field.invalid("roleRef.name", ref["name"], m) for m in path_segment(ref["name"]))
+        found += (field.invalid("roleRef.name", ref["name"], m) for m in formats.path_segment(ref["name"]))
     for index, subject in enumerate(obj.get("subjects") or ()):
         found += _subject(subject, f"subjects[{index}]", is_namespaced=is_namespaced)
     return found
@@ -120,37 +109,3 @@ def _subject(subject: Object, path: str, *, is_namespaced: bool) -> list[FieldEr
     elif group != GROUP:
         found.append(field.not_supported(f"{path}.apiGroup", group, (GROUP,)))
     return found
-
-
-def validate_signing_request(obj: Object) -> list[FieldError]:
-    """Check a CertificateSigningRequest."""
-    spec = objects.spec(obj)
-    found: list[FieldError] = []
-    if not spec.get("usages"):
-        found.append(field.required("spec.usages"))
-    signer = spec.get("signerName") or ""
-    if not signer:
-        found.append(field.required("spec.signerName"))
-    elif "/" not in signer:
-        detail = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
-        found.append(field.invalid("spec.signerName", signer, detail))
-    seconds = spec.get("expirationSeconds")
-    if seconds is not None and seconds < _ONE_HOUR_TENTH_S:
-        found.append(
-            field.invalid(
-                "spec.expirationSeconds",
-                seconds,
-                "may not specify a duration less than 600 seconds (10 minutes)",
-            )
-        )
-    if not spec.get("request"):
-        found.append(field.invalid("spec.request", "", "PEM block type must be CERTIFICATE REQUEST"))
-    return found
-
-
-def validate_signing_request_update(new: Object, old: Object) -> list[FieldError]:
-    """Check that the request itself stayed."""
-    if objects.spec(new) == objects.spec(old):
-        return []
-    shown: Any = dict(objects.spec(new))
-    return [field.invalid("spec", shown, "field is immutable")]

@@ -1,6 +1,6 @@
-"""Validation of DaemonSets, StatefulSets, ReplicationControllers, disruption budgets, autoscalers. Pure.
+"""Validation of DaemonSets, StatefulSets, ReplicationControllers, disruption budgets. Pure.
 
-Source: pkg/apis/{apps,core,policy,autoscaling}/validation/validation.go.
+Source: pkg/apis/{apps,core,policy}/validation/validation.go.
 """
 
 from __future__ import annotations
@@ -154,33 +154,6 @@ def validate_disruption_budget(obj: Object) -> list[FieldError]:
     policy, known = spec.get("unhealthyPodEvictionPolicy"), ("AlwaysAllow", "IfHealthyBudget")
     if policy is not None and policy not in known:
         found.append(field.not_supported("spec.unhealthyPodEvictionPolicy", policy, known))
-    return found
-
-
-def validate_autoscaler(obj: Object) -> list[FieldError]:
-    """Check a HorizontalPodAutoscaler."""
-    spec, found = objects.spec(obj), list[FieldError]()
-    least, most = spec.get("minReplicas", 1), spec.get("maxReplicas") or 0
-    if least < 1:
-        found.append(field.invalid("spec.minReplicas", least, "must be greater than or equal to 1"))
-    if most < 1:
-        found.append(field.invalid("spec.maxReplicas", most, "must be greater than 0"))
-    if most < least:
-        found.append(
-            field.invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
-        )
-    target = spec.get("scaleTargetRef") or {}
-    for key in ("kind", "name"):
-        if not target.get(key):
-            found.append(field.required(f"spec.scaleTargetRef.{key}"))
-    kinds = ("ContainerResource", "External", "Object", "Pods", "Resource")
-    for index, metric in enumerate(spec.get("metrics") or ()):
-        kind, path = metric.get("type") or "", f"spec.metrics[{index}]"
-        if kind not in kinds:
-            found.append(field.not_supported(f"{path}.type", kind, kinds))
-        elif metric.get(kind[0].lower() + kind[1:]) is None:
-            detail = "must populate information for the given metric source"
-            found.append(field.required(f"{path}.{kind[0].lower() + kind[1:]}", detail))
     return found
 
 

@@ -10,18 +10,31 @@ from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.validation import (
     access,
+    admission_policies,
+    autoscaling,
     batch,
+    certificates,
     cluster,
     config,
     controllers,
+    csi,
+    devices,
     endpoints,
     event,
+    flow,
+    formats,
+    ingress,
     lease,
     names,
+    networking,
     pod,
     policies,
+    resource_claims,
+    resource_slices,
     service,
     storage,
+    storage_classes,
+    webhooks,
     workloads,
 )
 
@@ -36,12 +49,19 @@ def _no_change(new: Object, old: Object) -> list[FieldError]:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The rules of one kind: its names, a new object, a replacement, a new status."""
+    """The rules of one kind."""
 
     name: Callable[[str], list[str]]
     create: Callable[[Object], list[FieldError]] = _nothing
+    """What must hold of every object."""
     update: Callable[[Object, Object], list[FieldError]] = _no_change
+    """What must hold between an object and the one it replaces."""
     status: Callable[[Object, Object], list[FieldError]] = _no_change
+    """What must hold of a new status."""
+    only_new: Callable[[Object], list[FieldError]] = _nothing
+    """What must hold only of an object that is being created."""
+    replacement: Callable[[Object, Object], list[FieldError]] | None = None
+    """Stands in for `create` on update, where what the old object has may be kept though it is wrong."""
 
 
 BY_NAME: Final[Mapping[str, Kind]] = {
@@ -81,13 +101,36 @@ BY_NAME: Final[Mapping[str, Kind]] = {
     "jobs.batch": Kind(names.dns_subdomain, batch.validate_job, batch.validate_job_update),
     "cronjobs.batch": Kind(names.dns_subdomain, batch.validate_cron_job),
     "poddisruptionbudgets.policy": Kind(names.dns_subdomain, controllers.validate_disruption_budget),
-    "horizontalpodautoscalers.autoscaling": Kind(names.dns_subdomain, controllers.validate_autoscaler),
+    "horizontalpodautoscalers.autoscaling": Kind(
+        names.dns_subdomain,
+        autoscaling.validate,
+        status=autoscaling.validate_status,
+        replacement=autoscaling.validate_replacement,
+    ),
     "persistentvolumeclaims": Kind(
         names.dns_subdomain, storage.validate_claim, storage.validate_claim_update
     ),
     "persistentvolumes": Kind(names.dns_subdomain, storage.validate_volume, storage.validate_volume_update),
     "storageclasses.storage.k8s.io": Kind(
-        names.dns_subdomain, storage.validate_storage_class, storage.validate_storage_class_update
+        names.dns_subdomain,
+        storage_classes.validate_storage_class,
+        storage_classes.validate_storage_class_update,
+    ),
+    "volumeattributesclasses.storage.k8s.io": Kind(
+        names.dns_subdomain,
+        storage_classes.validate_attributes_class,
+        storage_classes.validate_attributes_class_update,
+    ),
+    "csidrivers.storage.k8s.io": Kind(names.dns_subdomain, csi.validate_driver, csi.validate_driver_update),
+    "csinodes.storage.k8s.io": Kind(names.dns_subdomain, csi.validate_node, csi.validate_node_update),
+    "csistoragecapacities.storage.k8s.io": Kind(
+        names.dns_subdomain, csi.validate_capacity, csi.validate_capacity_update
+    ),
+    "volumeattachments.storage.k8s.io": Kind(
+        names.dns_subdomain,
+        csi.validate_attachment,
+        csi.validate_attachment_update,
+        csi.validate_attachment_status,
     ),
     "limitranges": Kind(names.dns_subdomain, policies.validate_limit_range),
     "resourcequotas": Kind(names.dns_subdomain, policies.validate_quota, policies.validate_quota_update),
@@ -97,21 +140,71 @@ BY_NAME: Final[Mapping[str, Kind]] = {
     "runtimeclasses.node.k8s.io": Kind(
         names.dns_subdomain, policies.validate_runtime_class, policies.validate_runtime_class_update
     ),
-    "ingresses.networking.k8s.io": Kind(names.dns_subdomain, policies.validate_ingress),
-    "ingressclasses.networking.k8s.io": Kind(
-        names.dns_subdomain, policies.validate_ingress_class, policies.validate_ingress_class_update
+    "ingresses.networking.k8s.io": Kind(
+        names.dns_subdomain, ingress.validate, status=ingress.validate_status, only_new=ingress.validate_new
     ),
-    "networkpolicies.networking.k8s.io": Kind(names.dns_subdomain, policies.validate_network_policy),
-    "roles.rbac.authorization.k8s.io": Kind(access.path_segment, access.validate_role),
-    "clusterroles.rbac.authorization.k8s.io": Kind(access.path_segment, access.validate_cluster_role),
+    "ingressclasses.networking.k8s.io": Kind(
+        names.dns_subdomain, ingress.validate_class, ingress.validate_class_update
+    ),
+    "networkpolicies.networking.k8s.io": Kind(
+        names.dns_subdomain, networking.validate_policy, replacement=networking.validate_policy_replacement
+    ),
+    "ipaddresses.networking.k8s.io": Kind(
+        formats.canonical_ip, networking.validate_address, networking.validate_address_update
+    ),
+    "servicecidrs.networking.k8s.io": Kind(
+        names.dns_subdomain, networking.validate_service_cidr, networking.validate_service_cidr_update
+    ),
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": Kind(
+        names.dns_subdomain, webhooks.validate
+    ),
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": Kind(
+        names.dns_subdomain, webhooks.validate
+    ),
+    "validatingadmissionpolicies.admissionregistration.k8s.io": Kind(
+        names.dns_subdomain,
+        admission_policies.validate_validating,
+        status=admission_policies.validate_status,
+    ),
+    "mutatingadmissionpolicies.admissionregistration.k8s.io": Kind(
+        names.dns_subdomain, admission_policies.validate_mutating
+    ),
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": Kind(
+        names.dns_subdomain, admission_policies.validate_validating_binding
+    ),
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": Kind(
+        names.dns_subdomain, admission_policies.validate_mutating_binding
+    ),
+    "flowschemas.flowcontrol.apiserver.k8s.io": Kind(
+        names.dns_subdomain, flow.validate_schema, status=flow.validate_status
+    ),
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": Kind(
+        names.dns_subdomain, flow.validate_level, status=flow.validate_status
+    ),
+    "deviceclasses.resource.k8s.io": Kind(names.dns_subdomain, devices.validate_class),
+    "resourceclaims.resource.k8s.io": Kind(
+        names.dns_subdomain,
+        resource_claims.validate,
+        status=resource_claims.validate_status,
+        replacement=resource_claims.validate_replacement,
+    ),
+    "resourceclaimtemplates.resource.k8s.io": Kind(
+        names.dns_subdomain,
+        resource_claims.validate_template,
+        resource_claims.validate_replacement,
+    ),
+    "resourceslices.resource.k8s.io": Kind(
+        names.dns_subdomain, resource_slices.validate, resource_slices.validate_update
+    ),
+    "roles.rbac.authorization.k8s.io": Kind(formats.path_segment, access.validate_role),
+    "clusterroles.rbac.authorization.k8s.io": Kind(formats.path_segment, access.validate_cluster_role),
     "rolebindings.rbac.authorization.k8s.io": Kind(
-        access.path_segment, access.validate_role_binding, access.validate_binding_update
+        formats.path_segment, access.validate_role_binding, access.validate_binding_update
     ),
     "clusterrolebindings.rbac.authorization.k8s.io": Kind(
-        access.path_segment, access.validate_cluster_role_binding, access.validate_binding_update
+        formats.path_segment, access.validate_cluster_role_binding, access.validate_binding_update
     ),
     "certificatesigningrequests.certificates.k8s.io": Kind(
-        access.path_segment, access.validate_signing_request, access.validate_signing_request_update
+        formats.any_name, certificates.validate, status=certificates.validate_status
     ),
-    "ipaddresses.networking.k8s.io": Kind(names.ip_address),
 }

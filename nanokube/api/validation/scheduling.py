@@ -20,8 +20,8 @@ _UNSATISFIABLE: Final = ("DoNotSchedule", "ScheduleAnyway")
 def validate(spec: Object, path: str) -> list[FieldError]:
     """Check what a pod spec tells the scheduler."""
     found: list[FieldError] = []
-    for index, toleration in enumerate(spec.get("tolerations") or ()):
-        found += _toleration(toleration, f"{path}.tolerations[{index}]")
+    for index, each in enumerate(spec.get("tolerations") or ()):
+        found += toleration(each, f"{path}.tolerations[{index}]")
     affinity = spec.get("affinity") or {}
     found += _node_affinity(affinity.get("nodeAffinity") or {}, f"{path}.affinity.nodeAffinity")
     for key in ("podAffinity", "podAntiAffinity"):
@@ -36,16 +36,17 @@ def validate(spec: Object, path: str) -> list[FieldError]:
     return found
 
 
-def _toleration(toleration: Object, path: str) -> list[FieldError]:
+def toleration(each: Object, path: str) -> list[FieldError]:
+    """Check a toleration of a taint."""
     found = []
-    key, operator = toleration.get("key") or "", toleration.get("operator") or "Equal"
-    value, effect = toleration.get("value") or "", toleration.get("effect") or ""
+    key, operator = each.get("key") or "", each.get("operator") or "Equal"
+    value, effect = each.get("value") or "", each.get("effect") or ""
     if key:
         found += [field.invalid(f"{path}.key", key, m) for m in names.qualified_name(key)]
     elif operator != "Exists":
         detail = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
-        found.append(field.invalid(f"{path}.operator", toleration.get("operator") or "", detail))
-    if toleration.get("tolerationSeconds") is not None and effect != "NoExecute":
+        found.append(field.invalid(f"{path}.operator", each.get("operator") or "", detail))
+    if each.get("tolerationSeconds") is not None and effect != "NoExecute":
         detail = "effect must be 'NoExecute' when `tolerationSeconds` is set"
         found.append(field.invalid(f"{path}.effect", effect, detail))
     if operator == "Equal":
@@ -53,9 +54,7 @@ def _toleration(toleration: Object, path: str) -> list[FieldError]:
     elif operator == "Exists":
         if value:
             found.append(
-                field.invalid(
-                    f"{path}.operator", toleration, "value must be empty when `operator` is 'Exists'"
-                )
+                field.invalid(f"{path}.operator", each, "value must be empty when `operator` is 'Exists'")
             )
     else:
         found.append(field.not_supported(f"{path}.operator", operator, ("Equal", "Exists")))
@@ -69,18 +68,20 @@ def _node_affinity(affinity: Object, path: str) -> list[FieldError]:
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
     where = f"{path}.requiredDuringSchedulingIgnoredDuringExecution"
     if required is not None:
-        terms = required.get("nodeSelectorTerms") or ()
-        if not terms:
-            found.append(
-                field.required(f"{where}.nodeSelectorTerms", "must have at least one node selector term")
-            )
-        for index, term in enumerate(terms):
-            found += _node_term(term, f"{where}.nodeSelectorTerms[{index}]")
+        found += node_selector(required, where)
     for index, preferred in enumerate(affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()):
         where = f"{path}.preferredDuringSchedulingIgnoredDuringExecution[{index}]"
         found += _weight(preferred, where)
         found += _node_term(preferred.get("preference") or {}, f"{where}.preference")
     return found
+
+
+def node_selector(selector: Object, path: str) -> list[FieldError]:
+    """Check a NodeSelector: alternatives, of which there must be one."""
+    terms, path = selector.get("nodeSelectorTerms") or (), f"{path}.nodeSelectorTerms"
+    if not terms:
+        return [field.required(path, "must have at least one node selector term")]
+    return [error for index, term in enumerate(terms) for error in _node_term(term, f"{path}[{index}]")]
 
 
 def _node_term(term: Object, path: str) -> list[FieldError]:

@@ -1,7 +1,4 @@
-"""Validation of volumes, claims and storage classes. Pure.
-
-Source: pkg/apis/core/validation/validation.go, pkg/apis/storage/validation/validation.go.
-"""
+"""Validation of volumes and claims. Pure. Source: pkg/apis/core/validation/validation.go."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from typing import Any, Final
 from nanokube.api import field, objects, quantity
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import metadata, names
+from nanokube.api.validation import formats, metadata, names
 
 MODES: Final = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES: Final = ("Block", "Filesystem")
@@ -121,6 +118,8 @@ def validate_volume(obj: Object) -> list[FieldError]:
         found.append(field.required("spec", "must specify a volume type"))
     for extra in sources[1:]:
         found.append(field.forbidden(f"spec.{extra}", "may not specify more than 1 volume type"))
+    if spec.get("csi") is not None:
+        found += _csi(spec["csi"], "spec.csi")
     if spec.get("local") is not None and spec.get("nodeAffinity") is None:
         found.append(field.required("spec.nodeAffinity", "Local volume requires node affinity"))
     if spec.get("hostPath") is not None and not spec["hostPath"].get("path"):
@@ -131,6 +130,31 @@ def validate_volume(obj: Object) -> list[FieldError]:
     if spec.get("volumeMode") not in (None, *VOLUME_MODES):
         found.append(field.not_supported("spec.volumeMode", spec["volumeMode"], VOLUME_MODES))
     return found
+
+
+def inline_volume_spec(spec: Object, path: str) -> list[FieldError]:
+    """Check the volume that a VolumeAttachment describes in place of a PersistentVolume."""
+    context, found = "in the context of inline volumes", list[FieldError]()
+    for key in ("claimRef", "capacity"):
+        if spec.get(key):
+            found.append(field.forbidden(f"{path}.{key}", f"may not be specified {context}"))
+    csi, modes = spec.get("csi"), spec.get("accessModes") or []
+    if csi is None:
+        found.append(field.required(f"{path}.csi", f"has to be specified {context}"))
+    if not modes:
+        found.append(field.required(f"{path}.accessModes"))
+    found += _modes(modes, f"{path}.accessModes")
+    if spec.get("persistentVolumeReclaimPolicy", "Retain") != "Retain":
+        where = f"{path}.persistentVolumeReclaimPolicy"
+        found.append(field.forbidden(where, f"may only be Retain {context}"))
+    if spec.get("storageClassName"):
+        found.append(field.forbidden(f"{path}.storageClassName", f"may not be specified {context}"))
+    return found if csi is None else found + _csi(csi, f"{path}.csi")
+
+
+def _csi(source: Object, path: str) -> list[FieldError]:
+    found = formats.csi_driver(source.get("driver") or "", f"{path}.driver")
+    return found if source.get("volumeHandle") else [*found, field.required(f"{path}.volumeHandle")]
 
 
 def validate_volume_update(new: Object, old: Object) -> list[FieldError]:
@@ -148,30 +172,3 @@ def validate_volume_update(new: Object, old: Object) -> list[FieldError]:
         )
     before = objects.spec(old).get("volumeMode")
     return found + metadata.immutable(objects.spec(new).get("volumeMode"), before, "volumeMode")
-
-
-def validate_storage_class(obj: Object) -> list[FieldError]:
-    """Check a StorageClass."""
-    provisioner, found = obj.get("provisioner") or "", list[FieldError]()
-    if not provisioner:
-        found.append(field.required("provisioner"))
-    else:
-        found += (
-            field.invalid("provisioner", provisioner, m) for m in names.qualified_name(provisioner.lower())
-        )
-    if obj.get("reclaimPolicy") not in (None, "Delete", "Retain"):
-        found.append(field.not_supported("reclaimPolicy", obj["reclaimPolicy"], ("Delete", "Retain")))
-    modes = ("Immediate", "WaitForFirstConsumer")
-    if not obj.get("volumeBindingMode"):
-        found.append(field.required("volumeBindingMode"))
-    elif obj["volumeBindingMode"] not in modes:
-        found.append(field.not_supported("volumeBindingMode", obj["volumeBindingMode"], modes))
-    return found
-
-
-def validate_storage_class_update(new: Object, old: Object) -> list[FieldError]:
-    """Check what of a StorageClass may not change."""
-    found: list[FieldError] = []
-    for key in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"):
-        found += metadata.immutable(new.get(key), old.get(key), key)
-    return found
