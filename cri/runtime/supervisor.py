@@ -18,7 +18,7 @@ import time
 from cri import failpoint
 from cri.cgroup import devices, hierarchy
 from cri.linux import overlay, pidfd, prctl
-from cri.runtime import adoption, faults, init, packets, spawn, userns
+from cri.runtime import adoption, faults, init, packets, spawn, userns, verify
 from cri.runtime.container import CREATED, EXITED, RUNNING, STARTING, Container
 from cri.runtime.logclient import LogClient
 from cri.runtime.loop import Loop
@@ -264,13 +264,18 @@ class Supervisor:
         if made.setup_error:
             self._fail_start(made)
         else:
-            made.phase = RUNNING
-            made.started_at = time.time_ns()
-            made.save()
-            failpoint.hit("supervisor.run_noted")
-            self.publish("started", made)
+            self.set_running(made)
         if told:
             told(made.setup_error)
+
+    def set_running(self, made: Container) -> None:
+        """Note and tell that the command runs."""
+        made.phase = RUNNING
+        made.started_at = time.time_ns()
+        made.save()
+        failpoint.hit("supervisor.run_noted")
+        self.publish("started", made)
+        verify.schedule(self, made)
 
     def _fail_start(self, made: Container) -> None:
         made.phase, made.exit_code, made.reason = EXITED, 128, "StartError"
@@ -283,6 +288,10 @@ class Supervisor:
 
     def _do_start(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
         made = self.find(request["id"])
+        if made.phase == STARTING and made.control is None:
+            raise faults.RuntimeFault(
+                faults.UNAVAILABLE, f"cannot tell yet whether container {made.id} was started"
+            )
         if made.phase != CREATED:
             raise faults.RuntimeFault(
                 faults.FAILED_PRECONDITION, f"cannot start container {made.id}: it is {made.phase}"
@@ -469,18 +478,28 @@ class Supervisor:
         self.hear(made)  # a command may end before we hear that it began
         os.close(made.pidfd)
         made.pidfd = -1
+        if made.phase == STARTING and not made.is_child and status == init.NEVER_STARTED << 8:
+            made.phase, made.pid = CREATED, 0  # an earlier supervisor died before it could say go
+            made.save()
+            self._run_on_exit(made)
+            return
         made.group.kill()  # a shared PID namespace does not die with it
+        child = made.pid if made.is_child else 0
         if made.phase in (RUNNING, STARTING):
             _set_exit(made, status, when)
             failpoint.hit("supervisor.exit_seen")
             made.save()
             failpoint.hit("supervisor.exit_noted")
+            _reap(child)
         elif made.phase == CREATED:
             made.setup_error = made.setup_error or _describe_death(made, status)
             made.pid = 0
             made.save()
+            _reap(child)
             self._run_on_exit(made)
             return
+        else:
+            _reap(child)
         if made.is_published:
             self._run_on_exit(made)
         else:
@@ -552,12 +571,20 @@ def _describe_death(made: Container, status: int | None) -> str:
     return f"the container's first process ended during set-up (status {status})"
 
 
+def _reap(child: int) -> None:
+    """Let go of a process whose exit is noted; 0 = it is no child of ours."""
+    if child:
+        os.waitpid(child, 0)
+
+
 def _set_exit(made: Container, status: int | None, when: int) -> None:
     code = 255 if status is None else os.waitstatus_to_exitcode(status)
     made.exit_code = 128 - code if code < 0 else code
     made.finished_at = when
     made.phase = EXITED
-    if status is None:
+    if made.reason == verify.REASON:
+        pass
+    elif status is None:
         made.reason = "Unknown"
     elif made.exit_code and made.group.oom_kills():
         made.reason = "OOMKilled"

@@ -15,6 +15,8 @@ import pytest
 
 from cri.bundle import capabilities, rootfs, seccomp
 from cri.bundle.spec import Capabilities, Mount, User
+from cri.cgroup import group, hierarchy
+from cri.runtime import verify
 from cri.runtime.faults import RuntimeFault
 from tests.root.cri.runtime.conftest import DEFAULT_CAPS, Node
 
@@ -235,3 +237,17 @@ def test_the_container_is_what_its_spec_says(node: Node) -> None:
     assert os.readlink(f"/proc/{pid}/root") == "/"
     mounts = Path(f"/proc/{pid}/mountinfo").read_text()
     assert str(node.path) not in "".join(line.split(" - ")[0] for line in mounts.splitlines())
+
+
+def test_a_container_that_left_its_cgroup_is_killed(node: Node) -> None:
+    """The look from outside, soon after each start: what does not match its Spec does not stay."""
+    spec = node.spec("sleep", "30")
+    node.client.create(spec)
+    pid = node.client.start(spec.id).pid
+    aside = group.Group(hierarchy.detect(), f"{node.name}/aside")
+    aside.create()
+    for directory in filter(None, [*aside.v1_directories(), aside.unified]):
+        (Path(directory) / "cgroup.procs").write_text(str(pid))
+    state = node.client.wait(spec.id, 10)
+    assert (state.exit_code, state.reason) == (137, verify.REASON)
+    assert "is not in its cgroup" in state.message

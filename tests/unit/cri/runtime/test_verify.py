@@ -1,0 +1,101 @@
+"""What a look from outside finds wrong with a container."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cri.bundle.spec import Capabilities, Namespaces, Process, Rootfs, Spec, to_wire
+from cri.runtime import verify
+
+KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+
+
+def spec(**process: Any) -> dict[str, Any]:
+    caps = Capabilities(0b111, 0b111, 0b111)
+    made = Process(argv=("x",), capabilities=caps, no_new_privs=True, seccomp=b"x", **process)
+    namespaces = Namespaces("/net", "/ipc", "/uts", "own", "", "/user", ((0, 1000, 10),), ((0, 1000, 10),))
+    wire: dict[str, Any] = to_wire(Spec("c", "s", made, Rootfs((), "", ""), "g/pod/c", namespaces=namespaces))
+    return wire
+
+
+def seen(change: Callable[[verify.Seen], None] = lambda found: None) -> verify.Seen:
+    found = verify.Seen()
+    found.status = {f"Cap{kind}": "7" for kind in ("Prm", "Eff", "Bnd")} | {"CapInh": "0", "CapAmb": "0"}
+    found.status |= {"NoNewPrivs": "1", "Seccomp": "2"}
+    found.namespaces = {kind: 100 + number for number, kind in enumerate(KINDS)}
+    found.user = found.namespaces["user"]
+    found.cgroups = ["/g/pod/c", "/above/g/pod/c/made-inside"]
+    found.ids = {"uid": [(0, 1000, 10)], "gid": [(5, 1005, 1)]}
+    change(found)
+    return found
+
+
+def host() -> verify.Seen:
+    found = verify.Seen()
+    found.namespaces = {kind: number for number, kind in enumerate(KINDS)}
+    return found
+
+
+def test_a_container_as_its_spec_says() -> None:
+    assert verify.compare(spec(), seen(), host()) == []
+
+
+def status(**fields: str) -> Callable[[verify.Seen], None]:
+    def change(found: verify.Seen) -> None:
+        found.status = {**found.status, **fields}
+
+    return change
+
+
+def namespace(kind: str) -> Callable[[verify.Seen], None]:
+    def change(found: verify.Seen) -> None:
+        found.namespaces = {**found.namespaces, kind: KINDS.index(kind)}
+
+    return change
+
+
+def field(name: str, value: Any) -> Callable[[verify.Seen], None]:
+    return lambda found: setattr(found, name, value)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (status(CapBnd="f"), "more capabilities than it may have: CapBnd 0x8"),
+        (status(CapAmb="10"), "CapAmb 0x10"),
+        (status(NoNewPrivs="0"), "may gain privileges"),
+        (status(Seccomp="0"), "no seccomp filter"),
+        *((namespace(kind), f"in the host's {kind} namespace") for kind in KINDS),
+        (field("cgroups", ["/g/pod/c", "/system.slice"]), "not in its cgroup"),
+        (field("cgroups", ["/g/pod/c2"]), "not in its cgroup"),
+        (field("ids", {"uid": [(0, 0, 1)], "gid": []}), "uids of the host that are not its own: 0 to 0"),
+        (field("ids", {"uid": [], "gid": [(0, 1005, 6)]}), "gids of the host that are not its own"),
+        (field("strangers", ["descriptor 7, /root"]), "directory of the host: descriptor 7"),
+    ],
+)
+def test_what_is_told(change: Callable[[verify.Seen], None], expected: str) -> None:
+    assert expected in "; ".join(verify.compare(spec(), seen(change), host()))
+
+
+def test_what_a_process_may_do_to_itself() -> None:
+    def own_user_namespace(found: verify.Seen) -> None:
+        found.namespaces = {**found.namespaces, "user": 999}
+        found.status = {**found.status, "CapBnd": "1ffffffffff", "CapEff": "1ffffffffff"}
+
+    assert verify.compare(spec(), seen(own_user_namespace), host()) == []
+    admin = spec()
+    admin["process"]["capabilities"]["bounding"] |= 1 << 21
+    assert verify.compare(admin, seen(namespace("mnt")), host()) == []  # nsenter
+
+
+def test_profiles() -> None:
+    confined = spec(apparmor="mine", selinux="a:b:c:s0")
+    assert len(verify.compare(confined, seen(), host())) == 2
+
+    def labelled(found: verify.Seen) -> None:
+        found.apparmor, found.selinux = "mine (enforce)", "a:b:c:s0"
+
+    assert verify.compare(confined, seen(labelled), host()) == []
