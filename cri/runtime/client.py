@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import marshal
 import os
 import selectors
 import socket
@@ -164,6 +165,7 @@ class RuntimeClient:
     def __init__(self, run_dir: Path) -> None:
         self._runtime = str(run_dir / "runtime.sock")
         self._logs = str(run_dir / "logs.sock")
+        self._records = run_dir / "c"
         self._idle: list[socket.socket] = []
         self._lock = threading.Lock()
 
@@ -213,6 +215,14 @@ class RuntimeClient:
     def state(self, container_id: str) -> State:
         """What is known of a container. Raises NotFound."""
         return _state(self._call({"op": "state", "id": container_id}))
+
+    def spec(self, container_id: str) -> dict[str, Any]:
+        """Return what a container was created from, as to_wire gave it. Raises NotFound."""
+        try:
+            return dict(marshal.loads((self._records / container_id / "spec").read_bytes()))
+        except FileNotFoundError as err:
+            message = f"cannot find the specification of container {container_id!r}: not found"
+            raise RuntimeFault(faults.NOT_FOUND, message) from err
 
     def list(self) -> States:
         """All containers and holders that were not removed."""

@@ -6,7 +6,7 @@ import grpc
 
 from cri.api import runtime_pb2 as pb
 from cri.runtime.faults import RuntimeFault
-from cri.server import present
+from cri.server import present, runtime_spec
 from cri.server.environment import Environment
 
 
@@ -27,6 +27,7 @@ def _info(env: Environment, identity: str) -> dict[str, str]:
     try:
         state = env.client.state(identity)
         pid, extra = state.pid, {"phase": state.phase}
+        extra["runtimeSpec"] = runtime_spec.of_container(env.client.spec(identity))
     except RuntimeFault as err:
         extra = {"supervisor": str(err)}
     return present.container_info(record, pid, extra)

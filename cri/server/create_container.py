@@ -1,9 +1,11 @@
 """RPC CreateContainer: a record, a writable layer, and a process that waits for StartContainer."""
 
+import contextlib
 import dataclasses
 import logging
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -11,7 +13,9 @@ import grpc
 from cri import failpoint, faults
 from cri.api import runtime_pb2 as pb
 from cri.bundle import build, rootfs, spec
+from cri.images.errors import ImageError
 from cri.images.image import Image
+from cri.images.reference import Reference
 from cri.server import cgroups, notify, pod_files, propagation, teardown, user_namespace
 from cri.server.environment import Environment
 from cri.snapshots.overlay import Rootfs
@@ -23,18 +27,42 @@ log = logging.getLogger(__name__)
 def handle(
     env: Environment, request: pb.CreateContainerRequest, context: grpc.ServicerContext
 ) -> pb.CreateContainerResponse:
-    """Make a container in a ready sandbox and return its id.
+    """Make a container in a ready sandbox and return its id; a repeated call gets the same one.
 
     Raises RuntimeFault, BuildError, ImageError, OSError.
     """
-    identity = env.store.sandboxes.get(request.pod_sandbox_id).id
-    with env.store.sandboxes.lock(identity):  # a stop or removal comes before or after, never in between
-        pod = env.store.sandboxes.get(identity)
-        ready = _create(env, request.config, pod)
+    pod = env.store.sandboxes.get(request.pod_sandbox_id)
+    name = records.container_name(request.config.metadata, pod.config.metadata)
+    act = partial(_run, env, request.config, pod.id, name)
+    identity = env.flights.run(f"container {name}", request, act, context)
+    return pb.CreateContainerResponse(container_id=identity)
+
+
+def _run(env: Environment, config: pb.ContainerConfig, sandbox_id: str, name: str) -> str:
+    with env.store.sandboxes.lock(sandbox_id):  # a stop or removal comes before or after, never in between
+        if unused := find_unused(env, config, name):
+            return unused
+        pod = env.store.sandboxes.get(sandbox_id)
+        ready = _create(env, config, pod)
     failpoint.hit("container.committed")
     log.info("container created id=%s name=%s sandbox=%s", ready.id, ready.config.metadata.name, pod.id)
     notify.container(env, ready, notify.CREATED)
-    return pb.CreateContainerResponse(container_id=ready.id)
+    return ready.id
+
+
+def find_unused(env: Environment, config: pb.ContainerConfig, name: str) -> str:
+    """Return the container that an earlier equal call made and nobody has started, else "".
+
+    What a failed call could not undo is undone here, so that its name is not lost.
+    """
+    found = env.store.containers.named(name)
+    if found is None:
+        return ""
+    if env.store.containers.is_intent(found):
+        teardown.container(env, found)
+        return ""
+    is_unused = found.state is records.ContainerState.CREATED and found.config == config
+    return found.id if is_unused else ""
 
 
 def _create(env: Environment, config: pb.ContainerConfig, pod: records.Sandbox) -> records.Container:
@@ -74,6 +102,7 @@ def _intent(
         sandbox_id=pod.id,
         config=config,
         image_id=image.id,
+        image_ref=image_reference(image, config.image.user_specified_image or config.image.image),
         created_at=env.now(),
         log_path=log_path(pod.config, config),
         stop_signal=stop_signal(config, image),
@@ -174,6 +203,15 @@ def _ensure_holder(env: Environment, pod: records.Sandbox) -> None:
         user = spec.Namespaces(user=pod.namespaces.get("user", ""), uid_map=uids, gid_map=gids)
         cgroup = cgroups.of_container(pod.cgroup, pod.id)
         env.client.create(spec.holder_spec(pod.id, pod.id, cgroup, user))
+
+
+def image_reference(image: Image, wanted: str) -> str:
+    """Return the image by digest, in the repository it was asked for by if it has one there. Pure."""
+    repository = wanted.partition("@")[0]
+    with contextlib.suppress(ImageError):
+        repository = Reference.parse(wanted).name
+    same = (digest for digest in image.repo_digests if digest.partition("@")[0] == repository)
+    return next(same, image.repo_digests[0] if image.repo_digests else "")
 
 
 def volume_reference(mount: pb.Mount) -> str:

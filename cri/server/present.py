@@ -4,8 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from google.protobuf import json_format
+
 from cri.api import runtime_pb2 as pb
-from cri.server import filters
+from cri.server import filters, runtime_spec
 from cri.store import records
 
 
@@ -42,6 +44,8 @@ def sandbox_status(record: records.Sandbox) -> pb.PodSandboxStatus:
 def sandbox_info(record: records.Sandbox) -> dict[str, str]:
     """Return the verbose answer: one JSON document, as CRI tools expect."""
     info: dict[str, Any] = {
+        "config": json_format.MessageToDict(record.config, preserving_proto_field_name=True),
+        "runtimeSpec": {"linux": runtime_spec.of_namespaces(record.namespaces)},
         "namespaces": dict(record.namespaces),
         "cgroup": record.cgroup,
         "cniResult": (record.attachment or {}).get("result"),
@@ -77,7 +81,7 @@ def container_status(record: records.Container) -> pb.ContainerStatus:
         finished_at=record.finished_at,
         exit_code=record.exit_code,
         image=_image(record),
-        image_ref=record.image_id,
+        image_ref=record.image_ref or record.image_id,
         image_id=record.image_id,
         reason=record.reason,
         message=record.message,
@@ -97,7 +101,13 @@ def container_status(record: records.Container) -> pb.ContainerStatus:
 
 def container_info(record: records.Container, pid: int | None, extra: Mapping[str, Any]) -> dict[str, str]:
     """Return the verbose answer: one JSON document, as CRI tools expect."""
-    info = {"sandboxID": record.sandbox_id, "pid": pid or 0, "cgroup": record.cgroup, **extra}
+    info = {
+        "sandboxID": record.sandbox_id,
+        "pid": pid or 0,
+        "cgroup": record.cgroup,
+        "config": json_format.MessageToDict(record.config, preserving_proto_field_name=True),
+        **extra,
+    }
     return {"info": json.dumps(info)}
 
 

@@ -12,6 +12,7 @@ import grpc
 
 from cri.api import runtime_pb2_grpc
 from cri.server import (
+    checkpoint_container,
     container_events,
     container_stats,
     container_status,
@@ -66,6 +67,7 @@ RUNTIME: Mapping[str, Handler] = {
     "ListContainers": list_containers.handle,
     "UpdateContainerResources": update_resources.container,
     "UpdatePodSandboxResources": update_resources.sandbox,
+    "CheckpointContainer": checkpoint_container.handle,
     "ReopenContainerLog": reopen_container_log.handle,
     "ExecSync": exec_sync.handle,
     "Exec": streams.execute,

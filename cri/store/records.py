@@ -93,6 +93,7 @@ class Container:
     """One container.
 
     image_id: the image's config digest, the same in every answer that names the image.
+    image_ref: the image by repository and manifest digest, which a Pod's status shows; "" if it has none.
     log_path: absolute, or "" when nothing is logged.
     resources: what UpdateContainerResources last set, else None for the config's.
     image_mounts: container path of an image volume to the id of the image mounted there.
@@ -117,6 +118,7 @@ class Container:
     cgroup: str = ""
     resources: pb.LinuxContainerResources | None = None
     is_stop_requested: bool = False
+    image_ref: str = ""
 
 
 def sandbox_name(metadata: pb.PodSandboxMetadata) -> str:
