@@ -73,11 +73,11 @@ def v2(resources: Iterable[Resource]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path, parameters, operations in _all(resources):
         entry: dict[str, Any] = {o.method: _operation_v2(o) for o in operations}
-        entry["parameters"] = [
+        shared = [
             {"name": p, "in": "path", "required": True, "type": "string", "uniqueItems": True}
             for p in parameters
         ]
-        found[path] = entry
+        found[path] = {**entry, "parameters": shared} if shared else entry
     return found
 
 
@@ -86,11 +86,11 @@ def v3(resources: Iterable[Resource]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path, parameters, operations in _all(resources):
         entry: dict[str, Any] = {o.method: _operation_v3(o) for o in operations}
-        entry["parameters"] = [
+        shared = [
             {"name": p, "in": "path", "required": True, "schema": {"type": "string", "uniqueItems": True}}
             for p in parameters
         ]
-        found[path] = entry
+        found[path] = {**entry, "parameters": shared} if shared else entry
     return found
 
 

@@ -21,14 +21,29 @@ def include_object(asked: str) -> str:
     )
 
 
-def one(resource: Resource, item: Item, form: Form, now: float, include: str = table.METADATA_ONLY) -> bytes:
-    """Render one object."""
+def one(
+    resource: Resource,
+    item: Item,
+    form: Form,
+    now: float,
+    include: str = table.METADATA_ONLY,
+    *,
+    with_columns: bool = True,
+) -> bytes:
+    """Render one object. with_columns: what a Table's columns mean is said too."""
     if not form.shape:
         return views.raw(resource, item)
     obj = views.from_storage(resource, item.object())
     if form.shape == "Table":
         metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-        found = table.to_table(resource, [obj], now=now, list_metadata=metadata, include_object=include)
+        found = table.to_table(
+            resource,
+            [obj],
+            now=now,
+            list_metadata=metadata,
+            include_object=include,
+            with_columns=with_columns,
+        )
     else:
         found = table.partial_metadata(obj)
     return orjson.dumps(versioned(found, form))
@@ -67,8 +82,11 @@ def many(
         resource.api_version.encode(),
         orjson.dumps(metadata),
     )
-    if resource.stored_as:
-        raws = [views.raw(resource, item) for item in items]
-    else:
-        raws = [item.raw for item in items]
-    return [head, b",".join(raws), b"]}\n"]
+    raws = [views.raw(resource, item) for item in items] if resource.stored_as else [i.raw for i in items]
+    if not raws:
+        return [head, b"]}\n"]
+    # The items of a list do not repeat their kind: it is cut off the front, where encode() puts it.
+    front = b'{"kind":"%b","apiVersion":"%b",' % (resource.kind.encode(), resource.api_version.encode())
+    size = len(front)
+    bodies = b",{".join([raw[size:] for raw in raws])
+    return [head, b"{", bodies, b"]}\n"]

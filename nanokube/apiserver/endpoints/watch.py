@@ -43,6 +43,7 @@ class Sender:
         self._include = render.include_object(scope.request.query.get("includeObject"))
         self._bookmarks = is_true(scope.request.query.get("allowWatchBookmarks"))
         self._held: list[Change] | None = []
+        self._with_columns = True  # only the first event of a watch of Tables says what the columns mean
         self._next_bookmark = scope.registry.clock.monotonic() + BOOKMARK_INTERVAL_S
 
     def offer(self, change: Change) -> None:
@@ -56,11 +57,12 @@ class Sender:
         if found is None or self._stream.closed:
             return
         type_, is_previous = found
-        key = (type_, is_previous, self._form, self._include, self._scope.resource)
+        key = (type_, is_previous, self._form, self._include, self._scope.resource, self._with_columns)
         framed = change.encoded.get(key)
         if framed is None:
             item = change.previous.at(change.revision) if is_previous and change.previous else change.item
             framed = change.encoded[key] = frame(self._event(type_, item))
+        self._with_columns = False
         with contextlib.suppress(ConnectionResetError):  # the stream's end is seen by who waits for it
             self._stream.write_framed(framed)
 
@@ -81,8 +83,8 @@ class Sender:
     async def send_initial(self, items: list[Item]) -> None:
         """Send the present state as ADDED events, at the speed of the reader."""
         for start in range(0, len(items), BATCH):
-            batch = b"".join(self._event(caches.ADDED, item) for item in items[start : start + BATCH])
-            self._stream.write(batch)
+            batch = [self._event(caches.ADDED, item) for item in items[start : start + BATCH]]
+            self._stream.write(b"".join(batch))
             await self._stream.drain()
 
     def go_live(self) -> None:
@@ -121,7 +123,10 @@ class Sender:
 
     def _event(self, type_: str, item: Item) -> bytes:
         now = self._scope.registry.clock.time()
-        body = render.one(self._scope.resource, item, self._form, now, self._include)
+        body = render.one(
+            self._scope.resource, item, self._form, now, self._include, with_columns=self._with_columns
+        )
+        self._with_columns = False
         return event(type_, body, self._form)
 
 

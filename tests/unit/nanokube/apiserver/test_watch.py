@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import orjson
+import pytest
 
 from nanokube.apiserver.cache import cache as caches
 from nanokube.apiserver.endpoints import watch
@@ -178,8 +179,37 @@ async def test_tables_and_partial_metadata(api: Api) -> None:
         stream = await api.watch(f"{MAPS}?watch=1", group, headers=TABLE)
         stream.abort()
     assert stream.events[0]["object"]["kind"] == "Table"
+    assert stream.events[0]["object"]["columnDefinitions"] == table["columnDefinitions"]
     refused = await api("GET", MAPS, headers={"accept": "application/xml"})
     assert (refused.code, refused.json["reason"]) == (406, "NotAcceptable")
+
+
+async def test_only_the_first_table_of_a_watch_explains_its_columns(api: Api) -> None:
+    await make(api, "a")
+    await make(api, "b")
+    async with asyncio.TaskGroup() as group:
+        streams = [await api.watch(f"{MAPS}?watch=1", group, headers=TABLE)]
+        late = f"{MAPS}?watch=1&resourceVersion={api.server.app._registry.caches.revision}"
+        streams.append(await api.watch(late, group, headers=TABLE))
+        await make(api, "c")
+        await make(api, "d")
+        for stream in streams:
+            stream.abort()
+    counts = [[len(e["object"]["columnDefinitions"]) for e in stream.events] for stream in streams]
+    assert counts == [[3, 0, 0, 0], [3, 0]]
+
+
+@pytest.mark.parametrize("events", ["/apis/events.k8s.io/v1", "/api/v1"])
+async def test_items_of_a_list_do_not_repeat_its_kind(api: Api, events: str) -> None:
+    assert (await api("GET", MAPS)).json["items"] == []
+    one, two = await make(api, "a"), await make(api, "b")
+    for each in (one, two):
+        del each["kind"], each["apiVersion"]
+    assert (await api("GET", MAPS)).json["items"] == [one, two]
+    event = {"metadata": {"name": "e"}, "involvedObject": {"namespace": "default"}, "reason": "r"}
+    await api("POST", "/api/v1/namespaces/default/events", event)
+    (item,) = (await api("GET", f"{events}/namespaces/default/events")).json["items"]
+    assert next(iter(item)) == "metadata"
 
 
 async def test_big_lists_are_compressed_when_asked(api: Api) -> None:
