@@ -34,11 +34,22 @@ class Blobs:
         return data
 
     def put(self, data: bytes) -> str:
-        """Store a document, durably; returns its digest."""
+        """Store a document; returns its digest. One that a crash of the host damages is dropped at start."""
         digest = manifest.digest_of(data)
         if not self.has(digest):
-            write_durably(self.path(digest), data, self._tmp)
+            replace(self.path(digest), data, self._tmp)
         return digest
+
+    def drop_damaged(self) -> None:
+        """Delete what is not what its name says."""
+        for path in self._root.iterdir():
+            if manifest.digest_of(path.read_bytes()) != "sha256:" + path.name:
+                path.unlink()
+
+    def usage(self) -> tuple[int, int]:
+        """Return bytes and files on disk."""
+        sizes = [entry.stat().st_blocks * 512 for entry in os.scandir(self._root)]
+        return sum(sizes), len(sizes)
 
     def keep_only(self, digests: Iterable[str]) -> None:
         kept = {digest.removeprefix("sha256:") for digest in digests}
@@ -47,20 +58,19 @@ class Blobs:
                 (self._root / name).unlink(missing_ok=True)
 
 
-def write_durably(path: Path, data: bytes, tmp: Path) -> None:
-    """Replace a file in one step that survives a crash, by way of a temporary one on the same filesystem."""
+def replace(path: Path, data: bytes, tmp: Path, *, is_durable: bool = False) -> None:
+    """Replace a file in one step, by way of a temporary one on the same filesystem.
+
+    is_durable: its contents are on disk before its name is: a crash of the host leaves the old or the new.
+    """
     fd, name = tempfile.mkstemp(dir=tmp)
     try:
         with open(fd, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(fd)
+            if is_durable:
+                file.flush()
+                os.fsync(fd)
         os.replace(name, path)
     except BaseException:
         os.unlink(name)
         raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -13,7 +13,10 @@ _PREFIX_HEX_MIN = 4
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """One image as it is kept on disk. blobs: manifests and index it came from, config not among them."""
+    """One image as it is kept on disk.
+
+    blobs: manifests and index it came from, config not among them. is_pinned: garbage collection spares it.
+    """
 
     id: str
     layers: tuple[str, ...]
@@ -21,6 +24,7 @@ class Record:
     blobs: tuple[str, ...] = ()
     repo_tags: tuple[str, ...] = ()
     repo_digests: tuple[str, ...] = ()
+    is_pinned: bool = False
 
 
 Catalog = Mapping[str, Record]  # by ID
@@ -72,6 +76,7 @@ def add(catalog: Catalog, new: Record) -> Catalog:
             blobs=_union(old.blobs, new.blobs),
             repo_tags=_union(old.repo_tags, new.repo_tags),
             repo_digests=_union(old.repo_digests, new.repo_digests),
+            is_pinned=old.is_pinned or new.is_pinned,
         )
     return {**others, new.id: new}
 
@@ -102,7 +107,10 @@ def decode(data: bytes) -> Catalog:
 def _record(entry: Mapping[str, Any]) -> Record:
     names = ("layers", "blobs", "repo_tags", "repo_digests")
     return Record(
-        id=entry["id"], size_bytes=int(entry["size_bytes"]), **{name: tuple(entry[name]) for name in names}
+        id=entry["id"],
+        size_bytes=int(entry["size_bytes"]),
+        is_pinned=bool(entry.get("is_pinned")),
+        **{name: tuple(entry[name]) for name in names},
     )
 
 

@@ -11,6 +11,7 @@ Standard library only: `unpack_child.py` runs this in a root of its own. Source:
 
 import contextlib
 import dataclasses
+import errno
 import os
 import shutil
 import stat
@@ -21,6 +22,7 @@ from cri.images import tar
 _WHITEOUT = b".wh."
 _OPAQUE = b".wh..wh..opq"
 _RESERVED = b".wh..wh."  # aufs metadata, meaningless to overlayfs
+_BLOCK_BYTES = 4096  # what the common filesystems allocate at least
 _DESCRIPTORS_MAX = 200
 _DEPTH_MAX = 256
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -41,8 +43,12 @@ class Limits:
 
 @dataclasses.dataclass(slots=True)
 class Totals:
+    """entries, bytes: as the archive claims. disk_bytes, inodes: what the tree takes, by whole blocks."""
+
     entries: int = 0
     bytes: int = 0
+    disk_bytes: int = _BLOCK_BYTES  # the root directory
+    inodes: int = 1
 
 
 class Extractor:
@@ -71,7 +77,7 @@ class Extractor:
 
     def _count(self, member: tar.Member) -> None:
         self.totals.entries += 1
-        self.totals.bytes += member.size
+        self.totals.bytes += max(member.size, member.full_size)
         if self.totals.entries > self._limits.entries:
             raise UnsafeError(f"layer has more than {self._limits.entries} entries")
         if self.totals.bytes > self._limits.bytes:
@@ -96,12 +102,14 @@ class Extractor:
             case tar.Kind.SYMLINK:
                 self._clear(parent, path)
                 os.symlink(member.link, path[-1], dir_fd=parent)
+                self.totals.inodes += 1
                 self._set_link_owner(parent, path[-1], member)
             case tar.Kind.HARDLINK:
                 self._hardlink(path, split(member.link))
             case tar.Kind.FIFO:
                 self._clear(parent, path)
                 os.mkfifo(path[-1], member.mode, dir_fd=parent)
+                self.totals.inodes += 1
                 self._set_link_owner(parent, path[-1], member)
             case tar.Kind.DEVICE:
                 pass
@@ -112,9 +120,14 @@ class Extractor:
         except FileExistsError:
             self._clear(parent, path)
             fd = os.open(path[-1], _CREATE, 0o600, dir_fd=parent)
+        self.totals.inodes += 1
+        self.totals.disk_bytes += -(-member.size // _BLOCK_BYTES) * _BLOCK_BYTES
         try:
-            for data in reader.content():
-                _write_all(fd, data)
+            if member.sparse is None:
+                for data in reader.content():
+                    _write_all(fd, data)
+            else:
+                _write_sparse(fd, member, member.sparse, reader)
             self._set_owner_and_mode(fd, member)
             os.utime(fd, ns=(member.mtime_ns, member.mtime_ns))
         finally:
@@ -123,16 +136,21 @@ class Extractor:
     def _make_directory(self, parent: int, path: Path, member: tar.Member) -> None:
         replaced_whiteout = path in self._whiteouts
         try:
-            os.mkdir(path[-1], 0o700, dir_fd=parent)
+            self._mkdir(parent, path[-1], 0o700)
         except FileExistsError:
             if not stat.S_ISDIR(os.lstat(path[-1], dir_fd=parent).st_mode):
                 self._clear(parent, path)
-                os.mkdir(path[-1], 0o700, dir_fd=parent)
+                self._mkdir(parent, path[-1], 0o700)
         fd = self._directory(path)
         self._set_owner_and_mode(fd, member)
         if replaced_whiteout:
             _set_opaque(fd)  # removed and made anew in one layer: nothing from below shows
         self._times[path] = member.mtime_ns
+
+    def _mkdir(self, parent: int, name: bytes, mode: int) -> None:
+        os.mkdir(name, mode, dir_fd=parent)
+        self.totals.inodes += 1
+        self.totals.disk_bytes += _BLOCK_BYTES
 
     def _hardlink(self, path: Path, target: Path) -> None:
         if not target or path == target:
@@ -165,6 +183,7 @@ class Extractor:
         parent = self._directory(path[:-1])
         try:
             os.mknod(path[-1], stat.S_IFCHR, 0, dir_fd=parent)
+            self.totals.inodes += 1
             self._whiteouts.add(path)
         except FileExistsError:
             if stat.S_ISDIR(os.lstat(path[-1], dir_fd=parent).st_mode):
@@ -190,7 +209,7 @@ class Extractor:
         return fd
 
     def _imply(self, parent: int, path: Path) -> int:
-        os.mkdir(path[-1], 0o755, dir_fd=parent)
+        self._mkdir(parent, path[-1], 0o755)
         fd = os.open(path[-1], _OPEN_DIRECTORY, dir_fd=parent)
         below = self._look_below(path)
         if below is not None:
@@ -243,9 +262,28 @@ class Extractor:
         self._whiteouts.discard(path)
         if stat.S_ISDIR(status.st_mode):
             self._forget(path)
+            self._uncount_below(path[-1], parent)
             shutil.rmtree(path[-1], dir_fd=parent)
         else:
             os.unlink(path[-1], dir_fd=parent)
+            self._uncount(status)
+
+    def _uncount_below(self, name: bytes, parent: int) -> None:
+        for _, directories, files, fd in os.fwalk(name, dir_fd=parent):
+            self._uncount(os.fstat(fd))
+            links = [entry for entry in directories if stat.S_ISLNK(os.lstat(entry, dir_fd=fd).st_mode)]
+            for entry in (*files, *links):
+                self._uncount(os.lstat(entry, dir_fd=fd))
+
+    def _uncount(self, status: os.stat_result) -> None:
+        """Take back what an inode counted for; one with further links stays counted."""
+        if stat.S_ISDIR(status.st_mode):
+            self.totals.inodes -= 1
+            self.totals.disk_bytes -= _BLOCK_BYTES
+        elif status.st_nlink == 1:
+            self.totals.inodes -= 1
+            if stat.S_ISREG(status.st_mode):
+                self.totals.disk_bytes -= -(-status.st_size // _BLOCK_BYTES) * _BLOCK_BYTES
 
     def _set_owner_and_mode(self, fd: int, member: tar.Member) -> None:
         """Owner first: chown(2) drops set-id bits and capabilities."""
@@ -253,8 +291,10 @@ class Extractor:
             os.fchown(fd, member.uid, member.gid)
         os.fchmod(fd, member.mode)
         for name, value in member.xattrs:
-            if name == "security.capability" or name.startswith("user."):
+            if name == "security.capability":
                 os.setxattr(fd, name, value)
+            elif name.startswith("user.") and not name.startswith("user.overlay."):
+                _set_user_attribute(fd, name, value)
 
     def _set_link_owner(self, parent: int, name: bytes, member: tar.Member) -> None:
         if (member.uid, member.gid) != self._ids:
@@ -279,6 +319,31 @@ def split(name: bytes) -> Path:
 
 def _set_opaque(fd: int) -> None:
     os.setxattr(fd, "trusted.overlay.opaque", b"y")
+
+
+def _set_user_attribute(fd: int, name: str, value: bytes) -> None:
+    try:
+        os.setxattr(fd, name, value)
+    except OSError as err:
+        if err.errno != errno.ENOTSUP:  # a filesystem without them: the image works all the same
+            raise
+
+
+def _write_sparse(
+    fd: int, member: tar.Member, regions: Sequence[tuple[int, int]], reader: tar.Reader
+) -> None:
+    """Write the pieces of a sparse file where they belong; what lies between stays a hole."""
+    todo = iter(regions)
+    left = 0
+    for data in reader.content():
+        view = memoryview(data)
+        while view:
+            while not left:
+                offset, left = next(todo)
+                os.lseek(fd, offset, os.SEEK_SET)
+            written = os.write(fd, view[:left])
+            view, left = view[written:], left - written
+    os.ftruncate(fd, member.full_size)
 
 
 def _write_all(fd: int, data: bytes) -> None:

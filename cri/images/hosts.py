@@ -1,6 +1,7 @@
 """Which addresses answer for a registry: mirrors and settings of `certs.d/<host>/hosts.toml`.
 
-Source: containerd docs/hosts.md (server, host tables, capabilities, ca, client, skip_verify, override_path).
+Source: containerd docs/hosts.md (server, host tables, capabilities, ca, client, skip_verify, override_path),
+core/remotes/docker/config/hosts.go (names of directories, certificates without a hosts.toml).
 """
 
 import dataclasses
@@ -29,7 +30,7 @@ class Endpoint:
     is_mirror: bool = False
     can_resolve: bool = True
     ca_files: tuple[Path, ...] = ()
-    client_certificate: tuple[Path, Path | None] | None = None
+    client_certificates: tuple[tuple[Path, Path | None], ...] = ()
     is_unverified: bool = False
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -50,32 +51,30 @@ def endpoints(registry: str, certs_d: Path | None, insecure: frozenset[str]) -> 
     try:
         settings = tomllib.loads((directory / "hosts.toml").read_text())
     except FileNotFoundError:
-        return (dataclasses.replace(default(registry, insecure), ca_files=tuple(directory.glob("*.crt"))),)
+        return (_certified(default(registry, insecure), directory),)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise errors.ImageError(
-            errors.Kind.FAILED_PRECONDITION, f"cannot read {directory / 'hosts.toml'}: {err}"
-        ) from err
-    return parse(settings, registry, directory, insecure)
+        raise _unreadable(directory, str(err)) from err
+    try:
+        return parse(settings, registry, directory, insecure)
+    except (AttributeError, TypeError, ValueError, LookupError) as err:
+        raise _unreadable(directory, f"{type(err).__name__}: {err}") from err
 
 
 def parse(
     settings: Mapping[str, Any], registry: str, directory: Path, insecure: frozenset[str]
 ) -> tuple[Endpoint, ...]:
-    """Read the tables of a hosts.toml; file names in it are relative to directory. Pure."""
-    found = [
-        _endpoint(url, table, registry, directory, insecure, is_mirror=True)
-        for url, table in settings.get("host", {}).items()
-        if "pull" in table.get("capabilities", _DEFAULT_CAPABILITIES)
-    ]
-    server = settings.get("server")
-    last = (
-        _endpoint(server, settings, registry, directory, insecure, is_mirror=False)
-        if server
-        else default(registry, insecure)
-    )
-    if last.url not in {endpoint.url for endpoint in found}:
-        found.append(last)
-    return tuple(found)
+    """Read the tables of a hosts.toml; file names in it are relative to directory. Pure.
+
+    The registry itself, or the `server` given in its place, comes last and has the settings of the top level.
+    """
+    own = default(registry, insecure)
+    tables = [*settings.get("host", {}).items(), (settings.get("server") or own.url, settings)]
+    found: dict[str, Endpoint] = {}
+    for url, table in tables:
+        if "pull" in table.get("capabilities", _DEFAULT_CAPABILITIES):
+            endpoint = _endpoint(url, table, own, directory, insecure)
+            found.setdefault(endpoint.url, endpoint)
+    return tuple(found.values())
 
 
 def default(registry: str, insecure: frozenset[str]) -> Endpoint:
@@ -96,36 +95,45 @@ def is_loopback(host: str) -> bool:
 
 
 def _directory(registry: str, certs_d: Path | None) -> Path | None:
+    """Find a registry's directory: `host_5000_` (without a colon), `host:5000`, `_default`."""
     if certs_d is None:
         return None
-    for name in (registry, registry.replace(":", "_") + "_", "_default"):
+    host, colon, port = registry.rpartition(":")
+    escaped = f"{host}_{port}_" if colon and port.isdigit() else registry
+    for name in (escaped, registry, "_default"):
         if (certs_d / name).is_dir():
             return certs_d / name
     return None
 
 
+def _certified(endpoint: Endpoint, directory: Path) -> Endpoint:
+    """Take up the certificates that lie in a directory without a hosts.toml, as Docker names them."""
+    return dataclasses.replace(
+        endpoint,
+        ca_files=tuple(sorted(directory.glob("*.crt"))),
+        client_certificates=tuple(
+            (path, path.with_suffix(".key")) for path in sorted(directory.glob("*.cert"))
+        ),
+    )
+
+
 def _endpoint(
-    url: str,
-    table: Mapping[str, Any],
-    registry: str,
-    directory: Path,
-    insecure: frozenset[str],
-    *,
-    is_mirror: bool,
+    url: str, table: Mapping[str, Any], own: Endpoint, directory: Path, insecure: frozenset[str]
 ) -> Endpoint:
     if "://" not in url:
         url = f"{_scheme(url, insecure)}://{url}"
+    if urllib.parse.urlsplit(url).scheme not in ("http", "https") or not urllib.parse.urlsplit(url).hostname:
+        raise ValueError(f"{url!r} is not the URL of a registry")
     base = url.rstrip("/")
     if not table.get("override_path") and not base.endswith("/v2"):
         base += "/v2"
-    own = default(registry, insecure).host
     return Endpoint(
         url=base,
-        registry=registry,
-        is_mirror=is_mirror and urllib.parse.urlsplit(base).netloc != own,
+        registry=own.registry,
+        is_mirror=urllib.parse.urlsplit(base).netloc not in (own.host, own.registry),
         can_resolve="resolve" in table.get("capabilities", _DEFAULT_CAPABILITIES),
         ca_files=tuple(directory / name for name in _strings(table.get("ca"))),
-        client_certificate=_client(table.get("client"), directory),
+        client_certificates=_clients(table.get("client"), directory),
         is_unverified=bool(table.get("skip_verify")),
         headers=tuple(
             (name, value) for name, values in table.get("header", {}).items() for value in _strings(values)
@@ -141,10 +149,24 @@ def _strings(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value or ())
 
 
-def _client(value: Any, directory: Path) -> tuple[Path, Path | None] | None:
-    if not value:
-        return None
-    first = value if isinstance(value, str) else value[0]
-    if isinstance(first, str):
-        return directory / first, None
-    return directory / first[0], directory / first[1] if len(first) > 1 and first[1] else None
+def _clients(value: Any, directory: Path) -> tuple[tuple[Path, Path | None], ...]:
+    """Read `client`: a file of certificate and key, a list of such, or of pairs of files.
+
+    A plain list of a certificate and a `.key` is taken for one pair: that is what its writer means.
+    """
+    if (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[1], str)
+        and value[1].endswith(".key")
+    ):
+        value = [value]
+    entries = [value] if isinstance(value, str) else list(value or ())
+    pairs = [[entry, ""] if isinstance(entry, str) else [*entry, ""][:2] for entry in entries]
+    return tuple((directory / cert, directory / key if key else None) for cert, key in pairs)
+
+
+def _unreadable(directory: Path, cause: str) -> errors.ImageError:
+    return errors.ImageError(
+        errors.Kind.FAILED_PRECONDITION, f"cannot read {directory / 'hosts.toml'}: {cause}"
+    )

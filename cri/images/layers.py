@@ -1,10 +1,11 @@
 """Unpacked layers by chain ID, each made once and shared by all images and containers that have it.
 
-    layers/<hex of chain ID>/fs     the tree, as overlayfs wants a lower directory
-    layers/<hex of chain ID>/size   bytes of its contents
-    tmp/                            trees in the making and in removal; emptied at start
+    layers/<hex of chain ID>/fs                   the tree, as overlayfs wants a lower directory
+    layers/<hex of chain ID>/size                 bytes and inodes that it takes
+    layers/<hex of chain ID>/unsynced-<boot ID>   not known to be on disk; wiped after another boot
+    tmp/                                          trees in the making and in removal; emptied at start
 
-A tree is written below tmp/; the filesystem is synced once for all trees of a pull; a rename commits each.
+A tree is written below tmp/ and renamed into place, with a mark; a flush in the background removes that.
 """
 
 import contextlib
@@ -18,9 +19,12 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from cri.images import errors, extract, unpack
+from cri.images.flush import Flusher
 from cri.images.image import Progress
 from cri.images.manifest import Descriptor
-from cri.linux import syncfs
+
+_UNSYNCED = "unsynced-"
+_WAIT_S = 0.5  # how soon a waiting pull notices that its client gave up
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,6 +36,14 @@ class Layer:
     blob: Descriptor
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Usage:
+    """What one layer, or several, take on disk."""
+
+    bytes: int
+    inodes: int
+
+
 class Source(Protocol):
     """Where the contents of layers come from: a registry or an archive."""
 
@@ -39,20 +51,27 @@ class Source(Protocol):
         """Start fetching, if that helps; these will be opened in this order."""
 
     def open(self, blob: Descriptor) -> contextlib.AbstractContextManager[BinaryIO]:
-        """Open one blob. Raises ImageError."""
+        """Open one blob; leaving the context without an error vouches for its digest. Raises ImageError."""
 
 
 class Layers:
-    """The layer store below root. Thread-safe."""
+    """The layer store below root. Thread-safe.
 
-    def __init__(self, root: Path, limits: extract.Limits) -> None:
+    boot_id: of this boot of the host; layers marked by another one may have lost contents, and are deleted.
+    """
+
+    def __init__(self, root: Path, limits: extract.Limits, boot_id: str, flusher: Flusher) -> None:
         self._root = root / "layers"
         self._tmp = root / "tmp"
         self._limits = limits
+        self._mark = _UNSYNCED + boot_id
+        self._flusher = flusher
+        self._unpacker = unpack.Unpacker()
         self._lock = threading.Lock()
         self._in_flight: dict[str, threading.Event] = {}
         for directory in (self._root, self._tmp):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._recover()
 
     def path(self, chain_id: str) -> Path:
         return self._home(chain_id) / "fs"
@@ -60,28 +79,34 @@ class Layers:
     def has(self, chain_id: str) -> bool:
         return self._home(chain_id).is_dir()
 
-    def size(self, chain_id: str) -> int:
-        return int((self._home(chain_id) / "size").read_text())
+    def usage(self, chain_id: str) -> Usage:
+        """Return what a layer takes. Raises FileNotFoundError when it is gone."""
+        size, _, inodes = (self._home(chain_id) / "size").read_text().partition(" ")
+        return Usage(int(size), int(inodes or 1))
 
     def all(self) -> list[str]:
         return ["sha256:" + name for name in os.listdir(self._root)]
 
     def ensure(self, layers: Sequence[Layer], source: Source, report: Callable[[Progress], None]) -> None:
-        """Make all layers of one image present; what another pull is making is waited for.
+        """Make all layers of one image present, base first; what another pull is making is waited for.
 
-        Claims are taken at once for all missing layers, and chain IDs include their parents. So whoever
-        waits, waits for layers below its own, claimed earlier: no circle is possible.
+        Who waits, waits for a layer below all that it has still to make. So no circle of waiting is possible.
         """
-        while missing := [layer for layer in layers if not self.has(layer.chain_id)]:
-            mine, others = self._claim(missing)
-            try:
+        mine = self._claim(layers)
+        try:
+            if mine:
                 source.prefetch([layer.blob for layer in mine])
-                for other in others:
-                    other.wait()
-                if all(self.has(lay.chain_id) for lay in missing if lay not in mine):
-                    self._make(layers, mine, source, report)
-            finally:
-                self._release(mine)
+            with self._unpacker.running() if mine else contextlib.nullcontext():
+                for index, layer in enumerate(layers):
+                    while not self.has(layer.chain_id):
+                        if layer not in mine and not self._take_over(layer, mine, report):
+                            continue
+                        self._make(
+                            layer, [lower.chain_id for lower in reversed(layers[:index])], source, report
+                        )
+                    self._release([layer] if layer in mine else [])
+        finally:
+            self._release(mine)
 
     def discard(self, chain_ids: Sequence[str]) -> Callable[[], None]:
         """Take layers out of the store; the returned function deletes their trees, which takes longer."""
@@ -101,69 +126,78 @@ class Layers:
     def _home(self, chain_id: str) -> Path:
         return self._root / chain_id.removeprefix("sha256:")
 
-    def _claim(self, missing: Sequence[Layer]) -> tuple[list[Layer], list[threading.Event]]:
-        mine, others = [], []
+    def _recover(self) -> None:
+        """Delete what a crash of the host may have damaged; flush what only this process forgot."""
+        for name in os.listdir(self._root):
+            home = self._root / name
+            marks = [entry for entry in os.listdir(home) if entry.startswith(_UNSYNCED)]
+            if any(mark != self._mark for mark in marks) or not _is_number(home / "size"):
+                self.discard(["sha256:" + name])()
+            elif marks:
+                self._flush(home)
+
+    def _flush(self, home: Path) -> None:
+        self._flusher.after(lambda: (home / self._mark).unlink(missing_ok=True))
+
+    def _claim(self, layers: Sequence[Layer]) -> list[Layer]:
+        """Take what is neither present nor in the making."""
         with self._lock:
-            for layer in missing:
-                event = self._in_flight.get(layer.chain_id)
-                if event is not None:
-                    others.append(event)
-                elif not self.has(layer.chain_id) and layer not in mine:
-                    mine.append(layer)
+            mine = [
+                lay for lay in layers if lay.chain_id not in self._in_flight and not self.has(lay.chain_id)
+            ]
             self._in_flight.update({layer.chain_id: threading.Event() for layer in mine})
-        return mine, others
+        return mine
 
     def _release(self, mine: Sequence[Layer]) -> None:
         with self._lock:
             for layer in mine:
-                self._in_flight.pop(layer.chain_id).set()
+                event = self._in_flight.pop(layer.chain_id, None)
+                if event is not None:
+                    event.set()
+
+    def _take_over(self, layer: Layer, mine: list[Layer], report: Callable[[Progress], None]) -> bool:
+        """Claim a layer that nobody makes any more; else wait a while. Tells whether it is claimed."""
+        taken = self._claim([layer])
+        mine.extend(taken)
+        if taken:
+            return True
+        event = self._in_flight.get(layer.chain_id)
+        if event is not None and not event.wait(_WAIT_S):
+            report(Progress("waiting", layer.blob.digest, 0, layer.blob.size))
+        return False
 
     def _make(
         self,
-        layers: Sequence[Layer],
-        mine: Sequence[Layer],
-        source: Source,
-        report: Callable[[Progress], None],
-    ) -> None:
-        trees: dict[str, Path] = {}
-        with _scratch(self._tmp) as scratch:
-            for index, layer in enumerate(layers):
-                if layer in mine and layer.chain_id not in trees:
-                    lowers = [
-                        trees.get(lower.chain_id, self._home(lower.chain_id)) / "fs"
-                        for lower in reversed(layers[:index])
-                    ]
-                    trees[layer.chain_id] = scratch / str(index)
-                    self._unpack(layer, trees[layer.chain_id], lowers, source, report)
-            self._commit(trees)
-
-    def _unpack(
-        self,
         layer: Layer,
-        home: Path,
-        lowers: Sequence[Path],
+        lowers: Sequence[str],
         source: Source,
         report: Callable[[Progress], None],
     ) -> None:
-        (home / "fs").mkdir(parents=True)
-        (home / "fs").chmod(0o755)
-        with source.open(layer.blob) as stream:
-            report(Progress("unpacking", layer.blob.digest, 0, layer.blob.size))
-            done = unpack.unpack(stream, home / "fs", lowers, self._limits)
-        if done.diff_id != layer.diff_id:
-            raise errors.corrupt(f"cannot unpack layer {layer.blob.digest}: diff ID is {done.diff_id}")
-        (home / "size").write_text(str(done.bytes))
-        report(Progress("done", layer.blob.digest, layer.blob.size, layer.blob.size))
+        """Unpack a layer and put it into place. lowers: chain IDs, topmost first."""
+        blob = layer.blob
+        with _scratch(self._tmp) as home, self._unpacker.running():
+            tree = home / "fs"
+            tree.mkdir()
+            tree.chmod(0o755)
+            with source.open(blob) as stream:
+                report(Progress("unpacking", blob.digest, 0, blob.size))
+                done = self._unpacker.unpack(
+                    stream, tree, [self.path(lower) for lower in lowers], self._limits
+                )
+            if done.diff_id != layer.diff_id:
+                raise errors.corrupt(f"cannot unpack layer {blob.digest}: diff ID is {done.diff_id}")
+            (home / "size").write_text(f"{done.bytes} {done.inodes}")
+            (home / self._mark).touch()
+            os.rename(home, self._home(layer.chain_id))
+        self._flush(self._home(layer.chain_id))
+        report(Progress("done", blob.digest, blob.size, blob.size))
 
-    def _commit(self, trees: dict[str, Path]) -> None:
-        fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            syncfs.syncfs(fd)
-            for chain_id, tree in trees.items():
-                os.rename(tree, self._home(chain_id))
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+
+def _is_number(size: Path) -> bool:
+    try:
+        return all(part.isdigit() for part in size.read_text().split(" "))
+    except (FileNotFoundError, UnicodeDecodeError):
+        return False
 
 
 @contextlib.contextmanager

@@ -3,12 +3,14 @@
 images.json   which images there are, and their names (catalog.py)
 blobs/        their documents (blobs.py)
 layers/       their unpacked layers (layers.py)
+downloads/    blobs on their way (downloads.py)
 tmp/          what is not finished; emptied at start
 """
 
 import builtins
 import contextlib
 import dataclasses
+import fnmatch
 import logging
 import shutil
 import threading
@@ -17,15 +19,21 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from cri import failpoint
-from cri.images import archive, catalog, errors, extract, manifest, pull
-from cri.images.blobs import Blobs, write_durably
+from cri.images import archive, blobs, catalog, errors, extract, manifest, pull
+from cri.images.blobs import Blobs
 from cri.images.catalog import Catalog, Record
+from cri.images.downloads import Downloads
+from cri.images.flush import Flusher
 from cri.images.image import Auth, FilesystemInfo, Image, Progress, ProgressCallback
 from cri.images.layers import Layer, Layers, Source
 from cri.images.manifest import Manifest, Platform
+from cri.images.meter import Meter
 from cri.images.reference import Reference
 
 log = logging.getLogger(__name__)
+
+_PART_KEPT_S = 600.0  # how long removals spare what a broken pull left to resume
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,12 +42,14 @@ class Config:
 
     certs_d: directory of `<host>/hosts.toml` (containerd's form) naming mirrors, CAs and insecure hosts.
     insecure: registry hosts (`host` or `host:port`) reached by plain HTTP; loopback addresses always may be.
-    pinned: references that removal by the kubelet's garbage collection must spare.
+    pinned: full references (`*` matches anything) that the kubelet's garbage collection must spare.
+    keeps_imported: pin what was imported from an archive, as nothing can fetch it again.
     """
 
     certs_d: Path | None = None
     insecure: frozenset[str] = frozenset()
     pinned: frozenset[str] = frozenset()
+    keeps_imported: bool = True
     platform: Platform = dataclasses.field(default_factory=Platform.local)
     layer_bytes_max: int = 32 << 30
     layer_entries_max: int = 2_000_000
@@ -48,7 +58,7 @@ class Config:
 class ImageService:
     """All images of a node, below root, which only the runtime's user may enter."""
 
-    def __init__(self, root: Path, config: Config | None = None) -> None:
+    def __init__(self, root: Path, config: Config | None = None, boot_id: str = "") -> None:
         self._root = root
         self._config = config or Config()
         self._tmp = root / "tmp"
@@ -56,14 +66,16 @@ class ImageService:
         root.chmod(0o700)  # set-user-ID files of images are not for the host's users
         shutil.rmtree(self._tmp, ignore_errors=True)
         limits = extract.Limits(self._config.layer_entries_max, self._config.layer_bytes_max)
-        self._layers = Layers(root, limits)
+        self._flusher = Flusher(root)
+        self._layers = Layers(root, limits, boot_id or _boot_id(), self._flusher)
         self._blobs = Blobs(root)
         self._lock = threading.RLock()
         self._held_layers: Counter[str] = Counter()
         self._held_blobs: Counter[str] = Counter()
         self._users: list[Callable[[], Iterable[str]]] = []
         self._cache: dict[str, Image] = {}
-        self._registries = pull.Registries(self._config.certs_d, self._config.insecure)
+        self._downloads = Downloads(root)
+        self._registries = pull.Registries(self._config.certs_d, self._config.insecure, self._downloads)
         self._catalog: Catalog = self._load()
 
     def pull(
@@ -74,11 +86,12 @@ class ImageService:
         An exception raised by progress aborts the pull. Raises ImageError.
         """
         wanted = Reference.parse(reference)
-        report = progress or _ignore
+        report = Meter(str(wanted), progress or _ignore)
         report(Progress("resolving", str(wanted)))
         try:
-            with self._registries.open(wanted, auth, self._tmp, report) as source:
-                found = source.resolve(self._config.platform)
+            with self._registries.open(wanted, auth, report) as source:
+                is_known = self.status(str(wanted)) is not None
+                found = source.resolve(self._config.platform, self._document, is_known=is_known)
                 names = Record(
                     id=found.manifest.config.digest,
                     layers=(),
@@ -89,7 +102,7 @@ class ImageService:
                 image = self._add(names, found.config, found.documents, found.manifest, source, report)
         except errors.ImageError as err:
             raise errors.ImageError(err.kind, f'failed to pull and unpack image "{wanted}": {err}') from err
-        log.info("pulled image, reference=%s id=%s", wanted, image.id)
+        log.info("pulled image, reference=%s id=%s %s", wanted, image.id, report.summary())
         return image
 
     def status(self, reference: str) -> Image | None:
@@ -122,11 +135,16 @@ class ImageService:
         log.info("removed image, id=%s", record.id)
 
     def import_archive(self, path: Path, progress: ProgressCallback | None = None) -> builtins.list[Image]:
-        """Add the images of an OCI layout or `docker save` archive (tar, gzip or zstd). Raises ImageError."""
+        """Add the images of an OCI layout or `docker save` archive (tar, gzip or zstd). Raises ImageError.
+
+        Durable when it returns: nothing can fetch them again.
+        """
         report = progress or _ignore
         report(Progress("resolving", str(path)))
         with archive.opened(path, self._tmp, self._config.layer_bytes_max * 2) as opened:
-            return [self._import(entry, opened, report) for entry in opened.images(self._config.platform)]
+            images = [self._import(entry, opened, report) for entry in opened.images(self._config.platform)]
+        self._flusher.now()
+        return images
 
     def collect(self) -> None:
         """Delete layers and documents that nothing needs any more."""
@@ -135,13 +153,17 @@ class ImageService:
         bury()
 
     def fs_info(self) -> FilesystemInfo:
-        """Return what the unpacked layers take; inodes are those of the store's own files."""
-        chain_ids = self._layers.all()
-        used = 0
-        for chain_id in chain_ids:
+        """Return what layers, documents and parts of downloads take on disk."""
+        parts = [self._blobs.usage(), self._downloads.usage()]
+        for chain_id in self._layers.all():
             with contextlib.suppress(FileNotFoundError):
-                used += self._layers.size(chain_id)
-        return FilesystemInfo(self._root, used, len(chain_ids))
+                usage = self._layers.usage(chain_id)
+                parts.append((usage.bytes, usage.inodes))
+        return FilesystemInfo(self._root, sum(part[0] for part in parts), sum(part[1] for part in parts))
+
+    def close(self) -> None:
+        """Bring what was pulled last to the disk."""
+        self._flusher.now()
 
     def layer_path(self, chain_id: str) -> Path:
         """Return the directory that holds one unpacked layer."""
@@ -167,6 +189,7 @@ class ImageService:
             size_bytes=0,
             repo_tags=tuple(ref.tagged for ref in entry.references if ref.tagged),
             repo_digests=tuple(ref.with_digest(entry.digest) for ref in entry.references if entry.digest),
+            is_pinned=self._config.keeps_imported,
         )
         return self._add(names, entry.config, entry.documents, entry.manifest, source, report)
 
@@ -193,7 +216,7 @@ class ImageService:
             for document in (config, *documents):
                 self._blobs.put(document)
             failpoint.hit("image.documents_ready")
-            size_bytes = sum(self._layers.size(chain_id) for chain_id in set(chain)) + len(config)
+            size_bytes = sum(self._layers.usage(chain_id).bytes for chain_id in set(chain)) + len(config)
             record = dataclasses.replace(
                 names, layers=chain, size_bytes=size_bytes, blobs=tuple(sorted(digests))
             )
@@ -227,18 +250,30 @@ class ImageService:
                 size_bytes=record.size_bytes,
                 config=manifest.load(self._blobs.read(record.id), "image config"),
                 layers=record.layers,
-                pinned=not names.isdisjoint(self._config.pinned),
+                pinned=record.is_pinned or _matches(names, self._config.pinned),
             )
         return image
 
+    def _document(self, digest: str) -> bytes | None:
+        """Return a manifest or config that is here."""
+        try:
+            return self._blobs.read(digest) if digest else None
+        except errors.ImageError:
+            return None
+
     def _load(self) -> Catalog:
         """Read images.json; an image that lost a layer or its config is dropped, to be pulled again."""
+        self._blobs.drop_damaged()
+        path = self._root / "images.json"
         try:
-            known = catalog.decode((self._root / "images.json").read_bytes())
+            known = catalog.decode(path.read_bytes())
         except FileNotFoundError:
             return {}
-        except (ValueError, KeyError, TypeError) as err:
-            raise errors.corrupt(f"cannot read {self._root / 'images.json'}: {err}") from err
+        except (ValueError, KeyError, TypeError, AttributeError) as err:
+            # Containers must not wait for a repair: images are pulled again, what is in use stays.
+            log.error("cannot read images, put aside, path=%s error=%s", path, err)
+            path.rename(path.with_suffix(".damaged"))
+            return {}
         whole = {image_id: record for image_id, record in known.items() if self._is_whole(record)}
         for image_id in known.keys() - whole.keys():
             log.warning("dropped incomplete image, id=%s", image_id)
@@ -248,7 +283,7 @@ class ImageService:
         return self._blobs.has(record.id) and all(self._layers.has(chain_id) for chain_id in record.layers)
 
     def _store(self, new: Catalog) -> None:
-        write_durably(self._root / "images.json", catalog.encode(new), self._tmp)
+        blobs.replace(self._root / "images.json", catalog.encode(new), self._tmp, is_durable=True)
         self._catalog = new
 
     def _collect(self) -> Callable[[], None]:
@@ -256,7 +291,16 @@ class ImageService:
         used = {chain_id for user in self._users for chain_id in user()}
         kept = catalog.layers(self._catalog) | set(self._held_layers) | used
         self._blobs.keep_only(catalog.blobs(self._catalog) | set(self._held_blobs))
+        self._downloads.purge(_PART_KEPT_S)
         return self._layers.discard([chain_id for chain_id in self._layers.all() if chain_id not in kept])
+
+
+def _boot_id() -> str:
+    return _BOOT_ID.read_text().strip()
+
+
+def _matches(names: Iterable[str], patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 def _ignore(progress: Progress) -> None:

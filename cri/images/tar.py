@@ -1,7 +1,7 @@
 """Read tar streams: ustar, GNU long names, pax. Pure: bytes come from a callable, nothing is written.
 
 It understands what layers of images are made of and refuses the rest; limits guard against hostile input.
-Source: POSIX.1-2017 pax (Extended header), GNU tar manual (Basic Tar Format).
+Source: POSIX.1-2017 pax (Extended header), GNU tar manual (Basic Tar Format, Storing Sparse Files).
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ _EXTENSION_BYTES_MAX = 1 << 20  # long names and pax records together, of one me
 _PATH_BYTES_MAX = 4096  # PATH_MAX, include/uapi/linux/limits.h
 _ID_MAX = (1 << 32) - 2  # (uid_t)-1 means "unchanged" to chown(2)
 _XATTR = b"SCHILY.xattr."
+_REGIONS_MAX = 100_000  # of one sparse file
 
 
 class TarError(Exception):
@@ -32,6 +33,7 @@ _KINDS = {
     b"0": Kind.FILE,
     b"\0": Kind.FILE,
     b"7": Kind.FILE,  # contiguous file
+    b"S": Kind.FILE,  # GNU tar's sparse file
     b"1": Kind.HARDLINK,
     b"2": Kind.SYMLINK,
     b"3": Kind.DEVICE,
@@ -43,7 +45,11 @@ _KINDS = {
 
 @dataclasses.dataclass(slots=True)
 class Member:
-    """One archive member. name and link as stored; size: bytes of content that follow."""
+    """One archive member. name and link as stored; size: bytes of content that follow.
+
+    sparse: where the pieces of content belong, (offset, length) in order; None for a file without holes.
+    full_size: bytes of the file with its holes.
+    """
 
     name: bytes
     kind: Kind
@@ -54,6 +60,8 @@ class Member:
     mtime_ns: int
     link: bytes
     xattrs: tuple[tuple[str, bytes], ...]
+    full_size: int = 0
+    sparse: tuple[tuple[int, int], ...] | None = None
 
 
 class Reader:
@@ -135,13 +143,13 @@ class Reader:
 
     def _finish(self, header: bytes, long_name: bytes, long_link: bytes, pax: dict[bytes, bytes]) -> Member:
         kind = _KINDS.get(header[156:157])
-        if kind is None or any(key.startswith(b"GNU.sparse") for key in pax):
+        if kind is None:
             raise TarError(f"unsupported member type {header[156:157]!r}")
         size = _decimal(pax[b"size"]) if b"size" in pax else _number(header[124:136])
         if kind is not Kind.FILE:
             size = 0 if kind is not Kind.HARDLINK else size
         member = Member(
-            name=_path(pax.get(b"path") or long_name or _ustar_name(header)),
+            name=_path(pax.get(b"GNU.sparse.name") or pax.get(b"path") or long_name or _ustar_name(header)),
             kind=kind,
             size=size,
             mode=_number(header[100:108]) & 0o7777,
@@ -154,9 +162,59 @@ class Reader:
                 for key, value in pax.items()
                 if key.startswith(_XATTR)
             ),
+            full_size=size,
         )
         self._left, self._padding = size, -size % BLOCK
+        if kind is Kind.FILE and (header[156:157] == b"S" or b"GNU.sparse" in b" ".join(pax)):
+            self._make_sparse(member, header, pax)
         return member
+
+    def _make_sparse(self, member: Member, header: bytes, pax: dict[bytes, bytes]) -> None:
+        """Read where the pieces of a sparse file belong, in the three forms that GNU tar still writes."""
+        if header[156:157] == b"S":
+            numbers = self._old_map(header)
+            member.full_size = _number(header[483:495])
+        elif pax.get(b"GNU.sparse.major") == b"1":
+            numbers = self._leading_map(member)
+            member.full_size = _decimal(pax.get(b"GNU.sparse.realsize", b""))
+        elif b"GNU.sparse.map" in pax:
+            numbers = [_decimal(number) for number in pax[b"GNU.sparse.map"].split(b",") if number]
+            member.full_size = _decimal(pax.get(b"GNU.sparse.size", b""))
+        else:
+            raise TarError("unsupported form of sparse file")
+        regions = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+        end = 0
+        for offset, length in regions:
+            if offset < end:
+                raise TarError("sparse file with overlapping pieces")
+            end = offset + length
+        if end > member.full_size or sum(numbers[1::2]) != member.size:
+            raise TarError("sparse file with pieces of wrong size")
+        member.sparse = regions
+
+    def _old_map(self, header: bytes) -> list[int]:
+        """Read type S: 4 pairs in the header, 21 in each extension block after it."""
+        table, more = header[386:482], header[482]
+        while more:
+            block = self._take(BLOCK)
+            table += block[:504]
+            more = block[504]
+            if len(table) > _REGIONS_MAX * 24:
+                raise TarError("sparse file of too many pieces")
+        return [_number(table[at : at + 12]) for at in range(0, len(table), 12) if table[at - at % 24]]
+
+    def _leading_map(self, member: Member) -> list[int]:
+        """Read pax form 1.0: decimal lines before the content, padded to whole blocks."""
+        data, wanted = b"", 1
+        while data.count(b"\n") < wanted:
+            if self._left < BLOCK or len(data) > _REGIONS_MAX * 40:
+                raise TarError("sparse file without a whole map")
+            data += self._take(BLOCK)
+            self._left -= BLOCK
+            if b"\n" in data:
+                wanted = 1 + 2 * min(_decimal(data.split(b"\n", 1)[0]), _REGIONS_MAX + 1)
+        member.size = self._left
+        return [_decimal(number) for number in data.split(b"\n")[1:wanted]]
 
 
 def _check_sum(header: bytes) -> None:

@@ -1,42 +1,63 @@
-"""The process that unpacks one layer: a tar stream on stdin, written below a directory that is its world.
+"""The process that unpacks layers: tar streams from pipes, each written below a directory that is its world.
 
-Run as `python -I -S unpack_child.py '<json>'` with {root, lowers, entries, bytes}; prints {entries, bytes} or
-{error, unsafe}. It is a fresh process because its parent has threads, and because it changes its root.
+Run as `python -I -S unpack_child.py` with a seqpacket socket as stdin. A message is JSON {root, lowers,
+entries, bytes} with two descriptors: the stream to read, and where to write {disk_bytes, inodes} or
+{error, unsafe}. A fork serves each. It is a fresh process because its parent has threads, and the forks
+change their root.
 Nothing is imported after that: the tree below is the image's, and must not supply code (CVE-2019-14271).
 """
 
 import json
 import os
 import resource
+import signal
+import socket
 import sys
+from typing import Any
 
 _MEMORY_BYTES_MAX = 1 << 30
+_REQUEST_BYTES_MAX = 1 << 18
+_ERROR_CHARACTERS_MAX = 2000  # at most 12 kB as JSON: a pipe holds 64 without a reader
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+from cri.images import extract, tar  # noqa: E402
+from cri.linux import clone  # noqa: E402
 
 
-def main() -> int:
-    """Unpack, report on stdout, and return the exit code."""
-    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-    from cri.images import extract, tar
-    from cri.linux import clone
-
-    request = json.loads(sys.argv[1])
-    lowers = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in request["lowers"]]
+def main() -> None:
+    """Serve requests until the socket is closed."""
     clone.unshare(clone.CLONE_NEWNS | clone.CLONE_NEWNET | clone.CLONE_NEWIPC | clone.CLONE_NEWUTS)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks report by their pipe; none is waited for
+    control = socket.socket(fileno=0)
+    while True:
+        request, (*fds,), _, _ = socket.recv_fds(control, _REQUEST_BYTES_MAX, 2)
+        if not request:
+            return
+        if os.fork() == 0:
+            control.close()
+            os._exit(_serve(json.loads(request), *fds))
+        for fd in fds:
+            os.close(fd)
+
+
+def _serve(request: dict[str, Any], stream_fd: int, answer_fd: int) -> int:
+    """Unpack one layer and answer."""
+    lowers = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in request["lowers"]]
     _enter(request["root"], request["bytes"])
     root = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    stream = open(0, "rb", buffering=1 << 20, closefd=False)  # noqa: SIM115 (lives as long as the process)
+    stream = open(stream_fd, "rb", buffering=1 << 20)  # noqa: SIM115 (lives as long as the process)
     try:
         extractor = extract.Extractor(root, extract.Limits(request["entries"], request["bytes"]), lowers)
         totals = extractor.run(tar.Reader(stream.read))
         while stream.read(1 << 20):  # padding after the end of the archive belongs to the digest
             pass
     except (extract.UnsafeError, tar.TarError) as err:
-        print(json.dumps({"error": str(err), "unsafe": True}), flush=True)
-        return 1
+        answer: dict[str, Any] = {"error": str(err)[:_ERROR_CHARACTERS_MAX], "unsafe": True}
     except OSError as err:
-        print(json.dumps({"error": str(err), "unsafe": False}), flush=True)
-        return 1
-    print(json.dumps({"entries": totals.entries, "bytes": totals.bytes}), flush=True)
+        answer = {"error": str(err)[:_ERROR_CHARACTERS_MAX], "unsafe": False}
+    else:
+        answer = {"disk_bytes": totals.disk_bytes, "inodes": totals.inodes}
+    os.write(answer_fd, json.dumps(answer).encode())
     return 0
 
 
@@ -61,4 +82,4 @@ def _limit(which: int, wanted: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

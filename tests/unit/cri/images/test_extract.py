@@ -194,7 +194,7 @@ def _header(**changes: bytes) -> bytes:
 @pytest.mark.parametrize(
     "header",
     [
-        _header(flag=b"S"),
+        _header(flag=b"S", size=b"00000001000"),
         _header(flag=b"V"),
         _header(size=b"-1"),
         _header(size=b"zzz"),

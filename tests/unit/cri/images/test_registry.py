@@ -2,7 +2,6 @@
 
 import hashlib
 import http.server
-import io
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import pytest
 
 from cri.images import auth as auths
 from cri.images import errors, hosts
+from cri.images.downloads import Downloads
 from cri.images.hosts import Endpoint
 from cri.images.image import Auth
 from cri.images.manifest import Descriptor
@@ -24,6 +24,7 @@ _DIGEST = "sha256:" + hashlib.sha256(_BLOB).hexdigest()
 _DESCRIPTOR = Descriptor(_DIGEST, len(_BLOB))
 
 Answer = Callable[["Handler"], None]
+Fetch = Callable[[Client], bytes]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -93,11 +94,20 @@ def _blob(handler: Handler) -> None:
     handler.reply(200, _BLOB)
 
 
-def _fetch(client: Client) -> bytes:
-    file = io.BytesIO()
-    client.blob(_DESCRIPTOR, file, lambda _: None)
-    client.close()
-    return file.getvalue()
+@pytest.fixture
+def fetch(tmp_path: Path) -> Fetch:
+    """Download the blob and return it."""
+
+    def run(client: Client) -> bytes:
+        with Downloads(tmp_path).using(_DESCRIPTOR) as part:
+            try:
+                part.take_up()
+                client.blob(_DESCRIPTOR, part, lambda _: None)
+            finally:
+                client.close()
+            return part.path.read_bytes()
+
+    return run
 
 
 _PATH = f"/v2/a/b/blobs/{_DIGEST}"
@@ -124,7 +134,9 @@ def test_token_is_fetched_once_and_sent(registry: Registry) -> None:
     assert tokens[0][1]["Authorization"] == auths.basic(Auth("me", "secret"))
 
 
-def test_credentials_do_not_follow_a_redirect_to_another_host(registry: Registry, other: Registry) -> None:
+def test_credentials_do_not_follow_a_redirect_to_another_host(
+    registry: Registry, other: Registry, fetch: Fetch
+) -> None:
     def moved(handler: Handler) -> None:
         if "Authorization" not in handler.headers:
             return handler.reply(401, WWW_Authenticate="Basic")
@@ -132,43 +144,44 @@ def test_credentials_do_not_follow_a_redirect_to_another_host(registry: Registry
 
     registry.answers = {_PATH: moved}
     other.answers = {"/storage": _blob}
-    assert _fetch(registry.client(Auth("me", "secret"))) == _BLOB
+    assert fetch(registry.client(Auth("me", "secret"))) == _BLOB
     assert all("Authorization" not in headers for _, headers in other.asked)
 
 
-def test_broken_download_is_resumed(registry: Registry) -> None:
+def test_broken_download_is_resumed(registry: Registry, fetch: Fetch) -> None:
     def breaking(handler: Handler) -> None:
         start = handler.headers.get("Range")
         if start is None:
             handler.reply(200, _BLOB[:1000], length=len(_BLOB))
         else:
             offset = int(start.removeprefix("bytes=").rstrip("-"))
-            handler.reply(206, _BLOB[offset:])
+            where = f"bytes {offset}-{len(_BLOB) - 1}/{len(_BLOB)}"
+            handler.reply(206, _BLOB[offset:], Content_Range=where)
 
     registry.answers = {_PATH: breaking}
-    assert _fetch(registry.client()) == _BLOB
+    assert fetch(registry.client()) == _BLOB
     assert registry.asked[-1][1]["Range"] == "bytes=1000-"
 
 
-def test_server_errors_are_tried_again(registry: Registry) -> None:
+def test_server_errors_are_tried_again(registry: Registry, fetch: Fetch) -> None:
     def busy(handler: Handler) -> None:
         handler.reply(503) if len(registry.asked) < 4 else _blob(handler)
 
     registry.answers = {_PATH: busy}
-    assert _fetch(registry.client()) == _BLOB
+    assert fetch(registry.client()) == _BLOB
 
 
-def test_wrong_content_is_refused(registry: Registry) -> None:
+def test_wrong_content_is_refused(registry: Registry, fetch: Fetch) -> None:
     registry.answers = {_PATH: lambda handler: handler.reply(200, b"x" * len(_BLOB))}
     with pytest.raises(errors.ImageError, match="content is") as caught:
-        _fetch(registry.client())
+        fetch(registry.client())
     assert caught.value.kind is errors.Kind.DATA_LOSS
 
 
-def test_too_much_content_is_refused(registry: Registry) -> None:
+def test_too_much_content_is_refused(registry: Registry, fetch: Fetch) -> None:
     registry.answers = {_PATH: lambda handler: handler.reply(200, _BLOB + b"x")}
     with pytest.raises(errors.ImageError, match="longer than"):
-        _fetch(registry.client())
+        fetch(registry.client())
 
 
 @pytest.mark.parametrize(
@@ -185,9 +198,11 @@ def test_statuses_become_kinds(registry: Registry, status: int, kind: str) -> No
     assert caught.value.kind.name == kind
 
 
-def test_mirror_is_asked_first_and_told_the_registry(registry: Registry, other: Registry) -> None:
+def test_mirror_is_asked_first_and_told_the_registry(
+    registry: Registry, other: Registry, fetch: Fetch
+) -> None:
     registry.answers = {_PATH: _blob}
-    assert _fetch(registry.client(mirror=other)) == _BLOB
+    assert fetch(registry.client(mirror=other)) == _BLOB
     assert other.asked[0][0] == _PATH + "?ns=quay.io"
 
 
