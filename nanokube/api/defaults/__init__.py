@@ -35,6 +35,7 @@ _BY_NAME: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
     "csidrivers.storage.k8s.io": storage.csi_driver,
     "limitranges": policies.limit_range,
     "horizontalpodautoscalers.autoscaling": policies.horizontal_pod_autoscaler,
+    "ingressclasses.networking.k8s.io": policies.ingress_class,
     "networkpolicies.networking.k8s.io": policies.network_policy,
     "rolebindings.rbac.authorization.k8s.io": policies.role_binding,
     "clusterrolebindings.rbac.authorization.k8s.io": policies.role_binding,

@@ -27,8 +27,6 @@ def policy(obj: dict[str, Any]) -> None:
     """Fill in an admission policy."""
     spec = obj.setdefault("spec", {})
     spec.setdefault("failurePolicy", "Fail")
-    if obj.get("kind") == "MutatingAdmissionPolicy" and not spec.get("reinvocationPolicy"):
-        spec["reinvocationPolicy"] = "Never"
     _fill_match(spec.get("matchConstraints"))
 
 

@@ -54,6 +54,13 @@ def network_policy(obj: dict[str, Any]) -> None:
         spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
 
 
+def ingress_class(obj: dict[str, Any]) -> None:
+    """Fill in an IngressClass."""
+    parameters = (obj.get("spec") or {}).get("parameters")
+    if parameters is not None:
+        parameters.setdefault("scope", "Cluster")
+
+
 def role_binding(obj: dict[str, Any]) -> None:
     """Fill in a RoleBinding or ClusterRoleBinding."""
     ref = obj.get("roleRef")

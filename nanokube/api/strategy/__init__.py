@@ -15,7 +15,9 @@ from nanokube.api import objects
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
 from nanokube.api.strategy import (
+    certificates,
     deployment,
+    devices,
     endpoint_slice,
     namespace,
     node,
@@ -25,8 +27,9 @@ from nanokube.api.strategy import (
     volumes,
     workloads,
 )
-from nanokube.api.strategy.rules import Rules
+from nanokube.api.strategy.rules import Rules, StatusOnlyRules
 
+_STATUS_ONLY: Final = StatusOnlyRules()
 _RULES: Final[Mapping[str, Rules]] = {
     "pods": pod.RULES,
     "services": service.RULES,
@@ -44,6 +47,15 @@ _RULES: Final[Mapping[str, Rules]] = {
     "validatingwebhookconfigurations.admissionregistration.k8s.io": workloads.WEBHOOKS,
     "persistentvolumeclaims": volumes.CLAIM,
     "persistentvolumes": volumes.VOLUME,
+    "csidrivers.storage.k8s.io": volumes.DRIVER,
+    "volumeattachments.storage.k8s.io": _STATUS_ONLY,
+    "servicecidrs.networking.k8s.io": _STATUS_ONLY,
+    "validatingadmissionpolicies.admissionregistration.k8s.io": _STATUS_ONLY,
+    "flowschemas.flowcontrol.apiserver.k8s.io": _STATUS_ONLY,
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": _STATUS_ONLY,
+    "resourceclaims.resource.k8s.io": devices.CLAIM,
+    "resourceslices.resource.k8s.io": devices.SLICE,
+    "certificatesigningrequests.certificates.k8s.io": certificates.SIGNING_REQUEST,
 }
 _PLAIN: Final = Rules()
 

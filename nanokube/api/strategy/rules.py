@@ -33,3 +33,9 @@ class Rules:
     def grace_period(self, obj: Object, requested: int | None) -> int:
         """Return the grace period of a deletion in seconds."""
         return 0
+
+
+class StatusOnlyRules(Rules):
+    """A status update changes nothing of the metadata."""
+
+    status_keeps_metadata = ("labels", "annotations")

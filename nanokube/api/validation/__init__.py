@@ -10,7 +10,7 @@ from __future__ import annotations
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
-from nanokube.api.validation import kinds, metadata, names, resize
+from nanokube.api.validation import certificates, kinds, metadata, names, resize
 from nanokube.api.validation.kinds import Kind
 
 _PLAIN = Kind(names.dns_subdomain)
@@ -50,3 +50,8 @@ def validate_status_update(resource: Resource, new: Object, old: Object) -> list
 def validate_resize(new: Object, old: Object) -> list[FieldError]:
     """Return what is wrong with a Pod whose containers were resized."""
     return metadata.validate_update(new, old) + resize.validate(new, old)
+
+
+def validate_approval(resource: Resource, new: Object, old: Object) -> list[FieldError]:
+    """Return what is wrong with a CertificateSigningRequest that was judged."""
+    return metadata.validate_update(new, old) + certificates.validate_approval(new, old)

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nanokube.api import field, strategy
-from nanokube.api.field import FieldError
-from nanokube.api.objects import Object
-from nanokube.api.resources import Resource
+from nanokube.api import strategy, validation
 from nanokube.apiserver.endpoints import read, respond, write
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.registry import update as updating
@@ -33,7 +30,9 @@ async def approve(scope: Scope) -> Answer:
         conditions = [_dated(c, before.get(c.get("type")), now) for c in wanted]
         new["status"] = {**(old.get("status") or {}), "conditions": conditions}
 
-    item = await updating.update(scope.registry, call, change, prepare=prepare, check=_check)
+    item = await updating.update(
+        scope.registry, call, change, prepare=prepare, check=validation.validate_approval
+    )
     return respond.encoded(scope.request, [item.raw], form, warnings=call.warnings)
 
 
@@ -44,18 +43,4 @@ def _dated(condition: dict[str, Any], before: dict[str, Any] | None, now: str) -
     if not found.get("lastTransitionTime"):
         same = before is not None and before.get("status") == found.get("status")
         found["lastTransitionTime"] = before["lastTransitionTime"] if same and before else now
-    return found
-
-
-def _check(resource: Resource, new: Object, old: Object) -> list[FieldError]:
-    kinds = [c.get("type") for c in (new.get("status") or {}).get("conditions") or ()]
-    found: list[FieldError] = []
-    if "Approved" in kinds and "Denied" in kinds:
-        detail = "Approved and Denied conditions are mutually exclusive"
-        found.append(field.invalid("status.conditions", kinds, detail))
-    before = [c.get("type") for c in (old.get("status") or {}).get("conditions") or ()]
-    for kind in ("Approved", "Denied"):
-        if kind in before and kind not in kinds:
-            detail = f'updates may not remove a condition of type "{kind}"'
-            found.append(field.forbidden("status.conditions", detail))
     return found

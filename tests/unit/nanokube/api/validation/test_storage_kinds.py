@@ -1,0 +1,205 @@
+"""Storage classes, CSI objects, attachments: what is refused, in upstream's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nanokube.api import resources, strategy
+
+Check = Callable[[str, dict[str, Any], dict[str, Any]], list[str]]
+Compare = Callable[[str, dict[str, Any], dict[str, Any], dict[str, Any]], list[str]]
+GROUP = "storage.k8s.io"
+CLASS, VAC = f"storageclasses.{GROUP}", f"volumeattributesclasses.{GROUP}"
+DRIVER, NODE, CAPACITY = f"csidrivers.{GROUP}", f"csinodes.{GROUP}", f"csistoragecapacities.{GROUP}"
+ATTACHMENT = f"volumeattachments.{GROUP}"
+TERM = {"matchLabelExpressions": [{"key": "z", "values": ["a"]}]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        ({"provisioner": ""}, ["provisioner: Required value"]),
+        ({"provisioner": "A/B C"}, ['provisioner: Invalid value: "a/b c": name part must consist of']),
+        ({"reclaimPolicy": "Recycle"},
+         ['reclaimPolicy: Unsupported value: "Recycle": supported values: "Delete", "Retain"']),
+        ({"volumeBindingMode": "x"},
+         ['volumeBindingMode: Unsupported value: "x": supported values: "Immediate", '
+          '"WaitForFirstConsumer"']),
+        ({"parameters": {"": "a"}}, ['parameters: Invalid value: "": field can not be empty.']),
+        ({"parameters": {str(i): "" for i in range(513)}},
+         ["parameters: Too long: may not be more than 512 bytes"]),
+        ({"parameters": {"a": "x" * 262144}}, ["parameters: Too long: may not be more than 262144 bytes"]),
+        ({"allowedTopologies": [TERM, TERM]},
+         ['allowedTopologies[1].matchLabelExpressions: Duplicate value: ""']),
+        ({"allowedTopologies": [{"matchLabelExpressions": [{"key": "z", "values": []},
+                                                           {"key": "z", "values": ["a", "a"]}]}]},
+         ["allowedTopologies[0].matchLabelExpressions[0].values: Required value",
+          'allowedTopologies[0].matchLabelExpressions[1].values[1]: Duplicate value: "a"',
+          'allowedTopologies[0].matchLabelExpressions[1].key: Duplicate value: "z"']),
+    ],
+)  # fmt: skip
+def test_storage_classes(changes: dict[str, Any], expected: list[str], refusals: Check) -> None:
+    found = refusals(CLASS, {"provisioner": "a.b/c"}, changes)
+    assert [text[: len(e)] for text, e in zip(found, expected, strict=True)] == expected
+
+
+def test_a_storage_class_stays(update_refusals: Compare) -> None:
+    base = {"provisioner": "a.b/c"}
+    assert update_refusals(CLASS, base, {}, {"parameters": {}, "allowVolumeExpansion": True}) == []
+    assert update_refusals(CLASS, base, {}, {"parameters": {"a": "b"}, "reclaimPolicy": "Retain"}) == [
+        'parameters: Invalid value: {"a":"b"}: field is immutable',
+        'reclaimPolicy: Invalid value: "Retain": field is immutable',
+    ]
+
+
+def test_attributes_classes(refusals: Check, update_refusals: Compare) -> None:
+    base = {"driverName": "a.b", "parameters": {"a": "b"}}
+    assert refusals(VAC, base, {}) == []
+    assert refusals(VAC, base, {"parameters": {}, "driverName": ""}) == [
+        "driverName: Required value",
+        "parameters: Required value: must contain at least one key/value pair",
+    ]
+    assert update_refusals(VAC, base, {}, {"parameters": {"a": "c"}, "driverName": "b"}) == [
+        "driverName: Forbidden: updates to driverName are forbidden.",
+        "parameters: Forbidden: updates to parameters are forbidden.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({}, []),
+        ({"fsGroupPolicy": "x"},
+         ['spec.fsGroupPolicy: Unsupported value: "x": supported values: "File", "None", '
+          '"ReadWriteOnceWithFSType"']),
+        ({"volumeLifecycleModes": ["x"]},
+         ['spec.volumeLifecycleModes: Unsupported value: "x": supported values: "Persistent", "Ephemeral"']),
+        ({"tokenRequests": [{"audience": "a", "expirationSeconds": 599}, {"audience": "a"}]},
+         ["spec.tokenRequests[0].expirationSeconds: Invalid value: 599: may not specify a duration less "
+          "than 10 "
+          "minutes",
+          'spec.tokenRequests[1].audience: Duplicate value: "a"']),
+        ({"nodeAllocatableUpdatePeriodSeconds": 9},
+         ["spec.nodeAllocatableUpdatePeriodSeconds: Invalid value: 9: must be greater than or equal to 10 "
+          "seconds"]),
+        ({"serviceAccountTokenInSecrets": True},
+         ["spec.serviceAccountTokenInSecrets: Invalid value: true: serviceAccountTokenInSecrets is set "
+          "but no "
+          "tokenRequests are specified"]),
+    ],
+)  # fmt: skip
+def test_drivers(spec: dict[str, Any], expected: list[str], refusals: Check) -> None:
+    assert refusals(DRIVER, {"spec": spec}, {}) == expected
+
+
+def test_what_of_a_driver_stays(update_refusals: Compare) -> None:
+    assert update_refusals(DRIVER, {"spec": {}}, {}, {"spec.attachRequired": False}) == [
+        "spec.attachedRequired: Invalid value: false: field is immutable"
+    ]
+
+
+def test_a_driver_counts_its_changes() -> None:
+    old: dict[str, Any] = {"metadata": {"name": "d"}, "spec": {"podInfoOnMount": False}}
+    new: dict[str, Any] = {
+        "metadata": {"name": "d"},
+        "spec": {"podInfoOnMount": True, "preventPodSchedulingIfMissing": True},
+    }
+    strategy.prepare_for_update(resources.get(DRIVER), new, old)
+    assert (new["metadata"].get("generation"), new["spec"]) == (1, {"podInfoOnMount": True})
+
+
+@pytest.mark.parametrize(
+    ("driver", "expected"),
+    [
+        ({}, []),
+        ({"name": ""}, ["spec.drivers[0].name: Required value"]),
+        ({"nodeID": ""}, ["spec.drivers[0].nodeID: Required value"]),
+        ({"allocatable": {"count": -1}},
+         ["spec.drivers[0].allocatable.count: Invalid value: -1: must be greater than or equal to 0"]),
+        ({"topologyKeys": ["a", "a"]}, ['spec.drivers[0]: Duplicate value: "a"']),
+    ],
+)  # fmt: skip
+def test_nodes(driver: dict[str, Any], expected: list[str], refusals: Check) -> None:
+    good = {"name": "d.io", "nodeID": "n", "topologyKeys": ["a/b"]}
+    assert refusals(NODE, {"spec": {"drivers": [{**good, **driver}]}}, {}) == expected
+
+
+def test_a_driver_of_a_node_stays_but_for_its_count(update_refusals: Compare) -> None:
+    base = {"spec": {"drivers": [{"name": "d", "nodeID": "n", "allocatable": {"count": 1}}]}}
+    assert update_refusals(NODE, base, {}, {"spec.drivers[0].allocatable": {"count": 2}}) == []
+    found = update_refusals(NODE, base, {}, {"spec.drivers[0].nodeID": "m"})
+    assert found == ['spec.drivers: Invalid value: {"name":"d","nodeID":"m"}: field is immutable']
+
+
+def test_capacities(refusals: Check, update_refusals: Compare) -> None:
+    base = {"storageClassName": "c", "capacity": "1Gi"}
+    assert refusals(CAPACITY, base, {}) == []
+    assert refusals(CAPACITY, base, {"capacity": "-1"}) == [
+        'capacity: Invalid value: "-1": must be greater than or equal to 0'
+    ]
+    assert update_refusals(CAPACITY, base, {}, {"storageClassName": "d"}) == [
+        'storageClassName: Invalid value: "d": field is immutable'
+    ]
+
+
+ATTACHED = {"spec": {"attacher": "d.io", "nodeName": "n", "source": {"persistentVolumeName": "v"}}}
+INLINE = {"csi": {"driver": "d.io", "volumeHandle": "h"}, "accessModes": ["ReadWriteOnce"]}
+ONE = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        ({"spec.source": {"inlineVolumeSpec": INLINE}}, []),
+        ({"spec.source": {}}, [f"spec.source: Required value: {ONE}"]),
+        ({"spec.source": {"inlineVolumeSpec": INLINE, "persistentVolumeName": "v"}},
+         [f"spec.source: Forbidden: {ONE}"]),
+        ({"spec.attacher": ""}, ["spec.attacher: Required value"]),
+        ({"spec.source": {"inlineVolumeSpec": {"claimRef": {"name": "c"}}}},
+         ["spec.source.inlineVolumeSpec.claimRef: Forbidden: may not be specified in the context of inline "
+          "volumes",
+          "spec.source.inlineVolumeSpec.csi: Required value: has to be specified in the context of inline "
+          "volumes",
+          "spec.source.inlineVolumeSpec.accessModes: Required value"]),
+    ],
+)  # fmt: skip
+def test_attachments(changes: dict[str, Any], expected: list[str], refusals: Check) -> None:
+    assert refusals(ATTACHMENT, ATTACHED, changes) == expected
+
+
+def test_an_attachment_stays(update_refusals: Compare, status_refusals: Compare) -> None:
+    assert len(update_refusals(ATTACHMENT, ATTACHED, {}, {"spec.nodeName": "m"})) == 1
+    status = {"attachError": {"message": "x" * 1025, "errorCode": -1}}
+    assert status_refusals(ATTACHMENT, ATTACHED, {}, {"status": status}) == [
+        "status.attachError.message: Too long: may not be more than 262144 bytes",
+        "status.attachError.errorCode: Invalid value: -1: must be between 0 and 2147483647, inclusive",
+    ]
+
+
+def test_runtime_classes(refusals: Check) -> None:
+    name = "runtimeclasses.node.k8s.io"
+    toleration = {"key": "a", "operator": "Exists"}
+    good = {
+        "handler": "h",
+        "overhead": {"podFixed": {"cpu": "1"}},
+        "scheduling": {"tolerations": [toleration]},
+    }
+    assert refusals(name, good, {}) == []
+    assert refusals(name, good, {"handler": ""}) == ["handler: Required value"]
+    found = refusals(
+        name, good, {"overhead.podFixed": {"x": "1"}, "scheduling.tolerations": [toleration] * 2}
+    )
+    assert [text.partition(": ")[0] for text in found] == ["overhead.limits[x]", "scheduling.tolerations[1]"]
+
+
+def test_leases(refusals: Check) -> None:
+    name = "leases.coordination.k8s.io"
+    assert refusals(name, {"spec": {"strategy": "OldestEmulationVersion", "preferredHolder": "h"}}, {}) == []
+    assert refusals(name, {"spec": {"strategy": "x"}}, {}) == [
+        'spec.strategy.strategy: Unsupported value: "x": supported values: "OldestEmulationVersion"'
+    ]
