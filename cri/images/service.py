@@ -1,6 +1,6 @@
 """The image store behind CRI's ImageService: pull, import, look up, remove. Blocking and thread-safe.
 
-images.json   which images there are, and their names (catalog.py)
+images.json   which images there are, and their names (catalog.py); .durable: as it last was on disk for sure
 blobs/        their documents (blobs.py)
 layers/       their unpacked layers (layers.py)
 downloads/    blobs on their way (downloads.py)
@@ -264,26 +264,33 @@ class ImageService:
     def _load(self) -> Catalog:
         """Read images.json; an image that lost a layer or its config is dropped, to be pulled again."""
         self._blobs.drop_damaged()
-        path = self._root / "images.json"
-        try:
-            known = catalog.decode(path.read_bytes())
-        except FileNotFoundError:
-            return {}
-        except (ValueError, KeyError, TypeError, AttributeError) as err:
-            # Containers must not wait for a repair: images are pulled again, what is in use stays.
-            log.error("cannot read images, put aside, path=%s error=%s", path, err)
-            path.rename(path.with_suffix(".damaged"))
-            return {}
+        known = self._read("images.json") or self._read("images.json.durable") or {}
         whole = {image_id: record for image_id, record in known.items() if self._is_whole(record)}
         for image_id in known.keys() - whole.keys():
             log.warning("dropped incomplete image, id=%s", image_id)
         return whole
 
+    def _read(self, name: str) -> Catalog | None:
+        """Read the catalogue; a damaged one is put aside: what is missing from it is pulled again."""
+        path = self._root / name
+        try:
+            return catalog.decode(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError) as err:
+            log.error("cannot read images, put aside, path=%s error=%s", path, err)
+            path.rename(path.with_name(name + ".damaged"))
+            return None
+
     def _is_whole(self, record: Record) -> bool:
         return self._blobs.has(record.id) and all(self._layers.has(chain_id) for chain_id in record.layers)
 
     def _store(self, new: Catalog) -> None:
-        blobs.replace(self._root / "images.json", catalog.encode(new), self._tmp, is_durable=True)
+        """Write the catalogue. A crash of the host may cost the newest file, but not its durable copy."""
+        data = catalog.encode(new)
+        blobs.replace(self._root / "images.json", data, self._tmp)
+        copy = self._root / "images.json.durable"
+        self._flusher.after(lambda: blobs.replace(copy, data, self._tmp, is_durable=True))
         self._catalog = new
 
     def _collect(self) -> Callable[[], None]:
