@@ -25,6 +25,7 @@ class Config:
     cni_conf_dir: the first `*.conflist` (by name) is the Pod network.
     cni_data_dir, bridge: for the network written when a kubelet names the Pod range and there is none.
     registry_config_dir: one directory a registry host with a `hosts.toml`, as containerd's certs.d.
+    pinned_images: full references, `*` matches anything; garbage collection spares them and imported ones.
     stream_address, stream_port: where exec, attach and port-forward listen; port 0 picks a free one.
     """
 
@@ -38,6 +39,7 @@ class Config:
     bridge: str = "nk0"
     registry_config_dir: Path | None = None
     insecure_registries: tuple[str, ...] = ()
+    pinned_images: tuple[str, ...] = ()
     stream_address: str = "127.0.0.1"
     stream_port: int = 0
     max_workers: int = 96

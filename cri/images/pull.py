@@ -139,7 +139,19 @@ class RegistrySource:
             with self._having(self._slots) as has_slot:
                 if has_slot:
                     part.take_up()
-                    self._client.blob(blob, part, lambda done: self._tell("downloading", blob, done))
+                    self._fetch(blob, part)
+
+    def _fetch(self, blob: Descriptor, part: Part) -> None:
+        try:
+            self._client.blob(blob, part, lambda done: self._tell("downloading", blob, done))
+        except errors.ImageError as err:
+            if not blob.is_foreign or err.kind is not errors.Kind.NOT_FOUND:
+                raise
+            # A manifest must not make the node ask addresses of its choice (CVE-2020-15157).
+            raise errors.ImageError(
+                errors.Kind.FAILED_PRECONDITION,
+                f"{blob.digest}: a foreign layer that the registry does not have; its URLs are not followed",
+            ) from err
 
     @contextlib.contextmanager
     def _having(self, lock: "threading.Lock | threading.Semaphore") -> Iterator[bool]:

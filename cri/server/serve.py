@@ -50,7 +50,11 @@ def assemble(config: Config) -> Environment:
     client = RuntimeClient(config.run_dir)
     images = ImageService(
         config.images_dir,
-        ImageConfig(certs_d=config.registry_config_dir, insecure=frozenset(config.insecure_registries)),
+        ImageConfig(
+            certs_d=config.registry_config_dir,
+            insecure=frozenset(config.insecure_registries),
+            pinned=frozenset(config.pinned_images),
+        ),
     )
     worker = NetworkWorker()
     backend = RuntimeBackend(store, client, worker)
