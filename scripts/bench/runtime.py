@@ -17,8 +17,9 @@ Parts, each interleaved over the runtimes, through one gRPC client, on a bridge 
              to a FIFO of the host. Median / p95 / p99; CPU time, user and system, by a cgroup that holds
              the runtime, its shims and plugins, and the containers
     burst    100 Pods of one container asked for at once, until all run
-    memory   100 idle Pods of one container: drop of MemAvailable, and proportional set size of the
-             runtime's processes with shims and pauses; the workload's own set size is taken off both
+    memory   100 idle Pods of one container: drop of MemAvailable (anonymous memory of programs that are
+             not part of the measurement is taken out of it), and proportional set size of the runtime's
+             processes with shims and pauses; the workload's own set size is taken off both
     pull     PullImage of one gzip layer of 40 MB from a registry on loopback
 
 Ratios are of medians. docs/performance.md has the table and what it says.

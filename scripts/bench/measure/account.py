@@ -46,10 +46,18 @@ class Account:
         own = workload = 0.0
         for pid, command in self.processes().items():
             if command[: len(WORKLOAD)] == WORKLOAD:
-                workload += _pss_mb(pid)
+                workload += resident_mb(pid, "Pss")
             else:
-                own += _pss_mb(pid)
+                own += resident_mb(pid, "Pss")
         return own, workload
+
+    def available_mb(self) -> float:
+        """MemAvailable of the machine, as if processes elsewhere had kept no memory of their own.
+
+        Only changes of it mean something: other programs of the machine come and go, and do not count.
+        """
+        own = sum(resident_mb(pid, "Anonymous") for pid in self.processes())
+        return _machine_mb("MemAvailable") + _machine_mb("AnonPages") - own
 
     def close(self) -> None:
         """Kill what is left in it and remove it."""
@@ -57,17 +65,19 @@ class Account:
         isolate.remove_cgroups(self.path)
 
 
-def _pss_mb(pid: int) -> float:
+def resident_mb(pid: int, field: str) -> float:
+    """One line of a process's smaps_rollup: Rss, Pss, Anonymous; 0 if it is gone."""
     with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) / 1024
+        return _field_mb(Path(f"/proc/{pid}/smaps_rollup"), field)
     return 0.0
 
 
-def available_mb() -> float:
-    """MemAvailable of the machine."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
+def _machine_mb(field: str) -> float:
+    return _field_mb(Path("/proc/meminfo"), field)
+
+
+def _field_mb(path: Path, field: str) -> float:
+    for line in path.read_text().splitlines():
+        if line.startswith(f"{field}:"):
             return int(line.split()[1]) / 1024
-    raise OSError("cannot read MemAvailable")
+    return 0.0

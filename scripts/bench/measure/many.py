@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import grpc
 
-from scripts.bench.measure import account, progress
+from scripts.bench.measure import progress
 from scripts.bench.measure.target import Target
 
 BURST = "100 Pods at once, until all run"
@@ -43,13 +43,13 @@ def memory(targets: Sequence[Target], rounds: int) -> None:
 
 def _fill(target: Target) -> None:
     time.sleep(_SETTLE_S)
-    available, (own, workload) = account.available_mb(), target.account.pss_mb()
+    available, (own, workload) = target.account.available_mb(), target.account.pss_mb()
     if _make(target, _GENTLY):
         raise RuntimeError(f"cannot fill {target.name}: a Pod failed")
     target.hear(PODS)
     time.sleep(_SETTLE_S)
     own_after, workload_after = target.account.pss_mb()
-    drop = available - account.available_mb()
+    drop = available - target.account.available_mb()
     target.note(AVAILABLE, drop - (workload_after - workload))
     target.note(PSS, own_after - own)
     _clear(target)

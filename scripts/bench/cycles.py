@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Does the runtime leak? Makes and removes Pods by the thousand and counts before and after.
+
+    sudo .venv/bin/python scripts/bench/cycles.py [--cycles N] [--container-each N] [--workers N]
+
+Runs in namespaces, directories and cgroups of its own and leaves none. Counted: processes, and of each its
+descriptors, threads, RSS and PSS; pinned namespaces, mounts, cgroups, files of state (records, leases,
+layers), links, addresses, routes, nft rules. Exit code 1 if anything grew (memory: by more than 3 MB a
+process).
+"""
+
+import argparse
+import concurrent.futures
+import itertools
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from cri.api import runtime_pb2 as pb
+from scripts.bench.measure import isolate, leaks, progress, start
+from scripts.bench.measure.target import Target
+
+_WARM_UP = 300  # threads, caches and heaps that the first Pods bring are no leak
+_QUIET_S = 20.0
+
+
+def main() -> None:
+    """Measure in namespaces of our own and print; exit with 1 if something grew."""
+    options = _options()
+    scratch = isolate.enter()
+    certs = scratch / "certs.d"
+    certs.mkdir()
+    run, lib = Path("/run") / scratch.name / "nanokube" / "run", scratch / "nanokube"
+    with start.nanokube(scratch, certs) as target:
+        progress.show("warming up")
+        cycle(target, _WARM_UP, options.container_each, options.workers)
+        time.sleep(2)
+        before = leaks.count(target, run, lib)
+        began = time.monotonic()
+        cycle(target, options.cycles, options.container_each, options.workers)
+        took = time.monotonic() - began
+        growths = _settle(target, before, run, lib)
+    print(f"{options.cycles} Pods made and removed in {took:.0f} s")
+    print("\n".join(table(growths)), flush=True)
+    sys.exit(any(growth.is_leak for growth in growths))
+
+
+def cycle(target: Target, cycles: int, container_each: int, workers: int) -> None:
+    """Make and remove so many Pods from so many threads; each n-th has a container and an exec."""
+    numbers: Iterator[int] = itertools.count(1)
+    ended = threading.Event()
+
+    def work() -> None:
+        for number in numbers:
+            if number > cycles or ended.is_set():
+                return
+            _live(target, has_container=container_each > 0 and number % container_each == 0)
+            if number % 200 == 0:
+                progress.show(f"cycles: {number} of {cycles}")
+
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        tasks = [pool.submit(work) for _ in range(workers)]
+        try:
+            for task in concurrent.futures.as_completed(tasks):
+                task.result()
+        finally:
+            ended.set()
+
+
+def _live(target: Target, *, has_container: bool) -> None:
+    pod = target.pod()
+    sandbox = target.run(pod)
+    if has_container:
+        identity = target.container(sandbox, pod, "a")
+        target.call("ExecSync", pb.ExecSyncRequest(container_id=identity, cmd=["true"]))
+    target.remove(sandbox)
+
+
+def _settle(target: Target, before: leaks.Counts, run: Path, lib: Path) -> list[leaks.Growth]:
+    """Count until nothing is more than before, or for so long: kernel and runtime clear up behind answers."""
+    deadline = time.monotonic() + _QUIET_S
+    while True:
+        growths = leaks.compare(before, leaks.count(target, run, lib))
+        if time.monotonic() > deadline or not any(growth.is_leak for growth in growths):
+            return growths
+        time.sleep(1)
+
+
+def table(growths: list[leaks.Growth]) -> list[str]:
+    """Return a table in Markdown. Pure."""
+    rows = ["| | before | after | |", "| --- | --: | --: | --- |"]
+    for growth in growths:
+        digits = 1 if growth.name.endswith("MB") else 0
+        mark = "GREW" if growth.is_leak else ""
+        rows.append(f"| {growth.name} | {growth.before:.{digits}f} | {growth.after:.{digits}f} | {mark} |")
+    return rows
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cycles", type=int, default=10_000)
+    parser.add_argument("--container-each", type=int, default=10, help="a container in each n-th; 0: in none")
+    parser.add_argument("--workers", type=int, default=2, help="Pods at a time")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
