@@ -151,6 +151,7 @@ class Agent:
         for uid in self._env.volumes.known() - set(self.workers) - set(now):
             with contextlib.suppress(OSError):
                 await self._env.volumes.tear_down(uid)
+                await asyncio.to_thread(self._env.user_namespaces.release, uid)
                 log.info("orphaned volumes removed: uid=%s", uid)
         await self._remove_cgroups(set(now))
         self._env.references.collect()

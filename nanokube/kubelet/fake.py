@@ -23,6 +23,7 @@ class FakeRuntime:
         self.sandbox_configs: dict[str, pb.PodSandboxConfig] = {}
         self.failures: dict[str, RuntimeFault] = {}
         self.exec_codes: dict[str, int] = {}
+        self.has_user_namespaces = True
         self.start_delay_s = 0.0
         self.stop_delay_s = 0.0
         self._now = now
@@ -80,7 +81,11 @@ class FakeRuntime:
 
     async def status(self) -> pb.StatusResponse:
         conditions = [pb.RuntimeCondition(type=t, status=True) for t in ("RuntimeReady", "NetworkReady")]
-        return pb.StatusResponse(status=pb.RuntimeStatus(conditions=conditions))
+        features = pb.RuntimeHandlerFeatures(user_namespaces=self.has_user_namespaces)
+        return pb.StatusResponse(
+            status=pb.RuntimeStatus(conditions=conditions),
+            runtime_handlers=[pb.RuntimeHandler(name="", features=features)],
+        )
 
     async def set_pod_cidr(self, cidr: str) -> None:
         await self._begin(f"cidr {cidr}")

@@ -10,7 +10,7 @@ from nanokube.api import resources
 from nanokube.client import events, informer
 from nanokube.client.interface import ApiClient
 from nanokube.kit import clock, tasks
-from nanokube.kubelet import log_rotation, pod_cgroups
+from nanokube.kubelet import log_rotation, pod_cgroups, user_namespaces
 from nanokube.kubelet.agent import Agent
 from nanokube.kubelet.config import KubeletConfig
 from nanokube.kubelet.containers import dns
@@ -65,6 +65,7 @@ async def run_with(
         client, resources.get("nodes"), field_selector=f"metadata.name={config.node_name}"
     )
     env = _env(config, client, runtime, mounter, recorder, reporter, services, time)
+    await asyncio.to_thread(env.user_namespaces.adopt, env.volumes.known())
     agent = Agent(env, pods, lambda: nodes.get(config.node_name) or reporter.node, cgroups)
     nodes.subscribe(reporter.follow)
     async with asyncio.TaskGroup() as group:
@@ -114,6 +115,7 @@ def _env(
         host_resolver=lambda: _host_resolver(config.resolv_conf),
         allocatable=allocatable,
         node_memory=reporter.facts.memory_bytes,
+        user_namespaces=user_namespaces.UserNamespaces(config.root / "pods", user_namespaces.host_pool),
         clock=time,
     )
 

@@ -29,8 +29,23 @@ def validate_pod(spec: Object, path: str) -> list[FieldError]:
     if policy and policy not in ("Always", "OnRootMismatch"):
         where = f"{path}.fsGroupChangePolicy"
         found.append(field.not_supported(where, policy, ("Always", "OnRootMismatch")))
+    found += _own_users(spec, path.removesuffix(".securityContext"))
     found += _sysctls(context, path)
     return found + _profiles(context, path)
+
+
+def _own_users(spec: Object, path: str) -> list[FieldError]:
+    """Check what `hostUsers: false` excludes: the node's other namespaces, and block devices."""
+    if spec.get("hostUsers") is not False:
+        return []
+    # Spelled as upstream spells them.
+    shown = {"hostNetwork": "hostNetwork", "hostPID": "HostPID", "hostIPC": "HostIPC"}
+    places = [f"{path}.{name}" for key, name in shown.items() if spec.get(key)]
+    for kind in ("initContainers", "containers", "ephemeralContainers"):
+        for index, container in enumerate(spec.get(kind) or ()):
+            if container.get("volumeDevices"):
+                places.append(f"{path}.{kind}[{index}].volumeDevices")
+    return [field.forbidden(place, "when `hostUsers` is false") for place in places]
 
 
 def validate_container(context: Object | None, path: str, spec: Object) -> list[FieldError]:

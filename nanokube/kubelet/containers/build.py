@@ -38,8 +38,14 @@ def cgroup_parent(pod: Object, root: str) -> str:
     return f"{root}/{resources.qos_class(pod).lower()}/pod{pod['metadata']['uid']}"
 
 
-def sandbox(pod: Object, attempt: int, config: KubeletConfig, resolver: dns.Resolver) -> pb.PodSandboxConfig:
-    """Build a sandbox's configuration."""
+def sandbox(
+    pod: Object,
+    attempt: int,
+    config: KubeletConfig,
+    resolver: dns.Resolver,
+    first_id: int | None = None,
+) -> pb.PodSandboxConfig:
+    """Build a sandbox's configuration. first_id: where a Pod with ids of its own has them on the host."""
     meta, spec = pod["metadata"], pod["spec"]
     built = pb.PodSandboxConfig(
         metadata=pb.PodSandboxMetadata(
@@ -57,6 +63,9 @@ def sandbox(pod: Object, attempt: int, config: KubeletConfig, resolver: dns.Reso
     linux = built.linux
     linux.cgroup_parent = cgroup_parent(pod, config.cgroup_root)
     linux.security_context.CopyFrom(security.sandbox_context(pod))
+    if first_id is not None:
+        options = linux.security_context.namespace_options.userns_options
+        options.CopyFrom(security.user_namespace(first_id))
     linux.resources.CopyFrom(resources.pod_resources(pod))
     for sysctl in (spec.get("securityContext") or {}).get("sysctls") or ():
         linux.sysctls[sysctl["name"]] = sysctl["value"]
@@ -92,10 +101,12 @@ def container(
     termination_file: str,
     node_memory: int,
     target_id: str = "",
+    own_users: pb.UserNamespace | None = None,
 ) -> pb.ContainerConfig:
     """Build one container's configuration.
 
     environment: complete; command and args may refer to it. image: as the runtime reports it.
+    own_users: the sandbox's user namespace, if it has one of its own.
     """
     built = pb.ContainerConfig(
         metadata=pb.ContainerMetadata(name=spec["name"], attempt=attempt),
@@ -117,10 +128,21 @@ def container(
         built.envs.append(pb.KeyValue(key=name, value=value.encode("utf-8", "surrogateescape")))
     built.linux.resources.CopyFrom(resources.container_resources(pod, spec, node_memory))
     built.linux.security_context.CopyFrom(security.container_context(pod, spec, image, target_id=target_id))
+    if own_users is not None:
+        _use_own_users(built, own_users)
     stop_signal = (spec.get("lifecycle") or {}).get("stopSignal")
     if stop_signal:
         built.stop_signal = getattr(pb, stop_signal)
     return built
+
+
+def _use_own_users(built: pb.ContainerConfig, own_users: pb.UserNamespace) -> None:
+    """Join the sandbox's user namespace; what files belong to inside is what they belong to on disk."""
+    built.linux.security_context.namespace_options.userns_options.CopyFrom(own_users)
+    for mount in built.mounts:
+        if mount.host_path:
+            mount.uidMappings.extend(own_users.uids)
+            mount.gidMappings.extend(own_users.gids)
 
 
 def _mount(mount: BoundMount) -> pb.Mount:

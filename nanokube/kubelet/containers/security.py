@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cri.api import runtime_pb2 as pb
+from nanokube.kubelet import user_namespaces
+from nanokube.kubelet.runtime import FaultKind, RuntimeFault
 
 Object = Mapping[str, Any]
 
@@ -141,6 +143,27 @@ def namespaces(pod: Object, target_id: str = "") -> pb.NamespaceOption:
         pid=pid,
         target_id=target_id if pid == pb.TARGET else "",
     )
+
+
+def has_own_users(pod: Object) -> bool:
+    """Tell whether a Pod has ids of its own rather than the host's."""
+    return pod["spec"].get("hostUsers") is False
+
+
+def check_own_users(status: pb.StatusResponse, handler: str) -> None:
+    """Refuse a Pod with ids of its own where the handler has no user namespaces. Raises RuntimeFault."""
+    features = next((known.features for known in status.runtime_handlers if known.name == handler), None)
+    if features is None or not features.user_namespaces:
+        message = (
+            f"cannot run a Pod with `hostUsers: false`: runtime handler {handler!r} has no user namespaces"
+        )
+        raise RuntimeFault(FaultKind.OTHER, message)
+
+
+def user_namespace(first_id: int) -> pb.UserNamespace:
+    """Map a Pod's ids, from 0, to a range of the host's."""
+    mapping = [pb.IDMapping(container_id=0, host_id=first_id, length=user_namespaces.LENGTH)]
+    return pb.UserNamespace(mode=pb.POD, uids=mapping, gids=mapping)
 
 
 def supplemental_groups(pod: Object) -> list[int]:

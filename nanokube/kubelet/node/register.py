@@ -48,6 +48,7 @@ class NodeReporter:
         self._reported_at = float("-inf")
         self._was_ready: bool | None = None
         self._lease: dict[str, Any] | None = None
+        self._features: dict[str, Any] | None = None
         self.facts = facts_.read(config.root)
         self.node: dict[str, Any] = status.node(config, self.facts)
         self.node["status"] = {"allocatable": self.allocatable()}
@@ -151,6 +152,7 @@ class NodeReporter:
             images,
             not_ready=problem,
             now=self._clock.time(),
+            runtime=self._features,
         )
         return built, problem
 
@@ -161,6 +163,7 @@ class NodeReporter:
             answer = await self._runtime.status()
         except RuntimeFault as fault:
             return f"{DOWN}: {fault.message}", self.facts.runtime_version
+        self._features = status.runtime_features(answer)
         bad = [
             f"container runtime {c.type} is not ready: reason:{c.reason} message:{c.message}"
             for c in answer.status.conditions

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cri.api import runtime_pb2 as pb
 from nanokube.api import quantity, timestamps
 from nanokube.kubelet.config import KUBELET_VERSION, KubeletConfig
 
@@ -102,8 +103,13 @@ def status(
     *,
     not_ready: str,
     now: float,
+    runtime: Object | None = None,
 ) -> dict[str, Any]:
-    """Build a node's status. not_ready: why Pods cannot run here, "" when they can."""
+    """Build a node's status.
+
+    not_ready: why Pods cannot run here, "" when they can. runtime: what runtime_features made, None if the
+    runtime did not answer, which leaves the old.
+    """
     has = capacity(config, facts)
     extended = {name: value for name, value in (old.get("capacity") or {}).items() if name not in has}
     return {
@@ -127,8 +133,28 @@ def status(
             "operatingSystem": "linux",
             "architecture": facts.architecture,
         },
+        **(runtime if runtime is not None else {}),
         "images": [dict(image) for image in images[:MAX_IMAGES]],
     }
+
+
+def runtime_features(answer: pb.StatusResponse) -> dict[str, Any]:
+    """Show what the runtime and its handlers can do.
+
+    Source: pkg/kubelet/nodestatus/setters.go RuntimeHandlers, NodeFeatures.
+    """
+    handlers = [
+        {
+            "name": handler.name,
+            "features": {
+                "recursiveReadOnlyMounts": handler.features.recursive_read_only_mounts,
+                "userNamespaces": handler.features.user_namespaces,
+            },
+        }
+        for handler in answer.runtime_handlers
+    ]
+    features = {"supplementalGroupsPolicy": answer.features.supplemental_groups_policy}
+    return {"runtimeHandlers": handlers, "features": features}
 
 
 def conditions(facts: Facts, old: Object, not_ready: str, now: float) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from nanokube.kubelet.images import Images
 from nanokube.kubelet.references import References
 from nanokube.kubelet.runtime import Runtime
 from nanokube.kubelet.status.manager import StatusManager
+from nanokube.kubelet.user_namespaces import UserNamespaces
 from nanokube.kubelet.volumes.manager import Volumes
 
 Object = Mapping[str, Any]
@@ -35,5 +36,6 @@ class Env:
     host_resolver: Callable[[], Resolver]
     allocatable: Mapping[str, str]
     node_memory: int
+    user_namespaces: UserNamespaces
     backoffs: Backoffs = dataclasses.field(default_factory=Backoffs)
     clock: clock_.Clock = clock_.SYSTEM

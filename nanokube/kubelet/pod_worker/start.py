@@ -48,7 +48,7 @@ async def start(
     about = reference_to(pod, field_path=field_path(pod, container["name"]))
     image = await _image(env, pod, container, sandbox)
     try:
-        config = await _config(env, pod, container, view, volumes, pod_ips, image)
+        config = await _config(env, pod, container, view, sandbox, volumes, pod_ips, image)
     except (
         environment.EnvironmentFault,
         security.SecurityFault,
@@ -87,6 +87,7 @@ async def _config(
     pod: Object,
     container: Object,
     view: PodView,
+    sandbox: pb.PodSandboxConfig,
     volumes: Mapping[str, Ready],
     pod_ips: Sequence[str],
     image: pb.Image,
@@ -99,6 +100,7 @@ async def _config(
     mounts, termination_file = await asyncio.to_thread(_files, env, pod, container, mounts, pod_ips, attempt)
     target = container.get("targetContainerName")
     target_view = view.latest(target) if target else None
+    options = sandbox.linux.security_context.namespace_options
     return build.container(
         pod,
         container,
@@ -109,6 +111,7 @@ async def _config(
         termination_file=termination_file,
         node_memory=env.node_memory,
         target_id=target_view.id if target_view is not None else "",
+        own_users=options.userns_options if options.HasField("userns_options") else None,
     )
 
 

@@ -22,7 +22,7 @@ from nanokube.api import errors, resources, timestamps
 from nanokube.client.events import reference_to
 from nanokube.kit import backoff, tasks
 from nanokube.kubelet import hooks
-from nanokube.kubelet.containers import build, dns, labels
+from nanokube.kubelet.containers import build, dns, labels, security
 from nanokube.kubelet.images import field_path
 from nanokube.kubelet.pod_worker import messages, race, start, stop
 from nanokube.kubelet.pod_worker.env import Env
@@ -30,9 +30,10 @@ from nanokube.kubelet.pod_worker.plan import Kill, Plan, backoff_key, last_exit,
 from nanokube.kubelet.podview import PodView
 from nanokube.kubelet.probes.manager import Probers
 from nanokube.kubelet.probes.results import Results
-from nanokube.kubelet.runtime import RuntimeFault
+from nanokube.kubelet.runtime import FaultKind, RuntimeFault
 from nanokube.kubelet.status.containers import Observed, Reason
 from nanokube.kubelet.status.generate import Verdict, generate, rejected
+from nanokube.kubelet.user_namespaces import NoRange
 from nanokube.kubelet.volumes.errors import VolumeFault
 from nanokube.kubelet.volumes.manager import WRITTEN, Ready, kind_of
 
@@ -248,7 +249,7 @@ class PodWorker:
             await self._set_up_volumes()
         if todo.create_sandbox:
             sandbox_id = await self._create_sandbox(todo.attempt)
-        sandbox = self._sandbox_config(todo.attempt)
+        sandbox = await self._sandbox_config(todo.attempt)
         for name in (*todo.ephemeral, *todo.init, *todo.start):
             await self._start(name, sandbox_id, sandbox)
 
@@ -277,7 +278,7 @@ class PodWorker:
             raise
         self._refresh_at = self._env.clock.time() + REFRESH_S * (1 + random.random() / 4)
 
-    def _sandbox_config(self, attempt: int) -> pb.PodSandboxConfig:
+    async def _sandbox_config(self, attempt: int) -> pb.PodSandboxConfig:
         config = self._env.config
         resolver = dns.for_pod(
             self.pod,
@@ -285,14 +286,25 @@ class PodWorker:
             cluster_domain=config.cluster_domain,
             host=self._env.host_resolver(),
         )
-        return build.sandbox(self.pod, attempt, config, resolver)
+        return build.sandbox(self.pod, attempt, config, resolver, await self._first_id())
+
+    async def _first_id(self) -> int | None:
+        """Return where a Pod's own ids begin on the host; None if it has the host's. Raises RuntimeFault."""
+        if not security.has_own_users(self.pod):
+            return None
+        try:
+            return await asyncio.to_thread(self._env.user_namespaces.of, self.uid)
+        except NoRange as error:
+            raise RuntimeFault(FaultKind.OTHER, str(error)) from error
 
     async def _create_sandbox(self, attempt: int) -> str:
-        config = self._sandbox_config(attempt)
-        await asyncio.to_thread(_make_directory, config.log_directory)
-        handler = self.pod["spec"].get("runtimeClassName") or ""
+        handler = await self._handler(self.pod["spec"].get("runtimeClassName") or "")
         try:
-            sandbox_id = await self._env.runtime.run_sandbox(config, await self._handler(handler))
+            if security.has_own_users(self.pod):
+                security.check_own_users(await self._env.runtime.status(), handler)
+            config = await self._sandbox_config(attempt)
+            await asyncio.to_thread(_make_directory, config.log_directory)
+            sandbox_id = await self._env.runtime.run_sandbox(config, handler)
         except RuntimeFault as fault:
             message = f"Failed to create pod sandbox: {fault.message}"
             about = reference_to(self.pod)
@@ -432,6 +444,7 @@ class PodWorker:
                 raise OSError("containers still run after they were stopped")
         self._publish(is_final=True)
         await self._env.volumes.tear_down(self.uid)
+        await asyncio.to_thread(self._env.user_namespaces.release, self.uid)
         self._env.references.forget(self.uid)
         if leaving:
             await self._leave()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cri.api import runtime_pb2 as pb
 from nanokube.api import resources
 from nanokube.api.objects import Object
 from nanokube.client.fake import FakeClient
@@ -407,6 +408,53 @@ def test_a_lost_sandbox_starts_the_pod_anew(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_a_pod_keeps_its_own_users_over_a_restart_and_gives_them_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        time = Ticking()
+        world = World(Server(time=time), FakeRuntime(time.time), config(tmp_path))
+        world.runtime.add_image("app:1")
+
+        def ranges() -> list[int]:
+            made: list[Any] = [*world.runtime.sandbox_configs.values(), *world.runtime.configs.values()]
+            options = [each.linux.security_context.namespace_options.userns_options for each in made]
+            assert all(each.mode == pb.POD and each.uids == each.gids for each in options)
+            return [each.uids[0].host_id for each in options]
+
+        async def first(world: World) -> None:
+            await world.create(pod(hostUsers=False))
+            await world.until(lambda: world.condition("Ready") == "True")
+
+        async def second(world: World) -> None:
+            world.runtime.exit("app", 1)
+            await world.until(lambda: world.state()["restartCount"] == 1)
+            assert len(set(ranges())) == 1
+            assert len(ranges()) == 3  # the sandbox, and the container twice
+            mount = next(iter(world.runtime.configs.values())).mounts[0]
+            assert mount.uidMappings[0].host_id == ranges()[0]
+            await world.client.delete(PODS, "web", "default", grace_period_s=0)
+            await world.until(lambda: world.pod() is None)
+            await world.create(pod("next", hostUsers=False))
+            await world.until(lambda: world.condition("Ready") == "True" or world.status("next") != {})
+
+        await with_kubelet(world, time, first)
+        assert len(list((world.config.root / "pods").glob("*/userns"))) == 1
+        await with_kubelet(world, time, second)
+
+    virtual_time.run(main())
+
+
+def test_own_users_are_refused_where_the_runtime_has_none(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.runtime.has_user_namespaces = False
+        await world.create(pod(hostUsers=False))
+        await world.until(lambda: "FailedCreatePodSandBox" in world.reasons(), seconds=20)
+        assert not world.runtime.running()
+        world.runtime.has_user_namespaces = True
+        await world.until(lambda: world.condition("Ready") == "True", seconds=30)
+
+    play(tmp_path, scenario)
+
+
 def test_a_pod_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         await world.create(pod(containers=[app(resources={"requests": {"cpu": "5"}})]))
@@ -494,6 +542,7 @@ def test_the_node_is_registered_and_keeps_its_lease(tmp_path: Path) -> None:
         assert node is not None
         assert node["metadata"]["labels"]["kubernetes.io/hostname"] == NODE
         assert node["status"]["capacity"]["cpu"] == "4"
+        assert node["status"]["runtimeHandlers"][0]["features"]["userNamespaces"] is True
         assert [c["status"] for c in node["status"]["conditions"] if c["type"] == "Ready"] == ["True"]
         lease = world.client.read(resources.get("leases.coordination.k8s.io"), f"kube-node-lease/{NODE}")
         await asyncio.sleep(11)

@@ -1,0 +1,22 @@
+"""Security contexts of Pods."""
+
+from typing import Any
+
+import pytest
+
+from nanokube.api.validation import security
+
+
+@pytest.mark.parametrize(
+    ("spec", "places"),
+    [
+        ({}, []),
+        ({"hostNetwork": True}, ["spec.hostNetwork"]),
+        ({"hostPID": True, "hostIPC": True}, ["spec.HostPID", "spec.HostIPC"]),
+        ({"containers": [{}, {"volumeDevices": [{"name": "d"}]}]}, ["spec.containers[1].volumeDevices"]),
+    ],
+)
+def test_own_users_exclude_the_nodes_other_namespaces(spec: dict[str, Any], places: list[str]) -> None:
+    found = security.validate_pod({**spec, "hostUsers": False}, "spec.securityContext")
+    assert [error.path for error in found] == places
+    assert security.validate_pod({**spec, "hostUsers": True}, "spec.securityContext") == []
