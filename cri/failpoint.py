@@ -106,4 +106,7 @@ def _reach(name: str) -> None:
         return
     victims.sort(key=lambda pid: pid == os.getpid())
     for pid in victims:
-        os.kill(pid, signal.SIGKILL)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue

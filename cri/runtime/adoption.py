@@ -11,12 +11,13 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import time
 
 from cri.linux import pidfd
 from cri.runtime import container as containers
-from cri.runtime import spawn
-from cri.runtime.container import CREATED, EXITED, RUNNING, STARTING, Container
+from cri.runtime import exits, spawn
+from cri.runtime.container import CREATED, EXITED, STARTING, Container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def adopt_all(supervisor: Supervisor) -> None:
 
 def _forget_exits(supervisor: Supervisor) -> None:
     """Drop keeper's notes of processes that are no container's (sessions, their children)."""
-    wanted = {str(made.pid) for made in supervisor.containers.values()}
+    wanted = {str(made.pid) for made in supervisor.containers.values() if made.phase != EXITED}
     directory = f"{supervisor.run_dir}/exits"
     for name in os.listdir(directory):
         if name not in wanted:
@@ -61,26 +62,52 @@ def _adopt(supervisor: Supervisor, made: Container) -> None:
     if made.phase == EXITED:
         made.is_published = True
         return
+    if made.spec["holder"]:  # it needs no start: whatever was cloned ends, unless its pid was noted
+        made.phase = STARTING if made.phase == CREATED else made.phase
     if made.phase == CREATED:  # its process waited for us and ended with us: start() clones another
         # not cgroup.kill: a process cloned into a group that was ever killed dies at birth (seen on 6.18)
         if (fd := _open(made)) >= 0:
             spawn.kill(fd, 9)
             os.close(fd)
+        _kill_members(made)
         made.pid = 0
         made.save()
         return
     fd = _open(made)
     if fd >= 0:
         made.pidfd = fd
-        if made.phase == STARTING:
-            made.phase = RUNNING
-            made.started_at = time.time_ns()
-            made.save()
         supervisor.watch(made)
+        if made.phase == STARTING:
+            await_execution(supervisor, made)
         return
     made.pidfd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)  # something to close
     status, when = _kept(supervisor, made)
     supervisor.exited(made, status, when or time.time_ns())
+
+
+def _kill_members(made: Container) -> None:
+    """Kill, one by one, what was cloned just before its pid could be noted."""
+    for pid in made.group.processes():
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def await_execution(supervisor: Supervisor, made: Container, tries: int = 0) -> None:
+    """Follow a process that may have had its go from a supervisor that died: it executes, or ends at once."""
+    if made.pidfd < 0 or made.phase != STARTING:
+        return
+    if tries < _RETRIES and not made.spec["holder"] and _is_ours(made.pid):
+        supervisor.loop.after(_RETRY_S, lambda: await_execution(supervisor, made, tries + 1))
+        return
+    supervisor.set_running(made)
+
+
+def _is_ours(pid: int) -> bool:
+    """Say whether a process still executes what we do."""
+    try:
+        return os.path.samestat(os.stat(f"/proc/{pid}/exe"), os.stat("/proc/self/exe"))
+    except OSError:
+        return True  # it is ending: its exit tells more
 
 
 def _open(made: Container) -> int:
@@ -104,8 +131,7 @@ def ended(supervisor: Supervisor, made: Container, tries: int = 0) -> None:
     if made.pidfd != ending:  # it was the outer process of a user namespace: the container is another
         return
     if made.is_child:
-        _, status = os.waitpid(made.pid, 0)
-        supervisor.exited(made, status, when)
+        supervisor.exited(made, exits.peek(made.pid), when)
         return
     found, at = _kept(supervisor, made)
     if found is None:

@@ -111,10 +111,11 @@ class Container:
     def state(self) -> dict[str, Any]:
         """What clients see."""
         is_told = self.phase != EXITED or self.is_published
+        shown = CREATED if self.phase == STARTING else self.phase if is_told else RUNNING
         return {
             "id": self.id,
             "sandbox_id": self.spec["sandbox_id"],
-            "phase": RUNNING if self.phase == STARTING or not is_told else self.phase,
+            "phase": shown,
             "pid": self.pid,
             "cgroup": self.spec["cgroup"],
             "created_at": self.created_at,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Node = tuple[str, int, int, int, int]  # path, mode, device, uid, gid
 
 GO = b"go"
+NEVER_STARTED = 119  # exit code without a go: another supervisor may start the container anew
 _DEFAULT_TARGETS = frozenset(
     {"/proc", "/sys", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys/fs/cgroup"}
 )
@@ -114,9 +115,12 @@ _OPEN_MAX = os.sysconf("SC_OPEN_MAX")
 
 
 def _wait_for_go(control: socket.socket) -> None:
-    packets.send(control, ("ready", ""))
-    if control.recv(16) != GO:
-        os._exit(0)  # the supervisor is gone: this container was never started
+    word = b""
+    with contextlib.suppress(OSError):  # reset: the supervisor died with our word unread
+        packets.send(control, ("ready", ""))
+        word = control.recv(16)
+    if word != GO:
+        os._exit(NEVER_STARTED)  # the supervisor is gone
 
 
 def _gather(job: Job) -> Host:

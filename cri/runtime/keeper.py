@@ -64,6 +64,7 @@ class Keeper:
         self._stored: dict[str, int] = {}
         self._store: socket.socket | None = None
         self._stopping = False
+        self._pid = os.getpid()
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
         self._woken.setblocking(False)
@@ -199,7 +200,7 @@ class Keeper:
 
     def _become(self, name: str, keep: set[int]) -> None:
         """In a forked daemon: die with keeper, default signals, none of keeper's descriptors."""
-        prctl.set_parent_death_signal(signal.SIGKILL)
+        self._die_with_keeper()
         prctl.set_name(name)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
@@ -211,12 +212,18 @@ class Keeper:
             if fd not in keep:
                 os.close(fd)
 
+    def _die_with_keeper(self) -> None:
+        """Have the kernel end us with keeper, who may be dead already: that is told by no signal."""
+        prctl.set_parent_death_signal(signal.SIGKILL)
+        if os.getppid() != self._pid:
+            os._exit(1)
+
     def _spawn_server(self) -> int:
         pid = os.fork()
         if pid:
             return pid
         # Not SIGTERM: a server that stops in its own time would take the next one's socket away.
-        prctl.set_parent_death_signal(signal.SIGKILL)
+        self._die_with_keeper()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         paths = [_TOP, *os.environ.get("PYTHONPATH", "").split(":")]

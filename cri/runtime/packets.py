@@ -63,7 +63,9 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 def listen(path: str) -> socket.socket:
     """Listen at path, for root only; a dead socket of that name is replaced."""
-    temporary = f"{path}.{os.getpid()}"
+    temporary = f"{path}.new"
+    if os.path.lexists(temporary):  # of a listener that was killed right here
+        os.unlink(temporary)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     old = os.umask(0o177)
     try:

@@ -18,7 +18,7 @@ import time
 from cri import failpoint
 from cri.cgroup import devices, hierarchy
 from cri.linux import overlay, pidfd, prctl
-from cri.runtime import adoption, faults, init, packets, spawn, userns, verify
+from cri.runtime import adoption, exits, faults, init, packets, spawn, userns, verify
 from cri.runtime.container import CREATED, EXITED, RUNNING, STARTING, Container
 from cri.runtime.logclient import LogClient
 from cri.runtime.loop import Loop
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FLUSH_TIMEOUT_S = 0.5
+_GROUP_TRIES_TOLD, _GROUP_TRIES = 10, 200  # 2 s; 95 s
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _ID_MAX = 2**31 - 2  # uids and gids: 0 <= id < 2**31-1, so that no cast wraps to 0
 
@@ -156,7 +157,7 @@ class Supervisor:
             self.spawn(made)
         except BaseException:
             made.group.kill()
-            self._remove_group(made.group.remove)
+            self._remove_group(made.group.remove, lambda: None)
             made.drop_record()
             raise
         self.containers[made.id] = made
@@ -376,14 +377,15 @@ class Supervisor:
         return None
 
     def _finish_remove(self, made: Container, connection: socket.socket) -> None:
-        if self.containers.pop(made.id, None) is not None:
-            failpoint.hit("supervisor.removed")
-            self._forget(made)
-            made.phase, made.is_published = EXITED, True
-            self.publish("removed", made)
-        self.reply(connection, {})
+        if self.containers.pop(made.id, None) is None:
+            self.reply(connection, {})
+            return
+        failpoint.hit("supervisor.removed")
+        self._forget(made, lambda: self.reply(connection, {}))
+        made.phase, made.is_published = EXITED, True
+        self.publish("removed", made)
 
-    def _forget(self, made: Container) -> None:
+    def _forget(self, made: Container, told: Callable[[], None]) -> None:
         for name, fd in ((f"{made.id}.in", made.stdin), (f"{made.id}.tty", made.master)):
             if fd >= 0:
                 os.close(fd)
@@ -398,12 +400,19 @@ class Supervisor:
                 return True
             return False
 
-        self._remove_group(done)
+        self._remove_group(done, told)
 
-    def _remove_group(self, attempt: Callable[[], bool], tries: int = 0) -> None:
-        """Remove now, or as soon as the kernel lets go of the dying processes."""
-        if not attempt() and tries < 200:
-            self.loop.after(min(0.002 * 2**tries, 0.5), lambda: self._remove_group(attempt, tries + 1))
+    def _remove_group(self, attempt: Callable[[], bool], told: Callable[[], None], tries: int = 0) -> None:
+        """Remove now, or as soon as the kernel lets go of the dying processes; tell then, or when it lasts.
+
+        Whoever makes a holder anew must not find the old group: a killed group kills who is born there.
+        """
+        is_gone = attempt()
+        if tries == _GROUP_TRIES_TOLD or (is_gone and tries < _GROUP_TRIES_TOLD):
+            told()
+        if not is_gone and tries < _GROUP_TRIES:
+            wait_s = min(0.002 * 2**tries, 0.5)
+            self.loop.after(wait_s, lambda: self._remove_group(attempt, told, tries + 1))
 
     def _do_subscribe(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
         self._subscribers.add(connection)
@@ -486,20 +495,20 @@ class Supervisor:
         made.group.kill()  # a shared PID namespace does not die with it
         child = made.pid if made.is_child else 0
         if made.phase in (RUNNING, STARTING):
-            _set_exit(made, status, when)
+            exits.set_exit(made, status, when)
             failpoint.hit("supervisor.exit_seen")
             made.save()
             failpoint.hit("supervisor.exit_noted")
-            _reap(child)
+            exits.reap(child)
         elif made.phase == CREATED:
-            made.setup_error = made.setup_error or _describe_death(made, status)
+            made.setup_error = made.setup_error or exits.describe_death(made, status)
             made.pid = 0
             made.save()
-            _reap(child)
+            exits.reap(child)
             self._run_on_exit(made)
             return
         else:
-            _reap(child)
+            exits.reap(child)
         if made.is_published:
             self._run_on_exit(made)
         else:
@@ -520,6 +529,9 @@ class Supervisor:
                 self.publish("exited", made)
             self._run_on_exit(made)
 
+        if made.spec["holder"]:  # it has no output
+            done()
+            return
         made.flush_timer = self.loop.after(_FLUSH_TIMEOUT_S, done)
         self.logs.flush(made.id, done)
 
@@ -563,34 +575,6 @@ def _start_fault(text: str) -> faults.RuntimeFault:
     return faults.RuntimeFault(
         faults.INVALID_ARGUMENT, f"failed to start container: unable to start container process: {text}"
     )
-
-
-def _describe_death(made: Container, status: int | None) -> str:
-    if made.group.oom_kills():
-        return "out of memory while the container was set up: the memory limit is too low"
-    return f"the container's first process ended during set-up (status {status})"
-
-
-def _reap(child: int) -> None:
-    """Let go of a process whose exit is noted; 0 = it is no child of ours."""
-    if child:
-        os.waitpid(child, 0)
-
-
-def _set_exit(made: Container, status: int | None, when: int) -> None:
-    code = 255 if status is None else os.waitstatus_to_exitcode(status)
-    made.exit_code = 128 - code if code < 0 else code
-    made.finished_at = when
-    made.phase = EXITED
-    if made.reason == verify.REASON:
-        pass
-    elif status is None:
-        made.reason = "Unknown"
-    elif made.exit_code and made.group.oom_kills():
-        made.reason = "OOMKilled"
-    else:
-        made.reason = "Error" if made.exit_code else "Completed"
-    made.started_at = made.started_at or when
 
 
 def _device_rules(spec: dict[str, Any]) -> tuple[devices.Rule, ...]:

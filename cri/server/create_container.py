@@ -5,6 +5,7 @@ import dataclasses
 import logging
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -26,18 +27,42 @@ log = logging.getLogger(__name__)
 def handle(
     env: Environment, request: pb.CreateContainerRequest, context: grpc.ServicerContext
 ) -> pb.CreateContainerResponse:
-    """Make a container in a ready sandbox and return its id.
+    """Make a container in a ready sandbox and return its id; a repeated call gets the same one.
 
     Raises RuntimeFault, BuildError, ImageError, OSError.
     """
-    identity = env.store.sandboxes.get(request.pod_sandbox_id).id
-    with env.store.sandboxes.lock(identity):  # a stop or removal comes before or after, never in between
-        pod = env.store.sandboxes.get(identity)
-        ready = _create(env, request.config, pod)
+    pod = env.store.sandboxes.get(request.pod_sandbox_id)
+    name = records.container_name(request.config.metadata, pod.config.metadata)
+    act = partial(_run, env, request.config, pod.id, name)
+    identity = env.flights.run(f"container {name}", request, act, context)
+    return pb.CreateContainerResponse(container_id=identity)
+
+
+def _run(env: Environment, config: pb.ContainerConfig, sandbox_id: str, name: str) -> str:
+    with env.store.sandboxes.lock(sandbox_id):  # a stop or removal comes before or after, never in between
+        if unused := find_unused(env, config, sandbox_id, name):
+            return unused
+        pod = env.store.sandboxes.get(sandbox_id)
+        ready = _create(env, config, pod)
     failpoint.hit("container.committed")
     log.info("container created id=%s name=%s sandbox=%s", ready.id, ready.config.metadata.name, pod.id)
     notify.container(env, ready, notify.CREATED)
-    return pb.CreateContainerResponse(container_id=ready.id)
+    return ready.id
+
+
+def find_unused(env: Environment, config: pb.ContainerConfig, sandbox_id: str, name: str) -> str:
+    """Return the container that an earlier equal call made and nobody has started, else "".
+
+    What a failed call could not undo is undone here, so that its name is not lost.
+    """
+    found = env.store.containers.named(name)
+    if found is None:
+        return ""
+    if env.store.containers.is_intent(found):
+        teardown.container(env, found)
+        return ""
+    is_unused = found.state is records.ContainerState.CREATED and found.sandbox_id == sandbox_id
+    return found.id if is_unused and found.config == config else ""
 
 
 def _create(env: Environment, config: pb.ContainerConfig, pod: records.Sandbox) -> records.Container:

@@ -11,6 +11,7 @@ from cri.network.attach import Network
 from cri.network.worker import NetworkWorker
 from cri.runtime.client import RuntimeClient
 from cri.server.events import EventBus
+from cri.server.flights import Flights
 from cri.server.rates import Rates
 from cri.snapshots.overlay import Snapshots
 from cri.store.store import Store
@@ -32,4 +33,5 @@ class Environment:
     streaming: StreamingServer
     hierarchies: Hierarchies
     rates: Rates = dataclasses.field(default_factory=Rates)
+    flights: Flights = dataclasses.field(default_factory=Flights)
     now: Callable[[], int] = time.time_ns

@@ -33,7 +33,10 @@ def apply(env: Environment, state: client.State) -> None:
         changed = new.state is not record.state
         return new
 
-    after = env.store.containers.update(state.id, change)
+    try:
+        after = env.store.containers.update(state.id, change)
+    except RuntimeFault:  # removed meanwhile
+        return
     if changed and after.state is records.ContainerState.EXITED:
         log.info("container exited id=%s code=%d reason=%s", state.id, after.exit_code, after.reason)
         notify.container(env, after, notify.STOPPED)
@@ -59,17 +62,24 @@ def merge(record: records.Container, state: client.State, now: int) -> records.C
 
 
 def resync(env: Environment) -> None:
-    """Compare every live record with the supervisor's list. Raises RuntimeFault."""
+    """Compare every live record with the supervisor's list. Raises RuntimeFault.
+
+    What it holds and no record names is a removal that a killed supervisor did not end.
+    """
     live = [r for r in env.store.containers.all() if r.state is not records.ContainerState.EXITED]
     states = {state.id: state for state in env.client.list()}  # after: a newer container is in no danger
     for record in live:
         if record.id in states:
             apply(env, states[record.id])
         else:
-            _lose(env, record.id)
+            lose(env, record.id)
+    for identity in states:  # an intent is a record before the supervisor hears of it
+        if not env.store.containers.holds(identity) and not env.store.sandboxes.holds(identity):
+            log.warning("container without record removed id=%s", identity)
+            env.client.remove(identity)
 
 
-def _lose(env: Environment, identity: str) -> None:
+def lose(env: Environment, identity: str) -> None:
     """Mark a container the supervisor does not know; one removed meanwhile is no matter."""
     with contextlib.suppress(RuntimeFault):
         lost = env.store.containers.update(identity, lambda old: records.lost(old, env.now()))

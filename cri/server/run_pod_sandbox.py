@@ -24,11 +24,19 @@ log = logging.getLogger(__name__)
 def handle(
     env: Environment, request: pb.RunPodSandboxRequest, context: grpc.ServicerContext
 ) -> pb.RunPodSandboxResponse:
-    """Make a sandbox and return its id once it is ready.
+    """Make a sandbox and return its id once it is ready; a repeated call gets the same one.
 
     Raises RuntimeFault INVALID_ARGUMENT, ALREADY_EXISTS; conflist.ConfigError; plugin.PluginError; OSError.
     """
     check(request)
+    key = f"sandbox {records.sandbox_name(request.config.metadata)}"
+    identity = env.flights.run(key, request, lambda: _run(env, request), context)
+    return pb.RunPodSandboxResponse(pod_sandbox_id=identity)
+
+
+def _run(env: Environment, request: pb.RunPodSandboxRequest) -> str:
+    if unused := find_unused(env, request.config):
+        return unused
     record = intent(env, request)
     failpoint.hit("sandbox.intended")
     env.store.sandboxes.reserve(record, record.name)
@@ -42,7 +50,23 @@ def handle(
     log.info("sandbox ready id=%s pod=%s ips=%s", ready.id, ready.name, ",".join(ready.ips))
     notify.sandbox(env, ready, notify.CREATED)
     notify.sandbox(env, ready, notify.STARTED)
-    return pb.RunPodSandboxResponse(pod_sandbox_id=ready.id)
+    return ready.id
+
+
+def find_unused(env: Environment, config: pb.PodSandboxConfig) -> str:
+    """Return the ready sandbox that an earlier equal call made and nobody has used, else "".
+
+    Its client got no answer: the server ended, or the client had given up. What a failed call could not
+    undo is undone here, so that its name is not lost.
+    """
+    found = env.store.sandboxes.named(records.sandbox_name(config.metadata))
+    if found is None:
+        return ""
+    if env.store.sandboxes.is_intent(found):
+        teardown.sandbox(env, found.id)
+        return ""
+    is_unused = found.state is records.SandboxState.READY and not env.store.containers_of(found.id)
+    return found.id if is_unused and found.config == config else ""
 
 
 def check(request: pb.RunPodSandboxRequest) -> None:

@@ -1,19 +1,22 @@
 """RPC StartContainer."""
 
 import logging
+import time
 
 import grpc
 
 from cri import failpoint, faults
 from cri.api import runtime_pb2 as pb
+from cri.runtime.client import State
 from cri.runtime.faults import FAILED_PRECONDITION, UNAVAILABLE, RuntimeFault
-from cri.server import notify
+from cri.server import notify, observe
 from cri.server.environment import Environment
 from cri.store import records
 
 log = logging.getLogger(__name__)
 
-# As runc's and containerd's: the process never became the container's.
+_PATIENCE_S, _RETRY_S = 5.0, 0.02  # until a new supervisor knows what became of a start
+# As runc's and containerd's: the process never became the container.
 _START_ERROR_CODE, _START_ERROR = 128, "StartError"
 
 
@@ -29,7 +32,7 @@ def handle(
         _check(env, env.store.containers.get(record.id))
         failpoint.hit("start.checked")
         try:
-            state = env.client.start(record.id)
+            state = _start(env, record.id)
         except RuntimeFault as err:
             if err.kind not in (FAILED_PRECONDITION, UNAVAILABLE):
                 _give_up(env, record.id, str(err))
@@ -39,9 +42,25 @@ def handle(
             record.id, lambda old: running(old, state.started_at or env.now())
         )
     failpoint.hit("start.noted")
+    observe.apply(env, state)  # it may have ended while a new supervisor came
     log.info("container started id=%s", record.id)
     notify.container(env, after, notify.STARTED)
     return pb.StartContainerResponse()
+
+
+def _start(env: Environment, identity: str) -> State:
+    """Ask the supervisor, and the next one if that is killed; the program starts once."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return env.client.start(identity)
+        except RuntimeFault as err:
+            if err.kind != UNAVAILABLE or time.monotonic() > deadline:
+                raise
+        state = env.client.state(identity)
+        if state.phase != "created":
+            return state
+        time.sleep(_RETRY_S)
 
 
 def running(record: records.Container, now: int) -> records.Container:

@@ -37,7 +37,7 @@ def stop(env: Environment, record: records.Container, timeout_s: float) -> None:
     except RuntimeFault as err:
         if err.kind != NOT_FOUND:
             raise
-        env.store.containers.update(record.id, lambda old: records.lost(old, env.now()))
+        observe.lose(env, record.id)
         return
     failpoint.hit("stop.done")
     observe.apply(env, state)

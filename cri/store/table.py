@@ -129,6 +129,20 @@ class Table(Generic[R]):
             raise faults.not_found(self._codec.kind, identity)
         return record
 
+    def holds(self, identity: str) -> bool:
+        """Tell whether there is a record with exactly this id, committed or not."""
+        with self._changed:
+            return identity in self._records
+
+    def named(self, name: str) -> R | None:
+        """Return the record that a name is reserved for, committed or not."""
+        with self._changed:
+            return self._records.get(self._names.get(name, ""))
+
+    def is_intent(self, record: R) -> bool:
+        """Tell whether a record has no commit."""
+        return self._codec.is_intent(record)
+
     def all(self) -> list[R]:
         """Return the committed records, in order of creation."""
         with self._changed:
@@ -190,8 +204,13 @@ class Table(Generic[R]):
         """Hold the lock that serializes the operations on one object (its record needs no lock)."""
         with self._changed:
             lock = self._locks.setdefault(identity, threading.RLock())
-        with lock:
-            yield
+        try:
+            with lock:
+                yield
+        finally:
+            with self._changed:
+                if identity not in self._records:
+                    self._locks.pop(identity, None)
 
     def load(self, name_of: Callable[[R], str]) -> list[Path]:
         """Read every record from disk; return the directories that hold none that can be read."""
