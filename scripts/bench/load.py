@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 JSON = "application/json"
@@ -41,7 +42,14 @@ class Target:
     host: str = "127.0.0.1"
 
     def request(
-        self, method: str, path: str, body: bytes = b"", kind: str = JSON, accept: str = JSON, *, gzip: bool = False
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        kind: str = JSON,
+        accept: str = JSON,
+        *,
+        gzip: bool = False,
     ) -> bytes:
         """Return the bytes of one request."""
         head = f"{method} {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nAccept: {accept}\r\n"
@@ -60,7 +68,9 @@ class Target:
         """Make one request on a connection of its own and return (status, body)."""
         connection = self.connect()
         try:
-            return connection.exchange(self.request(method, path, b"" if body is None else json.dumps(body).encode(), kind))
+            return connection.exchange(
+                self.request(method, path, b"" if body is None else json.dumps(body).encode(), kind)
+            )
         finally:
             connection.socket.close()
 
@@ -129,7 +139,9 @@ class Connection:
             if self.kept is not None:
                 self.kept.append(data)
             if self._missing is None:
-                self._tail = (self._tail + data)[-len(_END) :] if len(data) < len(_END) else data[-len(_END) :]
+                self._tail = (
+                    (self._tail + data)[-len(_END) :] if len(data) < len(_END) else data[-len(_END) :]
+                )
                 if self._tail == _END:
                     return True
             else:
@@ -146,6 +158,10 @@ class Connection:
         length = re.search(rb"content-length: *(\d+)", head.lower())
         self._missing = int(length[1]) if length else None
         return rest
+
+    def failure(self) -> str:
+        """Return the end of what the server has answered."""
+        return self._head[-500:].decode("latin1")
 
     def exchange(self, request: bytes) -> tuple[int, bytes]:
         """Send one request and wait for its answer: (status, body without chunk headers)."""
@@ -166,7 +182,7 @@ def _chunks(body: bytes) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A closed loop: `connections` in each of `len(sources)` processes, until `seconds` are over or sources dry.
+    """A closed loop: `connections` in each of `len(sources)` processes till the time is over or a source dry.
 
     cpus: the processors the client may use; empty for all.
     """
@@ -180,7 +196,9 @@ class Load:
     def run(self) -> Outcome:
         """Drive the load and gather what every process measured."""
         go = multiprocessing.Event()
-        pipes, processes = _fork(lambda pipe, number: self._work(self.sources[number], go, pipe), len(self.sources))
+        pipes, processes = _fork(
+            lambda pipe, number: self._work(self.sources[number], go, pipe), len(self.sources)
+        )
         began = time.perf_counter()
         go.set()
         whole = Outcome([], 0.0)
@@ -195,7 +213,7 @@ class Load:
             process.join()
         return whole
 
-    def _work(self, source: Requests, go: multiprocessing.synchronize.Event, pipe: Pipe) -> None:
+    def _work(self, source: Requests, go: Event, pipe: Pipe) -> None:
         if self.cpus:
             os.sched_setaffinity(0, self.cpus)
         connections = [self.target.connect() for _ in range(self.connections)]
@@ -224,7 +242,7 @@ class Load:
                 latencies.append(now - connection.began)
                 if connection.status >= 300:
                     errors += 1
-                    first = first or connection._head[-500:].decode("latin1")
+                    first = first or connection.failure()
                 request = source() if now < end else None
                 if request is None:
                     busy -= 1
@@ -286,10 +304,12 @@ class Fanout:
             count += 1
         return count
 
-    def _listen(self, count: int, version: str, stop: multiprocessing.synchronize.Event, pipe: Pipe) -> None:
+    def _listen(self, count: int, version: str, stop: Event, pipe: Pipe) -> None:
         if self.cpus:
             os.sched_setaffinity(0, self.cpus)
-        request = self.target.request("GET", f"{self.path}?watch=1&resourceVersion={version}&timeoutSeconds=3000")
+        request = self.target.request(
+            "GET", f"{self.path}?watch=1&resourceVersion={version}&timeoutSeconds=3000"
+        )
         poll, tails, sockets = select.epoll(), {}, {}
         for _ in range(count):
             connection = self.target.connect()
