@@ -381,7 +381,7 @@ def _is_final(err: urllib3.exceptions.HTTPError) -> bool:
 
 
 def _reason(err: urllib3.exceptions.HTTPError) -> str:
-    text = str(getattr(err, "reason", err))
+    text = str(getattr(err, "reason", None) or next(iter(err.args), err))
     return text.rpartition(">: ")[2] or text
 
 
