@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from nanokube.api import quantity, timestamps
+
+
+# A cluster's objects repeat few quantities, and a status tells one time often.
+_REMEMBERED: Final = 4096
 
 
 class QuantityText(str):
@@ -43,12 +48,17 @@ def decode(type_: Any, value: Any) -> Any:
     Raises ValueError with Go's words, TypeError on a non-text.
     """
     if type_ is QuantityText:
-        return QuantityText(canonical_quantity(value))
+        return QuantityText(_quantity(value) if type(value) is str else canonical_quantity(value))
     if not isinstance(value, str):
         raise TypeError("not a string")
     if type_ is Base64Text:
         return Base64Text(canonical_base64(value))
     return type_(canonical_time(value) if type_ is TimeText else canonical_micro_time(value))
+
+
+@lru_cache(_REMEMBERED)
+def _quantity(value: str) -> str:
+    return canonical_quantity(value)
 
 
 def canonical_quantity(value: Any) -> str:
@@ -58,6 +68,7 @@ def canonical_quantity(value: Any) -> str:
     return quantity.canonical(value)
 
 
+@lru_cache(_REMEMBERED)
 def canonical_time(value: str) -> str:
     """Return a time in UTC and whole seconds; "" stays. Raises ValueError."""
     if len(value) == 20 and value[-1] == "Z":
@@ -66,6 +77,7 @@ def canonical_time(value: str) -> str:
     return timestamps.format_time(timestamps.parse(value)) if value else value
 
 
+@lru_cache(_REMEMBERED)
 def canonical_micro_time(value: str) -> str:
     """Return a time in UTC and microseconds; "" stays. Raises ValueError."""
     if len(value) == 27 and value[-1] == "Z":

@@ -169,14 +169,14 @@ def rows() -> dict[str, Row]:
 
 def creations(target: load.Target) -> load.Requests:
     """Return requests that each make another Pod."""
-    template = json.dumps(pod("NAME", "made")).encode()
+    template = dump(pod("NAME", "made"))
     names = (b"made-%d" % number for number in iter(time.monotonic_ns, None))
     return lambda: target.request("POST", pods("made"), template.replace(b"NAME", next(names)))
 
 
 def patches(target: load.Target) -> load.Requests:
     """Return requests that each change some Pod's status."""
-    bodies = [json.dumps(status(number)).encode() for number in range(64)]
+    bodies = [dump(status(number)) for number in range(64)]
 
     def source() -> bytes:
         path = f"{pods('small')}/pod-{random.randrange(SMALL):06d}/status"
@@ -196,10 +196,10 @@ def fill(server: Server, cpus: frozenset[int]) -> None:
             code, answer = server.target.call("POST", path, obj)
             assert code == 201, answer
         names = [f"pod-{number:06d}" for number in range(count)]
-        body = json.dumps(status(0)).encode()
+        body = dump(status(0))
         for requests in (
             [
-                server.target.request("POST", pods(namespace), json.dumps(pod(n, namespace)).encode())
+                server.target.request("POST", pods(namespace), dump(pod(n, namespace)))
                 for n in names
             ],
             [
@@ -210,6 +210,11 @@ def fill(server: Server, cpus: frozenset[int]) -> None:
             left = iter(requests)
             done = load.Load(server.target, [lambda left=left: next(left, None)], 16, 3600, cpus).run()  # type: ignore[misc]
             assert not done.errors, done.first_error
+
+
+def dump(obj: object) -> bytes:
+    """Write JSON as client-go does, without white space."""
+    return json.dumps(obj, separators=(",", ":")).encode()
 
 
 def pods(namespace: str) -> str:

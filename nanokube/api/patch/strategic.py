@@ -36,14 +36,17 @@ def _merge_struct(type_: facts.Type, target: dict[str, Any], patch: dict[str, An
     if directive not in (None, "merge"):
         raise _malformed(f"unknown patch type {directive!r}")
     found = _retain(target, patch)
+    has_directives = False
     for key, value in patch.items():
         if key[:1] == "$" and (key in (_PATCH, _RETAIN_KEYS) or key.startswith((_ORDER, _DELETE))):
+            has_directives = True
             continue
         if value is None:
             found.pop(key, None)
         else:
             found[key] = _merge_field(_field(type_, key), key, found.get(key), value, patch)
-    _orphan_directives(type_, found, patch)
+    if has_directives:
+        _orphan_directives(type_, found, patch)
     return found
 
 
@@ -142,26 +145,26 @@ def _reorder(merged: list[Any], order: list[Any], before: list[Any], key: str) -
     """Put the items that the client lists into its order; the server's own keep their place among them."""
 
     def name(item: Any) -> Any:
-        return item.get(key) if key and type(item) is dict else item
+        found = item.get(key) if key and type(item) is dict else item
+        return found if isinstance(found, str | int | float | bool) else repr(found)
 
     wanted, places = dict[Any, int](), dict[Any, int]()  # where a duplicate stands first
     for index, each in enumerate(order):
-        wanted.setdefault(_hashable(name(each)), index)
+        wanted.setdefault(name(each), index)
+    listed, others = list[Any](), list[Any]()
+    for each in merged:
+        (listed if name(each) in wanted else others).append(each)
+    listed.sort(key=lambda i: wanted[name(i)])
+    if not listed or not others:
+        return listed or others
     for index, each in enumerate(before):
-        places.setdefault(_hashable(name(each)), index)
-    listed = [i for i in merged if _hashable(name(i)) in wanted]
-    listed.sort(key=lambda i: wanted[_hashable(name(i))])
-    others = [i for i in merged if _hashable(name(i)) not in wanted]
+        places.setdefault(name(each), index)
     result: list[Any] = []
     while listed and others:
-        left, right = places.get(_hashable(name(listed[0]))), places.get(_hashable(name(others[0])))
+        left, right = places.get(name(listed[0])), places.get(name(others[0]))
         is_later = left is not None and right is not None and right < left
         result.append(others.pop(0) if is_later else listed.pop(0))
     return result + listed + others
-
-
-def _hashable(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool) else repr(value)
 
 
 def _malformed(cause: str) -> ApiError:
