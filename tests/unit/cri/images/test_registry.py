@@ -275,10 +275,10 @@ def test_retry_after_is_obeyed_within_reason(registry: Registry) -> None:
     assert caught.value.kind is errors.Kind.UNAVAILABLE
 
 
-def test_refused_connection_is_not_tried_again(registry: Registry) -> None:
+def test_refused_connection_is_not_tried_again() -> None:
     sleeps: list[float] = []
-    client = registry.client(sleeps=sleeps)
-    registry.server_close()
+    with Registry() as closed:  # never served
+        client = closed.client(sleeps=sleeps)
     with pytest.raises(errors.ImageError, match=r"cannot reach 127\.0\.0\.1:\d+: .*refused") as caught:
         _manifest(client)
     assert caught.value.kind is errors.Kind.UNAVAILABLE
