@@ -105,8 +105,13 @@ class Container:
         _replace(self.path("state"), marshal.dumps({name: getattr(self, name) for name in _PERSISTED}))
 
     def drop_record(self) -> None:
-        """Remove the record directory."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """Remove the record directory, which is flat."""
+        try:
+            for name in os.listdir(self.directory):
+                os.unlink(f"{self.directory}/{name}")
+            os.rmdir(self.directory)
+        except OSError:
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def state(self) -> dict[str, Any]:
         """What clients see."""

@@ -1,12 +1,15 @@
 """RPC StopPodSandbox."""
 
+import contextlib
 import dataclasses
 import logging
+import signal
 
 import grpc
 
 from cri import failpoint
 from cri.api import runtime_pb2 as pb
+from cri.runtime.faults import RuntimeFault
 from cri.server import notify, stop_container, teardown
 from cri.server.environment import Environment
 from cri.store import records
@@ -31,7 +34,9 @@ def stop(env: Environment, identity: str) -> None:
         if record is None:
             return
         failpoint.hit("stop_sandbox.begun")
-        for member in env.store.containers_of(identity):
+        members = env.store.containers_of(identity)
+        _kill(env, members)
+        for member in members:
             stop_container.stop(env, member, 0)
         failpoint.hit("stop_sandbox.containers_ended")
         env.client.remove(identity)  # the holder of a shared PID namespace, if there is one
@@ -46,3 +51,11 @@ def stop(env: Environment, identity: str) -> None:
     failpoint.hit("stop_sandbox.noted")
     log.info("sandbox stopped id=%s", identity)
     notify.sandbox(env, record, notify.STOPPED)
+
+
+def _kill(env: Environment, members: list[records.Container]) -> None:
+    """Let several containers die at the same time, before each is waited for."""
+    running = [member for member in members if member.state is records.ContainerState.RUNNING]
+    for member in running if len(running) > 1 else ():
+        with contextlib.suppress(RuntimeFault):  # stopping it tells
+            env.client.kill(member.id, signal.SIGKILL)

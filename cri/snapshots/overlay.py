@@ -9,14 +9,13 @@ import dataclasses
 import json
 import os
 import re
-import shutil
 import stat
-import tempfile
 from pathlib import Path
 
 from cri import failpoint
 from cri.images.image import Image
 from cri.images.service import ImageService
+from cri.snapshots.graves import Graves
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _OPTIONS_BYTES_MAX = 4095  # one page, mount(2)
@@ -47,8 +46,7 @@ class Snapshots:
         self._root = root
         self._images = images
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for grave in root.glob(".gone-*"):  # a removal that a crash cut short
-            shutil.rmtree(grave, ignore_errors=True)
+        self._graves = Graves(root)
         images.add_user(self._chain_ids_in_use)
 
     def prepare(self, container_id: str, image: Image, *, owner: tuple[int, int] = (0, 0)) -> Rootfs:
@@ -84,13 +82,11 @@ class Snapshots:
         return (home / "empty",)
 
     def remove(self, container_id: str) -> None:
-        """Delete a container's directories and release its layers. Idempotent; the overlay is unmounted."""
-        home = self._home(container_id)
-        grave = Path(tempfile.mkdtemp(prefix=".gone-", dir=self._root))
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(home, grave / "container")
-        failpoint.hit("snapshot.buried")
-        shutil.rmtree(grave, ignore_errors=True)
+        """Release a container's layers and delete its directories. Idempotent; the overlay is unmounted.
+
+        What the container has written is deleted after this returns.
+        """
+        self._graves.bury(self._home(container_id))
 
     def usage(self, container_id: str) -> Usage:
         """Measure the upper directory; zero for a container that has none."""
