@@ -28,7 +28,7 @@ def on_update(
     resource: resources.Resource, old: Object, new: dict[str, Any], subresource: str
 ) -> dict[str, Any]:
     """Keep what this write may not change; count spec changes in the generation."""
-    if subresource == "status":
+    if subresource in ("status", "approval"):
         merged: dict[str, Any] = objects.copy(dict(old))
         if "status" in new:
             merged["status"] = new["status"]

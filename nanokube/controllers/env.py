@@ -6,6 +6,7 @@ from typing import Never, Protocol
 from nanokube.client import informer
 from nanokube.client.events import Recorder
 from nanokube.client.interface import ApiClient
+from nanokube.kit import pki
 from nanokube.kit.clock import SYSTEM, Clock
 
 
@@ -14,9 +15,11 @@ class Options:
     """Settings of the controllers.
 
     root_ca: PEM published in every namespace as ConfigMap kube-root-ca.crt; empty publishes none.
+    authority: signs approved certificate requests; without one none is signed.
     """
 
     root_ca: str = ""
+    authority: pki.Authority | None = None
     cluster_cidr: str = "10.244.0.0/16"
     node_mask_bits: int = 24
     node_grace_s: float = 40.0

@@ -7,6 +7,7 @@ from typing import Never
 from nanokube.client import events, informer
 from nanokube.client.interface import ApiClient
 from nanokube.controllers import (
+    certificates,
     cronjob,
     daemonset,
     deployment,
@@ -35,6 +36,7 @@ from nanokube.kit import clock
 
 CONTROLLERS: tuple[Callable[[Env], Controller], ...] = (
     serviceaccount.ServiceAccountController,
+    certificates.CertificatesController,
     namespace.NamespaceController,
     node_ipam.NodeIpamController,
     node_lifecycle.NodeLifecycleController,

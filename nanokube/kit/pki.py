@@ -8,10 +8,11 @@ import dataclasses
 import datetime
 import ipaddress
 from collections.abc import Sequence
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_LIFETIME = datetime.timedelta(days=3650)
@@ -89,6 +90,44 @@ class Authority:
         )
         return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), _private_pem(key))
 
+    def sign(
+        self,
+        request: x509.CertificateSigningRequest,
+        usages: Sequence[str],
+        lifetime: datetime.timedelta,
+        now: datetime.datetime,
+    ) -> bytes:
+        """Sign somebody else's request as it is; returns the certificate, PEM.
+
+        usages: as certificates.k8s.io/v1 spells them ("client auth", "digital signature").
+        Raises ValueError for a request that its own key did not sign, and for an unknown usage.
+        """
+        if not request.is_signature_valid:
+            raise ValueError("the request is not signed by the key that it is for")
+        key = request.public_key()
+        if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey):
+            raise ValueError("the request is for a key of an unknown kind")
+        end = min(now + lifetime, self._certificate.not_valid_after_utc) - now
+        builder = _builder(request.subject, self._certificate.subject, key, now, end).add_extension(
+            x509.BasicConstraints(ca=False, path_length=None), critical=True
+        )
+        simple = {usage.replace(" ", "_") for usage in usages if usage in _SIMPLE_USAGES}
+        simple |= {_SYNONYMS[usage] for usage in usages if usage in _SYNONYMS}
+        if simple:
+            builder = builder.add_extension(_usage_of(simple), critical=True)
+        extended = [_EXTENDED_USAGES[usage] for usage in usages if usage in _EXTENDED_USAGES]
+        if extended:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
+        for usage in usages:
+            if usage not in _SIMPLE_USAGES and usage not in _SYNONYMS and usage not in _EXTENDED_USAGES:
+                raise ValueError(f"unknown usage {usage}")
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(identifier, critical=False)
+        for extension in request.extensions:
+            if isinstance(extension.value, x509.SubjectAlternativeName):
+                builder = builder.add_extension(extension.value, critical=extension.critical)
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
     def vouches_for(self, pair: KeyPair, subject: Subject, now: datetime.datetime) -> bool:
         """Tell whether pair was issued by this authority for subject and stays valid for a while."""
         try:
@@ -104,6 +143,29 @@ class Authority:
             and _names_of(certificate) == frozenset(subject.names)
             and certificate.not_valid_after_utc - now > RENEWAL_MARGIN
         )
+
+
+# Usages of certificates.k8s.io/v1 (types.go), which are those of RFC 5280 in words.
+_SIMPLE_USAGES: Final = (
+    "digital signature", "content commitment", "key encipherment", "data encipherment", "key agreement",
+    "crl sign", "encipher only", "decipher only",
+)  # fmt: skip
+_SYNONYMS: Final = {"signing": "digital_signature", "cert sign": "key_cert_sign"}
+_EXTENDED_USAGES: Final = {
+    "any": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+    "server auth": ExtendedKeyUsageOID.SERVER_AUTH,
+    "client auth": ExtendedKeyUsageOID.CLIENT_AUTH,
+    "code signing": ExtendedKeyUsageOID.CODE_SIGNING,
+    "email protection": ExtendedKeyUsageOID.EMAIL_PROTECTION,
+    "s/mime": ExtendedKeyUsageOID.EMAIL_PROTECTION,
+    "ipsec end system": x509.ObjectIdentifier("1.3.6.1.5.5.7.3.5"),
+    "ipsec tunnel": x509.ObjectIdentifier("1.3.6.1.5.5.7.3.6"),
+    "ipsec user": x509.ObjectIdentifier("1.3.6.1.5.5.7.3.7"),
+    "timestamping": ExtendedKeyUsageOID.TIME_STAMPING,
+    "ocsp signing": ExtendedKeyUsageOID.OCSP_SIGNING,
+    "microsoft sgc": x509.ObjectIdentifier("1.3.6.1.4.1.311.10.3.3"),
+    "netscape sgc": x509.ObjectIdentifier("2.16.840.1.113730.4.1"),
+}
 
 
 def signing_pair() -> KeyPair:
@@ -132,7 +194,7 @@ def _elliptic_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
-    key: ec.EllipticCurvePublicKey,
+    key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey,
     now: datetime.datetime,
     lifetime: datetime.timedelta,
 ) -> x509.CertificateBuilder:
@@ -173,16 +235,22 @@ def _names_of(certificate: x509.Certificate) -> frozenset[str]:
 
 
 def _key_usage(*, digital_signature: bool = False, key_cert_sign: bool = False) -> x509.KeyUsage:
+    wanted = {"digital_signature"} if digital_signature else set[str]()
+    return _usage_of(wanted | ({"key_cert_sign", "crl_sign"} if key_cert_sign else set()))
+
+
+def _usage_of(wanted: set[str]) -> x509.KeyUsage:
     return x509.KeyUsage(
-        digital_signature=digital_signature,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=key_cert_sign,
-        crl_sign=key_cert_sign,
-        encipher_only=False,
-        decipher_only=False,
+        digital_signature="digital_signature" in wanted,
+        content_commitment="content_commitment" in wanted,
+        key_encipherment="key_encipherment" in wanted,
+        data_encipherment="data_encipherment" in wanted,
+        key_agreement="key_agreement" in wanted,
+        key_cert_sign="key_cert_sign" in wanted,
+        crl_sign="crl_sign" in wanted,
+        # RFC 5280 gives these a meaning beside key agreement only
+        encipher_only={"encipher_only", "key_agreement"} <= wanted,
+        decipher_only={"decipher_only", "key_agreement"} <= wanted,
     )
 
 

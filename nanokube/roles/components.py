@@ -11,6 +11,7 @@ from nanokube.client import informer, rest
 from nanokube.controllers import env as controllers_env
 from nanokube.controllers import run as controllers_run
 from nanokube.dns import run as dns_run
+from nanokube.kit import pki
 from nanokube.kubelet import config as kubelet_config
 from nanokube.kubelet import run as kubelet_run
 from nanokube.proxy import run as proxy_run
@@ -68,8 +69,11 @@ async def manager(config: node_config.NodeConfig) -> Never:
 
 def controller_options(config: node_config.NodeConfig) -> controllers_env.Options:
     """Return the controllers' settings in this cluster."""
+    certificate, key = ((config.paths.pki / name).read_bytes() for name in ("ca.crt", "ca.key"))
     return controllers_env.Options(
-        cluster_cidr=config.pod_cidr, root_ca=(config.paths.pki / "ca.crt").read_text()
+        cluster_cidr=config.pod_cidr,
+        root_ca=certificate.decode(),
+        authority=pki.Authority(pki.KeyPair(certificate, key)),
     )
 
 
