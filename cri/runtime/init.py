@@ -18,7 +18,7 @@ import stat
 from cri.cgroup.group import Group
 from cri.linux import clone, keyring, labels, mount, prctl, pty
 from cri.linux.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
-from cri.runtime import packets, process, root, userns
+from cri.runtime import packets, pause, process, root, userns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,9 +104,15 @@ def report(control: socket.socket, error: BaseException) -> None:
 
 def close_others(keep: set[int]) -> None:
     """Close every descriptor but stdio and keep: no other container's may stay open here."""
-    low = 3
-    for fd in sorted(fd for fd in keep if fd > 2):
-        os.closerange(low, fd)
+    close_all({0, 1, 2, *keep})
+
+
+def close_all(keep: set[int]) -> None:
+    """Close every descriptor but keep."""
+    low = 0
+    for fd in sorted(fd for fd in keep if fd >= 0):
+        if fd > low:  # closerange(0, 0) closes all: CPython hands close_range(2) 0 and -1
+            os.closerange(low, fd)
         low = fd + 1
     os.closerange(low, _OPEN_MAX)
 
@@ -361,10 +367,13 @@ def _hold(job: Job) -> NoReturn:
     """Be the init of a shared PID namespace: own nothing, see nothing, reap."""
     mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
     mount.mount("tmpfs", job.stage, "tmpfs", mount.MS_NOSUID | mount.MS_NODEV, "size=4k,nr_inodes=2,mode=555")
+    program = _open_pause()
     process.forget_modules()
     root.enter(os.open(job.stage, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
     prctl.set_name("pause")
     process.reset_signals()
+    if program >= 0:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps, also after execve(2)
     signals = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     prctl.drop_bounding(0)
@@ -375,7 +384,9 @@ def _hold(job: Job) -> NoReturn:
     prctl.set_no_new_privileges()
     prctl.set_dumpable(False)
     job.control.close()
-    os.closerange(0, _OPEN_MAX)
+    close_all({program} if program >= 0 else set())
+    if program >= 0:
+        os.execve(program, ["pause"], {})
     while signal.sigwait(signals) == signal.SIGCHLD:
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
@@ -383,6 +394,20 @@ def _hold(job: Job) -> NoReturn:
         except ChildProcessError:
             continue
     os._exit(0)
+
+
+def _open_pause() -> int:
+    """A descriptor of the holder's program in memory, where there is one for this machine; else -1."""
+    content = pause.program(os.uname().machine)
+    if not content:
+        return -1
+    made = os.memfd_create("pause", os.MFD_CLOEXEC)
+    os.write(made, content)
+    os.fchmod(made, 0o555)
+    # anew, as what somebody may write to does not execute
+    program = os.open(f"/proc/self/fd/{made}", os.O_RDONLY | os.O_CLOEXEC)
+    os.close(made)
+    return program
 
 
 def _nobody(mapping: Any) -> int:

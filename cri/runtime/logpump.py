@@ -13,6 +13,7 @@ import logging
 import os
 import select
 import socket
+import stat
 import time
 
 from cri.linux import prctl
@@ -134,9 +135,12 @@ class Source:
         """Open the log file by its name (again). Raises OSError."""
         if not self.path:
             return
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
         fresh = os.open(self.path, flags, 0o640)
+        if not stat.S_ISREG(os.fstat(fresh).st_mode):  # a pipe that nobody reads would stop us all
+            os.close(fresh)
+            raise OSError(errno.EINVAL, "is not a regular file", self.path)
         if self._file >= 0:
             os.close(self._file)
         self._file = fresh
