@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from nanokube.api import quantity, timestamps
 
-
 # A cluster's objects repeat few quantities, and a status tells one time often.
 _REMEMBERED: Final = 4096
 

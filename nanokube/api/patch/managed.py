@@ -8,10 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
+
 from nanokube.api import facts, objects
 from nanokube.api.objects import Object
 from nanokube.api.patch import fieldsets
 from nanokube.api.patch.fieldsets import FieldSet
+
+# Field sets by definition and content: replicas of a template have the same. Nobody changes a set in place.
+_REMEMBERED: Final[dict[tuple[str, bytes], FieldSet]] = {}
+_MOST_REMEMBERED: Final = 256
+_MEMORABLE_BYTES: Final = 16_384
 
 UPDATE: Final = "Update"
 APPLY: Final = "Apply"
@@ -57,8 +64,11 @@ def track_update(
     type_ = facts.Type("@", name=definition.name)
     entries = _entries(old, new, subresource)
     before, after = manageable(old or {}, subresource), manageable(new, subresource)
-    mine = fieldsets.changed(type_, before, after)
-    gone = fieldsets.removed(type_, before, after)
+    if old is None:
+        mine, gone = _of_new(type_, after), FieldSet()
+    else:
+        mine = fieldsets.changed(type_, before, after)
+        gone = fieldsets.removed(type_, before, after)
     if not mine and not gone:
         new["metadata"]["managedFields"] = entries
         return
@@ -78,6 +88,19 @@ def track_update(
     if total:
         keep.append(entry_of(manager, UPDATE, api_version, now, total, subresource))
     new["metadata"]["managedFields"] = keep
+
+
+def _of_new(type_: facts.Type, after: dict[str, Any]) -> FieldSet:
+    """Return the fields of a new object, remembered for the next of the same template."""
+    key = type_.name, orjson.dumps(after)
+    found = _REMEMBERED.get(key)
+    if found is None:
+        found = fieldsets.changed(type_, {}, after)
+        if len(key[1]) <= _MEMORABLE_BYTES:
+            if len(_REMEMBERED) >= _MOST_REMEMBERED:
+                _REMEMBERED.clear()
+            _REMEMBERED[key] = found
+    return found
 
 
 def _entries(old: Object | None, new: Object, subresource: str) -> list[dict[str, Any]]:

@@ -50,9 +50,12 @@ async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, 
     attributes = chain.Attributes(
         chain.CREATE, call.user, resource, call.namespace, name, "", obj, None, call.is_dry_run, call.warnings
     )
-    await registry.admission.mutate(attributes)
     now = registry.now()
-    entries = obj["metadata"].get("managedFields") or []
+    if tracks:  # before admission: what the server adds belongs to nobody
+        obj["metadata"].pop("managedFields", None)
+        track(call, None, obj, now)
+    entries = obj["metadata"].get("managedFields")
+    await registry.admission.mutate(attributes)
     strategy.prepare_for_create(resource, obj, namespace=call.namespace, uid=registry.random_uid(), now=now)
     undo = registry.hooks(resource).before_create(obj, is_dry_run=call.is_dry_run)
     try:
@@ -60,11 +63,10 @@ async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, 
         if found:
             raise errors.invalid(resource, name, found)
         await registry.admission.validate(attributes)
-        if tracks:
-            obj["metadata"].pop("managedFields", None)
-            track(call, None, obj, now)
-        else:
+        if entries:
             obj["metadata"]["managedFields"] = entries
+        else:
+            obj["metadata"].pop("managedFields", None)
         return await registry.commit(call, obj, 0)
     except BaseException:
         undo()

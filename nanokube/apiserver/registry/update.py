@@ -6,6 +6,7 @@ Source: staging apiserver pkg/registry/rest/update.go, pkg/registry/generic/regi
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from nanokube.api import defaults, errors, objects, strategy, validation
@@ -48,11 +49,12 @@ async def update(
     """
     for _ in range(_ATTEMPTS):
         item = registry.get(call)
+        old = item.object()
         new = transform(views.from_storage(call.resource, item.object()))
-        _check_preconditions(call, item, new, demands_version=demands_version)
+        _check_preconditions(call, item, new, old["metadata"]["uid"], demands_version=demands_version)
         stored = views.to_storage(call.resource, new)
         try:
-            return await _write(registry, call, item, stored, prepare, check, tracks=tracks)
+            return await _write(registry, call, item, stored, old, prepare, check, tracks=tracks)
         except Conflict:
             # Another write came first. A client that named the version is refused by the next round's
             # preconditions; a patch that did not is applied to the newer object.
@@ -65,21 +67,22 @@ async def _write(
     call: Call,
     item: Item,
     new: dict[str, Any],
+    old: dict[str, Any],
     prepare: Prepare | None,
     check: Check | None,
     *,
     tracks: bool,
 ) -> Item:
-    resource, old = storage_of(call.resource), item.object()
+    resource = storage_of(call.resource)
     new["metadata"].pop("resourceVersion", None)
-    defaults.apply(resource, new)  # or what is left to defaults would count as a change of the spec
-    if prepare is not None:
-        prepare(new, old)
-    elif call.subresource == "status":
+    if prepare is None and call.subresource == "status":
         strategy.prepare_for_status_update(resource, new, old)
     else:
-        strategy.prepare_for_update(resource, new, old)
+        defaults.apply(resource, new)  # or what is left to defaults would count as a change of the spec
+        (prepare or partial(strategy.prepare_for_update, resource))(new, old)
     defaults.apply(resource, new)
+    if tracks:  # before admission: what the server adds belongs to nobody
+        track(call, old, new, registry.now())
     attributes = chain.Attributes(
         chain.UPDATE,
         call.user,
@@ -100,8 +103,6 @@ async def _write(
         if found:
             raise errors.invalid(resource, call.name, found)
         await registry.admission.validate(attributes)
-        if tracks:
-            track(call, old, new, registry.now())
         if _same(new, old):
             undo()
             return item
@@ -136,7 +137,9 @@ def _is_finished(resource_name: str, new: dict[str, Any]) -> bool:
     return not new["metadata"].get("deletionGracePeriodSeconds")
 
 
-def _check_preconditions(call: Call, item: Item, new: dict[str, Any], *, demands_version: bool) -> None:
+def _check_preconditions(
+    call: Call, item: Item, new: dict[str, Any], live: str, *, demands_version: bool
+) -> None:
     """Compare what the client says of the object it changes. Raises ApiError (409, 422)."""
     resource = storage_of(call.resource)
     metadata = new.setdefault("metadata", {})
@@ -146,7 +149,7 @@ def _check_preconditions(call: Call, item: Item, new: dict[str, Any], *, demands
             f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})"
         )
     metadata["name"] = call.name
-    uid, live = metadata.get("uid"), item.object()["metadata"]["uid"]
+    uid = metadata.get("uid")
     if uid and uid != live:
         cause = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {live}"
         raise errors.conflict(resource, call.name, cause)

@@ -327,3 +327,26 @@ async def test_signing_requests_are_selected_by_signer_and_slices_by_node_and_dr
     assert [each["metadata"]["name"] for each in selected.json["items"]] == ["b"]
     csrs = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
     assert (await api("GET", f"{csrs}?fieldSelector=spec.signerName=example.com/x")).code == 200
+
+
+async def test_what_the_server_adds_has_no_manager(api: Api) -> None:
+    made = await api("POST", PODS, pod("managed"))
+    fields = made.json["metadata"]["managedFields"][0]["fieldsV1"]
+    assert "kube-api-access-" in str(made.json["spec"]["volumes"])
+    assert "f:volumes" not in fields["f:spec"]
+    assert "f:tolerations" not in fields["f:spec"]
+    service = {"metadata": {"name": "managed"}, "spec": {"ports": [{"port": 80}], "selector": {"a": "b"}}}
+    made = await api("POST", "/api/v1/namespaces/default/services", service)
+    assert made.json["spec"]["clusterIP"]
+    assert "f:clusterIP" not in made.json["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]
+
+
+async def test_a_valid_template_does_not_make_its_variants_valid(api: Api) -> None:
+    assert (await api("POST", PODS, pod("first"))).code == 201
+    assert (await api("POST", PODS, pod("second"))).code == 201
+    volumes = [{"name": name, "emptyDir": {}} for name in ("kube-api-access-aaaaa", "kube-api-access-")]
+    refused = await api("POST", PODS, pod("third", volumes=volumes))
+    assert refused.code == 422
+    assert "spec.volumes[1].name" in refused.json["message"]
+    refused = await api("POST", PODS, pod("fourth", restartPolicy="Sometimes"))
+    assert "spec.restartPolicy" in refused.json["message"]
