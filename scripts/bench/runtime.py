@@ -18,8 +18,9 @@ Parts, each interleaved over the runtimes, through one gRPC client, on a bridge 
              the runtime, its shims and plugins, and the containers
     burst    100 Pods of one container asked for at once, until all run
     memory   100 idle Pods of one container: drop of MemAvailable (anonymous memory of programs that are
-             not part of the measurement is taken out of it), and proportional set size of the runtime's
-             processes with shims and pauses; the workload's own set size is taken off both
+             not part of the measurement is taken out of it); proportional set size of the runtime's
+             processes with shims and pauses; rise of the memory, the kernel's too, that is charged to a
+             cgroup around runtime and Pods. The workload's own set size is taken off
     pull     PullImage of one gzip layer of 40 MB from a registry on loopback
 
 Ratios are of medians. docs/performance.md has the table and what it says.

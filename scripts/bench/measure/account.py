@@ -17,14 +17,14 @@ class Account:
 
     def __init__(self, path: str) -> None:
         found = hierarchy.detect()
-        own = {name: found.v1[name] for name in ("cpuacct",) if name in found.v1}
-        # Accounting needs one hierarchy only: the rest of the runtime's processes' groups stays as it is.
+        own: dict[str, str] = {name: found.v1[name] for name in ("cpuacct", "memory") if name in found.v1}
+        # Accounting needs these hierarchies only; in all others the runtime stays where it was born.
         self._hierarchies = hierarchy.Hierarchies("" if own else found.unified, found.v2, own)
         self.path = path
         self._top = group.Group(self._hierarchies, path)
         runtime = group.Group(self._hierarchies, f"{path}/runtime")
         runtime.create()
-        self.join = f"{runtime.directory('cpuacct') or runtime.unified}/cgroup.procs"
+        self.join = [f"{at}/cgroup.procs" for at in [*runtime.v1_directories(), runtime.unified] if at]
 
     def cpu_ms(self) -> float:
         """CPU time, user and system, of all that ever ran in it, containers included."""
@@ -32,6 +32,16 @@ class Account:
             return int(group.read(f"{directory}/cpuacct.usage")) / 1e6
         words = group.read(f"{self._top.unified}/cpu.stat").split()
         return int(words[words.index("usage_usec") + 1]) / 1e3
+
+    def charged_mb(self) -> float:
+        """Memory charged to it, kernel memory included, file cache aside."""
+        directory, is_v1 = self._top.directory("memory"), "memory" in self._hierarchies.v1
+        usage = int(group.read(f"{directory}/{'memory.usage_in_bytes' if is_v1 else 'memory.current'}"))
+        for line in group.read(f"{directory}/memory.stat").splitlines():
+            key, _, value = line.partition(" ")
+            if key.removeprefix("total_" if is_v1 else "") in ("active_file", "inactive_file"):
+                usage -= int(value) if is_v1 == key.startswith("total_") else 0
+        return usage / 2**20
 
     def processes(self) -> dict[int, list[str]]:
         """All processes in it, pid to command line."""

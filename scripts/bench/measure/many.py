@@ -12,6 +12,7 @@ from scripts.bench.measure.target import Target
 BURST = "100 Pods at once, until all run"
 BURST_ERRORS = "errors"
 AVAILABLE = "memory of 100 idle Pods: drop of MemAvailable"
+CHARGED = "memory of 100 idle Pods: charged to the cgroup"
 PSS = "memory of 100 idle Pods: PSS of the runtime"
 PODS = 100
 _GENTLY = 4  # Pods at a time where the burst is not what is measured
@@ -43,15 +44,18 @@ def memory(targets: Sequence[Target], rounds: int) -> None:
 
 def _fill(target: Target) -> None:
     time.sleep(_SETTLE_S)
-    available, (own, workload) = target.account.available_mb(), target.account.pss_mb()
+    available, charged = target.account.available_mb(), target.account.charged_mb()
+    own, workload = target.account.pss_mb()
     if _make(target, _GENTLY):
         raise RuntimeError(f"cannot fill {target.name}: a Pod failed")
     target.hear(PODS)
     time.sleep(_SETTLE_S)
     own_after, workload_after = target.account.pss_mb()
-    drop = available - target.account.available_mb()
+    drop, rise = available - target.account.available_mb(), target.account.charged_mb() - charged
     target.note(AVAILABLE, drop - (workload_after - workload))
+    target.note(CHARGED, rise - (workload_after - workload))
     target.note(PSS, own_after - own)
+    progress.show(f"{target.name}: {drop:.1f} MB less available, {rise:.1f} MB charged")
     _clear(target)
 
 

@@ -14,6 +14,7 @@ import grpc
 
 from cri.api import runtime_pb2 as pb
 from cri.api import transfer_pb2, transfer_pb2_grpc
+from scripts.bench.measure import progress
 from scripts.bench.measure.account import Account
 from scripts.bench.measure.isolate import SOURCE, uninterrupted
 from scripts.bench.measure.target import TIMEOUT_S, Target
@@ -22,7 +23,7 @@ from tests.root.cri.server import conftest
 _PAUSE = "bench.local/pause:1"
 _STOP_S = 30
 # A private copy of the mounts, whose root is then shared below it, as on a host.
-_SHARE = 'echo $$ > {join}; mount --make-rshared /; exec "$@"'
+_SHARE = 'for group in {join}; do echo $$ > $group; done; mount --make-rshared /; exec "$@"'
 # crun 1.8 refuses hosts whose cgroups are hybrid: hide the v2 tree from it, in its own namespace only.
 _HIDE_UNIFIED = "if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified || exit 1; fi; "
 _CONTAINERD = """version = 2
@@ -95,7 +96,7 @@ def _serving(
     prepare: str = "",
 ) -> Iterator[Target]:
     """Run a server until the block ends; Pods that are left are removed first."""
-    shell = prepare + _SHARE.format(join=account.join)
+    shell = prepare + _SHARE.format(join=" ".join(account.join))
     with (lib / "log").open("wb") as log:
         server = subprocess.Popen(
             ["unshare", "--mount", "sh", "-c", shell, "sh", *command],
@@ -111,6 +112,9 @@ def _serving(
     try:
         _await(target, lib / "log")
         yield target
+    except Exception:
+        progress.show(f"the end of {name}'s log: {(lib / 'log').read_text(errors='replace')[-3000:]}")
+        raise
     finally:
         with uninterrupted():
             with contextlib.suppress(grpc.RpcError):

@@ -33,6 +33,7 @@ FIGURES = (
     Figure(many.BURST_ERRORS, ""),
     Figure(many.AVAILABLE, "MB", 0.15),
     Figure(many.PSS, "MB", 0.15),
+    Figure(many.CHARGED, "MB"),
     Figure(pull.PULL, "s", 0.6),
     Figure(pull.PULL_CPU, "s"),
 )
