@@ -1,7 +1,9 @@
 """One running cluster for the tests of this folder that only use it; a fresh host for those that end it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,21 @@ def bare_host(tmp_path: Path) -> Iterator[host.Host]:
     """A host on which nothing was started yet."""
     with host.new(tmp_path, "beta") as made:
         yield made
+
+
+@pytest.fixture
+def apply(cluster: host.Host) -> Iterator[Any]:
+    """Apply objects; delete them after the test."""
+    applied: list[str] = []
+
+    def _apply(*objects: dict[str, Any]) -> None:
+        text = "".join(json.dumps(each) for each in objects)
+        applied.append(text)
+        cluster.kubectl("apply", "-f", "-", stdin=text)
+
+    yield _apply
+    for text in applied:
+        cluster.kubectl("delete", "--ignore-not-found", "--wait=true", "-f", "-", stdin=text)
 
 
 def import_demo_image(on: host.Host) -> None:
