@@ -30,6 +30,9 @@ MASKED_PATHS = (
     "/sys/devices/virtual/powercap",
 )
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+# not cgroup.procs and its like: those move processes and change the tree
+_CGROUP_FILE = re.compile(r"(cpu|cpuset|memory|pids|io|hugetlb|rdma|misc)(\.[A-Za-z0-9_]+)+")
+_PAGE_SIZE = re.compile(r"[0-9]{1,6}[KMG]B")
 _PROPAGATION: dict[int, spec.Propagation] = {0: "private", 1: "slave", 2: "shared"}
 
 
@@ -129,7 +132,13 @@ def image_process(image_config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def resources(wanted: pb.LinuxContainerResources, pids_limit: int = 0) -> spec.Resources:
-    """Turn CRI limits into ours (for create and update)."""
+    """Turn CRI limits into ours (for create and update). Raises BuildError for names that are none."""
+    for name in wanted.unified:
+        if not _CGROUP_FILE.fullmatch(name):
+            raise BuildError(f"cannot limit resources: {name!r} is no file of a cgroup v2 controller")
+    for entry in wanted.hugepage_limits:
+        if not _PAGE_SIZE.fullmatch(entry.page_size):
+            raise BuildError(f"cannot limit resources: {entry.page_size!r} is no size of a huge page")
     return spec.Resources(
         cpu_shares=wanted.cpu_shares,
         cpu_quota=wanted.cpu_quota,
@@ -139,6 +148,7 @@ def resources(wanted: pb.LinuxContainerResources, pids_limit: int = 0) -> spec.R
         pids_limit=pids_limit,
         cpuset_cpus=wanted.cpuset_cpus,
         cpuset_mems=wanted.cpuset_mems,
+        hugepage_limits=tuple((entry.page_size, entry.limit) for entry in wanted.hugepage_limits),
         unified=tuple(sorted(wanted.unified.items())),
     )
 

@@ -126,6 +126,7 @@ class Resources:
     """Limits; 0 or "" = not set. memory and swap in bytes (swap = memory+swap together, as in CRI).
 
     cpu_shares in cgroup v1 scale (2..262144); cpu_quota -1 = unlimited; pids -1 = unlimited.
+    hugepage_limits: (page size as the kernel writes it, such as 2MB; bytes).
     unified: raw cgroup v2 files, applied last, only where that controller is on v2.
     """
 
@@ -137,6 +138,7 @@ class Resources:
     pids_limit: int = 0
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
+    hugepage_limits: tuple[tuple[str, int], ...] = ()
     unified: tuple[tuple[str, str], ...] = ()
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # the controllers that carry our limits and figures
-CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "devices", "blkio")
+CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "devices", "blkio", "hugetlb")
 
 
 class Hierarchies:

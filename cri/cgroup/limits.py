@@ -32,6 +32,9 @@ def settings(resources: Mapping[str, Any], hierarchies: Hierarchies) -> list[Set
     for name in ("cpus", "mems"):
         if value := resources.get(f"cpuset_{name}", ""):
             result.append(("cpuset", f"cpuset.{name}", value))
+    for size, limit in resources.get("hugepage_limits", ()):
+        file = "limit_in_bytes" if "hugetlb" in hierarchies.v1 else "max"
+        result.append(("hugetlb", f"hugetlb.{size}.{file}", str(limit)))
     for name, value in resources.get("unified", ()):
         controller = name.partition(".")[0]
         if controller in hierarchies.v2 and "/" not in name:

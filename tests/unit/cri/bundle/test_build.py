@@ -249,3 +249,25 @@ def test_a_hostile_image_configuration_is_refused(config: Any) -> None:
 def test_a_working_directory_begins_at_the_root() -> None:
     image = {"config": {"Entrypoint": ["/e"], "WorkingDir": "srv"}}
     assert built(pb.ContainerConfig(), image).process.cwd == "/srv"
+
+
+def test_huge_pages_and_files_of_cgroup_v2() -> None:
+    pages = [pb.HugepageLimit(page_size="2MB", limit=4 << 20)]
+    wanted = pb.LinuxContainerResources(hugepage_limits=pages, unified={"memory.oom.group": "1"})
+    made = build.resources(wanted)
+    assert made.hugepage_limits == (("2MB", 4 << 20),)
+    assert made.unified == (("memory.oom.group", "1"),)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"unified": {"cgroup.procs": "1"}},
+        {"unified": {"memory.high/../../x": "1"}},
+        {"unified": {"memory": "1"}},
+        {"hugepage_limits": [pb.HugepageLimit(page_size="../2MB")]},
+    ],
+)
+def test_resources_that_name_other_files_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(build.BuildError, match="cannot limit resources"):
+        build.resources(pb.LinuxContainerResources(**fields))

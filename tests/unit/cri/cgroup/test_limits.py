@@ -85,3 +85,10 @@ def test_device_rules_as_v1_writes_them() -> None:
 
 def test_device_program_has_whole_instructions() -> None:
     assert len(devices.program(devices.DEFAULT)) % 8 == 0
+
+
+def test_huge_pages_on_either_version() -> None:
+    wanted = {"hugepage_limits": (("2MB", 4096),)}
+    assert limits.settings(wanted, pure) == [("hugetlb", "hugetlb.2MB.max", "4096")]
+    old = hierarchy.Hierarchies("", frozenset(), {"hugetlb": "/sys/fs/cgroup/hugetlb"})
+    assert limits.settings(wanted, old) == [("hugetlb", "hugetlb.2MB.limit_in_bytes", "4096")]
