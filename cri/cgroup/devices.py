@@ -38,8 +38,7 @@ def restrict(group: Group, rules: tuple[Rule, ...]) -> None:
     if "devices" in group.hierarchies.v1:
         directory = group.directory("devices")
         write(f"{directory}/devices.deny", "a")
-        for rule in rules:
-            write(f"{directory}/devices.allow", line(rule))
+        write(f"{directory}/devices.allow", *map(line, rules))
     elif group.unified:
         fd = os.open(group.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -5,6 +5,7 @@ Used by the supervisor (which must stay small) and by the CRI server. Blocking, 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -56,13 +57,15 @@ class Group:
         """Make the group and its missing parents; no error if it is there."""
         cpuset = self.hierarchies.v1.get("cpuset", "")
         for point in self.hierarchies.v1_points():
-            self._make(point, is_cpuset=point == cpuset)
+            _make(point, self.path, is_cpuset=point == cpuset)
         if self.hierarchies.unified:
             self._make_unified()
 
     def limit(self, resources: Mapping[str, Any]) -> None:
         """Write limits; resources as in cri.bundle.spec.Resources. Raises OSError with the file."""
         todo = limits.settings(resources, self.hierarchies)
+        if "hugetlb" in self.hierarchies.v2 and any(controller == "hugetlb" for controller, _, _ in todo):
+            self._delegate_to(["hugetlb"])  # seldom wanted: groups do without it until then
         retry = []
         for setting in todo:
             try:
@@ -132,29 +135,22 @@ class Group:
                 done = _remove_tree(directory) and done
         return done
 
-    def _make(self, point: str, *, is_cpuset: bool) -> None:
-        target = point
-        for part in self.path.split("/"):
-            parent, target = target, f"{target}/{part}"
-            try:
-                os.mkdir(target, 0o755)
-            except FileExistsError:
-                continue
-            if is_cpuset:  # a v1 cpuset starts empty and refuses processes until both are set
-                for name in ("cpuset.cpus", "cpuset.mems"):
-                    write(f"{target}/{name}", read(f"{parent}/{name}").strip())
-
     def _make_unified(self) -> None:
         target = self.hierarchies.unified
         wanted: list[str] = [c for c in ("cpu", "cpuset", "memory", "pids", "io") if c in self.hierarchies.v2]
-        for part in self.path.split("/"):
-            if wanted:
-                _delegate(target, wanted)
+        for part in self.path.split("/") if wanted else ():
+            _delegate(target, wanted)
             target = f"{target}/{part}"
-            try:
+            with contextlib.suppress(FileExistsError):
                 os.mkdir(target, 0o755)
-            except FileExistsError:
-                continue
+        _make(self.hierarchies.unified, self.path)
+
+    def _delegate_to(self, controllers: list[str]) -> None:
+        """Give the v2 group controllers that its parents have not passed on yet."""
+        target = self.hierarchies.unified
+        for part in self.path.split("/"):
+            _delegate(target, controllers)
+            target = f"{target}/{part}"
 
     def _set(self, setting: limits.Setting) -> None:
         controller, name, value = setting
@@ -187,15 +183,34 @@ def read(path: str) -> str:
         os.close(fd)
 
 
-def write(path: str, value: str) -> None:
-    """Write one value to a cgroup file. Raises OSError with the path."""
+def write(path: str, *values: str) -> None:
+    """Write values to a cgroup file, one a call. Raises OSError with the path."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.write(fd, value.encode())
+        for value in values:
+            os.write(fd, value.encode())
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from error
     finally:
         os.close(fd)
+
+
+def _make(point: str, path: str, *, is_cpuset: bool = False) -> None:
+    """Make the directory path below point; its parents are there most times, so they come second."""
+    parent = path.rpartition("/")[0]
+    try:
+        os.mkdir(f"{point}/{path}", 0o755)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        if not parent:
+            raise
+        _make(point, parent, is_cpuset=is_cpuset)
+        _make(point, path, is_cpuset=is_cpuset)
+        return
+    if is_cpuset:  # a v1 cpuset starts empty and refuses processes until both are set
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            write(f"{point}/{path}/{name}", read(f"{point}/{parent}/{name}").strip())
 
 
 def _delegate(directory: str, controllers: list[str]) -> None:

@@ -17,9 +17,12 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _CLOSE_RANGE_CLOEXEC = 4
 
 
-def _prctl(option: int, *arguments: int) -> int:
-    padded = (*arguments, 0, 0, 0, 0)[:4]
-    return check(lib.prctl(ctypes.c_int(option), *(ctypes.c_ulong(a) for a in padded)), f"prctl {option}")
+_call = lib.prctl
+_call.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
+
+
+def _prctl(option: int, first: int = 0, second: int = 0) -> int:
+    return check(_call(option, first, second, 0, 0), "prctl")
 
 
 def set_parent_death_signal(signal: int) -> None:

@@ -7,10 +7,11 @@ Source: capabilities(7), runtime-spec config.md "Process".
 
 from __future__ import annotations
 
+# not signal: its enumerations cost 0.2 ms in a fresh copy of this process
+import _signal  # type: ignore[import-not-found]
 import errno
 import os
 import resource
-import signal
 import stat
 import sys
 
@@ -68,18 +69,16 @@ def _above(fd: int) -> int:
     return fd
 
 
+_SIGNALS = tuple(
+    int(getattr(_signal, f"SIG{name}")) for name in ("PIPE", "XFSZ", "INT", "TERM", "CHLD", "HUP")
+)
+
+
 def reset_signals() -> None:
     """Undo what Python does to signals: ignored ones and the mask survive execve(2)."""
-    for number in (
-        signal.SIGPIPE,
-        signal.SIGXFSZ,
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGCHLD,
-        signal.SIGHUP,
-    ):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in _SIGNALS:
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def become(process: dict[str, Any]) -> None:
