@@ -46,3 +46,15 @@ def test_removal_takes_all_names() -> None:
 def test_json_form_is_lossless() -> None:
     known = catalog.add(_EMPTY, _record(_A, "r/p:1", digests=("r/p@" + _B,)))
     assert catalog.decode(catalog.encode(known)) == known
+
+
+def test_pin_survives_a_later_pull_and_a_restart() -> None:
+    imported = Record(id=_A, layers=(), size_bytes=1, repo_tags=("r/p:1",), is_pinned=True)
+    known = catalog.add(catalog.add(_EMPTY, imported), _record(_A, "r/p:2"))
+    assert known[_A].is_pinned
+    assert catalog.decode(catalog.encode(known)) == known
+
+
+def test_catalogue_of_an_older_version_is_read() -> None:
+    old = b'{"images":[{"id":"%s","layers":[],"size_bytes":1,"blobs":[],"repo_tags":[],"repo_digests":[]}]}'
+    assert not catalog.decode(old % _A.encode())[_A].is_pinned

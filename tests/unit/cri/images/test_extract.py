@@ -211,6 +211,137 @@ def test_malformed_header_is_refused(root: Path, header: bytes) -> None:
         _extract(root, header + b"\0" * 1024)
 
 
+def _sparse_header(pairs: list[tuple[int, int]], full_size: int) -> bytes:
+    """Make GNU tar's type S header."""
+    header = bytearray(_header(flag=b"S", size=b"%011o" % sum(length for _, length in pairs)))
+    for number, (offset, length) in enumerate(pairs):
+        header[386 + 24 * number : 410 + 24 * number] = b"%011o\0%011o\0" % (offset, length)
+    header[483:495] = b"%011o\0" % full_size
+    header[257:265] = b"ustar  \0"
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+def _is_sparse(path: Path) -> bool:
+    return path.stat().st_blocks * 512 < path.stat().st_size
+
+
+def test_sparse_file_of_the_old_form_keeps_its_holes(root: Path) -> None:
+    header = _sparse_header([(4096, 3), (1 << 20, 4), (2 << 20, 0)], 2 << 20)
+    _extract(root, header + b"abcdefg".ljust(512, b"\0") + bytes(1024))
+    data = (root / "f").read_bytes()
+    assert len(data) == 2 << 20
+    assert data.strip(b"\0") == b"abc" + bytes((1 << 20) - 4096 - 3) + b"defg"
+    assert _is_sparse(root / "f")
+
+
+@pytest.mark.parametrize("form", ["0.1", "1.0"])
+def test_sparse_file_of_pax_forms_keeps_its_holes(root: Path, form: str) -> None:
+    info = tarfile.TarInfo("GNUSparseFile.0/f")
+    headers = {"GNU.sparse.name": "f"}
+    if form == "1.0":
+        headers |= {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "1048576"}
+        content = b"2\n0\n2\n1000000\n3\n".ljust(512, b"\0") + b"abcde"
+    else:
+        headers |= {"GNU.sparse.map": "0,2,1000000,3", "GNU.sparse.size": "1048576"}
+        content = b"abcde"
+    info.size, info.pax_headers = len(content), headers
+    info.uid, info.gid = os.geteuid(), os.getegid()
+    _extract(root, info.tobuf(tarfile.PAX_FORMAT) + content.ljust(1024, b"\0") + bytes(1024))
+    data = (root / "f").read_bytes()
+    assert (data[:2], data[1_000_000:1_000_003], len(data)) == (b"ab", b"cde", 1 << 20)
+    assert _is_sparse(root / "f")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "full_size"),
+    [([(0, 4), (2, 3)], 100), ([(0, 7)], 6), ([(100, 7)], 50), ([(9, 1), (0, 1)], 10)],
+)
+def test_sparse_map_that_does_not_fit_is_refused(
+    root: Path, pairs: list[tuple[int, int]], full_size: int
+) -> None:
+    with pytest.raises(tar.TarError, match="sparse"):
+        _extract(root, _sparse_header(pairs, full_size) + bytes(2048))
+
+
+def test_holes_count_against_the_limit(root: Path) -> None:
+    with pytest.raises(UnsafeError, match="larger than"):
+        _extract(root, _sparse_header([(0, 1)], 1 << 30) + bytes(2048))
+
+
+def _member(name: str, kind: bytes = tarfile.REGTYPE, **pax: str) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode = kind, 0o755
+    info.uid, info.gid = os.geteuid(), os.getegid()
+    info.pax_headers = {key.replace("__", "."): value for key, value in pax.items()}
+    return info.tobuf(tarfile.PAX_FORMAT, errors="surrogateescape")
+
+
+_CAPABILITY = b"\1\0\0\2\0\4\0\0" + bytes(12)  # net_bind_service, effective
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_capabilities_stay_and_other_orders_to_the_kernel_do_not(root: Path) -> None:
+    stream = _member(
+        "ping",
+        SCHILY__xattr__user__note="kept",
+        SCHILY__xattr__security__capability=_CAPABILITY.decode("latin-1"),
+        SCHILY__xattr__security__selinux="x",
+        SCHILY__xattr__trusted__overlay__opaque="y",
+        SCHILY__xattr__user__overlay__opaque="y",
+    )
+    _extract(root, stream + bytes(1024))
+    assert sorted(os.listxattr(root / "ping")) == ["security.capability", "user.note"]
+    assert os.getxattr(root / "ping", "security.capability") == _CAPABILITY
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_owner_comes_before_set_id_bits_and_ids_may_be_huge(root: Path) -> None:
+    info = tarfile.TarInfo("su")
+    info.mode, info.uid, info.gid = 0o6755, 4_000_000_000, 3_000_000_000
+    _extract(root, info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    status = (root / "su").stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (
+        4_000_000_000,
+        3_000_000_000,
+        0o6755,
+    )
+
+
+def test_names_are_bytes(root: Path) -> None:
+    name = b"caf\xe9-\xff\x01"
+    stream = _member(os.fsdecode(name)) + _member("l\n" + "x" * 200 + "/\u00e9")
+    _extract(root, stream + bytes(1024))
+    assert name in os.listdir(os.fsencode(root))
+    assert (root / ("l\n" + "x" * 200) / "\u00e9").exists()
+
+
+def test_name_too_long_for_the_filesystem_is_an_error(root: Path) -> None:
+    with pytest.raises(OSError, match="File name too long"):
+        _extract(root, _member("x" * 256) + bytes(1024))
+
+
+def test_global_headers_are_passed_over(root: Path) -> None:
+    info = tarfile.TarInfo("f")
+    info.uid, info.gid = os.geteuid(), os.getegid()
+    record = tarfile.TarInfo.create_pax_global_header({"comment": "x" * 600})
+    _extract(root, record + info.tobuf() + bytes(1024))
+    assert os.listdir(root) == ["f"]
+
+
+def test_usage_counts_inodes_once_and_whole_blocks(root: Path) -> None:
+    build = Builder().add("d", tarfile.DIRTYPE, mode=0o755).add("d/a", data=b"x" * 5000).add("d/b", data=b"1")
+    build.add("h", tarfile.LNKTYPE, link="d/a").add("s", tarfile.SYMTYPE, link="d").add("gone/x", data=b"1")
+    build.add("gone", data=b"now a file").add("h2", tarfile.LNKTYPE, link="h")
+    fd = os.open(root, os.O_RDONLY)
+    totals = extract.Extractor(fd, _LIMITS).run(tar.Reader(io.BytesIO(build.stream()).read))
+    os.close(fd)
+    paths = [root, *root.rglob("*")]
+    assert totals.inodes == len({path.lstat().st_ino for path in paths})
+    assert totals.disk_bytes == 4096 * (2 + 2 + 1 + 1)  # directories, d/a, d/b, gone
+
+
 @given(st.binary(max_size=2048))
 def test_reader_fails_only_in_its_own_way(data: bytes) -> None:
     header = bytearray((data + b"\0" * 512)[:512])

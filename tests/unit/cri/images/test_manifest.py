@@ -84,3 +84,59 @@ def test_layers_and_diff_ids_must_agree() -> None:
     config = {"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": _D}}
     with pytest.raises(errors.ImageError, match="differ in number"):
         manifest.check_config(config, parsed, _AMD64)
+
+
+_FLAGS = "cx16 lahf_lm popcnt pni sse4_1 sse4_2 ssse3"
+_V3 = "abm avx avx2 bmi1 bmi2 f16c fma movbe xsave"
+
+
+@pytest.mark.parametrize(
+    ("own", "offered", "chosen"),
+    [
+        (("arm", "v7"), ["arm/v5", "arm/v7", "arm/v6"], "arm/v7"),
+        (("arm", "v7"), ["arm/v5", "arm/v6", "arm/v8"], "arm/v6"),
+        (("arm", "v6"), ["arm/v7", "arm"], None),
+        (("arm", "v7"), ["arm"], "arm"),
+        (("arm64", ""), ["arm/v7", "arm64/v8"], "arm64/v8"),
+        (("arm64", ""), ["aarch64"], "aarch64"),
+        (("amd64", ""), ["amd64/v3", "amd64"], "amd64"),
+        (("amd64", ""), ["amd64/v3", "amd64/v1"], "amd64/v1"),
+        (("amd64", ""), ["amd64/v2"], None),
+        (("amd64", "v3"), ["amd64", "amd64/v4", "amd64/v2", "amd64/v3"], "amd64/v3"),
+        (("amd64", "v3"), ["amd64", "amd64/strange"], "amd64"),
+        (("amd64", "v4"), ["x86_64"], "x86_64"),
+        (("amd64", ""), ["386", "windows"], None),
+    ],
+)
+def test_nearest_variant_that_runs_is_chosen(
+    own: tuple[str, str], offered: list[str], chosen: str | None
+) -> None:
+    entries = []
+    for digest, name in zip(_D, offered, strict=False):
+        architecture, _, variant = name.partition("/")
+        entries.append(_entry(digest, os="linux", architecture=architecture, variant=variant))
+    node = manifest.Platform("linux", *own)
+    if chosen is None:
+        with pytest.raises(errors.ImageError, match="no match for platform"):
+            manifest.choose({"manifests": entries}, node)
+    else:
+        assert manifest.choose({"manifests": entries}, node).digest == _D[offered.index(chosen)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "level"), [("fpu sse2", ""), (_FLAGS, "v2"), (f"{_FLAGS} {_V3}", "v3"), (_V3, "")]
+)
+def test_level_of_this_machine_is_read_from_its_flags(flags: str, level: str) -> None:
+    local = manifest.Platform.local(f"processor : 0\nflags : {flags}\n")
+    if local.architecture == "amd64":
+        assert local.variant == level
+
+
+def test_bare_index_of_one_image_is_that_image() -> None:
+    assert manifest.choose({"manifests": [{"digest": _D[0], "size": 1}]}, _AMD64).digest == _D[0]
+
+
+def test_encrypted_layers_are_refused() -> None:
+    layer = {"digest": _D[0], "size": 1, "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip+encrypted"}
+    with pytest.raises(errors.ImageError, match="encrypted"):
+        manifest.parse({"config": {"digest": _D[0], "size": 1}, "layers": [layer]})
