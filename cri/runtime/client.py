@@ -201,12 +201,14 @@ class RuntimeClient:
         """Send a signal to the container's first process; no error if it has exited."""
         self._call({"op": "kill", "id": container_id, "signal": int(signal)})
 
-    def stop(self, container_id: str, timeout_s: float) -> State:
+    def stop(self, container_id: str, timeout_s: float, wait_s: float | None = None) -> State:
         """Send the stop signal, after timeout_s kill everything in the cgroup; blocks until exited.
 
         timeout_s <= 0 kills at once. A container that was not started is exited as well, with code 137.
+        Raises DeadlineExceeded after wait_s; the container is being stopped all the same.
         """
-        return _state(self._call({"op": "stop", "id": container_id, "timeout": float(timeout_s)}))
+        until = time.monotonic() + timeout_s  # as every process of the host counts, over restarts
+        return _state(self._call({"op": "stop", "id": container_id, "until": until}, timeout_s=wait_s))
 
     def wait(self, container_id: str, timeout_s: float | None = None) -> State:
         """Block until the container is exited. Raises DeadlineExceeded, NotFound."""
@@ -364,13 +366,15 @@ class RuntimeClient:
         return answer
 
     def _call_fds(self, request: dict[str, Any], timeout_s: float | None = None) -> Answer:
-        deadline = time.monotonic() + _CONNECT_TIMEOUT_S
+        give_up = 0.0
         while True:
             try:
                 return self._try(request, timeout_s)
             except RuntimeFault as fault:
-                is_safe = request["op"] in _REPEATABLE and time.monotonic() < deadline
-                if fault.kind != faults.UNAVAILABLE or not is_safe:
+                if fault.kind != faults.UNAVAILABLE or request["op"] not in _REPEATABLE:
+                    raise
+                give_up = give_up or time.monotonic() + _CONNECT_TIMEOUT_S
+                if time.monotonic() > give_up:
                     raise
 
     def _try(self, request: dict[str, Any], timeout_s: float | None) -> Answer:

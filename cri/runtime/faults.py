@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 NOT_FOUND = "NotFound"
 ALREADY_EXISTS = "AlreadyExists"
 FAILED_PRECONDITION = "FailedPrecondition"
@@ -11,6 +13,9 @@ DEADLINE_EXCEEDED = "DeadlineExceeded"
 INTERNAL = "Internal"
 
 
+_REFUSALS = (errno.EINVAL, errno.ERANGE, errno.EACCES, errno.ENODEV, errno.EBADF, errno.ENOSPC, errno.E2BIG)
+
+
 class RuntimeFault(Exception):
     """A request to the runtime failed; kind is one of this module's constants."""
 
@@ -18,3 +23,10 @@ class RuntimeFault(Exception):
         super().__init__(message)
         self.kind = kind
         self.message = message
+
+
+def of_limits(error: OSError) -> RuntimeFault:
+    """Say that the kernel refused a resource limit, whose file the error names."""
+    kind = INVALID_ARGUMENT if error.errno in _REFUSALS else INTERNAL
+    kind = FAILED_PRECONDITION if error.errno == errno.EBUSY else kind  # less memory than is in use
+    return RuntimeFault(kind, f"cannot set resource limits: {error}")

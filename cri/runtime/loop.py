@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_WAIT_MAX_S = 3600.0  # epoll_wait(2) takes no more than 2**31 ms
+
 
 class Timer:
     """A call to come; cancel() makes it none."""
@@ -68,7 +70,9 @@ class Loop:
     def _timeout(self) -> float:
         while self._timers and self._timers[0][2].call is None:
             heapq.heappop(self._timers)
-        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1
+        if not self._timers:
+            return -1
+        return min(max(0.0, self._timers[0][0] - time.monotonic()), _WAIT_MAX_S)
 
     def _call(self, callback: Callable[[], None]) -> None:
         try:

@@ -18,7 +18,7 @@ import time
 from cri import failpoint
 from cri.cgroup import devices, hierarchy
 from cri.linux import overlay, pidfd, prctl
-from cri.runtime import adoption, exits, faults, init, packets, spawn, userns, verify
+from cri.runtime import adoption, checks, exits, faults, init, packets, spawn, userns, verify
 from cri.runtime.container import CREATED, EXITED, RUNNING, STARTING, Container
 from cri.runtime.logclient import LogClient
 from cri.runtime.loop import Loop
@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 
 _FLUSH_TIMEOUT_S = 0.5
 _GROUP_TRIES_TOLD, _GROUP_TRIES = 10, 200  # 2 s; 95 s
-_ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
-_ID_MAX = 2**31 - 2  # uids and gids: 0 <= id < 2**31-1, so that no cast wraps to 0
 
 
 class Supervisor:
@@ -140,7 +138,7 @@ class Supervisor:
 
     def _do_create(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
         spec = request["spec"]
-        check_spec(spec)
+        checks.check_spec(spec)
         if spec["id"] in self.containers:
             raise faults.RuntimeFault(faults.ALREADY_EXISTS, f"cannot create container {spec['id']}: exists")
         made = Container(spec, f"{self.run_dir}/c/{spec['id']}", self.hierarchies)
@@ -151,8 +149,8 @@ class Supervisor:
             made.phase = STARTING
         try:
             made.group.create()
-            made.group.limit(spec["resources"])
-            devices.restrict(made.group, _device_rules(spec))
+            checks.limit(made, spec["resources"])
+            devices.restrict(made.group, checks.device_rules(spec))
             failpoint.hit("supervisor.grouped")
             self.spawn(made)
         except BaseException:
@@ -179,7 +177,12 @@ class Supervisor:
                 )
         logs: list[int] = []
         try:
-            spawn.spawn(made, self.stage, target, logs)
+            try:
+                spawn.spawn(made, self.stage, target, logs)
+            except ProcessLookupError as error:  # of setns(2)
+                raise faults.RuntimeFault(
+                    faults.FAILED_PRECONDITION, f"cannot create container {made.id}: PID target has exited"
+                ) from error
             failpoint.hit("supervisor.cloned")
             if made.stdin >= 0:
                 self.keep(f"{made.id}.in", made.stdin)
@@ -330,9 +333,10 @@ class Supervisor:
         if made.phase == CREATED:
             self._cancel(made, lambda: self.reply(connection, made.state()))
             return None
-        if request["timeout"] > 0:
+        left = request["until"] - time.monotonic()
+        if left > 0:
             spawn.kill(made.pidfd, made.spec["stop_signal"]) if made.pidfd >= 0 else None
-            timer = self.loop.after(request["timeout"], made.group.kill)
+            timer = self.loop.after(left, made.group.kill)
             made.on_exit.append(timer.cancel)
         else:
             made.group.kill()
@@ -463,7 +467,7 @@ class Supervisor:
         self.reply(connection, {}, [made.master] if made.master >= 0 else [])
 
     def _do_limit(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
-        self.find(request["id"]).group.limit(request["resources"])
+        checks.limit(self.find(request["id"]), request["resources"])
         return {}
 
     def _do_namespaces(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
@@ -558,29 +562,7 @@ class Supervisor:
                 adoption.add_logs(self, made)
 
 
-def check_spec(spec: dict[str, Any]) -> None:
-    """Refuse ids that are no file names and user ids that could wrap. Raises RuntimeFault InvalidArgument."""
-    for name in (spec["id"], spec["sandbox_id"], spec["namespaces"]["pid_target"] or "x"):
-        if not 0 < len(name) <= 64 or not _ID_CHARACTERS.issuperset(name):
-            raise faults.RuntimeFault(faults.INVALID_ARGUMENT, f"cannot use id {name!r}")
-    user = spec["process"]["user"]
-    for number in (user["uid"], user["gid"], *user["groups"]):
-        if not 0 <= number <= _ID_MAX:
-            raise faults.RuntimeFault(faults.INVALID_ARGUMENT, f"cannot use user or group id {number}")
-    if not spec["process"]["argv"]:
-        raise faults.RuntimeFault(faults.INVALID_ARGUMENT, "cannot create a container: no command specified")
-
-
 def _start_fault(text: str) -> faults.RuntimeFault:
     return faults.RuntimeFault(
         faults.INVALID_ARGUMENT, f"failed to start container: unable to start container process: {text}"
     )
-
-
-def _device_rules(spec: dict[str, Any]) -> tuple[devices.Rule, ...]:
-    if spec["host_devices"]:
-        return devices.EVERYTHING
-    rules = list(devices.DEFAULT)
-    for device in spec["devices"]:
-        rules += devices.of_path(device["source"], device["permissions"] or "rwm")
-    return tuple(rules)

@@ -236,6 +236,8 @@ def log_path(pod: pb.PodSandboxConfig, config: pb.ContainerConfig) -> str:
 def stop_signal(config: pb.ContainerConfig, image: Image) -> str:
     """Return the name of the signal that stops a container, as CRI spells it. Pure."""
     if config.stop_signal:
+        if config.stop_signal not in pb.Signal.values():
+            raise faults.invalid(f"cannot use stop signal {config.stop_signal}: unknown")
         return pb.Signal.Name(config.stop_signal)
     wanted = str(image.process.get("StopSignal") or "SIGTERM").upper()
     wanted = wanted.replace("+", "PLUS").replace("-", "MINUS")

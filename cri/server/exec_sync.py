@@ -4,7 +4,7 @@ import grpc
 
 from cri import faults
 from cri.api import runtime_pb2 as pb
-from cri.server import running
+from cri.server import limits, running
 from cri.server.environment import Environment
 
 # What a container may make the runtime hold. Source: CVE-2022-31030; containerd's limit is the same.
@@ -18,5 +18,7 @@ def handle(
     if not request.cmd:
         raise faults.invalid("cannot execute: no command")
     record = running.get(env, request.container_id)
-    result = env.client.exec_sync(record.id, list(request.cmd), max(0, request.timeout), OUTPUT_BYTES_MAX)
+    result = env.client.exec_sync(
+        record.id, list(request.cmd), limits.seconds(request.timeout), OUTPUT_BYTES_MAX
+    )
     return pb.ExecSyncResponse(stdout=result.stdout, stderr=result.stderr, exit_code=result.exit_code)

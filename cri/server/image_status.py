@@ -4,6 +4,7 @@ import json
 
 import grpc
 
+from cri import faults
 from cri.api import runtime_pb2 as pb
 from cri.images.image import Image
 from cri.server import image_messages
@@ -13,7 +14,9 @@ from cri.server.environment import Environment
 def handle(
     env: Environment, request: pb.ImageStatusRequest, context: grpc.ServicerContext
 ) -> pb.ImageStatusResponse:
-    """Show one image; no image in the answer means that it is not present."""
+    """Show one image; no image in the answer means that it is not present. Raises RuntimeFault."""
+    if not request.image.image:
+        raise faults.invalid("cannot show image: no image named")
     image = env.images.status(request.image.image)
     if image is None:
         return pb.ImageStatusResponse()

@@ -14,7 +14,7 @@ import grpc
 from cri import failpoint, faults
 from cri.api import runtime_pb2 as pb
 from cri.network import attach, conflist, files, sandbox, sysctls
-from cri.server import cgroups, notify, pod_files, teardown, user_namespace
+from cri.server import cgroups, limits, notify, pod_files, teardown, user_namespace
 from cri.server.environment import Environment
 from cri.store import records, store
 
@@ -74,6 +74,12 @@ def check(request: pb.RunPodSandboxRequest) -> None:
     config = request.config
     if not config.metadata.name or not config.metadata.uid:
         raise faults.invalid("cannot run sandbox: metadata has no name or uid")
+    for field in ("name", "namespace", "uid"):
+        limits.name(f"metadata.{field}", getattr(config.metadata, field))
+    if config.log_directory:
+        limits.path("log_directory", config.log_directory)
+    for mapping in config.port_mappings:
+        limits.port_mapping(mapping)
     if request.runtime_handler:
         raise faults.invalid(f"cannot run sandbox: no runtime handler {request.runtime_handler!r}")
     if config.hostname:

@@ -8,6 +8,7 @@ from cri import faults
 from cri.api import runtime_pb2 as pb
 from cri.bundle import spec
 from cri.cgroup import group
+from cri.runtime.faults import of_limits
 from cri.server import cgroups
 from cri.server.environment import Environment
 from cri.store import records
@@ -38,7 +39,10 @@ def sandbox(
     if cgroups.is_own(record.config):
         own = group.Group(env.hierarchies, record.cgroup)
         own.create()
-        own.limit(spec.to_wire(limits(request.resources)))
+        try:
+            own.limit(spec.to_wire(limits(request.resources)))
+        except OSError as err:
+            raise of_limits(err) from err
     config = pb.PodSandboxConfig()
     config.CopyFrom(record.config)
     config.linux.resources.CopyFrom(request.resources)

@@ -109,11 +109,13 @@ class Table(Generic[R]):
     def find(self, identity: str) -> R | None:
         """Return the committed record with this id or unambiguous id prefix, else None.
 
-        Raises RuntimeFault INVALID_ARGUMENT for an ambiguous prefix.
+        Raises RuntimeFault INVALID_ARGUMENT for an ambiguous prefix, and for none at all.
         """
+        if not identity:
+            raise faults.invalid(f"cannot find {self._codec.kind}: no id given")
         with self._changed:
             record = self._records.get(identity)
-            if record is None and identity:
+            if record is None:
                 matches = [key for key in self._records if key.startswith(identity)]
                 if len(matches) > 1:
                     raise faults.invalid(
@@ -123,7 +125,7 @@ class Table(Generic[R]):
         return None if record is None or self._codec.is_intent(record) else record
 
     def get(self, identity: str) -> R:
-        """Return the committed record with this id or id prefix. Raises RuntimeFault NOT_FOUND."""
+        """Return the committed record with this id or id prefix. Raises RuntimeFault."""
         record = self.find(identity)
         if record is None:
             raise faults.not_found(self._codec.kind, identity)
