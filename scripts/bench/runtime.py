@@ -28,6 +28,7 @@ Ratios are of medians. docs/performance.md has the table and what it says.
 
 import argparse
 import contextlib
+import sys
 from pathlib import Path
 
 from scripts.bench.measure import isolate, many, progress, pull, registry, start, steps, table
@@ -76,4 +77,7 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

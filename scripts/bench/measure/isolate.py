@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from cri.cgroup import group, hierarchy
 
 SOURCE = Path(__file__).parents[3]
+_REMOVE_S = 10.0
 _INSIDE = "NANOKUBE_BENCH_SCRATCH"
 # CNI keeps results in /var/lib/cni; runtimes keep state in /run, a tmpfs as on a host.
 _PREPARE = """
@@ -26,7 +28,7 @@ def enter() -> Path:
     if _INSIDE in os.environ:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         return Path(os.environ[_INSIDE])
-    with tempfile.TemporaryDirectory(prefix="nkb-", ignore_cleanup_errors=True) as scratch:
+    with tempfile.TemporaryDirectory(prefix="nkrt-", ignore_cleanup_errors=True) as scratch:
         command = ["unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
         command += ["--mount-proc", "sh", "-c", _PREPARE, "sh", sys.executable, *sys.argv]
         environment = {**os.environ, _INSIDE: scratch, "PYTHONPATH": str(SOURCE)}
@@ -34,7 +36,7 @@ def enter() -> Path:
             code = _wait(subprocess.Popen(command, env=environment))
         finally:
             remove_cgroups(Path(scratch).name)
-    sys.exit(code)
+    sys.exit(code if code >= 0 else 128 - code)
 
 
 def _wait(inside: subprocess.Popen[bytes]) -> int:
@@ -58,8 +60,15 @@ def remove_cgroups(path: str) -> None:
     """Kill what is left in a cgroup of ours and remove it in every hierarchy, those no one limits by too."""
     with contextlib.suppress(OSError):
         group.Group(hierarchy.detect(), path).kill()
-    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    for point in [fields[1] for fields in mounts if fields[2] in ("cgroup", "cgroup2")]:
-        for below, _, _ in os.walk(f"{point}/{path}", topdown=False):
-            with contextlib.suppress(OSError):  # says the next figure of leaks, if something stays
-                os.rmdir(below)
+    fields = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    tops = [f"{each[1]}/{path}" for each in fields if each[2] in ("cgroup", "cgroup2")]
+    deadline = time.monotonic() + _REMOVE_S  # what was killed leaves its group a little later
+    while not all([_is_removed(top) for top in tops]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _is_removed(top: str) -> bool:
+    for below, _, _ in os.walk(top, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(below)
+    return not os.path.exists(top)
