@@ -20,8 +20,14 @@ COLLISIONS = 10
 
 
 def data_of(owner: Object) -> dict[str, Any]:
-    """Build what a revision keeps: a patch that puts the present template in place of any other."""
-    return {"spec": {"template": {**objects.spec(owner)["template"], "$patch": "replace"}}}
+    """Build what a revision keeps: a patch that puts the present template in place of any other.
+
+    Keys are in order, as Go writes maps: upstream's tools compare the bytes with those of the owner.
+    """
+    found: dict[str, Any] = _ordered(
+        {"spec": {"template": {**objects.spec(owner)["template"], "$patch": "replace"}}}
+    )
+    return found
 
 
 def template_of(revision: Object) -> dict[str, Any]:
@@ -85,7 +91,8 @@ class History:
         self._resource = resource
         self._revisions = env.informers.of(REVISIONS)
         self._revisions.add_index("controller", store.by_controller)
-        run.watches(self._revisions, self._owner_keys)
+        # Read, not watched, as upstream: who edits revisions by hand is left alone until the owner changes.
+        run.reads(self._revisions)
 
     async def claim(self, owner: Object) -> list[dict[str, Any]]:
         """Adopt matching orphans; give the owner's revisions, lowest number first."""
@@ -141,10 +148,13 @@ class History:
                 return there, attempt
         raise errors.already_exists(REVISIONS, objects.name(owner))
 
-    def _owner_keys(self, revision: Object) -> Iterable[str]:
-        reference = objects.controller_of(revision)
-        if reference is not None and reference["kind"] == self._resource.kind:
-            yield objects.join_key(objects.namespace(revision), reference["name"])
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _ordered(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_ordered(each) for each in value]
+    return value
 
 
 def _plain(value: Any) -> Any:

@@ -74,8 +74,6 @@ def bind(pod: dict[str, Any], binding: Object, *, now: str) -> None:
     if annotations:
         pod["metadata"].setdefault("annotations", {}).update(annotations)
     _set_scheduled(pod.setdefault("status", {}), now)
-    if pod["metadata"].get("generation"):
-        pod["metadata"]["generation"] += 1
 
 
 def _set_scheduled(status: dict[str, Any], now: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from nanokube.api import errors, protobuf_encoder
+from nanokube.apiserver import websocket
 from nanokube.apiserver.cache import cache as caches
 from nanokube.apiserver.cache.cache import Cache, Change, TooOld
 from nanokube.apiserver.cache.item import Item
@@ -22,7 +23,7 @@ from nanokube.apiserver.endpoints.negotiate import Form
 from nanokube.apiserver.endpoints.read import list_options_invalid, revision_of
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.requestinfo import is_true
-from nanokube.kit.http.message import StreamResponse
+from nanokube.kit.http.message import Answer, StreamResponse
 from nanokube.kit.http.stream import Stream, frame
 
 BOOKMARK_INTERVAL_S: Final = 60.0
@@ -137,7 +138,7 @@ def event(type_: str, body: bytes, form: Form) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (type_.encode(), body.rstrip())
 
 
-def watch(scope: Scope) -> StreamResponse:
+def watch(scope: Scope) -> Answer:
     """Answer changes until the client leaves or the time is up."""
     query = scope.request.query
     form = negotiate.form_of(scope.request.headers.get("accept"), True)
@@ -154,7 +155,8 @@ def watch(scope: Scope) -> StreamResponse:
         try:
             cache.since(since)
         except TooOld as err:
-            return _failed(errors.too_old(since, err.oldest), form)
+            failed = _failed(errors.too_old(since, err.oldest), form)
+            return websocket.carry(scope.request, failed, is_lines=form.media == negotiate.JSON)
 
     async def run(stream: Stream) -> None:
         sender = Sender(scope, cache, selection, form, stream)
@@ -171,7 +173,8 @@ def watch(scope: Scope) -> StreamResponse:
             detach()
 
     headers = (("Cache-Control", "no-cache, private"),)
-    return StreamResponse(run, content_type=_content_type(form), headers=headers)
+    found = StreamResponse(run, content_type=_content_type(form), headers=headers)
+    return websocket.carry(scope.request, found, is_lines=form.media == negotiate.JSON)
 
 
 async def _begin(

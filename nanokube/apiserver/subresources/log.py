@@ -3,6 +3,7 @@
 from cri.wire.aio import dial
 from cri.wire.errors import ProtocolError
 from nanokube.api import errors
+from nanokube.apiserver import websocket
 from nanokube.apiserver.subresources import body, location
 from nanokube.apiserver.subresources.backend import Backend
 from nanokube.apiserver.subresources.tunnel import require_method
@@ -14,6 +15,7 @@ _MAX_REFUSAL_BYTES = 50_000  # apiserver's GenericHttpResponseChecker
 async def log(request: Request, backend: Backend, namespace: str, name: str, rest: str) -> Answer:
     """Serve pods/log. A Pod that has no Node yet has an empty log, as upstream."""
     require_method(request, "GET")
+    websocket.check(request)
     pod = await backend.pod(namespace, name)
     container = location.container(pod, request.query.get("container"))
     target = location.log_target(pod, container, tuple(request.query))
@@ -30,7 +32,7 @@ async def log(request: Request, backend: Backend, namespace: str, name: str, res
         raise await _refusal(answer)
     request.on_disconnect(answer.abort)
 
-    return StreamResponse(body.passed_on(answer), content_type="text/plain")
+    return websocket.carry(request, StreamResponse(body.passed_on(answer), content_type="text/plain"))
 
 
 async def _refusal(answer: dial.Answer) -> errors.ApiError:

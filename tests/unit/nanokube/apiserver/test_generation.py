@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.nanokube.apiserver.conftest import Api
+from tests.unit.nanokube.apiserver.conftest import PODS, Api, pod
 
 _TEMPLATE: dict[str, Any] = {
     "metadata": {"labels": {"a": "b"}},
@@ -31,3 +31,11 @@ async def test_defaults_left_out_are_no_change(api: Api, collection: str, body: 
     assert replaced.code == 200
     assert replaced.json["metadata"]["generation"] == made.json["metadata"]["generation"] == 1
     assert replaced.json["metadata"]["resourceVersion"] == made.json["metadata"]["resourceVersion"]
+
+
+async def test_a_binding_is_no_change_of_the_spec(api: Api) -> None:
+    await api("POST", PODS, pod())
+    target = {"target": {"kind": "Node", "name": "n"}, "metadata": {"name": "p"}}
+    assert (await api("POST", f"{PODS}/p/binding", target)).code == 201
+    bound = (await api("GET", f"{PODS}/p")).json
+    assert (bound["spec"]["nodeName"], bound["metadata"]["generation"]) == ("n", 1)

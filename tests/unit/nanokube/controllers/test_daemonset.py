@@ -203,3 +203,29 @@ def test_on_delete_waits_for_the_user(strategy: str) -> None:
             assert stage.images() == {"a": ["v2"]}
 
     virtual_time.run(story())
+
+
+def test_a_revision_keeps_its_template_as_go_writes_maps() -> None:
+    data = history.data_of(a_daemonset(terminationGracePeriodSeconds=1))
+    assert list(data["spec"]["template"]) == ["$patch", "metadata", "spec"]
+    assert list(data["spec"]["template"]["spec"]) == ["containers", "terminationGracePeriodSeconds"]
+    assert list(data["spec"]["template"]["spec"]["containers"][0]) == ["image", "name"]
+
+
+def test_revisions_made_by_hand_are_left_alone_until_the_set_changes() -> None:
+    async def story() -> None:
+        stage = Daemons("a")
+        async with stage.running():
+            stage.client.put(a_daemonset())
+            await asyncio.sleep(0.1)
+            stage.run_pods()
+            await asyncio.sleep(5)
+            (first,) = stage.client.all(history.REVISIONS)
+            meta = {**first["metadata"], "name": "mine"}
+            stage.client.put({**first, "metadata": meta, "revision": 2})
+            await asyncio.sleep(5)
+            assert len(stage.client.all(history.REVISIONS)) == 2
+            await stage.set_image("v2")
+            assert max(each["revision"] for each in stage.client.all(history.REVISIONS)) == 3
+
+    virtual_time.run(story())

@@ -306,6 +306,34 @@ async def test_a_log_is_read(cluster: Cluster) -> None:
     assert await read_text(await cluster.get("p/log?stream=Stderr")) == ""
 
 
+@pytest.mark.parametrize(
+    ("protocol", "wanted"),
+    [("", b"one\ntwo\n"), ("binary.k8s.io", b"one\ntwo\n"), ("base64.binary.k8s.io", b"b25lCnR3bwo=")],
+)
+async def test_a_log_over_websocket(cluster: Cluster, protocol: str, wanted: bytes) -> None:
+    write_log(cluster.log, "one", "two")
+    fields = [("Upgrade", "websocket"), ("Sec-WebSocket-Key", KEY), ("Sec-WebSocket-Version", "13")]
+    if protocol:
+        fields.append(("Sec-WebSocket-Protocol", f"other, {protocol}"))
+    target = "/api/v1/namespaces/d/pods/p/log"
+    answer = await dial.dial("127.0.0.1", cluster.port, "GET", target, fields)
+    assert (answer.status, answer.field("sec-websocket-protocol")) == (101, protocol)
+    ws = WebSocket(answer.pipe(), server=False)
+    pieces = [piece async for piece in ws.pieces()]
+    await answer.close()
+    assert b"".join(piece.data for piece in pieces) == wanted
+    assert {piece.is_text for piece in pieces} == {protocol.startswith("base64")}
+
+
+async def test_unknown_subprotocols_and_keys_are_refused(cluster: Cluster) -> None:
+    target = "/api/v1/namespaces/d/pods/p/log"
+    for key, protocol in ((KEY, "v4.channel.k8s.io"), ("short", "binary.k8s.io")):
+        fields = [("Upgrade", "websocket"), ("Sec-WebSocket-Key", key), ("Sec-WebSocket-Protocol", protocol)]
+        answer = await dial.dial("127.0.0.1", cluster.port, "GET", target, fields)
+        assert answer.status == 400
+        await answer.close()
+
+
 async def test_a_log_is_followed_through_rotation_until_the_container_ends(cluster: Cluster) -> None:
     write_log(cluster.log, "one")
     answer = await cluster.get("p/log?follow=true")
