@@ -1,9 +1,10 @@
 """From request to answer: authenticate, authorize, route to an endpoint, count. One method, a few filters.
 
-    handle ── parse ── authenticate ── authorize ──┬── resource: verb -> endpoint
-                                                   └── other paths: discovery, health, …
+    handle ── parse ── authenticate ── seats ── authorize ──┬── resource: verb -> endpoint
+                                                            └── other paths: discovery, health, …
 
-What can be answered from memory is answered in the same call, without a task.
+What can be answered from memory is answered in the same call, without a task, and holds no seats
+(flowcontrol/gate.py).
 """
 
 from __future__ import annotations
@@ -37,12 +38,16 @@ from nanokube.apiserver.endpoints import (
 from nanokube.apiserver.endpoints.reviews import Reviews
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.endpoints.subresources import TokenRequests
+from nanokube.apiserver.flowcontrol import report
+from nanokube.apiserver.flowcontrol.gate import Gate, Pass
+from nanokube.apiserver.flowcontrol.level import Flow
+from nanokube.apiserver.flowcontrol.queueset import State
 from nanokube.apiserver.metrics import Metrics
 from nanokube.apiserver.nonresource import NonResource
 from nanokube.apiserver.registry.registry import Registry
 from nanokube.apiserver.requestinfo import RequestInfo, parse
 from nanokube.apiserver.subresources.handlers import HANDLERS
-from nanokube.kit.http.message import Answer, Request, Response
+from nanokube.kit.http.message import Answer, Request, Response, UpgradeResponse
 from nanokube.storage.store import Broken
 
 log = logging.getLogger(__name__)
@@ -93,6 +98,7 @@ class App:
         other: NonResource,
         metrics: Metrics,
         backend: ConnectBackend,
+        gate: Gate,
     ) -> None:
         self._registry = registry
         self._authenticator = authenticator
@@ -102,38 +108,82 @@ class App:
         self._other = other
         self._metrics = metrics
         self._backend = backend
+        self.gate = gate
 
     def handle(self, request: Request) -> Result:
         """Answer a request."""
         started = time.perf_counter()
         info = parse(request)
+        flow: Flow | None = None
+        result: Result
         try:
-            result = self._route(request, info)
+            user = impersonation.apply(request, self._authenticator.authenticate(request), self._authorizer)
+            flow = self.gate.flow(user, info)
+            if flow is None or flow.level.is_free:
+                result = self._route(request, info, user)
+                if inspect.isawaitable(result):
+                    return self._finish(request, info, user, flow, result, started)
+                if flow is not None:
+                    flow.dispatched += 1
+            else:
+                return self._finish(request, info, user, flow, None, started)
         except ApiError as err:
             result = respond.failure(err)
         except Exception as err:
             result = failed(request, err)
-        if inspect.isawaitable(result):
-            return self._finish(request, info, result, started)
-        self._metrics.observe(info, getattr(result, "status", 101), time.perf_counter() - started)
-        return result
+        return self._done(info, flow, result, started)
+
+    def _done(self, info: RequestInfo, flow: Flow | None, answer: Answer, started: float) -> Answer:
+        """Count an answer, and say in it where it belonged."""
+        if isinstance(answer, UpgradeResponse):
+            self._metrics.observe(info, 101, time.perf_counter() - started)
+            return answer
+        if flow is not None:
+            answer.head = flow.head
+        self._metrics.observe(info, answer.status, time.perf_counter() - started)
+        return answer
 
     async def _finish(
-        self, request: Request, info: RequestInfo, pending: Awaitable[Answer], started: float
+        self,
+        request: Request,
+        info: RequestInfo,
+        user: User,
+        flow: Flow | None,
+        pending: Awaitable[Answer] | None,
+        started: float,
     ) -> Answer:
+        """Wait for seats and for the answer. pending: None if nothing may begin before there are seats."""
+        held: Pass | None = None
+        begun = False
         try:
-            answer = await pending
+            if flow is not None:
+                held = self.gate.arrive(flow, user, info, request)
+                if held.ticket.state is State.WAITING:
+                    waiting, held = held, None
+                    await self.gate.wait(waiting, request)
+                    held = waiting
+            if pending is None:
+                result = self._route(request, info, user)
+                answer = await result if inspect.isawaitable(result) else result
+            else:
+                begun = True
+                answer = await pending
         except ApiError as err:
             answer = respond.failure(err)
         except Exception as err:
             answer = failed(request, err)
-        self._metrics.observe(info, getattr(answer, "status", 101), time.perf_counter() - started)
-        return answer
+        finally:
+            if held is not None:
+                self.gate.leave(held)
+            if not begun and inspect.iscoroutine(pending):
+                pending.close()  # refused
+        return self._done(info, flow, answer, started)
 
-    def _route(self, request: Request, info: RequestInfo) -> Result:
-        user = impersonation.apply(request, self._authenticator.authenticate(request), self._authorizer)
+    def _route(self, request: Request, info: RequestInfo, user: User) -> Result:
         self._authorize(user, info)
         if not info.is_resource:
+            if info.path.startswith(report.PREFIX):
+                return self._debug(info.path)
             return self._other.answer(request)
         resource = resources.find(info.group, info.version, info.resource)
         if resource is None:
@@ -150,6 +200,12 @@ class App:
         if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):
             raise errors.method_not_allowed(resource, info.verb)
         return _VERBS[info.verb](scope)
+
+    def _debug(self, path: str) -> Response:
+        text = report.page(self.gate, path)
+        if text is None:
+            raise errors.no_such_path()
+        return respond.text(200, text)
 
     def _authorize(self, user: User, info: RequestInfo) -> None:
         attributes = Attributes(

@@ -38,6 +38,9 @@ from nanokube.apiserver.config import ApiServerConfig
 from nanokube.apiserver.connect import ConnectBackend
 from nanokube.apiserver.endpoints.reviews import Reviews
 from nanokube.apiserver.endpoints.subresources import TokenRequests
+from nanokube.apiserver.flowcontrol.controller import Controller
+from nanokube.apiserver.flowcontrol.gate import Gate
+from nanokube.apiserver.flowcontrol.report import FlowMetrics
 from nanokube.apiserver.metrics import Metrics
 from nanokube.apiserver.nonresource import NonResource
 from nanokube.apiserver.registry.addresses import Addresses
@@ -60,6 +63,7 @@ class Server:
     caches: Caches
     aggregation: Aggregation
     addresses: Addresses
+    flow_control: Controller
 
 
 def admission(
@@ -128,8 +132,11 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     tokens = _tokens(config, find)
     static = StaticTokens.read(config.token_file) if config.token_file else None
     reviews = Reviews(authorizer, rbac, tokens, static, config.issuer)
-    app = _app(config, registry, authorizer, reviews, tokens, static, clock)
-    return Server(app, registry, caches, aggregation, Addresses(registry))
+    gate = Gate(clock, lambda name: len(caches.of(name)), lambda name: caches.of(name).watcher_count)
+    flow_control = Controller(registry, gate)
+    await flow_control.settle()
+    app = _app(config, registry, authorizer, reviews, tokens, static, clock, gate)
+    return Server(app, registry, caches, aggregation, Addresses(registry), flow_control)
 
 
 def _tokens(config: ApiServerConfig, find: Find) -> Tokens:
@@ -152,8 +159,10 @@ def _app(
     tokens: Tokens,
     static: StaticTokens | None,
     clock: Clock,
+    gate: Gate,
 ) -> App:
     metrics = Metrics(registry.caches.counts)
+    metrics.registry.register(FlowMetrics(gate))
     checks = {"ping": lambda: True, "storage": lambda: registry.store.is_healthy}
     return App(
         registry,
@@ -164,4 +173,5 @@ def _app(
         NonResource(config, tokens, metrics, checks),
         metrics,
         ConnectBackend(registry, config),
+        gate,
     )

@@ -53,6 +53,7 @@ async def run(
             group.create_task(parts.caches.tick(clock))
             group.create_task(parts.aggregation.run())
             group.create_task(parts.addresses.run())
+            group.create_task(parts.flow_control.run())
             host, port = await server.listen(config.bind_address, config.port, tls)
             log.info("serving address=%s:%d objects=%d", host, port, sum(parts.caches.counts().values()))
             if on_ready is not None:

@@ -330,7 +330,7 @@ class Connection(asyncio.Protocol):
     def _fixed_head(self, request: Request, answer: Response, length: int) -> bytes:
         bodyless = answer.status in (204, 304) or answer.status < 200
         size = b"" if bodyless else b"Content-Length: %d\r\n" % length
-        return self._head(answer.status, answer.content_type, answer.headers) + size + b"\r\n"
+        return self._head(answer.status, answer.content_type, answer.headers) + answer.head + size + b"\r\n"
 
     def _head(self, status: int, content_type: str, headers: Sequence[tuple[str, str]]) -> bytes:
         fields = encode_fields(headers) if headers else b""
@@ -343,7 +343,7 @@ class Connection(asyncio.Protocol):
             self._closing = True
         coding = b"Transfer-Encoding: chunked\r\n" if chunked else b""
         self._transport.write(
-            self._head(answer.status, answer.content_type, answer.headers) + coding + b"\r\n"
+            self._head(answer.status, answer.content_type, answer.headers) + answer.head + coding + b"\r\n"
         )
         stream = Stream(self._flow, chunked=chunked, silent=request.method == "HEAD")
         self._streaming = True

@@ -158,12 +158,16 @@ Fields = Sequence[tuple[str, str]]
 
 @dataclass(slots=True, eq=False)
 class Response:
-    """A complete answer. body may be parts to be sent one after the other; Content-Length is added."""
+    """A complete answer. body may be parts to be sent one after the other; Content-Length is added.
+
+    head: further header fields, encoded, each with its line end; for those that many answers share.
+    """
 
     status: int = 200
     body: bytes | Sequence[bytes] = b""
     content_type: str = ""
     headers: Fields = ()
+    head: bytes = b""
 
     @property
     def parts(self) -> Sequence[bytes]:
@@ -176,12 +180,14 @@ class StreamResponse:
     """An answer written over time, chunked.
 
     run: called once the head is sent; its return ends the body. It is cancelled when the peer goes away.
+    head: as of Response.
     """
 
     run: Callable[[Stream], Awaitable[None]]
     status: int = 200
     content_type: str = ""
     headers: Fields = ()
+    head: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
