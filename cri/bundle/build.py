@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cri.api import runtime_pb2 as pb
-from cri.bundle import apparmor, capabilities, seccomp, spec, users
+from cri.bundle import apparmor, capabilities, seccomp, selinux, spec, users
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MASKED_PATHS = (
@@ -87,6 +87,7 @@ def build(
     image = image_process(image_config)
     security = container.linux.security_context
     try:
+        selinux.check(security.selinux_options, enabled=selinux.is_enabled())
         process = _process(container, image, context)
         return spec.Spec(
             id=context.container_id,
@@ -109,7 +110,7 @@ def build(
             log_path=context.log_path,
             stop_signal=stop_signal(container, image),
         )
-    except (users.UserError, seccomp.ProfileError, apparmor.ProfileError) as error:
+    except (users.UserError, seccomp.ProfileError, apparmor.ProfileError, selinux.LabelError) as error:
         raise BuildError(str(error)) from error
 
 

@@ -50,7 +50,7 @@ class Process:
 
     env: "NAME=value" strings, in order; seccomp: a BPF program (struct sock_filter array), empty = none;
     seccomp_flags: SECCOMP_FILTER_FLAG_* it is loaded with.
-    apparmor: name of a loaded profile, "" = none; selinux: a label, "" = what the kernel's policy says.
+    apparmor: name of a loaded profile, "" = none.
     """
 
     argv: tuple[str, ...]
@@ -62,7 +62,6 @@ class Process:
     seccomp: bytes = b""
     seccomp_flags: int = 0
     apparmor: str = ""
-    selinux: str = ""
     rlimits: tuple[Rlimit, ...] = ()
     oom_score_adj: int = 0
     tty: bool = False

@@ -1,7 +1,7 @@
-"""What the calling process will be confined by from its next execve(2) on: AppArmor profile, SELinux label.
+"""The AppArmor profile that the calling process will be confined by from its next execve(2) on.
 
 Written while the host's procfs is still at /proc, never into a container's (CVE-2025-52881).
-Source: fs/proc/base.c (attr), security/apparmor/lsm.c, security/selinux/hooks.c.
+Source: fs/proc/base.c (attr), security/apparmor/lsm.c.
 """
 
 from __future__ import annotations
@@ -9,19 +9,24 @@ from __future__ import annotations
 import os
 
 
-def apply_at_exec(apparmor: str, selinux: str) -> None:
-    """Set both, "" = none. Raises OSError; ENOENT for a profile that is not loaded."""
-    if apparmor:
-        _write("/proc/self/attr/apparmor/exec", f"exec {apparmor}", f"AppArmor profile {apparmor!r}")
-    if selinux:
-        _write("/proc/self/attr/exec", selinux, f"SELinux label {selinux!r}")
-
-
-def current(pid: int, kind: str) -> str:
-    """What a process is confined by, as /proc/PID/attr tells it; "" if the kernel does not say."""
-    path = f"/proc/{pid}/attr/apparmor/current" if kind == "apparmor" else f"/proc/{pid}/attr/current"
+def apply_at_exec(profile: str) -> None:
+    """Set it, "" = none. Raises OSError; ENOENT for a profile that is not loaded."""
+    if not profile:
+        return
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open("/proc/self/attr/apparmor/exec", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, f"exec {profile}".encode())
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot apply AppArmor profile {profile!r}: {error.strerror}") from error
+
+
+def current(pid: int) -> str:
+    """What confines a process, such as "nanokube-default (enforce)"; "" if the kernel does not say."""
+    try:
+        fd = os.open(f"/proc/{pid}/attr/apparmor/current", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
     try:
@@ -30,14 +35,3 @@ def current(pid: int, kind: str) -> str:
         return ""
     finally:
         os.close(fd)
-
-
-def _write(path: str, value: str, what: str) -> None:
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, value.encode())
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise OSError(error.errno, f"cannot apply {what}: {error.strerror}") from error

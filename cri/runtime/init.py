@@ -183,7 +183,7 @@ def _prepare(job: Job, host: Host) -> None:
     for fd in host.namespaces:
         clone.setns(fd)
         os.close(fd)
-    labels.apply_at_exec(command.get("apparmor", ""), command.get("selinux", ""))
+    labels.apply_at_exec(command.get("apparmor", ""))
     keyring.leave_session()
     mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
     for number, entry in enumerate(spec["mounts"]):

@@ -43,7 +43,7 @@ class Seen:
     ids: lines of uid_map and gid_map; strangers: open directories of the host's mount namespace.
     """
 
-    __slots__ = ("apparmor", "cgroups", "ids", "namespaces", "selinux", "status", "strangers", "user")
+    __slots__ = ("apparmor", "cgroups", "ids", "namespaces", "status", "strangers", "user")
 
     def __init__(self) -> None:
         self.status: Mapping[str, str] = {}
@@ -52,7 +52,7 @@ class Seen:
         self.ids: Mapping[str, Sequence[tuple[int, int, int]]] = {}
         self.strangers: Sequence[str] = ()
         self.user = 0
-        self.apparmor = self.selinux = ""
+        self.apparmor = ""
 
 
 def schedule(supervisor: Supervisor, made: Container) -> None:
@@ -85,9 +85,7 @@ def look(pid: int, spec: Mapping[str, Any], hierarchies: Hierarchies) -> Seen:
     if user:
         seen.ids = {kind: _ids(_read(f"/proc/{pid}/{kind}_map")) for kind in ("uid", "gid")}
     seen.strangers = _strangers(pid)
-    process = spec["process"]
-    seen.apparmor = labels.current(pid, "apparmor") if process.get("apparmor") else ""
-    seen.selinux = labels.current(pid, "selinux") if process.get("selinux") else ""
+    seen.apparmor = labels.current(pid) if spec["process"].get("apparmor") else ""
     return seen
 
 
@@ -135,8 +133,6 @@ def _compare_rights(process: Mapping[str, Any], seen: Seen) -> list[str]:
         wrong.append("has no seccomp filter")
     if process.get("apparmor") and seen.apparmor.partition(" (")[0].partition("//")[0] != process["apparmor"]:
         wrong.append(f"is confined by {seen.apparmor!r}, not by AppArmor profile {process['apparmor']!r}")
-    if process.get("selinux") and seen.selinux != process["selinux"]:
-        wrong.append(f"has label {seen.selinux!r}, not {process['selinux']!r}")
     return wrong
 
 

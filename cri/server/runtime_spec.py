@@ -70,8 +70,7 @@ def _process(wire: Wire) -> dict[str, Any]:
         "noNewPrivileges": bool(wire["no_new_privs"]),
         "oomScoreAdj": wire["oom_score_adj"],
     }
-    labels = {"apparmorProfile": wire["apparmor"], "selinuxLabel": wire["selinux"]}
-    return shown | {key: label for key, label in labels.items() if label}
+    return shown | ({"apparmorProfile": wire["apparmor"]} if wire["apparmor"] else {})
 
 
 def _names(mask: int) -> list[str]:
