@@ -5,6 +5,7 @@ Source: pkg/registry/core/pod/storage/eviction.go.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.registry import call as calls
 from nanokube.apiserver.registry import delete as deleting
 from nanokube.apiserver.registry import update as updating
-from nanokube.apiserver.registry.call import Call
+from nanokube.apiserver.registry.call import Call, DeleteOptions
 from nanokube.kit.http.message import Answer
 
 BUDGETS: Final = "poddisruptionbudgets.policy"
@@ -34,8 +35,34 @@ async def evict(scope: Scope) -> Answer:
     pod = scope.registry.get(call).object()
     if not _ignores_budgets(pod):
         await _spend(scope, call, pod)
+    if not call.is_dry_run:
+        options = await _mark(scope, call, options)
     await deleting.delete(scope.registry, call, options)
     return respond.document(scope.request, respond.success("", "", ""), form, 201)
+
+
+async def _mark(scope: Scope, call: Call, options: DeleteOptions) -> DeleteOptions:
+    """Tell in the Pod's status why it ends (Jobs ask); give the options for the object as it is then."""
+
+    def change(live: dict[str, Any]) -> dict[str, Any]:
+        deleting.check_preconditions(call, live, options)
+        conditions = [c for c in objects.conditions(live) if c.get("type") != "DisruptionTarget"]
+        was = objects.condition(live, "DisruptionTarget") or {}
+        since = was.get("lastTransitionTime") if was.get("status") == "True" else None
+        target = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "lastTransitionTime": since or scope.registry.now(),
+            "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting",
+        }
+        return {**live, "status": {**objects.status(live), "conditions": [*conditions, target]}}
+
+    own = Call(_SELF, call.resource, call.namespace, call.name, "status", manager="kube-apiserver")
+    marked = await updating.update(scope.registry, own, change)
+    if options.resource_version:
+        return dataclasses.replace(options, resource_version=str(marked.revision))
+    return options
 
 
 def _ignores_budgets(pod: Mapping[str, Any]) -> bool:

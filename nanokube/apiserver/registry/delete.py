@@ -28,7 +28,7 @@ async def delete(registry: Registry, call: Call, options: DeleteOptions) -> tupl
     for _ in range(_ATTEMPTS):
         item = registry.get(call)
         old = item.object()
-        _check_preconditions(call, old, options)
+        check_preconditions(call, old, options)
         attributes = chain.Attributes(
             chain.DELETE, call.user, resource, call.namespace, call.name, "", None, old, call.is_dry_run
         )
@@ -97,7 +97,8 @@ def _set_finalizers(new: dict[str, Any], propagation: str) -> None:
         new["metadata"].pop("finalizers", None)
 
 
-def _check_preconditions(call: Call, old: dict[str, Any], options: DeleteOptions) -> None:
+def check_preconditions(call: Call, old: dict[str, Any], options: DeleteOptions) -> None:
+    """Compare what the client says of the object it deletes. Raises ApiError (409)."""
     metadata = old["metadata"]
     for title, wanted, live in (
         ("UID", options.uid, metadata["uid"]),

@@ -221,6 +221,25 @@ async def test_an_approval_may_annotate_but_neither_respecify_nor_certify(api: A
     assert "certificate" not in patched.json["status"]
 
 
+async def test_an_evicted_pod_says_why_it_ends(api: Api) -> None:
+    await api("POST", PODS, pod("a", terminationGracePeriodSeconds=30))
+    bound = {"target": {"kind": "Node", "name": "n"}, "metadata": {"name": "a"}}
+    await api("POST", f"{PODS}/a/binding", bound)
+    live = (await api("GET", f"{PODS}/a")).json
+    eviction: dict[str, Any] = {"metadata": {"name": "a"}}
+    dry = await api("POST", f"{PODS}/a/eviction?dryRun=All", eviction)
+    assert (dry.code, (await api("GET", f"{PODS}/a")).json) == (201, live)
+    wrong = {**eviction, "deleteOptions": {"preconditions": {"uid": "other"}}}
+    assert (await api("POST", f"{PODS}/a/eviction", wrong)).code == 409
+    version = live["metadata"]["resourceVersion"]
+    exact = {**eviction, "deleteOptions": {"preconditions": {"resourceVersion": version}}}
+    assert (await api("POST", f"{PODS}/a/eviction", exact)).code == 201
+    found = (await api("GET", f"{PODS}/a")).json
+    assert found["metadata"]["deletionTimestamp"]
+    (target,) = [c for c in found["status"]["conditions"] if c["type"] == "DisruptionTarget"]
+    assert (target["status"], target["reason"]) == ("True", "EvictionByEvictionAPI")
+
+
 async def test_evictions_spend_the_budget(api: Api) -> None:
     budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
     spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "a"}}}
