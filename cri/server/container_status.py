@@ -27,7 +27,14 @@ def _info(env: Environment, identity: str) -> dict[str, str]:
     try:
         state = env.client.state(identity)
         pid, extra = state.pid, {"phase": state.phase}
-        extra["runtimeSpec"] = runtime_spec.of_container(env.client.spec(identity))
+        extra["runtimeSpec"] = _runtime_spec(env, identity)
     except RuntimeFault as err:
         extra = {"supervisor": str(err)}
     return present.container_info(record, pid, extra)
+
+
+def _runtime_spec(env: Environment, identity: str) -> dict[str, Any]:
+    try:
+        return runtime_spec.of_container(env.client.spec(identity))
+    except KeyError:  # made before an upgrade, with other fields
+        return {}

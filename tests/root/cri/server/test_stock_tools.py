@@ -23,12 +23,13 @@ pytestmark = pytest.mark.root
 
 README = SOURCE / "cri" / "README.md"
 # What a kubelet wants of the kernel it sets on the whole machine: here it finds it set. Private, since a user
-# namespace may mount /proc only where none of it is covered.
+# namespace may mount /proc only where none of it is covered. Some of its places below /var are fixed.
 _HIDE = """
 mount --make-rprivate /proc
 set_flag() { echo $2 > $1.flag; mount --bind $1.flag /proc/sys/$3; }
 set_flag $1/a 10 kernel/panic; set_flag $1/b 1 kernel/panic_on_oops; set_flag $1/c 1 vm/overcommit_memory
-mkdir -p /var/log/containers; mount -t tmpfs tmpfs /var/log/containers
+mkdir $1/var; mount -t tmpfs tmpfs $1/var; mkdir $1/var/up $1/var/work
+mount -t overlay -o lowerdir=/var,upperdir=$1/var/up,workdir=$1/var/work overlay /var
 shift; exec "$@"
 """
 

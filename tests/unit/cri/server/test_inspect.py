@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -10,7 +11,7 @@ from cri import faults
 from cri.api import runtime_pb2 as pb
 from cri.bundle import capabilities, spec
 from cri.images.image import Image
-from cri.server import checkpoint_container, pod_sandbox_status, present, runtime_spec
+from cri.server import checkpoint_container, container_status, pod_sandbox_status, present, runtime_spec
 from cri.server.create_container import image_reference
 from cri.store import records
 
@@ -102,12 +103,19 @@ def test_a_status_shows_the_reference_or_else_the_id() -> None:
     assert present.container_status(CONTAINER).image_ref == "sha256:1"
 
 
+def test_a_container_of_an_older_version_is_shown_without_its_specification() -> None:
+    env = FakeEnvironment()
+    request = pb.ContainerStatusRequest(container_id="c1", verbose=True)
+    info = container_status.handle(cast(Any, env), request, cast(Any, None)).info["info"]
+    assert (json.loads(info)["runtimeSpec"], json.loads(info)["pid"]) == ({}, 7)
+
+
 class FakeEnvironment:
     """A store whose reading takes time."""
 
     def __init__(self) -> None:
         self.time = 100
-        self.store = self.sandboxes = self.containers = self
+        self.store = self.sandboxes = self.containers = self.client = self
 
     def now(self) -> int:
         return self.time
@@ -115,6 +123,12 @@ class FakeEnvironment:
     def get(self, identity: str) -> Any:
         self.time += 50
         return {"s1": POD, "c1": CONTAINER}[identity]
+
+    def state(self, identity: str) -> Any:
+        return SimpleNamespace(pid=7, phase="running")
+
+    def spec(self, identity: str) -> Any:
+        return {"process": {}}
 
     def containers_of(self, identity: str) -> list[records.Container]:
         self.time += 50
