@@ -40,13 +40,15 @@ def test_a_named_profile_holds_the_command_and_what_is_executed_later(node: Node
     assert node.run("touch", "/tmp/x")[0] == 0
     assert node.run("touch", "/tmp/x", process={"apparmor": NAME})[0] == 1
     for no_new_privs in (False, True):
-        spec = node.spec("sleep", "30", process={"apparmor": NAME, "no_new_privs": no_new_privs})
+        script = "trap 'exit 7' TERM; while true; do sleep 0.1; done"
+        process = {"apparmor": NAME, "no_new_privs": no_new_privs}
+        spec = node.spec("sh", "-c", script, process=process)
         node.client.create(spec)
         pid = node.client.start(spec.id).pid
         assert labels.current(pid) == f"{NAME} (enforce)"
         result = node.client.exec_sync(spec.id, ["touch", "/tmp/y"], 10)
         assert (result.exit_code, b"Permission denied" in result.stderr) == (1, True)
-        assert node.client.stop(spec.id, 5).exit_code == 143  # the runtime's signals pass
+        assert node.client.stop(spec.id, 9).exit_code == 7  # the runtime's signals pass
 
 
 def test_a_profile_that_went_away_is_told(node: Node) -> None:
