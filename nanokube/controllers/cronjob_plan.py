@@ -9,10 +9,9 @@ import math
 from collections.abc import Sequence, Set
 from typing import Any
 
-from nanokube.api import objects, timestamps
+from nanokube.api import cron, objects, timestamps
 from nanokube.api.objects import Object
 from nanokube.client.events import EventType
-from nanokube.controllers import cron
 
 # A Job may be up to this late before its time counts as missed for ever so long (utils.go).
 TOO_MANY = 100

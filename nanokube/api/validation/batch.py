@@ -5,7 +5,7 @@ from __future__ import annotations
 import zoneinfo
 from typing import Any, Final
 
-from nanokube.api import field, objects
+from nanokube.api import cron, field, objects
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.validation import metadata, template
@@ -24,17 +24,6 @@ _MODES: Final = ("Indexed", "NonIndexed")
 _IMMUTABLE: Final = ("completions", "selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex")
 _POLICIES: Final = ("Allow", "Forbid", "Replace")
 _MAX_CRON_NAME: Final = 52
-_MACROS: Final = ("yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly")
-_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-# lowest and highest value, names of values
-_FIELDS: Final[tuple[tuple[int, int, tuple[str, ...]], ...]] = (
-    (0, 59, ()),
-    (0, 23, ()),
-    (1, 31, ()),
-    (1, 12, ("", *_MONTHS)),
-    (0, 6, _DAYS),
-)
 
 
 def validate_job(obj: Object) -> list[FieldError]:
@@ -152,7 +141,7 @@ def validate_cron_job(obj: Object) -> list[FieldError]:
     if not schedule:
         found.append(field.required("spec.schedule"))
     else:
-        problem = cron_problem(schedule)
+        problem = cron.problem(schedule)
         if problem:
             found.append(field.invalid("spec.schedule", schedule, problem))
         if "TZ" in schedule:
@@ -196,53 +185,3 @@ def _time_zone(zone: str | None) -> list[FieldError]:
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         return [field.invalid("spec.timeZone", zone, f"unknown time zone {zone}")]
     return []
-
-
-def cron_problem(schedule: str) -> str:
-    """Say what is wrong with a cron schedule, or "". Source: github.com/robfig/cron/v3/parser.go.
-
-    >>> cron_problem("*/5 1-3 * jan,3 mon"), cron_problem("* *")
-    ('', 'expected exactly 5 fields, found 2: [* *]')
-    """
-    if schedule.startswith(("TZ=", "CRON_TZ=")):
-        schedule = schedule.partition(" ")[2].strip()
-    if schedule.startswith("@"):
-        known = schedule[1:] in _MACROS or schedule.startswith("@every ")
-        return "" if known else f"unrecognized descriptor: {schedule}"
-    parts = schedule.split()
-    if len(parts) != len(_FIELDS):
-        return f"expected exactly {len(_FIELDS)} fields, found {len(parts)}: [{' '.join(parts)}]"
-    for text, (low, high, titles) in zip(parts, _FIELDS, strict=True):
-        for item in text.split(","):
-            problem = _cron_item(item, low, high, titles)
-            if problem:
-                return problem
-    return ""
-
-
-def _cron_item(item: str, low: int, high: int, titles: tuple[str, ...]) -> str:
-    span, slash, step = item.partition("/")
-    first, dash, last = span.partition("-")
-    if slash and not (step.isdecimal() and int(step) > 0):
-        return (
-            f"failed to parse int from {step}"
-            if not step.isdecimal()
-            else f"step of range should be a positive number: {item}"
-        )
-    if first in ("*", "?"):
-        return f"failed to parse int from {last}" if dash else ""
-    numbers = []
-    for text in (first, last) if dash else (first,):
-        if text.lower() in titles and text:
-            numbers.append(titles.index(text.lower()))
-        elif text.isdecimal():
-            numbers.append(int(text))
-        else:
-            return f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": invalid syntax'
-    if numbers[0] < low:
-        return f"beginning of range ({numbers[0]}) below minimum ({low}): {item}"
-    if numbers[-1] > high:
-        return f"end of range ({numbers[-1]}) above maximum ({high}): {item}"
-    if numbers[0] > numbers[-1]:
-        return f"beginning of range ({numbers[0]}) beyond end of range ({numbers[-1]}): {item}"
-    return ""

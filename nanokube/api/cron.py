@@ -2,8 +2,9 @@
 
 The rules are those of the parser Kubernetes uses, not of every cron: weekdays are 0 to 6, "?" is "*", and a
 day must fit both day fields if one of them is "*", else either. Wall-clock times that a change of clocks
-skips do not happen; hours that it repeats happen twice.
-Source: github.com/robfig/cron/v3 (parser.go, spec.go, constantdelay.go).
+skips do not happen; hours that it repeats happen twice. Both the validation of CronJobs and their controller
+read schedules here; croniter and cronsim follow other crons (a weekday 7, "L" and "#", other clock changes).
+Source: github.com/robfig/cron/v3 (parser.go, spec.go, constantdelay.go); messages are its own.
 
 >>> parse("*/15 0 1,15 * 1-5").next_after(0.0)
 900.0
@@ -29,13 +30,15 @@ NAMES: Final = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+DURATION: Final = r"(\d+\.?\d*|\.\d+)(h|ms|m|us|µs|ns|s)"
 UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-FIELDS: Final = (
-    ("minute", 0, 59, ()),
-    ("hour", 0, 23, ()),
-    ("day of month", 1, 31, ()),
-    ("month", 1, 12, MONTHS),
-    ("day of week", 0, 6, DAYS),
+# lowest and highest value, names of values
+FIELDS: Final[tuple[tuple[int, int, tuple[str, ...]], ...]] = (
+    (0, 59, ()),  # minute
+    (0, 23, ()),  # hour
+    (1, 31, ()),  # day of month
+    (1, 12, MONTHS),
+    (0, 6, DAYS),
 )
 SEARCH_YEARS: Final = 5  # spec.go: what does not happen within five years never does
 
@@ -100,19 +103,34 @@ class Calendar:
 
 
 def parse(text: str, zone: datetime.tzinfo = datetime.UTC) -> Schedule:
-    """Read a schedule. Raises ValueError."""
+    """Read a schedule. Raises ValueError, whose text upstream puts into the refusal of a CronJob."""
+    if not text:
+        raise ValueError("empty spec string")
     if match := re.match(r"(?:CRON_TZ|TZ)=(\S+)\s+", text):
         zone, text = time_zone(match[1]), text[match.end() :]
     if text.startswith("@every "):
-        return Every(max(1, int(_duration(text.removeprefix("@every ")))))
+        return Every(max(1, int(_duration(text))))
     if text.startswith("@") and text not in NAMES:
         raise ValueError(f"unrecognized descriptor: {text}")
     parts = NAMES.get(text, text).split()
     if len(parts) != len(FIELDS):
-        raise ValueError(f"expected exactly 5 fields, found {len(parts)}: {parts}")
+        raise ValueError(f"expected exactly {len(FIELDS)} fields, found {len(parts)}: [{' '.join(parts)}]")
     read = [_field(part, *field) for part, field in zip(parts, FIELDS, strict=True)]
     sets = [found for found, _ in read]
     return Calendar(sets[0], sets[1], sets[2], sets[3], sets[4], read[2][1] or read[4][1], zone)
+
+
+def problem(text: str) -> str:
+    """Say what is wrong with a schedule, or "".
+
+    >>> problem("*/5 1-3 * jan,3 mon"), problem("* *")
+    ('', 'expected exactly 5 fields, found 2: [* *]')
+    """
+    try:
+        parse(text)
+    except ValueError as err:
+        return str(err)
+    return ""
 
 
 def time_zone(name: str) -> datetime.tzinfo:
@@ -123,38 +141,58 @@ def time_zone(name: str) -> datetime.tzinfo:
         raise ValueError(f"unknown time zone {name}") from err
 
 
-def _field(text: str, what: str, low: int, high: int, names: tuple[str, ...]) -> tuple[frozenset[int], bool]:
+def _field(text: str, low: int, high: int, names: tuple[str, ...]) -> tuple[frozenset[int], bool]:
     """Read one field: its values, and whether it is "*" in effect."""
     found: set[int] = set()
     is_star = False
     for part in text.split(","):
-        span, slash, step_text = part.partition("/")
-        step = _number(step_text, (), 0) if slash else 1
-        if step < 1:
-            raise ValueError(f"step of range should be a positive number: {part}")
-        if span in ("*", "?"):
-            first, last = low, high
-            is_star = is_star or step == 1
-        else:
-            start, dash, end = span.partition("-")
-            first = _number(start, names, low)
-            last = _number(end, names, low) if dash else high if slash else first
-        if first < low or last > high or first > last:
-            raise ValueError(f"{what} {part} is not within {low}-{high}")
-        found.update(range(first, last + 1, step))
+        values, is_any = _range(part, low, high, names)
+        found.update(values)
+        is_star = is_star or is_any
     return frozenset(found), is_star
+
+
+def _range(part: str, low: int, high: int, names: tuple[str, ...]) -> tuple[range, bool]:
+    span, *steps = part.split("/")
+    start, *ends = span.split("-")
+    is_star = start in ("*", "?")
+    if is_star:
+        first, last = low, high
+    else:
+        first = _number(start, names, low)
+        if len(ends) > 1:
+            raise ValueError(f"too many hyphens: {part}")
+        last = _number(ends[0], names, low) if ends else first
+    if len(steps) > 1:
+        raise ValueError(f"too many slashes: {part}")
+    step = _number(steps[0], (), 0) if steps else 1
+    if steps and not ends:
+        last = high
+    if first < low:
+        raise ValueError(f"beginning of range ({first}) below minimum ({low}): {part}")
+    if last > high:
+        raise ValueError(f"end of range ({last}) above maximum ({high}): {part}")
+    if first > last:
+        raise ValueError(f"beginning of range ({first}) beyond end of range ({last}): {part}")
+    if step == 0:
+        raise ValueError(f"step of range should be a positive number: {part}")
+    return range(first, last + 1, step), is_star and step == 1
 
 
 def _number(text: str, names: tuple[str, ...], low: int) -> int:
     if text.lower() in names:
         return names.index(text.lower()) + low
-    if not (text.isascii() and text.isdigit()):
-        raise ValueError(f"failed to parse int from {text}")
-    return int(text)
+    if re.fullmatch(r"[+-]?\d+", text, re.ASCII) is None:
+        raise ValueError(f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": invalid syntax')
+    number = int(text)
+    if number < 0:
+        raise ValueError(f"negative number ({number}) not allowed: {text}")
+    return number
 
 
-def _duration(text: str) -> float:
-    parts = re.findall(r"(\d+\.?\d*|\.\d+)(h|ms|m|us|µs|ns|s)", text)
+def _duration(descriptor: str) -> float:
+    text = descriptor.removeprefix("@every ")
+    parts = re.findall(DURATION, text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"failed to parse duration {text}")
+        raise ValueError(f'failed to parse duration {descriptor}: time: invalid duration "{text}"')
     return sum(float(number) * UNITS[unit] for number, unit in parts)
