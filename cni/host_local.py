@@ -173,11 +173,14 @@ class Leases:
         return True
 
     def _owner(self, address: Address) -> Attachment | None:
-        try:
-            with open(self._directory / str(address), newline="") as file:
-                container_id, _, ifname = file.read().partition(_SEPARATOR)
+        try:  # by bare calls: every ADD and DEL reads all leases of the node
+            fd = os.open(f"{self._directory}/{address}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
+        try:
+            container_id, _, ifname = os.read(fd, 4096).decode().partition(_SEPARATOR)
+        finally:
+            os.close(fd)
         return Attachment(container_id.strip(), ifname.strip())
 
     def _last(self, index: int) -> Address | None:

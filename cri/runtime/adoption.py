@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import time
 
@@ -34,7 +33,7 @@ def adopt_all(supervisor: Supervisor) -> None:
         directory = f"{supervisor.run_dir}/c/{name}"
         made = containers.load(directory, supervisor.hierarchies)
         if made is None:
-            shutil.rmtree(directory, ignore_errors=True)
+            containers.remove_record(directory)
             continue
         supervisor.containers[made.id] = made
         made.stdin = supervisor.stored.pop(f"{made.id}.in", -1)

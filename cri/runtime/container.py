@@ -10,9 +10,9 @@ containers do: nothing is synced.
 
 from __future__ import annotations
 
+import contextlib
 import marshal
 import os
-import shutil
 import socket
 
 from cri import failpoint
@@ -105,13 +105,8 @@ class Container:
         _replace(self.path("state"), marshal.dumps({name: getattr(self, name) for name in _PERSISTED}))
 
     def drop_record(self) -> None:
-        """Remove the record directory, which is flat."""
-        try:
-            for name in os.listdir(self.directory):
-                os.unlink(f"{self.directory}/{name}")
-            os.rmdir(self.directory)
-        except OSError:
-            shutil.rmtree(self.directory, ignore_errors=True)
+        """Remove the record directory."""
+        remove_record(self.directory)
 
     def state(self) -> dict[str, Any]:
         """What clients see."""
@@ -145,6 +140,14 @@ def load(directory: str, hierarchies: Hierarchies) -> Container | None:
     for name in _PERSISTED:
         setattr(container, name, state[name])
     return container
+
+
+def remove_record(directory: str) -> None:
+    """Remove a record directory, which is flat; what fails stays for the next start to remove."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(directory):
+            os.unlink(f"{directory}/{name}")
+        os.rmdir(directory)
 
 
 def _replace(path: str, data: bytes) -> None:
