@@ -221,7 +221,7 @@ class LogPump:
         taken, fds[:] = list(fds), []
         try:
             source = Source(self, request["id"], request["path"], taken, tty=request["tty"])
-        except OSError as error:
+        except (OSError, ValueError) as error:
             log.warning("cannot open log of %s: %s", request["id"], error)
             source = Source(self, request["id"], "", taken, tty=request["tty"])
         self.sources[source.id] = source

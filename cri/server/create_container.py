@@ -16,7 +16,7 @@ from cri.bundle import build, rootfs, spec
 from cri.images.errors import ImageError
 from cri.images.image import Image
 from cri.images.reference import Reference
-from cri.server import cgroups, notify, pod_files, propagation, teardown, user_namespace
+from cri.server import cgroups, limits, notify, pod_files, propagation, teardown, user_namespace
 from cri.server.environment import Environment
 from cri.snapshots.overlay import Rootfs
 from cri.store import records, store
@@ -230,6 +230,7 @@ def log_path(pod: pb.PodSandboxConfig, config: pb.ContainerConfig) -> str:
     path = os.path.normpath(os.path.join(pod.log_directory, config.log_path))
     if not path.startswith(os.path.normpath(pod.log_directory) + "/"):
         raise faults.invalid(f"cannot log to {config.log_path!r}: outside the log directory")
+    limits.path("log_path", path)
     return path
 
 

@@ -7,18 +7,34 @@ from cri.api import runtime_pb2 as pb
 from cri.server import limits, running
 from cri.server.environment import Environment
 
-# What a container may make the runtime hold. Source: CVE-2022-31030; containerd's limit is the same.
-OUTPUT_BYTES_MAX = 16 << 20
+# What a container may make the runtime hold (CVE-2022-31030), and what fits into one answer: a kubelet takes
+# messages of 16 MiB (k8s.io/cri-client, maxMsgSize). containerd holds 16 MiB a stream, whose answer fails.
+OUTPUT_BYTES_MAX = (16 << 20) - 1024
 
 
 def handle(
     env: Environment, request: pb.ExecSyncRequest, context: grpc.ServicerContext
 ) -> pb.ExecSyncResponse:
-    """Run a command to its end; a timeout (seconds, 0 = none) kills it and is DEADLINE_EXCEEDED."""
+    """Run a command to its end; a timeout (seconds, 0 = none) kills it and is DEADLINE_EXCEEDED.
+
+    Output beyond one message is cut off, so that the exit code always comes.
+    """
     if not request.cmd:
         raise faults.invalid("cannot execute: no command")
     record = running.get(env, request.container_id)
     result = env.client.exec_sync(
         record.id, list(request.cmd), limits.seconds(request.timeout), OUTPUT_BYTES_MAX
     )
-    return pb.ExecSyncResponse(stdout=result.stdout, stderr=result.stderr, exit_code=result.exit_code)
+    stdout, stderr = fit(result.stdout, result.stderr, OUTPUT_BYTES_MAX)
+    return pb.ExecSyncResponse(stdout=stdout, stderr=stderr, exit_code=result.exit_code)
+
+
+def fit(stdout: bytes, stderr: bytes, room: int) -> tuple[bytes, bytes]:
+    """Cut both to room bytes together; what one leaves is the other's, half is each one's. Pure.
+
+    >>> fit(b"long output", b"err", 8), fit(b"long", b"longer", 6), fit(b"a", b"b", 6)
+    ((b'long ', b'err'), (b'lon', b'lon'), (b'a', b'b'))
+    """
+    half = room // 2
+    stdout = stdout[: max(room - len(stderr), half)]
+    return stdout, stderr[: room - len(stdout)]

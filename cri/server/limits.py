@@ -17,6 +17,11 @@ def seconds(value: int) -> int:
     return min(max(0, value), SECONDS_MAX)
 
 
+def patience(remaining_s: float | None) -> float | None:
+    """Return how long to wait for a client with this much time (grpc: no limit is None or an age)."""
+    return None if remaining_s is None or remaining_s > SECONDS_MAX else max(remaining_s, 0.001)
+
+
 def name(field: str, value: str) -> None:
     """Refuse what cannot stand in a log line or be passed to a network plugin. Raises RuntimeFault."""
     if len(value.encode()) > NAME_BYTES_MAX or not value.isprintable() or ";" in value or "=" in value:

@@ -23,7 +23,7 @@ def handle(
     """
     record = env.store.containers.find(request.container_id)
     if record is not None:
-        stop(env, record, limits.seconds(request.timeout), context.time_remaining())
+        stop(env, record, limits.seconds(request.timeout), limits.patience(context.time_remaining()))
     return pb.StopContainerResponse()
 
 

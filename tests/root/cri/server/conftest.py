@@ -145,7 +145,8 @@ def launch(directory: Path, name: str) -> Node:
             stdout=log,
             stderr=log,
         )
-    channel = grpc.insecure_channel(f"unix://{directory}/cri.sock")
+    options = [("grpc.max_receive_message_length", 16 << 20)]  # as a kubelet's
+    channel = grpc.insecure_channel(f"unix://{directory}/cri.sock", options)
     made = Node(directory, name, keeper, channel)
     try:
         grpc.channel_ready_future(channel).result(timeout=30)

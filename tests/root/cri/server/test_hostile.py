@@ -189,6 +189,10 @@ def base_requests(
 
 
 def test_hostile_values_are_refused_or_harmless(node: Lab) -> None:
+    request = lab.request_for("first", node.directory)
+    first = node.call("RunPodSandbox", request).pod_sandbox_id
+    node.call("CreateContainer", creation(first, request.config, "first"))
+    node.call("RemovePodSandbox", pb.RemovePodSandboxRequest(pod_sandbox_id=first))
     before = node.snapshot()
     daemons = {name: node.pid(name) for name in (*lab.DAEMONS, "server")}
     request = lab.request_for("victim", node.directory)

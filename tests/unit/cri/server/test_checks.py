@@ -99,6 +99,13 @@ def test_the_stop_signal_is_the_requests_else_the_images(asked: pb.Signal, image
     assert create_container.stop_signal(pb.ContainerConfig(stop_signal=asked), found) == expected
 
 
+def test_an_unknown_stop_signal_is_refused() -> None:
+    config = pb.ContainerConfig()
+    config.stop_signal = 99  # type: ignore[assignment]
+    with pytest.raises(faults.RuntimeFault, match="unknown"):
+        create_container.stop_signal(config, Image("i", (), (), 0, {}, ()))
+
+
 def test_an_image_volume_is_read_only_and_nothing_else() -> None:
     volume = pb.Mount(container_path="/d", readonly=True, image=pb.ImageSpec(image="data"))
     assert create_container.volume_reference(volume) == "data"
