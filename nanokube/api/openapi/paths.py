@@ -171,9 +171,10 @@ def _shared(operation: Operation) -> dict[str, Any]:
 
 def _operation_v3(operation: Operation) -> dict[str, Any]:
     found = _shared(operation)
-    found["parameters"] = [
-        {"name": n, "in": "query", "schema": {"type": t, "uniqueItems": True}} for n, t in operation.query
-    ]
+    if operation.query:
+        found["parameters"] = [
+            {"name": n, "in": "query", "schema": {"type": t, "uniqueItems": True}} for n, t in operation.query
+        ]
     if operation.body:
         content = {"schema": {"$ref": schemas.V3_PREFIX + operation.body}}
         types = _PATCH_TYPES if operation.action == "patch" else ("*/*",)
@@ -196,7 +197,8 @@ def _operation_v2(operation: Operation) -> dict[str, Any]:
     if operation.body:
         schema = {"$ref": schemas.V2_PREFIX + operation.body}
         parameters.insert(0, {"name": "body", "in": "body", "schema": schema})
-    found["parameters"] = parameters
+    if parameters:
+        found["parameters"] = parameters
     answer: dict[str, Any] = {"description": "OK"}
     if operation.answer:
         answer["schema"] = {"$ref": schemas.V2_PREFIX + operation.answer}

@@ -117,7 +117,7 @@ def to_table(
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": dict(list_metadata or {}),
-        "columnDefinitions": [c.to_json() for c in columns.definitions] if with_columns else [],
+        "columnDefinitions": [c.to_json() for c in columns.definitions] if with_columns else None,
         "rows": rows,
     }
 

@@ -114,7 +114,7 @@ class Sender:
         }
         partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
         if self._form.shape == "Table":
-            found = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": [], "rows": []}
+            found = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": None, "rows": []}
             found["metadata"] = {"resourceVersion": str(revision)}
             if ends_initial:
                 found["rows"] = [{"cells": [], "object": partial}]
