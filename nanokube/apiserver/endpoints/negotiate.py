@@ -16,6 +16,7 @@ from nanokube.api import errors, protobuf, schema
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
+_DEPTH_MAX: Final = 500  # half of what Python's recursion limit lets construct
 PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 _META: Final = "meta.k8s.io"
 _META_VERSIONS: Final = ("v1", "v1beta1")
@@ -124,12 +125,25 @@ _Loader.add_constructor("tag:yaml.org,2002:timestamp", _text)
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
+def _check_events(body: bytes) -> None:
+    """Refuse what makes a small body a big effort: repetition, and depth (the scanner is quadratic in it)."""
+    depth = 0
+    for event in yaml.parse(body, _Loader):
+        if isinstance(event, yaml.events.AliasEvent):
+            raise yaml.YAMLError("aliases are not supported")  # CVE-2019-11253
+        if isinstance(event, yaml.events.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.events.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEPTH_MAX:
+            raise yaml.YAMLError(f"nested deeper than {_DEPTH_MAX} levels")
+
+
 def parse_yaml(body: bytes) -> tuple[Any, list[str]]:
     """Parse YAML; return the tree and what was said of duplicate keys. Raises ApiError (400)."""
     loader = None
     try:
-        if any(isinstance(event, yaml.events.AliasEvent) for event in yaml.parse(body, _Loader)):
-            raise yaml.YAMLError("aliases are not supported")  # they make small bodies huge: CVE-2019-11253
+        _check_events(body)
         loader = _Loader(body)
         loader.duplicates = []
         return loader.get_single_data(), loader.duplicates

@@ -1,0 +1,70 @@
+"""A volume's content races with the kubelet over a sub-path: CVE-2017-1002101, CVE-2021-25741."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.root
+
+# In a mount namespace of its own: binds a sub-path while a component flips between directory and link.
+_SCRIPT = """
+import ctypes, os, sys, threading
+from pathlib import Path
+from nanokube.kubelet.volumes import subpath
+from nanokube.kubelet.volumes.errors import VolumeFault
+from cri.linux import mount
+mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
+volume, secret, place = (Path(word) for word in sys.argv[1:4])
+libc, stop = ctypes.CDLL(None), threading.Event()
+names = os.fsencode(volume / "dir"), os.fsencode(volume / "link")
+def flip():
+    while not stop.is_set():
+        libc.renameat2(-100, names[0], -100, names[1], 2)
+flipper = threading.Thread(target=flip)
+flipper.start()
+bound = 0
+try:
+    for number in range(300):
+        target = place / str(number)
+        try:
+            subpath.bind(volume, sys.argv[4], target)
+        except (VolumeFault, OSError):
+            continue
+        bound += 1
+        assert not (target / "key").exists() and target.stat().st_ino != secret.stat().st_ino
+        mount.umount(str(target), mount.MNT_DETACH)
+finally:
+    stop.set()
+    flipper.join()
+assert sorted(os.listdir(secret)) == ["key", "sub"], os.listdir(secret)
+print(bound)
+"""
+
+
+@pytest.mark.parametrize("path", ["dir", "dir/sub", "dir/made/here"])
+def test_a_sub_path_never_leads_out_of_its_volume(tmp_path: Path, path: str) -> None:
+    volume, secret, place = (tmp_path / name for name in ("volume", "secret", "place"))
+    for directory in (volume / "dir" / "sub", secret / "sub", place):
+        directory.mkdir(parents=True)
+    (secret / "key").write_text("x")
+    (volume / "link").symlink_to("../" * 20 + str(secret).lstrip("/"))
+    command = [
+        "unshare",
+        "--mount",
+        sys.executable,
+        "-c",
+        _SCRIPT,
+        str(volume),
+        str(secret),
+        str(place),
+        path,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0
