@@ -16,21 +16,26 @@ from nanokube.api.validation.kinds import Kind
 _PLAIN = Kind(names.dns_subdomain)
 
 
-def validate_create(resource: Resource, obj: Object) -> list[FieldError]:
+def validate_create(
+    resource: Resource, obj: Object, *, requested: Resource | None = None
+) -> list[FieldError]:
     """Return what is wrong with a new object.
 
-    What is not stored (reviews, bindings) is its handler's to judge.
+    What is not stored (reviews, bindings) is its handler's to judge. requested: what the request names, if
+    its objects are kept as those of another group, whose shape they have here (Events).
     """
     if not resource.is_stored:
         return []
-    kind = kinds.BY_NAME.get(resource.name, _PLAIN)
+    kind = kinds.BY_NAME.get((requested or resource).name, _PLAIN)
     found = metadata.validate(obj, resource.namespaced, kind.name)
     return found + kind.create(obj) + kind.only_new(obj)
 
 
-def validate_update(resource: Resource, new: Object, old: Object) -> list[FieldError]:
-    """Return what is wrong with an object that is to replace `old`."""
-    kind = kinds.BY_NAME.get(resource.name, _PLAIN)
+def validate_update(
+    resource: Resource, new: Object, old: Object, *, requested: Resource | None = None
+) -> list[FieldError]:
+    """Return what is wrong with an object that is to replace `old`. requested: as of `validate_create`."""
+    kind = kinds.BY_NAME.get((requested or resource).name, _PLAIN)
     found = metadata.validate(new, resource.namespaced, kind.name, is_update=True)
     found += metadata.validate_update(new, old)
     broken = kind.create(new) if kind.replacement is None else kind.replacement(new, old)

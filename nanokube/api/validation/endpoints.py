@@ -6,18 +6,21 @@ Source: pkg/apis/core/validation/validation.go, pkg/apis/discovery/validation/va
 from __future__ import annotations
 
 import ipaddress
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from nanokube.api import field
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import metadata, names
+from nanokube.api.validation import formats, metadata, names
 
 _PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
 _FAMILIES: Final = ("FQDN", "IPv4", "IPv6")
 _MULTICAST: Final = {4: ipaddress.ip_network("224.0.0.0/24"), 6: ipaddress.ip_network("ff02::/16")}
 _MAX_ENDPOINTS: Final = 1000
 _MAX_ADDRESSES: Final = 100
+_MAX_PORTS: Final = 20_000
+_MAX_HINTS: Final = 8
 
 
 def validate(obj: Object) -> list[FieldError]:
@@ -30,6 +33,7 @@ def validate(obj: Object) -> list[FieldError]:
         for key in ("addresses", "notReadyAddresses"):
             for n, each in enumerate(subset.get(key) or ()):
                 found += address(each.get("ip") or "", f"{path}.{key}[{n}].ip")
+                found += _host(each, f"{path}.{key}[{n}]")
         ports = subset.get("ports") or ()
         for n, port in enumerate(ports):
             found += _port(port, f"{path}.ports[{n}]", is_named=len(ports) > 1)
@@ -54,8 +58,16 @@ def validate_slice(obj: Object) -> list[FieldError]:
             found.append(field.too_many(path, len(addresses), _MAX_ADDRESSES))
         for n, text in enumerate(addresses):
             found += _slice_address(text, str(family), f"{path}[{n}]")
-    seen = set[str]()
-    for index, port in enumerate(obj.get("ports") or ()):
+        found += _host(endpoint, f"endpoints[{index}]")
+        found += _hints(endpoint.get("hints") or {}, f"endpoints[{index}].hints")
+    return found + _slice_ports(obj.get("ports") or ())
+
+
+def _slice_ports(ports: Sequence[Any]) -> list[FieldError]:
+    found, seen = list[FieldError](), set[str]()
+    if len(ports) > _MAX_PORTS:
+        return [field.too_many("ports", len(ports), _MAX_PORTS)]
+    for index, port in enumerate(ports):
         path, name = f"ports[{index}]", port.get("name") or ""
         if name in seen:
             found.append(field.duplicate(f"{path}.name", name))
@@ -64,7 +76,36 @@ def validate_slice(obj: Object) -> list[FieldError]:
             found += (field.invalid(f"{path}.name", name, m) for m in names.dns_label(name))
         if port.get("protocol") not in _PROTOCOLS:
             found.append(field.not_supported(f"{path}.protocol", port.get("protocol"), _PROTOCOLS))
+        found += _app_protocol(port, path)
     return found
+
+
+def _host(endpoint: Object, path: str) -> list[FieldError]:
+    found: list[FieldError] = []
+    if endpoint.get("nodeName") is not None:
+        found += formats.each(names.dns_subdomain, endpoint["nodeName"], f"{path}.nodeName")
+    if endpoint.get("hostname"):
+        found += formats.each(names.dns_label, endpoint["hostname"], f"{path}.hostname")
+    return found
+
+
+def _hints(hints: Object, path: str) -> list[FieldError]:
+    found: list[FieldError] = []
+    for key, check in (("forZones", names.label_value), ("forNodes", names.dns_subdomain)):
+        wanted = [each.get("name") or "" for each in hints.get(key) or ()]
+        if len(wanted) > _MAX_HINTS:
+            return [*found, field.too_many(f"{path}.{key}", len(wanted), _MAX_HINTS)]
+        for index, name in enumerate(wanted):
+            where = f"{path}.{key}[{index}].name"
+            if name in wanted[:index]:
+                found.append(field.duplicate(where, name))
+            found += formats.each(check, name, where)
+    return found
+
+
+def _app_protocol(port: Object, path: str) -> list[FieldError]:
+    name = port.get("appProtocol")
+    return [] if name is None else formats.each(names.qualified_name, name, f"{path}.appProtocol")
 
 
 def validate_slice_update(new: Object, old: Object) -> list[FieldError]:
@@ -109,4 +150,4 @@ def _port(port: Object, path: str, *, is_named: bool) -> list[FieldError]:
     found += (field.invalid(f"{path}.port", number, m) for m in names.port_number(number))
     if port.get("protocol") not in _PROTOCOLS:
         found.append(field.not_supported(f"{path}.protocol", port.get("protocol"), _PROTOCOLS))
-    return found
+    return found + _app_protocol(port, path)

@@ -74,7 +74,12 @@ BY_NAME: Final[Mapping[str, Kind]] = {
     "serviceaccounts": Kind(names.dns_subdomain),
     "endpoints": Kind(names.dns_subdomain, endpoints.validate),
     "events": Kind(names.dns_subdomain, event.validate),
-    "events.events.k8s.io": Kind(names.dns_subdomain, event.validate_new_style),
+    "events.events.k8s.io": Kind(
+        names.dns_subdomain,
+        event.validate_new_style,
+        event.validate_update,
+        only_new=event.validate_strictly,
+    ),
     "leases.coordination.k8s.io": Kind(names.dns_subdomain, lease.validate),
     "endpointslices.discovery.k8s.io": Kind(
         names.dns_subdomain, endpoints.validate_slice, endpoints.validate_slice_update

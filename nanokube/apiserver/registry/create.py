@@ -59,7 +59,7 @@ async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, 
     strategy.prepare_for_create(resource, obj, namespace=call.namespace, uid=registry.random_uid(), now=now)
     undo = registry.hooks(resource).before_create(obj, is_dry_run=call.is_dry_run)
     try:
-        found = validation.validate_create(resource, obj)
+        found = validation.validate_create(resource, obj, requested=call.resource)
         if found:
             raise errors.invalid(resource, name, found)
         await registry.admission.validate(attributes)

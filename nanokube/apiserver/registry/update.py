@@ -23,7 +23,23 @@ from nanokube.storage.store import Conflict
 
 _ATTEMPTS: Final = 10
 # These demand a resourceVersion (AllowUnconditionalUpdate is false).
-_CONDITIONAL: Final = frozenset(("leases.coordination.k8s.io",))
+_CONDITIONAL: Final = frozenset(
+    (
+        "csidrivers.storage.k8s.io",
+        "csinodes.storage.k8s.io",
+        "csistoragecapacities.storage.k8s.io",
+        "leases.coordination.k8s.io",
+        "mutatingadmissionpolicies.admissionregistration.k8s.io",
+        "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+        "poddisruptionbudgets.policy",
+        "runtimeclasses.node.k8s.io",
+        "validatingadmissionpolicies.admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
+        "volumeattachments.storage.k8s.io",
+    )
+)
 
 # The live object, as the request's version shows it and the caller's own, to the wanted one.
 Transform = Callable[[dict[str, Any]], dict[str, Any]]
@@ -120,7 +136,9 @@ async def _write(
 
 
 def _check_of(call: Call) -> Check:
-    return validation.validate_status_update if call.subresource == "status" else validation.validate_update
+    if call.subresource == "status":
+        return validation.validate_status_update
+    return partial(validation.validate_update, requested=call.resource)
 
 
 def _same(new: dict[str, Any], old: dict[str, Any]) -> bool:
