@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import h11
 
 from cri.wire import upgrade
+from cri.wire.aio import departure
 from cri.wire.aio.pipe import StreamPipe
 
 HEAD_TIMEOUT_S = 10.0
@@ -55,6 +56,10 @@ class Exchange:
             h11.Data(data=body),
             h11.EndOfMessage(),
         )
+
+    async def departed(self) -> None:
+        """Return once the client has left, even while nothing of its input is read."""
+        await departure.departed(self._writer.get_extra_info("socket").fileno())
 
     async def _send(self, *events: h11.Event) -> None:
         data = b"".join(self._http.send(event) or b"" for event in events)

@@ -101,7 +101,7 @@ async def _command_spdy(
             await command.serve(client, functools.partial(_open_session, backend, call), run, call.verb)
             await asyncio.sleep(LINGER_S)
 
-    await race.first(session.run(), serve_command())
+    await race.first(session.run(), serve_command(), exchange.departed())
 
 
 async def _command_websocket(
@@ -123,7 +123,7 @@ async def _command_websocket(
         await command.serve(client, functools.partial(_open_session, backend, call), run, call.verb)
         await asyncio.sleep(LINGER_S)
 
-    await race.first(client.run(), serve_command())
+    await race.first(client.run(), serve_command(), exchange.departed())
 
 
 async def _forward_spdy(exchange: Exchange, wish: upgrade.Wish, connect: forward.Connect) -> None:
@@ -131,12 +131,12 @@ async def _forward_spdy(exchange: Exchange, wish: upgrade.Wish, connect: forward
     if protocol is None:
         await _refuse_protocols(exchange, (portforward.PROTOCOL,))
         return
-    await _forward_streams(await exchange.switch(wish, protocol), connect)
+    await _forward_streams(exchange, await exchange.switch(wish, protocol), connect)
 
 
-async def _forward_streams(pipe: BytePipe, connect: forward.Connect) -> None:
+async def _forward_streams(exchange: Exchange, pipe: BytePipe, connect: forward.Connect) -> None:
     session = spdy.Session(pipe, server=True)
-    await race.first(session.run(), forward.serve_spdy(session, connect))
+    await race.first(session.run(), forward.serve_spdy(session, connect), exchange.departed())
 
 
 async def _forward_websocket(
@@ -144,7 +144,7 @@ async def _forward_websocket(
 ) -> None:
     if portforward.is_tunnel(wish.protocols):
         websocket = WebSocket(await exchange.switch(wish, portforward.TUNNEL_PROTOCOL))
-        await _forward_streams(TunnelPipe(websocket), connect)
+        await _forward_streams(exchange, TunnelPipe(websocket), connect)
         return
     dialect = channels.choose(wish.protocols)
     if dialect is None:
@@ -159,7 +159,7 @@ async def _forward_websocket(
             await forwarder.serve()
             await asyncio.sleep(LINGER_S)
 
-        await race.first(forwarder.run(), serve_ports())
+        await race.first(forwarder.run(), serve_ports(), exchange.departed())
 
 
 async def _refuse_protocols(exchange: Exchange, supported: tuple[str, ...] | list[str]) -> None:

@@ -1,5 +1,6 @@
 """A WebSocket over a byte pipe, after the handshake: pieces of messages in, messages out. Either end."""
 
+import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
 
@@ -46,7 +47,8 @@ class WebSocket:
                         await self._send(event.response())
                     case events.CloseConnection():
                         if self._ws.state is connection.ConnectionState.REMOTE_CLOSING:
-                            await self._send(event.response())
+                            with contextlib.suppress(ConnectionError):  # a peer may not wait for it
+                                await self._send(event.response())
                         return
 
     async def send(self, data: bytes, *, as_text: bool = False) -> None:
