@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections import Counter
@@ -28,6 +29,12 @@ from tests.root.cri.server.conftest import SOURCE, Node, wait_for
 DAEMONS = ("nk-keeper", "nk-super", "nk-logd")
 _HOLD = "mount --make-rshared / && ip link set lo up && exec sleep 100000"
 _RETRIES = 60  # of one call, however many points kill it
+_CHANNEL = [  # connects again at once
+    ("grpc.initial_reconnect_backoff_ms", 20),
+    ("grpc.min_reconnect_backoff_ms", 20),
+    ("grpc.max_reconnect_backoff_ms", 50),
+    ("grpc.max_receive_message_length", 16 << 20),
+]
 _HELD = re.compile(r"^(pipe:|anon_inode:\[pidfd\]|/dev/pt|/.*/run/c/)")
 
 
@@ -36,6 +43,7 @@ class Lab(Node):
     """A node in namespaces that outlive it."""
 
     holder: subprocess.Popen[bytes]
+    tending: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     doomed: set[int] = dataclasses.field(default_factory=set)  # killed, perhaps not yet gone
 
     @property
@@ -59,23 +67,12 @@ class Lab(Node):
                 stdout=log,
                 stderr=log,
             )
-        self.connect()
-
-    def connect(self) -> None:
-        """Make a connection without the waits between attempts that an old one has learned."""
-        self.channel.close()
-        options = [
-            ("grpc.initial_reconnect_backoff_ms", 20),
-            ("grpc.min_reconnect_backoff_ms", 20),
-            ("grpc.max_reconnect_backoff_ms", 50),
-            ("grpc.max_receive_message_length", 16 << 20),
-        ]
-        self.channel = grpc.insecure_channel(f"unix://{self.directory}/cri.sock", options)
 
     def tend(self) -> None:
         """Start the keeper again if it was killed, as systemd would."""
-        if self.keeper.poll() is not None:
-            self.start()
+        with self.tending:
+            if self.keeper.poll() is not None:
+                self.start()
 
     def pid(self, daemon: str) -> int:
         """Return the process id of keeper, supervisor, log pump or server; wait while it is being started."""
@@ -112,6 +109,32 @@ class Lab(Node):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    def power_off(self, keep: Path | None = None) -> None:
+        """Leave the host as a reboot does: no process, no pin, no link, no run directory (or a copy in keep).
+
+        What the containers wrote, images and leases are on a disk.
+        """
+        self.kill("nk-keeper", "nk-super", "nk-logd", "server")
+        self.keeper.wait()
+        own = group.Group(hierarchy.detect(), self.name)
+        own.kill()
+        wait_for(lambda: not own.processes())
+        wait_for(own.remove)
+        for line in reversed(self.inside("cat", "/proc/self/mounts").splitlines()):
+            if self._is_ours(line):
+                self.inside("umount", "-l", line.split()[1])
+        for line in self.inside("ip", "-br", "link").splitlines():
+            if not line.startswith("lo"):
+                self.inside(
+                    "sh", "-c", f"ip link del {line.split()[0].partition('@')[0]} 2>/dev/null || true"
+                )
+        self.inside("nft", "flush", "ruleset")
+        if keep:
+            shutil.copytree(
+                self.directory / "run", keep, ignore=shutil.ignore_patterns("*.sock", "in", "out", "err")
+            )
+        shutil.rmtree(self.directory / "run")
 
     def kill_at(self, point: str, *daemons: str) -> None:
         """Arm a failpoint to kill these daemons as they are now."""
@@ -256,7 +279,7 @@ def new(directory: Path) -> Iterator[Lab]:
     holder = subprocess.Popen(isolate, stdin=subprocess.DEVNULL)
     (directory / "failpoints/reached").mkdir(parents=True)
     (directory / "cri.json").write_text(json.dumps(conftest.configuration(directory, name)))
-    channel = grpc.insecure_channel(f"unix://{directory}/cri.sock")
+    channel = grpc.insecure_channel(f"unix://{directory}/cri.sock", _CHANNEL)
     lab = Lab(directory, name, holder, channel, holder)
     try:
         wait_for(lambda: Path(f"/proc/{holder.pid}/comm").read_text().strip() == "sleep")
@@ -270,7 +293,6 @@ def new(directory: Path) -> Iterator[Lab]:
         conftest.clean_up(lab)
         holder.kill()
         holder.wait()
-        shutil.copy(directory / "server.log", "/tmp/crash-server.log")
         shutil.rmtree(directory, ignore_errors=True)
 
 
