@@ -15,7 +15,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,10 +82,14 @@ class ExecSession:
     master: with a tty, the descriptor to read output from and write input to (the session's); -1 without.
     """
 
-    def __init__(self, connection: socket.socket, pid: int, master: int) -> None:
+    def __init__(
+        self, connection: socket.socket, pid: int, master: int, release: Callable[[socket.socket], None]
+    ) -> None:
         self.pid = pid
         self.master = master
-        self._connection = connection
+        self._connection: socket.socket | None = connection
+        self._release = release  # takes a connection on which nothing more will come
+        self._holding = threading.Lock()  # a kill must not reach who has the connection after us
         self._exit_code: int | None = None
         self._lock = threading.Lock()
 
@@ -93,6 +97,8 @@ class ExecSession:
         """Block until the command ends; its exit code. Raises DeadlineExceeded."""
         with self._lock:
             if self._exit_code is None:
+                if self._connection is None:
+                    raise RuntimeFault(faults.UNAVAILABLE, "the session is closed")
                 self._connection.settimeout(timeout_s)
                 answer, _ = _answer(self._connection)
                 self._exit_code = int(answer["exit"])
@@ -100,7 +106,7 @@ class ExecSession:
 
     def fileno(self) -> int:
         """A descriptor that is readable once the command has ended: wait() then does not block."""
-        return self._connection.fileno()
+        return -1 if self._connection is None else self._connection.fileno()
 
     def resize(self, rows: int, columns: int) -> None:
         """Set the terminal's size (tty only)."""
@@ -109,12 +115,20 @@ class ExecSession:
 
     def kill(self) -> None:
         """Kill the command (SIGKILL); wait() tells the exit. No error if it has ended."""
-        with contextlib.suppress(OSError):
-            packets.send(self._connection, {"op": "end"})
+        with self._holding, contextlib.suppress(OSError):
+            if self._connection is not None:
+                packets.send(self._connection, {"op": "end"})
 
     def close(self) -> None:
         """Release descriptors; kills a command still running."""
-        self._connection.close()
+        with self._holding:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            if self._exit_code is None:
+                connection.close()
+            else:
+                connection.settimeout(None)
+                self._release(connection)
         if self.master >= 0:
             os.close(self.master)
             self.master = -1
@@ -270,14 +284,20 @@ class RuntimeClient:
             "tty": tty,
             "stdio": tuple(fd >= 0 for fd in stdio),
         }
-        connection = _connect(self._runtime)
+        connection = self._take()
         try:
-            _send(connection, request, [fd for fd in stdio if fd >= 0])
+            given = [fd for fd in stdio if fd >= 0]
+            try:
+                _send(connection, request, given)
+            except RuntimeFault:  # an idle connection to a supervisor that is gone
+                connection.close()
+                connection = _connect(self._runtime)
+                _send(connection, request, given)
             answer, fds = _answer(connection)
         except BaseException:
             connection.close()
             raise
-        return ExecSession(connection, answer["pid"], fds[0] if fds else -1)
+        return ExecSession(connection, answer["pid"], fds[0] if fds else -1, self._give_back)
 
     def exec_sync(
         self, container_id: str, argv: Sequence[str], timeout_s: float = 0, limit: int = 16 << 20
