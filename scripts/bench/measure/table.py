@@ -33,7 +33,7 @@ FIGURES = (
     Figure(many.BURST_ERRORS, ""),
     Figure(many.AVAILABLE, "MB", 0.15),
     Figure(many.PSS, "MB", 0.15),
-    Figure(many.CHARGED, "MB"),
+    Figure(many.CHARGED, "MB", 0.15),
     Figure(pull.PULL, "s", 0.6),
     Figure(pull.PULL_CPU, "s"),
 )
@@ -77,12 +77,14 @@ def _verdict(promised: float, ratio: float) -> str:
 
 
 def _cell(samples: Sequence[float], figure: Figure) -> str:
-    """Median / p95 / p99, or the median and how many it is of."""
+    """Median / p95 / p99; median and range where there are few; the sum of what is counted."""
     if not samples:
         return ""
-    digits = 2 if figure.unit == "s" else 1
-    shares = (0.95, 0.99) if figure.has_p99 else ()
-    values = [statistics.median(samples), *(quantile(samples, share) for share in shares)]
     if not figure.unit:
         return f"{sum(samples):.0f}"
-    return " / ".join(f"{value:.{digits}f}" for value in values)
+    digits = 2 if figure.unit == "s" else 1
+    middle = statistics.median(samples)
+    if figure.has_p99:
+        values = [middle, quantile(samples, 0.95), quantile(samples, 0.99)]
+        return " / ".join(f"{value:.{digits}f}" for value in values)
+    return f"{middle:.{digits}f} ({min(samples):.{digits}f} to {max(samples):.{digits}f})"
