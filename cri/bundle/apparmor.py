@@ -14,7 +14,7 @@ from cri.linux import apparmor
 
 log = logging.getLogger(__name__)
 
-DEFAULT = "nanokube-default"
+DEFAULT = apparmor.DEFAULT
 # Beside what capabilities, seccomp and masks hold already: no mounts, no switches of the kernel, no tracing
 # of what is not confined alike, no signals to it; of /proc/sys only what is of a Pod's namespaces is writable
 PROFILE = f"""

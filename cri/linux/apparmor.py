@@ -8,8 +8,12 @@ from __future__ import annotations
 import os
 import subprocess
 
+from cri.linux import labels
+
+DEFAULT = "nanokube-default"  # the name of our own profile (cri/bundle/apparmor.py)
 _ENABLED = "/sys/module/apparmor/parameters/enabled"
 _PROFILES = "/sys/kernel/security/apparmor/profiles"
+_REMOVE = "/sys/kernel/security/apparmor/.remove"
 _PARSERS = ("/usr/sbin/apparmor_parser", "/sbin/apparmor_parser")
 _TIMEOUT_S = 30
 
@@ -45,6 +49,20 @@ def load(text: str) -> None:
         raise OSError(22, f"cannot load profile: {error.stderr.decode(errors='replace').strip()}") from error
     except subprocess.TimeoutExpired as error:
         raise TimeoutError(110, "cannot load profile: apparmor_parser does not end") from error
+
+
+def unload_unused(name: str) -> bool:
+    """Remove a profile that confines no process; False if it is in use. Raises OSError."""
+    if not has(name):
+        return True
+    if any(
+        labels.current(int(pid)).partition(" (")[0] == name
+        for pid in filter(str.isdigit, os.listdir("/proc"))
+    ):
+        return False
+    with open(_REMOVE, "wb", buffering=0) as file:
+        file.write(name.encode())
+    return True
 
 
 def _read(path: str) -> bytes:

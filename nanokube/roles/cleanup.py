@@ -18,7 +18,7 @@ from pathlib import Path
 import grpc
 
 from cri.api import runtime_pb2, runtime_pb2_grpc
-from cri.linux import mount, nftables
+from cri.linux import apparmor, mount, nftables
 from nanokube.kit import paths
 from nanokube.proxy import ruleset
 from nanokube.roles import config as node_config
@@ -81,6 +81,8 @@ def remove_kernel_objects(config: node_config.NodeConfig) -> None:
         with contextlib.suppress(OSError):
             mount.umount(place, mount.MNT_DETACH)
     remove_cgroups(config.cgroup_root)
+    with contextlib.suppress(OSError):
+        apparmor.unload_unused(apparmor.DEFAULT)
 
 
 def mounts_below(place: paths.Paths) -> list[str]:
