@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from cri.bundle.spec import Resources
+from cri.bundle.spec import Device, Resources
 from cri.cgroup import group, hierarchy
 from tests.root.cri.runtime.conftest import Node
 
@@ -117,3 +118,16 @@ def test_limits_change_while_it_runs(node: Node) -> None:
     name = "memory.limit_in_bytes" if "memory" in HOST.v1 else "memory.max"
     assert _value(made, "memory", name) == str(32 << 20)
     assert _value(made, "pids", "pids.max") == "20"
+
+
+def test_a_device_is_given_with_its_permissions_alone(node: Node) -> None:
+    source = node.path / "fuse"
+    os.mknod(source, 0o666 | stat.S_IFCHR, os.makedev(10, 229))
+    script = "head -c 0 /dev/given; true > /dev/given; ls -l /dev/given"
+    devices = (Device(str(source), "/dev/given", "r"),)
+    _, lines = node.run("sh", "-c", f"({script}) 2>&1", devices=devices)
+    refused = [line for line in lines if "Operation not permitted" in line]
+    assert len(refused) == 1, lines  # writing; reading reaches the driver, if there is one
+    assert "/dev/given" in refused[0]
+    assert lines[-1].startswith("c")
+    assert "10, 229" in lines[-1]
