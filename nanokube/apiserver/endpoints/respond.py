@@ -14,7 +14,7 @@ from nanokube.api import errors, protobuf_encoder
 from nanokube.api.errors import ApiError
 from nanokube.apiserver.endpoints.negotiate import PROTOBUF, YAML, Form
 from nanokube.apiserver.requestinfo import is_true
-from nanokube.kit.http.message import Request, Response
+from nanokube.kit.http.message import Fields, Request, Response
 
 # Below this, compressing costs more than sending (staging apiserver, responsewriters/writers.go).
 GZIP_FROM_BYTES: Final = 128 * 1024
@@ -46,8 +46,9 @@ def encoded(
     request: Request, parts: Sequence[bytes], form: Form, status: int = 200, warnings: Sequence[str] = ()
 ) -> Response:
     """Answer JSON bytes, in the encoding that form and request ask for."""
-    headers: list[tuple[str, str]] = list(_PRIVATE)
-    headers += (("Warning", f'299 - "{quote(text)}"') for text in warnings)
+    headers: Fields = _PRIVATE
+    if warnings:
+        headers = [*_PRIVATE, *(("Warning", f'299 - "{quote(text)}"') for text in warnings)]
     if form.media == YAML:
         body = yaml.safe_dump(orjson.loads(b"".join(parts)), sort_keys=False, allow_unicode=True).encode()
         return Response(status, body, YAML, headers)
@@ -57,7 +58,7 @@ def encoded(
         parts = [orjson.dumps(orjson.loads(b"".join(parts)), option=orjson.OPT_INDENT_2), b"\n"]
     elif "gzip" in request.headers.get("accept-encoding") and sum(map(len, parts)) >= GZIP_FROM_BYTES:
         parts = [igzip.compress(b"".join(parts), compresslevel=0, mtime=0)]
-        headers += (("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
+        headers = [*headers, ("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")]
     return Response(status, parts, form.media, headers)
 
 

@@ -214,7 +214,19 @@ def head_prefix(status: int, content_type: str) -> bytes:
 
 
 def encode_fields(fields: Fields) -> bytes:
-    """Encode header fields. Control characters cannot leave a value: they would split the response."""
+    """Encode header fields; a tuple, which many answers share, once.
+
+    Control characters cannot leave a value: they would split the response.
+    """
+    return _encode_shared(fields) if type(fields) is tuple else _encode(fields)
+
+
+@functools.lru_cache(maxsize=512)
+def _encode_shared(fields: tuple[tuple[str, str], ...]) -> bytes:
+    return _encode(fields)
+
+
+def _encode(fields: Fields) -> bytes:
     return "".join(f"{name}: {_clean(value)}\r\n" for name, value in fields).encode("latin-1", "replace")
 
 
