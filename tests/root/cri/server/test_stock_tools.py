@@ -146,6 +146,18 @@ def test_crictl_changes_and_removes(node: Node, crictl: Any, box: tuple[str, str
     assert container[:13] not in crictl("ps", "-a")
 
 
+def test_crictl_runs_in_one_go(node: Node, crictl: Any, box: tuple[str, str]) -> None:
+    pod = json.loads((node.directory / "pod.json").read_text())
+    pod["metadata"] |= {"name": "once", "uid": "once"}
+    (node.directory / "once.json").write_text(json.dumps(pod))
+    made = crictl("run", "--no-pull", "container.json", "once.json").strip()
+    assert made[:13] in crictl("ps")
+    sandbox = crictl("pods", "--name", "once", "-q").strip()
+    assert sandbox != box[0]
+    crictl("rmp", "-f", sandbox)
+    assert made[:13] not in crictl("ps", "-a")
+
+
 POD = {
     "apiVersion": "v1",
     "kind": "Pod",
