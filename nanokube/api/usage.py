@@ -29,6 +29,8 @@ _LEGACY: Final = frozenset(
     )
 )
 _PLAIN: Final = ("cpu", "memory", "ephemeral-storage")
+_DEVICES: Final = ".deviceclass.resource.k8s.io/devices"
+_MOST_DEVICES: Final = 32  # of one request that wants all; resource/v1 AllocationResultsMaxSize
 _CLASS_ANNOTATION: Final = "volume.beta.kubernetes.io/storage-class"
 
 
@@ -90,6 +92,8 @@ def of(resource: Resource, obj: Object) -> Amounts:
         found |= _service(objects.spec(obj))
     elif resource.name == "persistentvolumeclaims":
         found |= _claim(obj)
+    elif resource.name == "resourceclaims.resource.k8s.io":
+        found |= _devices(objects.spec(obj))
     return found
 
 
@@ -130,6 +134,20 @@ def _claim(obj: Object) -> Amounts:
     return found
 
 
+def _devices(spec: Object) -> Amounts:
+    """Count devices by class; of requests that may be met in several ways, the worst for each class."""
+    found: Amounts = {}
+    for request in (spec.get("devices") or {}).get("requests") or ():
+        worst: Amounts = {}
+        for wanted in request.get("firstAvailable") or [request.get("exactly") or {}]:
+            if wanted.get("allocationMode") in ("All", "ExactCount"):
+                is_all = wanted["allocationMode"] == "All"
+                count = quantity.parse(str(_MOST_DEVICES if is_all else wanted.get("count") or 0))
+                worst = _most(worst, {f"{wanted.get('deviceClassName')}{_DEVICES}": count})
+        found = add(found, worst)
+    return found
+
+
 def _has_cross_namespace_affinity(spec: Object) -> bool:
     for key in ("podAffinity", "podAntiAffinity"):
         affinity = (spec.get("affinity") or {}).get(key) or {}
@@ -151,23 +169,40 @@ _SCOPES: Final[Mapping[str, Callable[[Object], bool]]] = {
 
 
 def is_governed(quota: Object, resource: Resource, obj: Object) -> bool:
-    """Tell whether a quota's scopes take in an object; scopes are about Pods alone."""
+    """Tell whether a quota's scopes take in an object; scopes are about Pods and volume claims."""
     spec = objects.spec(quota)
     terms = [{"scopeName": name, "operator": "Exists"} for name in spec.get("scopes") or ()]
     terms += (spec.get("scopeSelector") or {}).get("matchExpressions") or ()
     if not terms:
         return True
-    return resource.name == "pods" and all(_in_scope(term, obj) for term in terms)
+    in_scope = {"pods": _in_scope, "persistentvolumeclaims": _claim_in_scope}.get(resource.name)
+    return in_scope is not None and all(in_scope(term, obj) for term in terms)
+
+
+def _claim_in_scope(term: Object, claim: Object) -> bool:
+    """A claim is of the attributes class it has, of the one it wants, and of the one it is on its way to."""
+    if term.get("scopeName") != "VolumeAttributesClass":
+        return False
+    status = objects.status(claim)
+    names = {
+        objects.spec(claim).get("volumeAttributesClassName"),
+        status.get("currentVolumeAttributesClassName"),
+        (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName"),
+    }
+    return any(_selects(term, name) for name in (names - {None, ""} or {None}))
 
 
 def _in_scope(term: Object, pod: Object) -> bool:
     name = term.get("scopeName") or ""
     if name != "PriorityClass":
         return name in _SCOPES and _SCOPES[name](pod)
-    value = objects.spec(pod).get("priorityClassName")
-    labels = {"class": value} if value else {}
-    term = {"key": "class", "operator": term.get("operator"), "values": term.get("values")}
-    return selectors.from_object({"matchExpressions": [term]}).matches(labels)
+    return _selects(term, objects.spec(pod).get("priorityClassName"))
+
+
+def _selects(term: Object, name: str | None) -> bool:
+    """Judge a class's name, or that there is none, by a scope's operator and values."""
+    wanted = {"key": "class", "operator": term.get("operator"), "values": term.get("values")}
+    return selectors.from_object({"matchExpressions": [wanted]}).matches({"class": name} if name else {})
 
 
 def total(quota: Object, found: Iterable[tuple[Resource, Object]]) -> Amounts:

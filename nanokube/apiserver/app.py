@@ -45,7 +45,7 @@ from nanokube.apiserver.flowcontrol.queueset import State
 from nanokube.apiserver.metrics import Metrics
 from nanokube.apiserver.nonresource import NonResource
 from nanokube.apiserver.registry.registry import Registry
-from nanokube.apiserver.requestinfo import RequestInfo, parse
+from nanokube.apiserver.requestinfo import RequestInfo, check_timeout, parse
 from nanokube.apiserver.subresources.handlers import HANDLERS
 from nanokube.kit.http.message import Answer, Request, Response, UpgradeResponse
 from nanokube.storage.store import Broken
@@ -117,6 +117,8 @@ class App:
         flow: Flow | None = None
         result: Result
         try:
+            if request.query.raw:
+                check_timeout(info, request.query.get("timeout"))
             user = impersonation.apply(request, self._authenticator.authenticate(request), self._authorizer)
             flow = self.gate.flow(user, info)
             if flow is None or flow.level.is_free:

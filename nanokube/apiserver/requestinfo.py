@@ -5,10 +5,12 @@ Source: staging apiserver pkg/endpoints/request/requestinfo.go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from nanokube.api import errors
 from nanokube.kit.http.message import Request
 
 _VERBS: Final[Mapping[str, str]] = {
@@ -22,6 +24,8 @@ _VERBS: Final[Mapping[str, str]] = {
 _NAMESPACE_SUBRESOURCES: Final = frozenset(("status", "finalize"))
 # Whatever the method, these run something in a Pod: authorized as create (CVE-free reading of k8s#78741).
 _CONNECT: Final = frozenset(("exec", "attach", "portforward"))
+_LASTING: Final = frozenset(("attach", "exec", "log", "portforward", "proxy"))
+_DURATION: Final = re.compile(r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,17 @@ def _verb(request: Request, name: str, subresource: str) -> str:
     if verb == "get":
         return "watch" if is_true(request.query.get("watch")) else "list"
     return "deletecollection" if verb == "delete" else verb
+
+
+def check_timeout(info: RequestInfo, text: str) -> None:
+    """Demand that the timeout option of a request that does not last is a duration as Go writes it.
+
+    Raises ApiError (400). Source: staging apiserver pkg/endpoints/filters/request_deadline.go.
+    """
+    if not text or info.verb == "watch" or info.subresource in _LASTING or _DURATION.fullmatch(text):
+        return
+    cause = f'invalid timeout specified in the request URL - time: invalid duration "{text}"'
+    raise errors.bad_request(cause)
 
 
 def is_true(text: str) -> bool:

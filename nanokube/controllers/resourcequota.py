@@ -30,6 +30,8 @@ def counted(hard: Object) -> list[Resource]:
             known = "services"
         elif ".storageclass." in name or name == "requests.storage":
             known = "persistentvolumeclaims"
+        elif ".deviceclass." in name:
+            known = "resourceclaims.resource.k8s.io"
         else:
             known = name
         try:

@@ -19,7 +19,7 @@ from nanokube.apiserver.registry.registry import Registry
 _SELF: Final = User("system:apiserver", (MASTERS,))
 _ZERO: Final = quantity.parse("0")
 _FREE: Final = ("events", "bindings")
-_ON_UPDATE: Final = ("pods", "services", "persistentvolumeclaims")
+_ON_UPDATE: Final = ("pods", "services", "persistentvolumeclaims", "resourceclaims.resource.k8s.io")
 
 
 class ResourceQuota(chain.Plugin):

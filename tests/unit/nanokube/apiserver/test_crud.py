@@ -350,3 +350,25 @@ async def test_a_valid_template_does_not_make_its_variants_valid(api: Api) -> No
     assert "spec.volumes[1].name" in refused.json["message"]
     refused = await api("POST", PODS, pod("fourth", restartPolicy="Sometimes"))
     assert "spec.restartPolicy" in refused.json["message"]
+
+
+@pytest.mark.parametrize(
+    ("target", "code"),
+    [
+        ("/version?timeout=invalid", 400),
+        (f"{CONFIGMAPS}?timeout=5", 400),
+        (f"{CONFIGMAPS}?timeout=0s", 200),
+        (f"{CONFIGMAPS}?timeout=1m1.5s", 200),
+        (f"{CONFIGMAPS}?timeout=", 200),
+    ],
+)
+async def test_a_timeout_is_a_duration(api: Api, target: str, code: int) -> None:
+    answer = await api("GET", target)
+    assert answer.code == code
+    assert ("invalid timeout specified in the request URL" in str(answer.json)) is (code == 400)
+
+
+async def test_a_dry_run_does_not_make_what_exists(api: Api) -> None:
+    body = {"metadata": {"name": "n"}}
+    assert (await api("POST", "/api/v1/namespaces", body)).code == 201
+    assert (await api("POST", "/api/v1/namespaces?dryRun=All", body)).code == 409

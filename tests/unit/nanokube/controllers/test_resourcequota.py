@@ -42,6 +42,7 @@ def pod(name: str, phase: str = "Running", claim: str = "") -> dict[str, Any]:
         ),
         (["count/deployments.apps", "secrets"], ["deployments.apps", "secrets"]),
         (["requests.ephemeral-storage"], ["pods"]),
+        (["gpu.deviceclass.resource.k8s.io/devices"], ["resourceclaims.resource.k8s.io"]),
     ],
 )
 def test_the_names_of_a_quota_say_what_it_counts(hard: list[str], kinds: list[str]) -> None:
