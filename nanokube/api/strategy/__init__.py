@@ -42,6 +42,7 @@ _RULES: Final[Mapping[str, Rules]] = {
     "jobs.batch": workloads.JOB,
     "replicationcontrollers": workloads.REPLICATION_CONTROLLER,
     "podtemplates": workloads.POD_TEMPLATE,
+    "leases.coordination.k8s.io": workloads.LEASE,
     "priorityclasses.scheduling.k8s.io": workloads.FIXED,
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": workloads.WEBHOOKS,
     "validatingwebhookconfigurations.admissionregistration.k8s.io": workloads.WEBHOOKS,

@@ -73,6 +73,19 @@ class FieldRules(Rules):
         return bool(new.get(self._name) != old.get(self._name))
 
 
+class LeaseRules(Rules):
+    """The fields of a feature that is off by default (CoordinatedLeaderElection) are dropped."""
+
+    def on_create(self, obj: dict[str, Any]) -> None:
+        """Drop them."""
+        for key in ("strategy", "preferredHolder"):
+            (obj.get("spec") or {}).pop(key, None)
+
+    def on_update(self, new: dict[str, Any], old: Object) -> None:
+        """Drop them."""
+        self.on_create(new)
+
+
 class FixedRules(Rules):
     """The generation stays 1."""
 
@@ -81,6 +94,7 @@ class FixedRules(Rules):
         return False
 
 
+LEASE: Final = LeaseRules()
 DAEMON_SET: Final = DaemonSetRules()
 JOB: Final = JobRules()
 REPLICATION_CONTROLLER: Final = ReplicationControllerRules()

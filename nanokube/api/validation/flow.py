@@ -33,7 +33,8 @@ def validate_schema(obj: Object) -> list[FieldError]:
     found += _precedence(name, spec.get("matchingPrecedence") or 0, "spec.matchingPrecedence")
     method = spec.get("distinguisherMethod")
     if method is not None and method.get("type") not in _DISTINGUISHERS:
-        found.append(field.not_supported("spec.distinguisherMethod.type", method, _DISTINGUISHERS))
+        shown = {"Type": method.get("type") or ""}
+        found.append(field.not_supported("spec.distinguisherMethod.type", shown, _DISTINGUISHERS))
     level, path = (
         (spec.get("priorityLevelConfiguration") or {}).get("name") or "",
         "spec.priorityLevelConfiguration",

@@ -53,11 +53,6 @@ def path_segment(text: str) -> list[str]:
     return [f"may not contain '{c}'" for c in "/%" if c in text]
 
 
-def any_name(text: str) -> list[str]:
-    """Accept every name."""
-    return []
-
-
 def fully_qualified_name(text: str, path: str) -> list[FieldError]:
     """Check a domain of at least three parts."""
     if not text:

@@ -210,6 +210,6 @@ BY_NAME: Final[Mapping[str, Kind]] = {
         formats.path_segment, access.validate_cluster_role_binding, access.validate_binding_update
     ),
     "certificatesigningrequests.certificates.k8s.io": Kind(
-        formats.any_name, certificates.validate, status=certificates.validate_status
+        formats.path_segment, certificates.validate, status=certificates.validate_status
     ),
 }

@@ -141,6 +141,8 @@ def inline_volume_spec(spec: Object, path: str) -> list[FieldError]:
     csi, modes = spec.get("csi"), spec.get("accessModes") or []
     if csi is None:
         found.append(field.required(f"{path}.csi", f"has to be specified {context}"))
+    if not any(spec[key] is not None for key in spec if key not in _NOT_SOURCES):
+        found.append(field.required(path, "must specify a volume type"))
     if not modes:
         found.append(field.required(f"{path}.accessModes"))
     found += _modes(modes, f"{path}.accessModes")

@@ -16,7 +16,7 @@ from nanokube.apiserver.cache.item import Item, encode, splice
 from nanokube.apiserver.registry.call import Call
 from nanokube.apiserver.registry.hooks import Hooks
 from nanokube.kit.clock import Clock
-from nanokube.storage.store import Store
+from nanokube.storage.store import KeyExists, Store
 
 EVENT_TTL_S: Final = 3600.0  # kube-apiserver --event-ttl
 NO_HOOKS: Final = Hooks()
@@ -76,6 +76,8 @@ class Registry:
         key = object_key(storage, obj)
         encoded = encode(obj)
         if call.is_dry_run:
+            if not expect and self.caches.of(storage.name).find(key) is not None:
+                raise KeyExists(f"cannot create {key}: it exists")
             return Item(key, splice(encoded, expect) if expect else encoded, expect, expect)
         expires = self.clock.time() + EVENT_TTL_S if storage.name == "events" else 0.0
         revision = await self.store.put(store_key(storage.name, key), encoded, expect=expect, expires=expires)

@@ -234,7 +234,7 @@ Q = "spec.rules[0]"
         ({"spec.priorityLevelConfiguration": {"name": ""}},
          ["spec.priorityLevelConfiguration.name: Required value: must reference a priority level"]),
         ({"spec.distinguisherMethod": {"type": "x"}},
-         ['spec.distinguisherMethod.type: Unsupported value: {"type":"x"}: supported values: "ByNamespace", '
+         ['spec.distinguisherMethod.type: Unsupported value: {"Type":"x"}: supported values: "ByNamespace", '
           '"ByUser"']),
         ({f"{Q}.subjects": []}, [f"{Q}.subjects: Required value: subjects must contain at least one value"]),
         ({f"{Q}.subjects[0]": {"kind": "User", "group": {"name": "g"}}},

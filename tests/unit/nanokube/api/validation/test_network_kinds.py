@@ -288,7 +288,8 @@ CSR_OBJECT = {"spec": {"request": _request(), "signerName": "a.b/c", "usages": [
     ("changes", "expected"),
     [
         ({}, []),
-        ({"metadata.name": "any/thing%"}, []),
+        ({"metadata.name": "Any thing"}, []),
+        ({"metadata.name": "a/b"}, ["metadata.name: Invalid value: \"a/b\": may not contain '/'"]),
         ({"spec.request": "eA=="},
          ['spec.request: Invalid value: "eA==": PEM block type must be CERTIFICATE REQUEST']),
         ({"spec.usages": []}, ["spec.usages: Required value"]),

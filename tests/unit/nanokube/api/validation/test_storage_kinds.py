@@ -165,6 +165,7 @@ ONE = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
           "volumes",
           "spec.source.inlineVolumeSpec.csi: Required value: has to be specified in the context of inline "
           "volumes",
+          "spec.source.inlineVolumeSpec: Required value: must specify a volume type",
           "spec.source.inlineVolumeSpec.accessModes: Required value"]),
     ],
 )  # fmt: skip
@@ -197,9 +198,9 @@ def test_runtime_classes(refusals: Check) -> None:
     assert [text.partition(": ")[0] for text in found] == ["overhead.limits[x]", "scheduling.tolerations[1]"]
 
 
-def test_leases(refusals: Check) -> None:
-    name = "leases.coordination.k8s.io"
-    assert refusals(name, {"spec": {"strategy": "OldestEmulationVersion", "preferredHolder": "h"}}, {}) == []
-    assert refusals(name, {"spec": {"strategy": "x"}}, {}) == [
-        'spec.strategy.strategy: Unsupported value: "x": supported values: "OldestEmulationVersion"'
-    ]
+def test_leases() -> None:
+    resource = resources.get("leases.coordination.k8s.io")
+    spec = {"strategy": "x", "preferredHolder": "h", "holderIdentity": "i"}
+    lease: dict[str, Any] = {"metadata": {}, "spec": spec}
+    strategy.prepare_for_create(resource, lease, namespace="d", uid="u", now="2026-01-02T03:04:05Z")
+    assert lease["spec"] == {"holderIdentity": "i"}
