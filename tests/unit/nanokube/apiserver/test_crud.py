@@ -366,9 +366,3 @@ async def test_a_timeout_is_a_duration(api: Api, target: str, code: int) -> None
     answer = await api("GET", target)
     assert answer.code == code
     assert ("invalid timeout specified in the request URL" in str(answer.json)) is (code == 400)
-
-
-async def test_a_dry_run_does_not_make_what_exists(api: Api) -> None:
-    body = {"metadata": {"name": "n"}}
-    assert (await api("POST", "/api/v1/namespaces", body)).code == 201
-    assert (await api("POST", "/api/v1/namespaces?dryRun=All", body)).code == 409
