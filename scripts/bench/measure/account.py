@@ -17,7 +17,9 @@ class Account:
 
     def __init__(self, path: str) -> None:
         found = hierarchy.detect()
-        own: dict[str, str] = {name: found.v1[name] for name in ("cpuacct", "memory") if name in found.v1}
+        own: dict[str, str] = {
+            name: found.v1[name] for name in ("cpu", "cpuacct", "memory") if name in found.v1
+        }
         # Accounting needs these hierarchies only; in all others the runtime stays where it was born.
         self._hierarchies = hierarchy.Hierarchies("" if own else found.unified, found.v2, own)
         self.path = path
