@@ -98,6 +98,10 @@ def claim_status(claim: Object, volume: Object) -> dict[str, Any]:
     status["accessModes"] = list(offered.get("accessModes") or ())
     if objects.status(claim).get("phase") != "Bound" or not status.get("capacity"):
         status["capacity"] = capacity
+    if objects.status(claim).get("phase") == "Pending":  # later it is the driver's to say
+        status.pop("currentVolumeAttributesClassName", None)
+        if offered.get("volumeAttributesClassName"):
+            status["currentVolumeAttributesClassName"] = offered["volumeAttributesClassName"]
     return status
 
 

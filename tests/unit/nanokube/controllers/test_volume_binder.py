@@ -113,3 +113,10 @@ def test_provisioner_of_the_class_is_asked() -> None:
             assert any("ExternalProvisioning" in line for line in stage.events.lines)
 
     virtual_time.run(story())
+
+
+@pytest.mark.parametrize(("phase", "current"), [("Pending", "gold"), ("Bound", "silver")])
+def test_a_claim_has_its_volumes_attributes_class_once_bound(phase: str, current: str) -> None:
+    claim = {"spec": {}, "status": {"phase": phase, "currentVolumeAttributesClassName": "silver"}}
+    status = volume_binding.claim_status(claim, a_volume("v", volumeAttributesClassName="gold"))
+    assert status["currentVolumeAttributesClassName"] == current
