@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from nanokube.api import objects
+from nanokube.api import facts, objects, zeros
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
 from nanokube.api.strategy import (
@@ -49,7 +49,7 @@ _RULES: Final[Mapping[str, Rules]] = {
     "persistentvolumeclaims": volumes.CLAIM,
     "persistentvolumes": volumes.VOLUME,
     "csidrivers.storage.k8s.io": volumes.DRIVER,
-    "volumeattachments.storage.k8s.io": _STATUS_ONLY,
+    "volumeattachments.storage.k8s.io": StatusOnlyRules({"attached": False}),
     "servicecidrs.networking.k8s.io": _STATUS_ONLY,
     "validatingadmissionpolicies.admissionregistration.k8s.io": _STATUS_ONLY,
     "flowschemas.flowcontrol.apiserver.k8s.io": _STATUS_ONLY,
@@ -97,6 +97,16 @@ def prepare_for_create(
     if resource.subresource("status") and rules.resets_status:
         obj["status"] = {}
     rules.on_create(obj)
+    if rules.resets_status and obj.get("status") is not None:
+        _fill_status(resource, obj["status"])
+
+
+def _fill_status(resource: Resource, status: dict[str, Any]) -> None:
+    """Write the zeros that Go writes in a new status."""
+    name = facts.name_of(resource.group, resource.version, resource.kind)
+    found = facts.definition(name).fields.get("status") if name is not None else None
+    if found is not None and found.type.name:
+        zeros.fill(found.type.name, status)
 
 
 def prepare_for_update(resource: Resource, new: dict[str, Any], old: Object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from nanokube.api.objects import Object
@@ -36,6 +37,14 @@ class Rules:
 
 
 class StatusOnlyRules(Rules):
-    """A status update changes nothing of the metadata."""
+    """A status update changes nothing of the metadata. first: the status of a new object."""
 
     status_keeps_metadata = ("labels", "annotations")
+
+    def __init__(self, first: Mapping[str, Any] | None = None) -> None:
+        self._first = first or {}
+
+    def on_create(self, obj: dict[str, Any]) -> None:
+        """Begin with the first status."""
+        if self._first:
+            obj["status"] = dict(self._first)

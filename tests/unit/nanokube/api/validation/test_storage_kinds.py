@@ -204,3 +204,13 @@ def test_leases() -> None:
     lease: dict[str, Any] = {"metadata": {}, "spec": spec}
     strategy.prepare_for_create(resource, lease, namespace="d", uid="u", now="2026-01-02T03:04:05Z")
     assert lease["spec"] == {"holderIdentity": "i"}
+
+
+def test_a_new_status_has_gos_zeros() -> None:
+    attachment: dict[str, Any] = {"metadata": {}, "spec": {}}
+    given = {"loadBalancer": {"ingress": [{"ip": "1"}]}}
+    ingress: dict[str, Any] = {"metadata": {}, "spec": {}, "status": given}
+    for name, obj in ((ATTACHMENT, attachment), ("ingresses.networking.k8s.io", ingress)):
+        resource = resources.get(name)
+        strategy.prepare_for_create(resource, obj, namespace="d", uid="u", now="2026-01-02T03:04:05Z")
+    assert (attachment["status"], ingress["status"]) == ({"attached": False}, {"loadBalancer": {}})
