@@ -69,6 +69,8 @@ async def _select(scope: Scope, selection: Selection, page: Page) -> tuple[Seque
     now = scope.registry.caches.revision
     if page.revision > now:
         raise _too_large(page.revision, now)
+    if page.is_exact and page.revision < scope.registry.store.compacted:
+        raise _expired(page)  # even if nothing of the kind has changed: a token must not live for ever
     if not page.is_exact or not page.revision or cache.changed <= page.revision:
         return cache.select(selection, page.start), page.revision if page.is_exact else now
     try:

@@ -48,6 +48,19 @@ async def test_pages_show_one_revision_and_count_what_remains(api: Api) -> None:
     assert len(revisions) == 1
 
 
+async def test_a_page_expires_though_nothing_of_its_kind_changed(api: Api) -> None:
+    for i in range(4):
+        await make(api, f"m{i}")
+    token = (await api("GET", f"{MAPS}?limit=2")).json["metadata"]["continue"]
+    await api("POST", "/api/v1/namespaces/default/secrets", {"metadata": {"name": "s"}})
+    assert (await api("GET", f"{MAPS}?limit=2&continue={token}")).code == 200
+    await api.store.compact(api.store.revision)
+    expired = await api("GET", f"{MAPS}?limit=2&continue={token}")
+    assert (expired.code, expired.json["reason"]) == (410, "Expired")
+    rest = await api("GET", f"{MAPS}?limit=2&continue={expired.json['metadata']['continue']}")
+    assert [each["metadata"]["name"] for each in rest.json["items"]] == ["m2", "m3"]
+
+
 async def test_an_expired_page_offers_an_inconsistent_rest(api: Api) -> None:
     for name in "abc":
         await make(api, name)
