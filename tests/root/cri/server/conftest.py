@@ -101,8 +101,10 @@ class Node:
         return [line.split(" ", 3)[3] for line in path.read_text().splitlines()] if path.exists() else []
 
     def server_pid(self) -> int:
-        """Return the gRPC server's process id: the keeper's child that serves."""
-        children = Path(f"/proc/{self.keeper.pid}/task/{self.keeper.pid}/children").read_text().split()
+        """Return the gRPC server's process id: the keeper's child that serves; 0 = none does."""
+        children: list[str] = []
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the keeper was killed
+            children = Path(f"/proc/{self.keeper.pid}/task/{self.keeper.pid}/children").read_text().split()
         for pid in children:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # reaped since
                 line = Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,16 +23,17 @@ from cri import failpoint
 from cri.api import runtime_pb2 as pb
 from cri.api import transfer_pb2_grpc
 from cri.cgroup import group, hierarchy
-from tests.root.cri.server import conftest
+from tests.root.cri.server import conftest, diagnosis
 from tests.root.cri.server.conftest import SOURCE, Node, wait_for
 
 DAEMONS = ("nk-keeper", "nk-super", "nk-logd")
 _HOLD = "mount --make-rshared / && ip link set lo up && exec sleep 100000"
 _RETRIES = 60  # of one call, however many points kill it
+_TEND_S = 0.02
 _CHANNEL = [  # connects again at once
-    ("grpc.initial_reconnect_backoff_ms", 20),
-    ("grpc.min_reconnect_backoff_ms", 20),
-    ("grpc.max_reconnect_backoff_ms", 50),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5000),  # gives up an attempt only then: a busy server answers late
     ("grpc.max_receive_message_length", 16 << 20),
 ]
 _HELD = re.compile(r"^(pipe:|anon_inode:\[pidfd\]|/dev/pt|/.*/run/c/)")
@@ -44,6 +45,7 @@ class Lab(Node):
 
     holder: subprocess.Popen[bytes]
     tending: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+    is_off: bool = True  # nobody starts a keeper that has ended
     doomed: set[int] = dataclasses.field(default_factory=set)  # killed, perhaps not yet gone
 
     @property
@@ -67,12 +69,35 @@ class Lab(Node):
                 stdout=log,
                 stderr=log,
             )
+        self.is_off = False
 
     def tend(self) -> None:
         """Start the keeper again if it was killed, as systemd would."""
         with self.tending:
-            if self.keeper.poll() is not None:
+            if not self.is_off and self.keeper.poll() is not None:
                 self.start()
+
+    def turn_off(self) -> None:
+        """Let the keeper stay dead when it ends."""
+        with self.tending:
+            self.is_off = True
+
+    @contextlib.contextmanager
+    def tended(self) -> Iterator[None]:
+        """Tend the keeper meanwhile: who waits for an answer cannot."""
+        done = threading.Event()
+
+        def look() -> None:
+            while not done.wait(_TEND_S):
+                self.tend()
+
+        thread = threading.Thread(target=look, name="tends the keeper")
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def pid(self, daemon: str) -> int:
         """Return the process id of keeper, supervisor, log pump or server; wait while it is being started."""
@@ -104,8 +129,10 @@ class Lab(Node):
 
     def kill(self, *daemons: str) -> None:
         """Kill daemons at once."""
-        pids = {self.pid(daemon) for daemon in daemons}
-        self.doomed |= pids
+        self._kill({self.pid(daemon) for daemon in daemons})
+
+    def _kill(self, pids: Iterable[int]) -> None:
+        self.doomed.update(pids)
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -115,7 +142,9 @@ class Lab(Node):
 
         What the containers wrote, images and leases are on a disk.
         """
-        self.kill("nk-keeper", "nk-super", "nk-logd", "server")
+        pids = [self.pid(daemon) for daemon in (*DAEMONS, "server")]
+        self.turn_off()
+        self._kill(pids)
         self.keeper.wait()
         own = group.Group(hierarchy.detect(), self.name)
         own.kill()
@@ -158,10 +187,16 @@ class Lab(Node):
             try:
                 return self._stub(method)(request, timeout=timeout, wait_for_ready=True)
             except grpc.RpcError as err:
+                if code_of(err) is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise AssertionError(f"{method} hung for {timeout} s\n{self.report()}") from err
                 if code_of(err) is not grpc.StatusCode.UNAVAILABLE:
                     raise
                 time.sleep(0.02)
         raise AssertionError(f"no success of {method} in {_RETRIES} attempts")
+
+    def report(self) -> str:
+        """Say what each process waits for."""
+        return diagnosis.report(self._family(), self.server_pid(), self.directory / "server.log")
 
     def _stub(self, method: str) -> Callable[..., Any]:
         if method == "Import":
@@ -286,8 +321,10 @@ def new(directory: Path) -> Iterator[Lab]:
         lab.start()
         grpc.channel_ready_future(lab.channel).result(timeout=30)
         conftest.load_image(lab)
-        yield lab
+        with lab.tended():
+            yield lab
     finally:
+        lab.turn_off()
         for point in failpoint.POINTS:
             (lab.points / point).unlink(missing_ok=True)
         conftest.clean_up(lab)
