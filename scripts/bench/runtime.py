@@ -32,6 +32,7 @@ import sys
 from pathlib import Path
 
 from scripts.bench.measure import isolate, many, progress, pull, registry, start, steps, table
+from scripts.bench.measure.target import Target
 
 PARTS = {"steps": 50, "burst": 2, "memory": 2, "pull": 5}  # and how many rounds by default
 
@@ -47,19 +48,25 @@ def main() -> None:
         for binary in ["usr/sbin/runc"] * bool(options.peer) + ["usr/bin/crun"] * options.crun:
             progress.show(f"starting containerd for {Path(binary).name}")
             targets.append(stack.enter_context(start.containerd(scratch, certs, options.peer, binary)))
-        for part in options.only or PARTS:
-            rounds = options.rounds or PARTS[part]
-            if part == "steps":
-                steps.measure(targets, rounds)
-            elif part == "burst":
-                many.burst(targets, rounds)
-            elif part == "memory":
-                many.memory(targets, rounds)
-            elif part == "pull":
-                progress.show("making the layer")
-                served = stack.enter_context(registry.serving(certs))
-                pull.measure(targets, rounds, served)
-        print("\n".join(table.lines(targets)), flush=True)
+        try:
+            for part in options.only or PARTS:
+                measure(part, targets, options.rounds or PARTS[part], certs)
+        finally:  # what is there is shown, if it was interrupted too
+            print("\n".join(table.lines(targets)), flush=True)
+
+
+def measure(part: str, targets: list[Target], rounds: int, certs: Path) -> None:
+    """Measure one part."""
+    if part == "steps":
+        steps.measure(targets, rounds)
+    elif part == "burst":
+        many.burst(targets, rounds)
+    elif part == "memory":
+        many.memory(targets, rounds)
+    elif part == "pull":
+        progress.show("making the layer")
+        with registry.serving(certs) as served:
+            pull.measure(targets, rounds, served)
 
 
 def _options() -> argparse.Namespace:

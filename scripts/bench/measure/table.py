@@ -45,7 +45,9 @@ def lines(targets: Sequence[Target]) -> list[str]:
     titles = ["", *(target.name for target in targets), *(f"to {peer.name[11:]}" for peer in peers)]
     has_crun = any(peer.name.endswith("crun") for peer in peers)
     titles += ["promised"] * bool(peers) + ["p99 below crun's median"] * has_crun
-    rows = [_row(figure, own, peers) for figure in FIGURES if own.samples.get(figure.name)]
+    rows = [
+        _row(figure, own, peers) for figure in FIGURES if all(t.samples.get(figure.name) for t in targets)
+    ]
     rule = ["---"] + ["--:"] * (len(titles) - 1)
     return [f"| {' | '.join(row)} |" for row in (titles, rule, *rows)]
 
