@@ -1,4 +1,4 @@
-"""A registry on loopback with one image of one layer, and the layer: 40 MB, gzip, random files and some text."""
+"""A registry on loopback with one image of one layer: 40 MB, gzip, random files and some text."""
 
 import contextlib
 import dataclasses
