@@ -1,8 +1,9 @@
 """Taking over containers of an earlier supervisor, and telling how a container ended, child or not.
 
 The record names the process by pid and identity; a live process is followed by a new pidfd. If it ended in
-between, its exit status is with keeper (who inherits and reaps orphans) as <run>/exits/<pid>; on Linux 6.15
-and later also with any pidfd opened before. Nobody knows: exit code 255, reason Unknown.
+between, its exit status is with keeper (who inherits and reaps orphans) as <run>/exits/<pid>. Without keeper
+the host's init inherits: the status is with the zombie until it is reaped, then, on Linux 6.15 and later,
+with any pidfd opened before. Nobody knows: exit code 255, reason Unknown.
 """
 
 from __future__ import annotations
@@ -135,6 +136,8 @@ def ended(supervisor: Supervisor, made: Container, tries: int = 0) -> None:
     found, at = _kept(supervisor, made)
     if found is None:
         found = pidfd.exit_status(made.pidfd)
+    if found is None:
+        found = exits.peek_orphan(made.pid, made.identity.partition(".")[2])
     if found is None and tries < _RETRIES:
         supervisor.loop.remove(made.pidfd)
         supervisor.loop.after(_RETRY_S, lambda: ended(supervisor, made, tries + 1))

@@ -19,6 +19,26 @@ def peek(pid: int) -> int:
     return found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status
 
 
+def peek_orphan(pid: int, start_time: str) -> int | None:
+    """Return the wait status of an ended process that its parent has not reaped; None = it lives, or is gone.
+
+    start_time: clock ticks, so that no other process of that id is meant. Not for keeper's children: it notes
+    their exits. Source: proc_pid_stat(5), fields 3, 4, 22 and 52, the last one 0 to whoever may not trace it.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+        state, parent, started, status = fields[0], int(fields[1]), fields[19], int(fields[49])
+        if state != "Z" or started != start_time or parent == os.getppid():
+            return None
+        if not status:
+            with open(f"/proc/{pid}/io", "rb") as file:  # refused to whoever may not trace it
+                file.read(1)
+    except (OSError, IndexError):
+        return None
+    return status
+
+
 def describe_death(made: Container, status: int | None) -> str:
     """Say why a process that was never told to go has ended."""
     if made.group.oom_kills():

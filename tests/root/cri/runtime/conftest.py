@@ -106,7 +106,7 @@ class Node:
             self.client.shutdown(remove=True)
         except RuntimeFault:
             os.kill(pid, 15)
-        wait_for(lambda: not Path(f"/proc/{pid}").exists())
+        wait_for(lambda: is_ended(pid))
         self.client.close()
         self._remove_group()
 
@@ -122,6 +122,14 @@ def wait_for(condition: Any, timeout_s: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline, "condition did not come true"
         time.sleep(0.01)
+
+
+def is_ended(pid: int) -> bool:
+    """Say whether a process has ended; its parent may reap it much later."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 @pytest.fixture(scope="package")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from cri.runtime.faults import RuntimeFault
-from tests.root.cri.runtime.conftest import Node, wait_for
+from tests.root.cri.runtime.conftest import Node, is_ended, wait_for
 
 pytestmark = pytest.mark.root
 
@@ -89,13 +91,13 @@ def test_a_terminal_and_stdin_survive_the_supervisor(lone_node: Node) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_containers_outlive_the_keeper(lone_node: Node, number: int) -> None:
     node = lone_node
-    spec = node.spec("sh", "-c", COUNT.replace("0.02", "0.1"))
+    spec = node.spec("sh", "-c", COUNT.replace("0.02", "0.04"))
     node.client.create(spec)
     pid = node.client.start(spec.id).pid
     keeper = node.pid("nk-keeper")
     os.kill(keeper, number)
-    wait_for(lambda: not Path(f"/proc/{keeper}").exists())
-    assert Path(f"/proc/{pid}").exists()
+    wait_for(lambda: is_ended(keeper))
+    assert not is_ended(pid)
     node.start()
     state = node.client.wait(spec.id, 20)
     assert state.pid == pid
@@ -103,6 +105,43 @@ def test_containers_outlive_the_keeper(lone_node: Node, number: int) -> None:
     keeps_exits = kernel >= (6, 15)  # of processes whose parent is gone, by their pidfd
     assert state.exit_code == (9 if keeps_exits else 255)
     assert node.lines(spec.id) == [f"line {i}" for i in range(60)]
+
+
+# Inherits orphans and does not reap them.
+ADOPTER = """
+import subprocess, sys
+from cri.linux import prctl
+prctl.set_child_subreaper()
+subprocess.run(sys.argv[1:], check=True)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_an_exit_while_all_are_dead_is_known_until_it_is_reaped(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.make_image()
+    keeper = [sys.executable, "-m", "cri.runtime.keeper", "--run-dir", str(node.run_dir), "--no-server"]
+    command = [sys.executable, "-c", ADOPTER, *keeper]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as adopter:
+        assert adopter.stdin
+        assert adopter.stdout
+        assert adopter.stdout.readline() == "ready\n"
+        try:
+            ended, ending = (node.spec("sh", "-c", f"sleep {time}; exit 7") for time in ("0.1", "1000"))
+            for spec in (ended, ending):
+                node.client.create(spec)
+                node.client.start(spec.id)
+            pids = [node.client.state(spec.id).pid for spec in (ended, ending)]
+            os.kill(node.pid("nk-keeper"), signal.SIGKILL)
+            wait_for(lambda: is_ended(pids[0]))
+            node.start()
+            assert node.client.wait(ended.id, 5).exit_code == 7
+            os.kill(pids[1], signal.SIGKILL)
+            assert node.client.wait(ending.id, 5).exit_code == 137
+        finally:
+            node.stop()
+            adopter.stdin.close()
 
 
 def test_the_interpreter_lies_on_a_read_only_mount(lone_node: Node) -> None:
@@ -122,7 +161,7 @@ def test_the_server_is_started_and_restarted(lone_node: Node) -> None:
     wait_for(lambda: note.read_text().count("\n") == 2)
     server = int(note.read_text().split()[1])
     os.kill(node.pid("nk-keeper"), signal.SIGTERM)
-    wait_for(lambda: not Path(f"/proc/{server}").exists())
+    wait_for(lambda: is_ended(server))
     node.start()
 
 
