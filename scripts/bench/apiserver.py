@@ -198,10 +198,7 @@ def fill(server: Server, cpus: frozenset[int]) -> None:
         names = [f"pod-{number:06d}" for number in range(count)]
         body = dump(status(0))
         for requests in (
-            [
-                server.target.request("POST", pods(namespace), dump(pod(n, namespace)))
-                for n in names
-            ],
+            [server.target.request("POST", pods(namespace), dump(pod(n, namespace))) for n in names],
             [
                 server.target.request("PATCH", f"{pods(namespace)}/{n}/status", body, load.STRATEGIC)
                 for n in names
