@@ -25,7 +25,8 @@ CREATE INDEX IF NOT EXISTS kv_key ON kv(key, rev);
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
 
-INSERT = "INSERT INTO kv(rev, key, create_rev, prev_rev, deleted, expires, value) VALUES(?,?,?,?,?,?,?)"
+INSERT = "INSERT INTO kv(rev, key, create_rev, prev_rev, deleted, expires, value) VALUES"  # followed by ROWs
+ROW = "(?,?,?,?,?,?,?)"
 
 # The newest row of each key in a range of keys at a revision, without the deleted.
 LIVE = """FROM kv WHERE rev IN (

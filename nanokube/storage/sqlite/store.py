@@ -1,8 +1,10 @@
 """The durable store: SQLite in WAL mode behind one writer thread.
 
-    loop: compare in the index ──queue──> writer thread: BEGIN, rows, COMMIT (fsync)
+    loop: compare in the index ──batch──> writer thread: one INSERT of all rows (fsync)
       ^                                                     │ call_soon_threadsafe
       └── publish to watches, then wake the callers <───────┘
+
+What is accepted while a batch is being committed is the next batch: a thread is woken once a batch.
 
 Reads of values run on a second connection in a worker thread and see committed rows only.
 """
@@ -48,7 +50,10 @@ class SqliteStore:
         self._compacting = False
         self._broken: sqlite3.Error | None = None
         self._fanout = Fanout()
+        self._queued: list[Write] = []  # accepted, not yet handed over
+        self._is_writing = False  # a batch is with the writer, or about to be
         self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._settling: list[tuple[int, asyncio.Future[None]]] = []
         self._loop = asyncio.get_running_loop()
         self._reader = schema.connect(path, readonly=True)
         self._reading = threading.Lock()
@@ -137,6 +142,8 @@ class SqliteStore:
     async def close(self) -> None:
         """End all watches, commit what was accepted, release the file."""
         self._fanout.clear()
+        if self._queued:
+            self._hand_over()
         self._writer.submit(None)
         await asyncio.to_thread(self._writer.join)
         with self._reading:
@@ -156,16 +163,26 @@ class SqliteStore:
     async def _settled(self, key: str) -> None:
         """Wait for queued writes: what a comparison lost against must be durable before it is reported."""
         last = self._index.revision
-        if last > self._revision and last in self._waiting:
-            await asyncio.shield(self._waiting[last])
+        if last in self._waiting:
+            future = self._loop.create_future()
+            self._settling.append((last, future))
+            await future
 
     async def _commit(self, write: Write) -> int:
         revision = write.event.revision
-        future = self._loop.create_future()
-        self._waiting[revision] = future
-        self._writer.submit(write)
-        await asyncio.shield(future)  # a caller that gives up does not undo the write
+        # one future a caller: who gives up cancels its own and does not undo the write
+        future = self._waiting[revision] = self._loop.create_future()
+        self._queued.append(write)
+        if not self._is_writing:
+            self._is_writing = True
+            self._loop.call_soon(self._hand_over)  # with what other requests write in this turn of the loop
+        await future
         return revision
+
+    def _hand_over(self) -> None:
+        batch, self._queued = self._queued, []
+        if batch:
+            self._writer.submit(batch)
 
     def _on_commit(self, batch: Sequence[Write]) -> None:
         self._loop.call_soon_threadsafe(self._committed, batch)
@@ -175,17 +192,23 @@ class SqliteStore:
 
     def _committed(self, batch: Sequence[Write]) -> None:
         self._revision = batch[-1].event.revision
+        self._is_writing = bool(self._queued)
+        self._hand_over()  # the writer goes on while watches are told
         self._fanout.publish([write.event for write in batch])
         for write in batch:
             _resolve(self._waiting.pop(write.event.revision))
+        while self._settling and self._settling[0][0] <= self._revision:
+            _resolve(self._settling.pop(0)[1])
 
     def _failed(self, err: sqlite3.Error) -> None:
         self._broken = err
-        waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
+        self._queued = []
+        waiting = [*self._waiting.values(), *(future for _, future in self._settling)]
+        self._waiting, self._settling = {}, []
+        for future in waiting:
             if not future.done():
                 future.set_exception(Broken(f"cannot commit: {err}"))
-                future.exception()  # seen: whoever still waits gets it through the shield
+                future.exception()  # seen, even if its caller has gone
 
     def _read(self, start: str, end: str, limit: int, revision: int) -> Range:
         bounds = {"start": start, "end": end, "revision": revision, "limit": limit or -1}

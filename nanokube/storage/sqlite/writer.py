@@ -1,4 +1,8 @@
-"""The one thread that writes: what queues up during a commit goes into the next one (group commit)."""
+"""The one thread that writes: each batch it is handed is one transaction (group commit).
+
+A batch is one statement, which is a transaction of its own: the interpreter's lock changes hands once for all
+its rows and their fsync, not once a row, for which this thread would wait behind a busy loop each time.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from nanokube.storage.store import Event
 
 log = logging.getLogger(__name__)
 
-BATCH = 512
+STATEMENT_ROWS = 64  # a larger batch is several statements in one transaction
 COMPACT_STEP = 1000  # revisions a transaction: writers wait for one step at most
 
 
@@ -56,10 +60,10 @@ class Writer(threading.Thread):
         self._path = path
         self._on_commit = on_commit
         self._on_failure = on_failure
-        self._queue: queue.SimpleQueue[Write | Compaction | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Sequence[Write] | Compaction | None] = queue.SimpleQueue()
 
-    def submit(self, work: Write | Compaction | None) -> None:
-        """Queue work; None ends the thread after what came before."""
+    def submit(self, work: Sequence[Write] | Compaction | None) -> None:
+        """Queue work: writes that are committed together, for one; None ends the thread after all that."""
         self._queue.put(work)
 
     def run(self) -> None:
@@ -74,34 +78,25 @@ class Writer(threading.Thread):
 
     def _step(self, db: sqlite3.Connection) -> bool:
         work = self._queue.get()
-        batch: list[Write] = []
-        while isinstance(work, Write):
-            batch.append(work)
-            if len(batch) >= BATCH:
-                work = None
-                break
-            try:
-                work = self._queue.get_nowait()
-            except queue.Empty:
-                work = None
-                break
+        if work is None:
+            return False
+        if isinstance(work, Compaction):
+            self._compact(db, work)
         else:
-            self._commit(db, batch)
-            return self._special(db, work)
-        self._commit(db, batch)
+            self._commit(db, work)
         return True
 
     def _commit(self, db: sqlite3.Connection, batch: Sequence[Write]) -> None:
-        if not batch:
-            return
-        db.execute("BEGIN IMMEDIATE")
-        db.executemany(schema.INSERT, [write.row() for write in batch])
-        db.execute("COMMIT")
+        if len(batch) <= STATEMENT_ROWS:
+            _insert(db, batch)
+        else:
+            db.execute("BEGIN IMMEDIATE")
+            for start in range(0, len(batch), STATEMENT_ROWS):
+                _insert(db, batch[start : start + STATEMENT_ROWS])
+            db.execute("COMMIT")
         self._on_commit(batch)
 
-    def _special(self, db: sqlite3.Connection, work: Compaction | None) -> bool:
-        if work is None:
-            return False
+    def _compact(self, db: sqlite3.Connection, work: Compaction) -> None:
         step = min(work.since + COMPACT_STEP, work.to)
         db.execute("BEGIN IMMEDIATE")
         span = (work.since, step)
@@ -113,4 +108,8 @@ class Writer(threading.Thread):
             self._queue.put(Compaction(step, work.to, work.done))
         else:
             work.done()
-        return True
+
+
+def _insert(db: sqlite3.Connection, batch: Sequence[Write]) -> None:
+    rows = ",".join((schema.ROW,) * len(batch))
+    db.execute(schema.INSERT + rows, [value for write in batch for value in write.row()])

@@ -166,3 +166,32 @@ async def test_expired_keys_are_swept_unless_renewed(store: Store) -> None:
     assert await maintenance.sweep(store, 99.0) == 0
     assert await maintenance.sweep(store, 150.0) == 1
     assert await keys(store) == ["/forever", "/kept"]
+
+
+async def test_many_writes_at_once_are_all_kept_in_order(store: Store) -> None:
+    seen: list[Event] = []
+    await store.watch("/", 1, seen.extend)
+    revisions = await asyncio.gather(*(store.put(f"/{i:03}", b"%d" % i) for i in range(150)))
+    assert revisions == list(range(2, 152)) == [event.revision for event in seen]
+    assert [(e.value, e.mod_revision) for e in (await store.range(*ALL)).entries] == [
+        (b"%d" % i, 2 + i) for i in range(150)
+    ]
+
+
+async def test_a_caller_that_gives_up_undoes_neither_its_write_nor_that_of_others(store: Store) -> None:
+    async with asyncio.TaskGroup() as group:
+        mine = group.create_task(store.put("/a", b"1", expect=0))
+        other = group.create_task(store.put("/b", b"2"))
+        late = group.create_task(_refused(store, "/a"))
+        await asyncio.sleep(0)
+        mine.cancel()
+    assert other.result() == 3
+    assert late.result() == 2
+    assert await keys(store) == ["/a", "/b"]
+
+
+async def _refused(store: Store, key: str) -> int:
+    """Try to create what exists; return the durable revision by which the refusal is known to be true."""
+    with pytest.raises(KeyExists):
+        await store.put(key, b"x", expect=0)
+    return (await store.range(key)).entries[0].mod_revision
