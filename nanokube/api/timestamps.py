@@ -13,6 +13,8 @@
 from __future__ import annotations
 
 import calendar
+import functools
+import math
 import re
 import time
 from typing import Final
@@ -24,6 +26,11 @@ _RFC3339: Final = re.compile(
 
 def format_time(seconds: float) -> str:
     """Print seconds since the epoch as `Time`."""
+    return _format_second(math.floor(seconds))
+
+
+@functools.lru_cache(maxsize=64)
+def _format_second(seconds: int) -> str:
     found = time.gmtime(seconds)
     # not strftime's %Y, which writes a year before 1000 with fewer digits (glibc)
     return f"{found.tm_year:04d}{time.strftime('-%m-%dT%H:%M:%SZ', found)}"

@@ -16,7 +16,7 @@ from nanokube.apiserver.admission.classes import DefaultClasses, RuntimeClass
 from nanokube.apiserver.admission.default_tolerations import DefaultTolerationSeconds
 from nanokube.apiserver.admission.escalation import Escalation
 from nanokube.apiserver.admission.limit_ranger import LimitRanger
-from nanokube.apiserver.admission.lookup import Lookup
+from nanokube.apiserver.admission.lookup import SHARED, Lookup
 from nanokube.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from nanokube.apiserver.admission.node_restriction import NodeRestriction
 from nanokube.apiserver.admission.node_taint import NodeTaint
@@ -44,14 +44,14 @@ from nanokube.apiserver.flowcontrol.report import FlowMetrics
 from nanokube.apiserver.metrics import Metrics
 from nanokube.apiserver.nonresource import NonResource
 from nanokube.apiserver.registry.addresses import Addresses
-from nanokube.apiserver.registry.registry import Registry
+from nanokube.apiserver.registry.registry import Registry, draw_letters
 from nanokube.apiserver.registry.services import ServiceHooks
 from nanokube.kit.clock import Clock
 from nanokube.storage.store import Store
 
 log = logging.getLogger(__name__)
 
-Find = Callable[[str, str], dict[str, Any] | None]
+Find = Callable[[str, str], Mapping[str, Any] | None]
 
 
 @dataclass(slots=True)
@@ -107,22 +107,22 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     if clashes:
         log.warning("services own what another has: %s", ", ".join(clashes))
 
-    def find(resource: str, key: str) -> dict[str, Any] | None:
+    def find(resource: str, key: str) -> Mapping[str, Any] | None:
         item = caches.of(resource).find(key)
-        return item.object() if item else None
+        if item is None:
+            return None
+        return item.view() if resource in SHARED else item.object()
 
-    def scan(resource: str, namespace: str) -> Iterator[dict[str, Any]]:
-        return (item.object() for item in caches.of(resource).scan(namespace))
+    def scan(resource: str, namespace: str) -> Iterator[Mapping[str, Any]]:
+        found = caches.of(resource).scan(namespace)
+        return (item.view() for item in found) if resource in SHARED else (item.object() for item in found)
 
     lookup = Lookup(find, scan)
-
-    def draw(alphabet: str, count: int) -> str:
-        return "".join(randomness.choice(alphabet) for _ in range(count))
 
     rbac = Rbac(caches)
     authorizer = Union((Masters(), NodeAuthorizer(caches.pods_of_node), rbac))
     quota = ResourceQuota(lookup)
-    plugins = admission(lookup, draw, authorizer, rbac, quota)
+    plugins = admission(lookup, draw_letters, authorizer, rbac, quota)
     registry = Registry(store, caches, clock, plugins, {"services": services})
     quota.serve(registry)
     await bootstrap.run(registry, config)

@@ -57,20 +57,30 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+        self._series: dict[tuple[str, ...], tuple[Counter, Histogram | None]] = {}
         self.inflight = Gauge(
             "apiserver_current_inflight_requests", "Requests being answered.", registry=self.registry
         )
 
     def observe(self, info: RequestInfo, code: int, seconds: float) -> None:
         """Count one answered request."""
+        asked = (info.verb, info.group, info.version, info.resource, info.subresource, str(code))
+        found = self._series.get(asked) or self._find(info, asked)
+        found[0].inc()
+        if found[1] is not None:
+            found[1].observe(seconds)
+
+    def _find(self, info: RequestInfo, asked: tuple[str, ...]) -> tuple[Counter, Histogram | None]:
+        """Choose the series of a request; what is known of the API is remembered."""
         verb = info.verb.upper()
         key = (verb, info.group, info.version, info.resource, info.subresource)
         resource = resources.find(info.group, info.version, info.resource)
         if resource is None or (info.subresource and resource.subresource(info.subresource) is None):
             key = (verb, "", "", "", "")  # what strangers make up must not become a series
-        self._total.labels(*key, str(code)).inc()
-        if verb != "WATCH":
-            self._duration.labels(*key).observe(seconds)
+        found = self._total.labels(*key, asked[-1]), None if verb == "WATCH" else self._duration.labels(*key)
+        if key[3]:
+            self._series[asked] = found
+        return found
 
     def render(self) -> bytes:
         """Encode everything as text."""

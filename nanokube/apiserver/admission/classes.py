@@ -5,6 +5,7 @@ Source: plugin/pkg/admission/storage/storageclass/setdefault, network/defaulting
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from nanokube.api import errors
@@ -32,7 +33,7 @@ _DEFAULTED: Final = {
 }
 
 
-def _has(obj: dict[str, Any], *names: str) -> bool:
+def _has(obj: Mapping[str, Any], *names: str) -> bool:
     annotations = obj["metadata"].get("annotations") or {}
     return any(annotations.get(name) == "true" for name in names)
 

@@ -66,7 +66,7 @@ class Priority(chain.Plugin):
         policy = found.get("preemptionPolicy") or "PreemptLowerPriority"
         return found["metadata"]["name"], found.get("value") or 0, policy
 
-    def _default(self) -> dict[str, Any] | None:
+    def _default(self) -> Mapping[str, Any] | None:
         classes = [c for c in self._lookup.scan(CLASSES, "") if c.get("globalDefault")]
         return min(classes, key=lambda c: c.get("value") or 0, default=None)
 

@@ -45,7 +45,7 @@ class ResourceQuota(chain.Plugin):
         for quota in self._lookup.scan("resourcequotas", a.namespace):
             await self._one(a, a.obj, quota)
 
-    async def _one(self, a: chain.Attributes, obj: Mapping[str, Any], quota: dict[str, Any]) -> None:
+    async def _one(self, a: chain.Attributes, obj: Mapping[str, Any], quota: Mapping[str, Any]) -> None:
         if not usage.is_governed(quota, a.resource, obj):
             return
         hard = (quota.get("status") or {}).get("hard") or {}
@@ -87,7 +87,7 @@ def _check_said(a: chain.Attributes, obj: Mapping[str, Any], quota: Mapping[str,
         raise errors.forbidden(a.resource, a.name, cause)
 
 
-def _book(a: chain.Attributes, quota: dict[str, Any], asked: usage.Amounts) -> dict[str, Any]:
+def _book(a: chain.Attributes, quota: Mapping[str, Any], asked: usage.Amounts) -> dict[str, Any]:
     status = quota.get("status") or {}
     hard, used = usage.parse(status.get("hard")), usage.parse(status.get("used"))
     after = usage.add(used, asked)

@@ -38,7 +38,7 @@ def respliced(raw: bytes, revision: int) -> bytes:
 class Item:
     """An object at one revision. key: "namespace/name", or "name" if cluster-scoped."""
 
-    __slots__ = ("_fields", "_labels", "create_revision", "key", "namespace", "raw", "revision")
+    __slots__ = ("_fields", "_labels", "_view", "create_revision", "key", "namespace", "raw", "revision")
 
     def __init__(self, key: str, raw: bytes, revision: int, create_revision: int) -> None:
         self.key = key
@@ -48,6 +48,7 @@ class Item:
         self.create_revision = create_revision
         self._labels: Mapping[str, str] | None = None
         self._fields: Mapping[str, str] | None = None
+        self._view: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -58,6 +59,12 @@ class Item:
         """Decode; the caller owns the result."""
         found: dict[str, Any] = orjson.loads(self.raw)
         return found
+
+    def view(self) -> Mapping[str, Any]:
+        """Decode once, for all who only read: for what is few and asked for by every write."""
+        if self._view is None:
+            self._view = self.object()
+        return self._view
 
     def at(self, revision: int) -> Item:
         """Copy it with another resourceVersion: the last state of an object deleted at that revision."""
