@@ -27,6 +27,8 @@ from tests.root.cri.server import conftest, diagnosis
 from tests.root.cri.server.conftest import SOURCE, Node, wait_for
 
 DAEMONS = ("nk-keeper", "nk-super", "nk-logd")
+# By their pidfds the kernel tells the exits of processes whose parent was killed.
+KEEPS_EXITS = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2])) >= (6, 15)
 _HOLD = "mount --make-rshared / && ip link set lo up && exec sleep 100000"
 _RETRIES = 60  # of one call, however many points kill it
 _TEND_S = 0.02

@@ -19,10 +19,10 @@ from tests.root.cri.server.lab import Lab
 
 pytestmark = pytest.mark.root
 
-PODS = 20
-SECONDS = 15.0
-# One line every tenth of a second until told, then an exit code of its own.
-COUNT = "i=0; trap 'echo end; exit {code}' TERM; while :; do echo $i; i=$((i+1)); sleep 0.1; done"
+PODS = 10
+SECONDS = float(os.environ.get("NANOKUBE_TEST_SECONDS", "5"))
+# Five lines a second until told, then an exit code of its own.
+COUNT = "i=0; trap 'echo end; exit {code}' TERM; while :; do echo $i; i=$((i+1)); sleep 0.2; done"
 KILLS = [
     ["server"],
     ["nk-super"],
@@ -86,15 +86,18 @@ def test_whatever_is_killed_pods_go_on(node: Lab) -> None:
     dice, until, codes = random.Random(seed), time.monotonic() + SECONDS, list[tuple[str, int]]()
     lifes = threading.Thread(target=churn, args=(node, until, codes))
     lifes.start()
-    kills = 0
+    killed: list[list[str]] = []
     while time.monotonic() < until:
         time.sleep(dice.uniform(0.0, 0.6))
-        node.kill(*dice.choice(KILLS))
+        killed.append(dice.choice(KILLS))
+        node.kill(*killed[-1])
         node.call("Version", pb.VersionRequest())  # on a busy host nothing else would ever get its turn
-        kills += 1
-    node.pid("server")  # starts a keeper that was killed last
+    kills = len(killed)
     lifes.join(60)
-    assert not lifes.is_alive()
+    assert not lifes.is_alive(), f"seed {seed}: {node.report()}"
+    unknown = sum(
+        "nk-keeper" in daemons for daemons in killed
+    )  # what may end while nobody is there to see it
     for number, (_, main) in enumerate(pods):
         assert node.status(main).state == pb.CONTAINER_RUNNING, f"seed {seed}: long-{number}"
         command = pb.ExecSyncRequest(container_id=main, cmd=["echo", "here"], timeout=10)
@@ -103,13 +106,13 @@ def test_whatever_is_killed_pods_go_on(node: Lab) -> None:
         stops = [pb.StopContainerRequest(container_id=main, timeout=20) for _, main in pods]
         list(pool.map(lambda stop: node.call("StopContainer", stop), stops))
     for number, (_, main) in enumerate(pods):
-        assert node.status(main).exit_code == 10 + number
+        code = node.status(main).exit_code
+        assert code == 10 + number or (code == 255 and unknown and not lab.KEEPS_EXITS), f"seed {seed}"
         check_log(node.log(f"long-{number}", "main"), kills)
-    # Without a keeper nobody inherits a process: such an exit alone is unknown (255).
-    wrong = [(name, code) for name, code in codes if code not in (3, 255)]
-    assert not wrong, f"seed {seed}"
-    assert sum(code == 3 for _, code in codes) > len(codes) // 2
-    print(f"seed {seed}: {kills} kills, exit codes {codes}")
+    wrong = [(name, code) for name, code in codes if code != 3]
+    assert {code for _, code in wrong} <= {255}, f"seed {seed}: {wrong}"
+    assert len(codes) > len(wrong) <= unknown, f"seed {seed}: {wrong} after {killed}"
+    print(f"seed {seed}: {kills} kills, {len(codes)} short Pods, exits unknown: {wrong}")
     for pod, _ in pods:
         remove(node, pod)
     node.assert_unchanged(before, f"seed {seed}, {kills} kills, {len(codes)} short Pods")
