@@ -61,6 +61,8 @@ class Schema:
         """
         try:
             typed = self._decoder.decode(body)
+        except UnicodeDecodeError:
+            return self.decode(_with_replacements(body), field_validation)
         except (msgspec.DecodeError, ValueError, RecursionError):
             obj, problems = self._decode_slowly(body)
         else:
@@ -87,11 +89,7 @@ class Schema:
         return msgspec.to_builtins(typed, enc_hook=str), []
 
     def _decode_slowly(self, body: bytes) -> tuple[MutableObject, list[str]]:
-        try:
-            tree = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from error
-        return self._walk(tree)
+        return self._walk(decode_json(body))
 
     def _walk(self, tree: Any) -> tuple[MutableObject, list[str]]:
         title = self.definition.title
@@ -118,11 +116,17 @@ def get(group: str, version: str, kind: str) -> Schema | None:
 
 
 def decode_json(body: bytes) -> Any:
-    """Parse JSON without a schema. Raises ApiError (400)."""
+    """Parse JSON without a schema; bytes that are no UTF-8 become U+FFFD, as in Go. Raises ApiError (400)."""
     try:
         return msgspec.json.decode(body)
+    except UnicodeDecodeError:
+        return decode_json(_with_replacements(body))
     except (msgspec.DecodeError, RecursionError) as error:
         raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from error
+
+
+def _with_replacements(body: bytes) -> bytes:
+    return body.decode("utf-8", "replace").encode()
 
 
 # Kinds share structs: a pod spec, of which workloads have templates, is built once.

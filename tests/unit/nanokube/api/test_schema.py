@@ -77,6 +77,17 @@ def test_wrong_types(body: bytes, message: str) -> None:
     assert caught.value.code == 400
 
 
+@pytest.mark.parametrize("mode", [schema.IGNORE, schema.WARN])
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [(b'{"metadata":{"name":"a\xff"}}', "a\ufffd"), (b'{"\xe8":1,"metadata":{"name":"a"}}', "a")],
+)
+def test_bytes_that_are_no_text_are_replaced_as_in_go(body: bytes, name: str, mode: str) -> None:
+    obj, _ = deployment().decode(body, mode)
+    assert obj["metadata"]["name"] == name
+    assert schema.decode_json(body)["metadata"]["name"] == name
+
+
 def test_nulls_in_maps_and_lists_become_zeros() -> None:
     pod = schema.get("", "v1", "Pod")
     assert pod is not None
