@@ -26,6 +26,9 @@ from cri.cgroup import group, hierarchy
 from tests.root.cri.server import conftest, diagnosis
 from tests.root.cri.server.conftest import SOURCE, Node, wait_for
 
+# Long tests take a share of their cases, another one with each seed from 1 to 3, or the whole.
+IS_WHOLE = "NANOKUBE_TEST_WHOLE" in os.environ
+SEED = int(os.environ.get("NANOKUBE_TEST_SEED", "1"))
 DAEMONS = ("nk-keeper", "nk-super", "nk-logd")
 # By their pidfds the kernel tells the exits of processes whose parent was killed.
 KEEPS_EXITS = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2])) >= (6, 15)
@@ -48,6 +51,7 @@ class Lab(Node):
     holder: subprocess.Popen[bytes]
     tending: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     is_off: bool = True  # nobody starts a keeper that has ended
+    slowest: tuple[float, str] = (0.0, "")  # seconds and name of a call, with its retries
     doomed: set[int] = dataclasses.field(default_factory=set)  # killed, perhaps not yet gone
 
     @property
@@ -184,10 +188,13 @@ class Lab(Node):
 
     def call(self, method: str, request: Any, timeout: float = 30) -> Any:
         """Call an RPC until it succeeds, as a kubelet does; only UNAVAILABLE may be in the way."""
+        begin = time.monotonic()
         for _ in range(_RETRIES):
             self.tend()
             try:
-                return self._stub(method)(request, timeout=timeout, wait_for_ready=True)
+                answer = self._stub(method)(request, timeout=timeout, wait_for_ready=True)
+                self.slowest = max(self.slowest, (time.monotonic() - begin, method))
+                return answer
             except grpc.RpcError as err:
                 if code_of(err) is grpc.StatusCode.DEADLINE_EXCEEDED:
                     raise AssertionError(f"{method} hung for {timeout} s\n{self.report()}") from err

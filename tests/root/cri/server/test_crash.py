@@ -1,11 +1,11 @@
 """Killed at every step of a Pod's life, the runtime takes up where it was and leaves nothing behind.
 
-A Pod lives once for every row of STEPS' points: in each of its steps it meets one failpoint. The calls are
-repeated as a kubelet repeats them, with the same metadata and attempt.
+A Pod lives once for every row of STEPS' points: in each of its steps it meets one failpoint, which kills one
+of VICTIMS (another one with each seed, see lab). The calls are repeated as a kubelet repeats them, with the
+same metadata and attempt.
 """
 
 import itertools
-import os
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
@@ -47,9 +47,6 @@ STEPS = {
 }
 SLEEP = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"
 VICTIMS = {"server": ["server"], "supervisor": ["nk-super"], "all": [*lab.DAEMONS, "server"]}
-# Each point is met by one of the victims; another seed deals them anew: three seeds, or this, are the whole.
-IS_WHOLE = "NANOKUBE_TEST_WHOLE" in os.environ
-SEED = int(os.environ.get("NANOKUBE_TEST_SEED", "1"))
 
 
 def points(step: str) -> list[str]:
@@ -124,7 +121,7 @@ def test_a_kill_at_any_step_is_recovered_from(node: Lab, victims: str) -> None:
     live(node, f"before-{victims}")
     before = node.snapshot()
     for number, row in enumerate(itertools.zip_longest(*map(points, STEPS))):
-        if not IS_WHOLE and (number + SEED) % len(VICTIMS) != list(VICTIMS).index(victims):
+        if not lab.IS_WHOLE and (number + lab.SEED) % len(VICTIMS) != list(VICTIMS).index(victims):
             continue
         code = live(node, f"{victims}-{number}", Ambush(node, VICTIMS[victims], row).begin)
         what = f"{victims} killed at {[point for point in row if point]}"

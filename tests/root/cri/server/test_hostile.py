@@ -1,5 +1,6 @@
 """Whatever a client sends, the answer is a status that says whose fault it is, and the daemons live on."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -201,7 +202,9 @@ def test_hostile_values_are_refused_or_harmless(node: Lab) -> None:
     node.start_container(container)
     wrong = []
     for method, base in base_requests(node, pod, container, request.config):
-        for name, mutant in mutants(base):
+        # A mutant that passes costs a Pod's or a container's life.
+        share = 3 if method in ("CreateContainer", "RunPodSandbox") and not lab.IS_WHOLE else 1
+        for name, mutant in itertools.islice(mutants(base), lab.SEED % share, None, share):
             code = ask(node, method, mutant)
             if code not in PROPER:
                 wrong.append(f"{method} {name}: {code}")
