@@ -65,7 +65,7 @@ def measure(part: str, targets: list[Target], rounds: int, certs: Path) -> None:
         many.memory(targets, rounds)
     elif part == "pull":
         progress.show("making the layer")
-        with registry.serving(certs) as served:
+        with registry.serving(certs, rounds + 1) as served:
             pull.measure(targets, rounds, served)
 
 

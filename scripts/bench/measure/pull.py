@@ -14,17 +14,21 @@ _SETTLE_S = 1.0
 
 
 def measure(targets: Sequence[Target], rounds: int, served: registry.Served) -> None:
-    """Pull and remove so many times on each, interleaved; the first time warms up."""
+    """Pull so many images on each, interleaved; the first warms up. All are removed at the end."""
     for number in progress.count("pulls", rounds + 1):
         for target in targets:
             if number == 1:
                 for figure in (PULL, PULL_CPU):
                     target.samples.pop(figure, None)
-            _pull(target, served)
+            _pull(target, served, number)
+    for number in range(rounds + 1):
+        for target in targets:
+            image = pb.ImageSpec(image=served.image(number))
+            target.image.RemoveImage(pb.RemoveImageRequest(image=image), timeout=TIMEOUT_S)
 
 
-def _pull(target: Target, served: registry.Served) -> None:
-    image = pb.ImageSpec(image=registry.IMAGE)
+def _pull(target: Target, served: registry.Served, number: int) -> None:
+    image = pb.ImageSpec(image=served.image(number))
     os.sync()  # the last pull's pages are not this one's burden
     sent, cpu, began = served.sent_bytes, target.account.cpu_ms(), time.perf_counter()
     target.image.PullImage(pb.PullImageRequest(image=image), timeout=TIMEOUT_S)
@@ -33,5 +37,3 @@ def _pull(target: Target, served: registry.Served) -> None:
         raise RuntimeError(f"cannot compare: {target.name} had the layer already")
     time.sleep(_SETTLE_S)
     target.note(PULL_CPU, (target.account.cpu_ms() - cpu) / 1e3)
-    target.image.RemoveImage(pb.RemoveImageRequest(image=image), timeout=TIMEOUT_S)
-    time.sleep(_SETTLE_S)
