@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import orjson
 
@@ -12,6 +12,10 @@ from nanokube.api.resources import Resource
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.endpoints.negotiate import Form
 from nanokube.apiserver.registry import views
+from nanokube.kit.http.message import LongBody, Parts
+
+# A list above this is joined piece by piece while it is sent: pages fresh from the kernel cost more than TLS.
+PIECE_BYTES: Final = 1 << 18
 
 
 def include_object(asked: str) -> str:
@@ -68,7 +72,7 @@ def many(
     form: Form,
     now: float,
     include: str = table.METADATA_ONLY,
-) -> list[bytes]:
+) -> Parts:
     """Render a list, as parts to be sent one after the other."""
     if form.shape:
         objs = [views.from_storage(resource, item.object()) for item in items]
@@ -87,6 +91,20 @@ def many(
         return [head, b"]}\n"]
     # The items of a list do not repeat their kind: it is cut off the front, where encode() puts it.
     front = b'{"kind":"%b","apiVersion":"%b",' % (resource.kind.encode(), resource.api_version.encode())
-    size = len(front)
-    bodies = b",{".join([raw[size:] for raw in raws])
-    return [head, b"{", bodies, b"]}\n"]
+    cut = len(front)
+    size = len(head) + 1 + sum(map(len, raws)) + (2 - cut) * len(raws) - 2 + len(_END)
+    if size <= PIECE_BYTES:
+        return [head, b"{", b",{".join([raw[cut:] for raw in raws]), _END]
+    return LongBody(size, lambda: _pieces(head, raws, cut, max(1, PIECE_BYTES * len(raws) // size)))
+
+
+_END: Final = b"]}\n"
+
+
+def _pieces(head: bytes, raws: Sequence[bytes], cut: int, count: int) -> Iterator[bytes]:
+    """Yield a list, `count` items at a time, each without its first `cut` bytes."""
+    for start in range(0, len(raws), count):
+        lead = b"" if start else b"%b{%b" % (head, raws[0][cut:])
+        some = raws[start : start + count] if start else raws[1:count]
+        yield b",{".join([lead, *[memoryview(raw)[cut:] for raw in some]])
+    yield _END

@@ -14,7 +14,7 @@ from nanokube.api import errors, protobuf_encoder
 from nanokube.api.errors import ApiError
 from nanokube.apiserver.endpoints.negotiate import PROTOBUF, YAML, Form
 from nanokube.apiserver.requestinfo import is_true
-from nanokube.kit.http.message import Fields, Request, Response
+from nanokube.kit.http.message import Fields, Parts, Request, Response, size_of
 
 # Below this, compressing costs more than sending (staging apiserver, responsewriters/writers.go).
 GZIP_FROM_BYTES: Final = 128 * 1024
@@ -43,7 +43,7 @@ def success(resource_group: str, plural: str, name: str, uid: str = "") -> dict[
 
 
 def encoded(
-    request: Request, parts: Sequence[bytes], form: Form, status: int = 200, warnings: Sequence[str] = ()
+    request: Request, parts: Parts, form: Form, status: int = 200, warnings: Sequence[str] = ()
 ) -> Response:
     """Answer JSON bytes, in the encoding that form and request ask for."""
     headers: Fields = _PRIVATE
@@ -56,7 +56,7 @@ def encoded(
         return Response(status, _protobuf(orjson.loads(b"".join(parts))), PROTOBUF, headers)
     if is_pretty(request):
         parts = [orjson.dumps(orjson.loads(b"".join(parts)), option=orjson.OPT_INDENT_2), b"\n"]
-    elif "gzip" in request.headers.get("accept-encoding") and sum(map(len, parts)) >= GZIP_FROM_BYTES:
+    elif "gzip" in request.headers.get("accept-encoding") and size_of(parts) >= GZIP_FROM_BYTES:
         parts = [igzip.compress(b"".join(parts), compresslevel=0, mtime=0)]
         headers = [*headers, ("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")]
     return Response(status, parts, form.media, headers)

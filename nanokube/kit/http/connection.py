@@ -25,6 +25,7 @@ from nanokube.kit.http.message import (
     Answer,
     Certificate,
     Headers,
+    Parts,
     Peer,
     Request,
     Response,
@@ -32,6 +33,7 @@ from nanokube.kit.http.message import (
     UpgradeResponse,
     encode_fields,
     head_prefix,
+    size_of,
 )
 from nanokube.kit.http.stream import BodyStream, Flow, Stream, Tunnel
 
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SLICE_BYTES = 1 << 20  # a longer body is written in slices, each after the peer took the last
+SLICE_BYTES = 1 << 18  # a longer body is written in slices, each after the peer took the last
 _date: tuple[int, bytes] = (0, b"")
 
 
@@ -253,8 +255,9 @@ class Connection(asyncio.Protocol):
             result = self._server.on_error(request, err)
         if isinstance(result, Response):
             parts = result.parts
-            if sum(map(len, parts)) <= SLICE_BYTES:
-                self._write_short(request, result, parts)
+            size = size_of(parts)
+            if size <= SLICE_BYTES:
+                self._write_short(request, result, parts, size)
                 self._finish(request, result)
                 return
         self._task = self._server.spawn(self._answer(request, result))
@@ -291,26 +294,27 @@ class Connection(asyncio.Protocol):
             return
         if isinstance(answer, Response):
             parts = answer.parts
-            if sum(map(len, parts)) <= SLICE_BYTES:
-                self._write_short(request, answer, parts)
+            size = size_of(parts)
+            if size <= SLICE_BYTES:
+                self._write_short(request, answer, parts, size)
             else:
-                await self._write_long(request, answer, parts)
+                await self._write_long(request, answer, parts, size)
         elif isinstance(answer, StreamResponse):
             await self._write_stream(request, answer)
         else:
             await self._write_tunnel(request, answer)
 
-    def _write_short(self, request: Request, answer: Response, parts: Sequence[bytes]) -> None:
+    def _write_short(self, request: Request, answer: Response, parts: Parts, size: int) -> None:
         if self._flow.lost:
             return
-        head = self._fixed_head(request, answer, sum(map(len, parts)))
+        head = self._fixed_head(request, answer, size)
         if request.method == "HEAD":
             self._transport.write(head)
         else:
             self._transport.write(b"".join((head, *parts)))
 
-    async def _write_long(self, request: Request, answer: Response, parts: Sequence[bytes]) -> None:
-        self._transport.write(self._fixed_head(request, answer, sum(map(len, parts))))
+    async def _write_long(self, request: Request, answer: Response, parts: Parts, total: int) -> None:
+        self._transport.write(self._fixed_head(request, answer, total))
         if request.method == "HEAD":
             return
         batch: list[bytes] = []

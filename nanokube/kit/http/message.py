@@ -156,6 +156,30 @@ class Request:
 Fields = Sequence[tuple[str, str]]
 
 
+class LongBody:
+    """A body of size bytes that is made piece by piece, as it is sent: it need not exist as a whole.
+
+    pieces: begins anew at each call.
+    """
+
+    __slots__ = ("_pieces", "size")
+
+    def __init__(self, size: int, pieces: Callable[[], Iterator[bytes]]) -> None:
+        self.size = size
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces()
+
+
+Parts = Sequence[bytes] | LongBody
+
+
+def size_of(parts: Parts) -> int:
+    """Add up the bytes of a body."""
+    return parts.size if isinstance(parts, LongBody) else sum(map(len, parts))
+
+
 @dataclass(slots=True, eq=False)
 class Response:
     """A complete answer. body may be parts to be sent one after the other; Content-Length is added.
@@ -164,13 +188,13 @@ class Response:
     """
 
     status: int = 200
-    body: bytes | Sequence[bytes] = b""
+    body: bytes | Parts = b""
     content_type: str = ""
     headers: Fields = ()
     head: bytes = b""
 
     @property
-    def parts(self) -> Sequence[bytes]:
+    def parts(self) -> Parts:
         """The body as parts."""
         return (self.body,) if isinstance(self.body, bytes) else self.body
 
