@@ -300,11 +300,17 @@ class RuntimeClient:
         return ExecSession(connection, answer["pid"], fds[0] if fds else -1, self._give_back)
 
     def exec_sync(
-        self, container_id: str, argv: Sequence[str], timeout_s: float = 0, limit: int = 16 << 20
+        self,
+        container_id: str,
+        argv: Sequence[str],
+        timeout_s: float = 0,
+        limit: int = 16 << 20,
+        given_up: int = -1,
     ) -> ExecResult:
         """Run a command to its end and collect its output (each stream at most limit bytes).
 
-        timeout_s 0 = none. Raises DeadlineExceeded after killing the command.
+        timeout_s 0 = none. given_up: a descriptor that becomes readable when nobody wants the result.
+        Raises DeadlineExceeded after killing the command, for either.
         """
         deadline = time.monotonic() + timeout_s if timeout_s > 0 else None
         (out, out_writer), (err, err_writer) = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
@@ -315,9 +321,9 @@ class RuntimeClient:
                 os.close(out_writer)
                 os.close(err_writer)
             with session:
-                stdout, stderr = _collect((out, err), limit, deadline)
-                left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
-                return ExecResult(stdout, stderr, session.wait(left))
+                stdout, stderr = _collect((out, err), limit, deadline, given_up)
+                _await(session.fileno(), deadline, given_up)
+                return ExecResult(stdout, stderr, session.wait())
         finally:
             os.close(out)
             os.close(err)
@@ -485,21 +491,38 @@ def _state(answer: dict[str, Any]) -> State:
     return State(**answer)
 
 
-def _collect(fds: Sequence[int], limit: int, deadline: float | None) -> list[bytes]:
+def _collect(fds: Sequence[int], limit: int, deadline: float | None, given_up: int) -> list[bytes]:
     """Read pipes to their ends or the deadline; beyond limit bytes a pipe is read but not kept."""
     parts: list[list[bytes]] = [[] for _ in fds]
     room = [limit] * len(fds)
+    open_ends = len(fds)
     with selectors.DefaultSelector() as selector:
         for index, fd in enumerate(fds):
             selector.register(fd, selectors.EVENT_READ, index)
-        while selector.get_map():
+        if given_up >= 0:
+            selector.register(given_up, selectors.EVENT_READ)
+        while open_ends:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 break
             for key, _ in selector.select(left):
+                if key.fd == given_up:
+                    raise RuntimeFault(faults.DEADLINE_EXCEEDED, "the caller gave up")
                 data = os.read(key.fd, 65536)
                 if not data:
                     selector.unregister(key.fd)
+                    open_ends -= 1
                 parts[key.data].append(data[: room[key.data]])
                 room[key.data] -= len(parts[key.data][-1])
     return [b"".join(p) for p in parts]
+
+
+def _await(fd: int, deadline: float | None, given_up: int) -> None:
+    """Wait until fd is readable. Raises DeadlineExceeded."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(fd, selectors.EVENT_READ)
+        if given_up >= 0:
+            selector.register(given_up, selectors.EVENT_READ)
+        left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
+        if fd not in {key.fd for key, _ in selector.select(left)}:
+            raise RuntimeFault(faults.DEADLINE_EXCEEDED, "time is up")

@@ -1,5 +1,10 @@
 """RPC ExecSync."""
 
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+
 import grpc
 
 from cri import faults
@@ -17,16 +22,39 @@ def handle(
 ) -> pb.ExecSyncResponse:
     """Run a command to its end; a timeout (seconds, 0 = none) kills it and is DEADLINE_EXCEEDED.
 
-    Output beyond one message is cut off, so that the exit code always comes.
+    So does a client that leaves, as with containerd. Output beyond one message is cut off, so that the exit
+    code always comes.
     """
     if not request.cmd:
         raise faults.invalid("cannot execute: no command")
     record = running.get(env, request.container_id)
-    result = env.client.exec_sync(
-        record.id, list(request.cmd), limits.seconds(request.timeout), OUTPUT_BYTES_MAX
-    )
+    with leaving(context) as left:
+        result = env.client.exec_sync(
+            record.id, list(request.cmd), limits.seconds(request.timeout), OUTPUT_BYTES_MAX, left
+        )
     stdout, stderr = fit(result.stdout, result.stderr, OUTPUT_BYTES_MAX)
     return pb.ExecSyncResponse(stdout=stdout, stderr=stderr, exit_code=result.exit_code)
+
+
+@contextlib.contextmanager
+def leaving(context: grpc.ServicerContext) -> Iterator[int]:
+    """Give a descriptor that becomes readable when the call's client leaves or its time is up."""
+    fd = os.eventfd(0, os.EFD_CLOEXEC)
+    lock, is_open = threading.Lock(), True
+
+    def tell() -> None:  # at the end of any call, perhaps long after ours
+        with lock:
+            if is_open:
+                os.eventfd_write(fd, 1)
+
+    if not context.add_callback(tell):
+        tell()
+    try:
+        yield fd
+    finally:
+        with lock:
+            is_open = False
+            os.close(fd)
 
 
 def fit(stdout: bytes, stderr: bytes, room: int) -> tuple[bytes, bytes]:

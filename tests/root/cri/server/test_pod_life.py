@@ -99,7 +99,22 @@ def test_an_exec_past_its_time_is_killed(node: Node) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         node.execute(container, "exec sleep 4321", timeout_s=1)
     assert code(caught.value) is grpc.StatusCode.DEADLINE_EXCEEDED
-    wait_for(lambda: node.execute(container, "pgrep -f 'sleep 4321' | grep -v $$").stdout == b"")
+    wait_for(lambda: b"sleep 4321" not in node.execute(container, "ps").stdout)
+    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=30)
+
+
+@pytest.mark.parametrize("script", ["exec sleep 4320", "exec sleep 4320 >/dev/null 2>&1"])
+def test_an_exec_whose_client_leaves_is_killed(node: Node, script: str) -> None:
+    pod = node.sandbox("left")
+    container = node.container(pod, "main", SLEEP)
+    command = pb.ExecSyncRequest(container_id=container, cmd=["sh", "-c", script])
+    with pytest.raises(grpc.RpcError) as caught:
+        node.runtime.ExecSync(command, timeout=0.5)
+    assert code(caught.value) is grpc.StatusCode.DEADLINE_EXCEEDED
+    call = node.runtime.ExecSync.future(command)
+    wait_for(lambda: b"sleep 4320" in node.execute(container, "ps").stdout)
+    call.cancel()
+    wait_for(lambda: b"sleep 4320" not in node.execute(container, "ps").stdout)
     node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=30)
 
 
