@@ -137,7 +137,7 @@ async def request(url: str, fields: dict[str, str], method: str = "POST") -> tup
 
 @contextlib.asynccontextmanager
 async def running(session: spdy.Session, pipe: BytePipe) -> AsyncIterator[spdy.Session]:
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         task = group.create_task(session.run())
         yield session
         task.cancel()
@@ -270,7 +270,7 @@ async def test_websocket_v5_carries_input_its_end_and_the_status(server: Streami
     await ws.send(b"\x00hello")
     await ws.send(b"\xff\x00")
     got: dict[int, bytes] = {}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         channel = -1
         async for piece in ws.pieces():
             data = piece.data
