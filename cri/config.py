@@ -26,6 +26,7 @@ class Config:
     cni_data_dir, bridge: for the network written when a kubelet names the Pod range and there is none.
     registry_config_dir: one directory a registry host with a `hosts.toml`, as containerd's certs.d.
     pinned_images: full references, `*` matches anything; garbage collection spares them and imported ones.
+    enable_selinux: label containers where the kernel has SELinux; else what asks for a label is refused.
     stream_address, stream_port: where exec, attach and port-forward listen; port 0 picks a free one.
     """
 
@@ -40,6 +41,7 @@ class Config:
     registry_config_dir: Path | None = None
     insecure_registries: tuple[str, ...] = ()
     pinned_images: tuple[str, ...] = ()
+    enable_selinux: bool = True
     stream_address: str = "127.0.0.1"
     stream_port: int = 0
     max_workers: int = 96

@@ -47,7 +47,8 @@ class Context:
     passwd, group: contents of the image's /etc/passwd and /etc/group (cri.bundle.rootfs.read_accounts).
     netns, ipcns, utsns, userns: pins of the sandbox; uid_map, gid_map: mappings of the latter.
     pid_holder: id of the sandbox's holder container.
-    load_profile: path -> bytes of a Localhost seccomp profile. apparmor: what AppArmor the host has.
+    load_profile: path -> bytes of a Localhost seccomp profile. apparmor, selinux: what the host has of them.
+    selinux_level: the Pod's.
     extra_mounts: /etc/hosts and friends; they come before the config's mounts.
     image_mounts: container path of an image volume -> its layer directories, topmost first.
     """
@@ -72,6 +73,8 @@ class Context:
     image_mounts: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     load_profile: Callable[[str], bytes] | None = None
     apparmor: apparmor.Host = apparmor.HOST
+    selinux: selinux.Host = selinux.HOST
+    selinux_level: str = ""
 
 
 def build(
@@ -87,8 +90,8 @@ def build(
     image = image_process(image_config)
     security = container.linux.security_context
     try:
-        selinux.check(security.selinux_options, enabled=selinux.is_enabled())
-        process = _process(container, image, context)
+        labels = _labels(security, context)
+        process = dataclasses.replace(_process(container, image, context), selinux=labels.process)
         return spec.Spec(
             id=context.container_id,
             sandbox_id=context.sandbox_id,
@@ -109,6 +112,7 @@ def build(
             stdin_once=container.stdin_once,
             log_path=context.log_path,
             stop_signal=stop_signal(container, image),
+            mount_label=labels.mount,
         )
     except (users.UserError, seccomp.ProfileError, apparmor.ProfileError, selinux.LabelError) as error:
         raise BuildError(str(error)) from error
@@ -288,6 +292,14 @@ def _seccomp(security: pb.LinuxContainerSecurityContext, context: Context) -> tu
     except OSError as error:
         raise BuildError(f"cannot load seccomp profile {path}: {error}") from error
     return seccomp.from_json(content), seccomp.flags(content)
+
+
+def _labels(security: pb.LinuxContainerSecurityContext, context: Context) -> selinux.Labels:
+    options = security.namespace_options
+    is_free = security.privileged or pb.NamespaceMode.NODE in (options.pid, options.ipc)
+    return selinux.choose(
+        security.selinux_options, context.selinux, level=context.selinux_level, is_free=is_free
+    )
 
 
 def _namespaces(security: pb.LinuxContainerSecurityContext, context: Context) -> spec.Namespaces:

@@ -50,7 +50,7 @@ class Process:
 
     env: "NAME=value" strings, in order; seccomp: a BPF program (struct sock_filter array), empty = none;
     seccomp_flags: SECCOMP_FILTER_FLAG_* it is loaded with.
-    apparmor: name of a loaded profile, "" = none.
+    apparmor: name of a loaded profile, selinux: a context, "" = none.
     """
 
     argv: tuple[str, ...]
@@ -62,6 +62,7 @@ class Process:
     seccomp: bytes = b""
     seccomp_flags: int = 0
     apparmor: str = ""
+    selinux: str = ""
     rlimits: tuple[Rlimit, ...] = ()
     oom_score_adj: int = 0
     tty: bool = False
@@ -163,6 +164,7 @@ class Spec:
     writable_sys, writable_cgroup: /sys and /sys/fs/cgroup are mounted writable (privileged).
     sysctls: (name with dots, value); refused for a namespace that is the host's.
     stop_signal: what stop() sends first.
+    mount_label: SELinux context of the filesystems made for it, "" = the policy's.
     """
 
     id: str
@@ -185,6 +187,7 @@ class Spec:
     stdin_once: bool = False
     log_path: str = ""
     stop_signal: int = 15
+    mount_label: str = ""
     holder: bool = False
 
 

@@ -137,7 +137,7 @@ def _gather(job: Job) -> Host:
     if not spec["holder"]:
         process.adjust(spec["process"])
         host.sources = [
-            _source(spec, entry, user) if user >= 0 or entry["kind"] != "image" else -1
+            _source(job, entry, user) if user >= 0 or entry["kind"] != "image" else -1
             for entry in spec["mounts"]
         ]
         host.nodes = _device_nodes(spec)
@@ -160,7 +160,7 @@ def _gather_dev(spec: dict[str, Any], host: Host) -> None:
     nodes, host.nodes = host.nodes, []
     if "/dev" in _covered(spec):
         return
-    host.dev = root.make_dev(owner)
+    host.dev = root.make_dev(owner, spec.get("mount_label", ""))
     for path, *rest in nodes:
         if not path.startswith("/dev/"):
             raise OSError(1, "cannot make a device node outside /dev in a user namespace", path)
@@ -183,14 +183,14 @@ def _prepare(job: Job, host: Host) -> None:
     for fd in host.namespaces:
         clone.setns(fd)
         os.close(fd)
-    labels.apply_at_exec(command.get("apparmor", ""))
+    labels.apply_at_exec(command.get("apparmor", ""), command.get("selinux", ""))
     keyring.leave_session()
     mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
     for number, entry in enumerate(spec["mounts"]):
         if (
             host.sources[number] < 0
         ):  # older kernels must attach image volumes for a moment, which no other may see
-            host.sources[number] = _source(spec, entry, -1, job.stage)
+            host.sources[number] = _source(job, entry, -1, job.stage)
     top = host.top if host.top >= 0 else _root(spec, -1)
     _stage(job, top)
     if spec["namespaces"]["user"]:
@@ -216,13 +216,15 @@ def _prepare(job: Job, host: Host) -> None:
     prctl.set_dumpable(False)
 
 
-def _source(spec: dict[str, Any], entry: dict[str, Any], user: int, stage: str = "") -> int:
+def _source(job: Job, entry: dict[str, Any], user: int, stage: str = "") -> int:
+    spec = job.spec
     try:
         if entry["kind"] == "tmpfs" and user >= 0:
             ids = (userns.host_id(spec["namespaces"][f"{kind}_map"], 0) for kind in ("uid", "gid"))
             owner = (f"{name}={number}" for name, number in zip(("uid", "gid"), ids, strict=True))
             entry = {**entry, "options": (*owner, *entry["options"])}
-        return root.open_source(entry, user, stage)
+        label = spec.get("mount_label", "")
+        return root.open_source(entry, user, stage, label=label, empty=job.stage)
     except OSError as error:
         what = entry["source"] or entry["kind"]
         raise OSError(
@@ -233,7 +235,8 @@ def _source(spec: dict[str, Any], entry: dict[str, Any], user: int, stage: str =
 def _root(spec: dict[str, Any], user: int) -> int:
     layers = spec["rootfs"]
     try:
-        return root.overlay(layers["lowers"], layers["upper"], layers["work"], user)
+        label = spec.get("mount_label", "")
+        return root.overlay(layers["lowers"], layers["upper"], layers["work"], user, label=label)
     except OSError as error:
         raise OSError(error.errno, f"cannot mount the root filesystem: {process.describe(error)}") from error
 
@@ -252,12 +255,12 @@ def _covered(spec: dict[str, Any]) -> frozenset[str]:
 def _fill(job: Job, top: int, host: Host) -> int:
     """Mount everything below the root; the terminal's peer descriptor, or -1."""
     spec = job.spec
-    covered = _covered(spec)
+    covered, label = _covered(spec), spec.get("mount_label", "")
     proc = _mount_proc(top, covered)
     dev = -1
     if "/dev" not in covered:
-        dev = host.dev if host.dev >= 0 else root.make_dev((0, 0))
-        root.attach_dev(top, dev, covered, spec["shm_size"])
+        dev = host.dev if host.dev >= 0 else root.make_dev((0, 0), label)
+        root.attach_dev(top, dev, covered, spec["shm_size"], label)
     if "/sys" not in covered:
         root.make_sys(top, writable=spec["writable_sys"])
         if "/sys/fs/cgroup" not in covered:
@@ -277,7 +280,7 @@ def _fill(job: Job, top: int, host: Host) -> int:
     _set_sysctls(spec, proc)
     root.make_readonly(top, spec["readonly_paths"])
     if spec["masked_paths"]:
-        root.mask(top, _null(top, dev), spec["masked_paths"])
+        root.mask(top, _null(top, dev), spec["masked_paths"], label)
     if spec["rootfs"]["readonly"]:
         mount.set_attributes(top, set_=mount.MOUNT_ATTR_RDONLY, recursive=False)
     return peer

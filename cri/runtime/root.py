@@ -7,11 +7,12 @@ Source: mount_setattr(2), openat2(2); runtime-spec config-linux.md.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 
-from cri.linux import mount
+from cri.linux import labels, mount
 from cri.linux import overlay as overlayfs
 from cri.linux.openat2 import (
     RESOLVE_BENEATH,
@@ -56,11 +57,22 @@ _PROC_TARGETS = frozenset(
 )
 
 
-def overlay(lowers: Sequence[str], upper: str = "", work: str = "", user: int = -1) -> int:
+def overlay(
+    lowers: Sequence[str],
+    upper: str = "",
+    work: str = "",
+    user: int = -1,
+    *,
+    label: str = "",
+    empty: str = "",
+) -> int:
     """Mount layers (topmost first) as one tree, detached; read-only without upper.
 
     user: a user namespace whose ids the layers are shown with (Linux 6.13); upper and work are its root's.
+    label: an SELinux context for all of it; empty: a directory to make two layers of one with, for a label.
     """
+    if not upper and len(lowers) == 1 and label:
+        lowers = (*lowers, empty)
     if not upper and len(lowers) == 1:  # overlay wants two layers then
         tree = _layer(lowers[0], user)
         mount.set_attributes(tree, set_=_RDONLY, propagation=mount.MS_PRIVATE)
@@ -69,7 +81,7 @@ def overlay(lowers: Sequence[str], upper: str = "", work: str = "", user: int = 
         [_layer(lower, user) for lower in lowers] if user >= 0 else []
     )  # a detached mount lives by its descriptor
     try:
-        return overlayfs.tree(held or lowers, upper, work)
+        return overlayfs.tree(held or lowers, upper, work, label)
     finally:
         for fd in held:
             os.close(fd)
@@ -94,17 +106,20 @@ def _map_owners(tree: int, user: int, *, recursive: bool) -> None:
         raise
 
 
-def open_source(entry: dict[str, Any], user: int = -1, stage: str = "") -> int:
+def open_source(
+    entry: dict[str, Any], user: int = -1, stage: str = "", *, label: str = "", empty: str = ""
+) -> int:
     """Turn a mount of the Spec into a detached mount, looking at the host's tree. Raises OSError.
 
     user: the user namespace whose ids idmapped mounts show, -1 = none. stage: a directory to attach things at
     for a moment, in a mount namespace that no other sees; an image volume needs it before Linux 6.15.
+    label: an SELinux context for what is made here; empty: as overlay()'s.
     """
     kind = entry["kind"]
     if kind == "tmpfs":
-        return mount.new_filesystem("tmpfs", entry["options"], _NOSUID | _NODEV)
+        return mount.new_filesystem("tmpfs", (*entry["options"], *_context(label)), _NOSUID | _NODEV)
     if kind == "image":
-        return _image(entry, user, stage)
+        return _image(entry, user, stage, label, empty)
     source = entry["source"]
     try:
         fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
@@ -121,8 +136,13 @@ def open_source(entry: dict[str, Any], user: int = -1, stage: str = "") -> int:
     return tree
 
 
-def _image(entry: dict[str, Any], user: int, stage: str) -> int:
-    tree = overlay(entry["lowers"], user=user if entry["idmapped"] else -1)
+def _context(label: str) -> tuple[str, ...]:
+    """The mount option for an SELinux context."""
+    return (f"context={label}",) if label else ()
+
+
+def _image(entry: dict[str, Any], user: int, stage: str, label: str, empty: str) -> int:
+    tree = overlay(entry["lowers"], user=user if entry["idmapped"] else -1, label=label, empty=empty)
     if not entry["sub_path"]:
         return tree
     fd = openat2(tree, entry["sub_path"], os.O_PATH, resolve=_SAFE)
@@ -233,9 +253,9 @@ def _attach_at(tree: int, target: int, path: str, *, is_directory: bool) -> None
     mount.attach(tree, target)
 
 
-def make_dev(owner: tuple[int, int]) -> int:
+def make_dev(owner: tuple[int, int], label: str = "") -> int:
     """Make a filesystem for /dev with the default nodes, all of it owner's; its detached mount."""
-    dev = mount.new_filesystem("tmpfs", ("size=65536k", "mode=755"), _NOSUID)
+    dev = mount.new_filesystem("tmpfs", ("size=65536k", "mode=755", *_context(label)), _NOSUID)
     for name, major, minor in DEVICES:
         _node(dev, name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
     for name, target in _DEV_LINKS:
@@ -249,20 +269,23 @@ def make_dev(owner: tuple[int, int]) -> int:
     return dev
 
 
-def attach_dev(root: int, dev: int, covered: frozenset[str], shm_size: int) -> None:
+def attach_dev(root: int, dev: int, covered: frozenset[str], shm_size: int, label: str = "") -> None:
     """Attach /dev, and on it /dev/pts, /dev/shm, /dev/mqueue.
 
     covered: default mount points that the Spec's own mounts replace.
     """
     attach(root, dev, "/dev")
     if "/dev/pts" not in covered:
-        options = ("newinstance", "ptmxmode=0666", "mode=0620", "gid=5")
+        options = ("newinstance", "ptmxmode=0666", "mode=0620", "gid=5", *_context(label))
         attach(dev, mount.new_filesystem("devpts", options, _NOSUID | _NOEXEC), "pts")
     if "/dev/shm" not in covered:
-        size = (f"size={shm_size}", "mode=1777")
+        size = (f"size={shm_size}", "mode=1777", *_context(label))
         attach(dev, mount.new_filesystem("tmpfs", size, _INERT), "shm")
     if "/dev/mqueue" not in covered:
-        attach(dev, mount.new_filesystem("mqueue", (), _INERT), "mqueue")
+        queues = mount.new_filesystem("mqueue", (), _INERT)
+        with contextlib.suppress(PermissionError):  # not from within a user namespace
+            labels.label_file(queues, label)  # one filesystem an IPC namespace: it takes no context twice
+        attach(dev, queues, "mqueue")
 
 
 def host_nodes() -> list[tuple[str, int, int, int, int]]:
@@ -322,7 +345,7 @@ def make_cgroup(root: int, v1: Sequence[str], *, pure_v2: bool, writable: bool) 
     mount.set_attributes(top, set_=_RDONLY, recursive=False)
 
 
-def mask(root: int, null: int, paths: Sequence[str]) -> None:
+def mask(root: int, null: int, paths: Sequence[str], label: str = "") -> None:
     """Hide paths: directories under an empty read-only tmpfs, files under a null device of our own.
 
     A path that is not there is skipped; any other failure is one (a hidden link must not open a hole).
@@ -332,7 +355,8 @@ def mask(root: int, null: int, paths: Sequence[str]) -> None:
         if target < 0:
             continue
         if stat.S_ISDIR(os.fstat(target).st_mode):
-            tree = mount.new_filesystem("tmpfs", ("size=0", "nr_inodes=2"), _INERT | _RDONLY)
+            options = ("size=0", "nr_inodes=2", *_context(label))
+            tree = mount.new_filesystem("tmpfs", options, _INERT | _RDONLY)
         else:
             tree = mount.clone_tree(null, recursive=False)
         mount.attach(tree, target)

@@ -64,7 +64,7 @@ def _enter(job: Job) -> None:
     command = job.process
     job.group.join()
     process.adjust(command)
-    labels.apply_at_exec(command.get("apparmor", ""))
+    labels.apply_at_exec(command.get("apparmor", ""), command.get("selinux", ""))
     keyring.leave_session()
     process.forget_modules()
     if job.spec["namespaces"]["user"]:

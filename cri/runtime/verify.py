@@ -43,7 +43,7 @@ class Seen:
     ids: lines of uid_map and gid_map; strangers: open directories of the host's mount namespace.
     """
 
-    __slots__ = ("apparmor", "cgroups", "ids", "namespaces", "status", "strangers", "user")
+    __slots__ = ("apparmor", "cgroups", "ids", "namespaces", "selinux", "status", "strangers", "user")
 
     def __init__(self) -> None:
         self.status: Mapping[str, str] = {}
@@ -53,6 +53,7 @@ class Seen:
         self.strangers: Sequence[str] = ()
         self.user = 0
         self.apparmor = ""
+        self.selinux = ""
 
 
 def schedule(supervisor: Supervisor, made: Container) -> None:
@@ -86,12 +87,14 @@ def look(pid: int, spec: Mapping[str, Any], hierarchies: Hierarchies) -> Seen:
         seen.ids = {kind: _ids(_read(f"/proc/{pid}/{kind}_map")) for kind in ("uid", "gid")}
     seen.strangers = _strangers(pid)
     seen.apparmor = labels.current(pid) if spec["process"].get("apparmor") else ""
+    seen.selinux = labels.current_context(pid) if spec["process"].get("selinux") else ""
     return seen
 
 
 def compare(spec: Mapping[str, Any], seen: Seen, host: Seen) -> list[str]:
     """Say what is not as the Spec wants it; nothing if all is well. Pure."""
     wrong = _compare_rights(spec["process"], seen)
+    wrong += _compare_context(spec["process"].get("selinux", ""), seen.selinux, host.selinux)
     if spec["process"]["capabilities"]["bounding"] & _SYS_ADMIN:
         return wrong  # such as nsenter to the host, asked for by many a privileged Pod
     wrong += _compare_namespaces(spec["namespaces"], seen, host)
@@ -134,6 +137,13 @@ def _compare_rights(process: Mapping[str, Any], seen: Seen) -> list[str]:
     if process.get("apparmor") and seen.apparmor.partition(" (")[0].partition("//")[0] != process["apparmor"]:
         wrong.append(f"is confined by {seen.apparmor!r}, not by AppArmor profile {process['apparmor']!r}")
     return wrong
+
+
+def _compare_context(wanted: str, seen: str, host: str) -> list[str]:
+    """Its policy may send it on to another domain when it executes; not to ours, nor to another level."""
+    if seen == wanted or (seen != host and seen.split(":")[3:] == wanted.split(":")[3:]):
+        return []
+    return [f"has SELinux label {seen!r}, not {wanted!r}"]
 
 
 def _strangers(pid: int) -> list[str]:
@@ -184,6 +194,7 @@ def _host() -> Seen:
     if not _known_host:
         host = Seen()
         host.namespaces = {kind: os.stat(f"/proc/self/ns/{kind}").st_ino for kind in _NAMESPACES}
+        host.selinux = labels.current_context("self")
         _known_host.append(host)
     return _known_host[0]
 

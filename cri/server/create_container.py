@@ -12,11 +12,11 @@ import grpc
 
 from cri import failpoint, faults
 from cri.api import runtime_pb2 as pb
-from cri.bundle import build, rootfs, spec
+from cri.bundle import build, relabel, rootfs, spec
 from cri.images.errors import ImageError
 from cri.images.image import Image
 from cri.images.reference import Reference
-from cri.server import cgroups, limits, notify, pod_files, propagation, teardown, user_namespace
+from cri.server import cgroups, limits, notify, pod_files, pod_labels, propagation, teardown, user_namespace
 from cri.server.environment import Environment
 from cri.snapshots.overlay import Rootfs
 from cri.store import records, store
@@ -121,6 +121,7 @@ def _make(
     if record.log_path:
         Path(record.log_path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     plan = build.build(record.config, pod.config, image.config, _context(env, record, pod, layers))
+    _relabel(record.config, plan.mount_label)
     if plan.namespaces.pid_target == pod.id:
         _ensure_holder(env, pod)
         failpoint.hit("container.holder_ready")
@@ -165,7 +166,19 @@ def _context(
         extra_mounts=pod_files.mounts(directory, record.config, own_ipc=options.ipc != pb.NODE),
         image_mounts=_image_layers(env, record),
         load_profile=lambda path: Path(path).read_bytes(),
+        selinux=pod_labels.host(env),
+        selinux_level=pod.selinux_level,
     )
+
+
+def _relabel(config: pb.ContainerConfig, label: str) -> None:
+    """Give volumes the container's label where its client says so. Raises RuntimeFault INVALID_ARGUMENT."""
+    for mount in config.mounts if label else ():
+        if mount.selinux_relabel and mount.host_path:
+            try:
+                relabel.tree(mount.host_path, label)
+            except relabel.RelabelError as err:
+                raise faults.invalid(f"cannot mount {mount.container_path}: {err}") from err
 
 
 def _accounts(layers: Rootfs) -> tuple[bytes, bytes]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cri.api import runtime_pb2 as pb
-from cri.bundle import spec
-from cri.linux import mount
+from cri.bundle import selinux, spec
+from cri.linux import labels, mount
 from cri.network import files
 from cri.store import records
 
@@ -17,26 +17,33 @@ _READABLE = 0o644
 
 
 def write(
-    directory: Path, record: records.Sandbox, ips: Sequence[str], owner: tuple[int, int] = (0, 0)
+    directory: Path,
+    record: records.Sandbox,
+    ips: Sequence[str],
+    owner: tuple[int, int] = (0, 0),
+    label: str = "",
 ) -> None:
-    """Write the files into the sandbox's directory, for its root (owner) to change. InvalidValue, OSError."""
-    config = record.config
+    """Write the files into the sandbox's directory, for its root (owner) to change. InvalidValue, OSError.
+
+    label: the Pod's SELinux context; its files get no categories, for containers with a level of their own.
+    """
+    config, common = record.config, selinux.shared(label)
     resolv_conf = files.resolv_conf(config.dns_config) or _host_file("/etc/resolv.conf")
-    _put(directory / "resolv.conf", resolv_conf)
+    _put(directory / "resolv.conf", resolv_conf, common)
     if record.is_host_network:
-        _put(directory / "hosts", _host_file("/etc/hosts"))
-        _put(directory / "hostname", f"{socket.gethostname()}\n")
+        _put(directory / "hosts", _host_file("/etc/hosts"), common)
+        _put(directory / "hostname", f"{socket.gethostname()}\n", common)
     else:
         hostname = config.hostname or socket.gethostname()
-        _put(directory / "hosts", files.hosts(ips, config.hostname))
-        _put(directory / "hostname", f"{hostname}\n")
+        _put(directory / "hosts", files.hosts(ips, config.hostname), common)
+        _put(directory / "hostname", f"{hostname}\n", common)
     for name in ("resolv.conf", "hosts", "hostname"):
         os.chown(directory / name, *owner)
     if records.namespace_options(config).ipc != pb.NODE:
         shm = directory / "shm"
         shm.mkdir(exist_ok=True)
         flags = mount.MS_NOSUID | mount.MS_NODEV | mount.MS_NOEXEC
-        mount.mount("shm", str(shm), "tmpfs", flags, _SHM_OPTIONS)
+        mount.mount("shm", str(shm), "tmpfs", flags, _SHM_OPTIONS + (f',context="{label}"' if label else ""))
 
 
 def unmount(directory: Path) -> None:
@@ -69,9 +76,10 @@ def _host_file(path: str) -> str:
     return ""
 
 
-def _put(path: Path, text: str) -> None:
+def _put(path: Path, text: str, label: str) -> None:
     """Write a file containers may read. In place: a container may have it mounted."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _READABLE)
     with open(fd, "w") as file:
         os.fchmod(fd, _READABLE)
+        labels.label_file(fd, label)
         file.write(text)

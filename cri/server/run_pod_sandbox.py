@@ -14,7 +14,7 @@ import grpc
 from cri import failpoint, faults
 from cri.api import runtime_pb2 as pb
 from cri.network import attach, conflist, files, sandbox, sysctls
-from cri.server import cgroups, limits, notify, pod_files, teardown, user_namespace
+from cri.server import cgroups, limits, notify, pod_files, pod_labels, teardown, user_namespace
 from cri.server.environment import Environment
 from cri.store import records, store
 
@@ -37,9 +37,10 @@ def handle(
 def _run(env: Environment, request: pb.RunPodSandboxRequest) -> str:
     if unused := find_unused(env, request.config):
         return unused
-    record = intent(env, request)
-    failpoint.hit("sandbox.intended")
-    env.store.sandboxes.reserve(record, record.name)
+    with pod_labels.level(env, request.config) as level:
+        record = intent(env, request, level)
+        failpoint.hit("sandbox.intended")
+        env.store.sandboxes.reserve(record, record.name)
     failpoint.hit("sandbox.reserved")
     try:
         ready = _set_up(env, record)
@@ -90,7 +91,7 @@ def check(request: pb.RunPodSandboxRequest) -> None:
         raise faults.invalid("cannot run sandbox: network and ipc are either the pod's or the node's")
 
 
-def intent(env: Environment, request: pb.RunPodSandboxRequest) -> records.Sandbox:
+def intent(env: Environment, request: pb.RunPodSandboxRequest, level: str = "") -> records.Sandbox:
     """Write down what is about to be made. Raises conflist.ConfigError without a network."""
     config = request.config
     identity = store.new_id()
@@ -101,6 +102,7 @@ def intent(env: Environment, request: pb.RunPodSandboxRequest) -> records.Sandbo
         created_at=env.now(),
         cgroup=cgroups.of_sandbox(env.config.cgroup_root, config, identity),
         attachment=_attachment(env, config).to_json() if has_network else None,
+        selinux_level=level,
     )
 
 
@@ -110,6 +112,7 @@ def _attachment(env: Environment, config: pb.PodSandboxConfig) -> attach.Attachm
 
 def _set_up(env: Environment, record: records.Sandbox) -> records.Sandbox:
     """Do what the intent says and commit."""
+    label = pod_labels.of_files(env, record.config, record.selinux_level)
     kinds = namespace_kinds(record.config)
     directory = env.config.namespaces_dir / record.id
     pins: dict[str, str] = {}
@@ -119,7 +122,7 @@ def _set_up(env: Environment, record: records.Sandbox) -> records.Sandbox:
     attachment = _join_network(env, record, pins) if "net" in pins else None
     ips = conflist.addresses(attachment) if attachment else ()
     owner = user_namespace.owner(record.config)
-    pod_files.write(env.store.sandboxes.directory(record.id), record, ips, owner)
+    pod_files.write(env.store.sandboxes.directory(record.id), record, ips, owner, label)
     failpoint.hit("sandbox.files_written")
     if record.config.log_directory:
         Path(record.config.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)

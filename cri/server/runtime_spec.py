@@ -31,6 +31,7 @@ def of_container(spec: Wire) -> dict[str, Any]:
             "devices": [{"path": device["target"]} for device in spec["devices"]],
             "maskedPaths": list(spec["masked_paths"]),
             "readonlyPaths": list(spec["readonly_paths"]),
+            **_set(mountLabel=spec.get("mount_label", "")),
         },
     }
 
@@ -70,7 +71,7 @@ def _process(wire: Wire) -> dict[str, Any]:
         "noNewPrivileges": bool(wire["no_new_privs"]),
         "oomScoreAdj": wire["oom_score_adj"],
     }
-    return shown | ({"apparmorProfile": wire["apparmor"]} if wire["apparmor"] else {})
+    return shown | _set(apparmorProfile=wire["apparmor"], selinuxLabel=wire.get("selinux", ""))
 
 
 def _names(mask: int) -> list[str]:

@@ -56,6 +56,7 @@ class Sandbox:
     cgroup: path of the Pod's cgroup below the hierarchy's root.
     attachment: what CNI ADD was done with, `cri.network.attach.Attachment` as JSON; None on the host network.
     is_network_down: true once DEL succeeded and the network namespace is unpinned.
+    selinux_level: what its containers get that name none, such as s0:c1,c2; "" without SELinux.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Sandbox:
     cgroup: str = ""
     attachment: Mapping[str, Any] | None = None
     is_network_down: bool = False
+    selinux_level: str = ""
 
     @property
     def name(self) -> str:

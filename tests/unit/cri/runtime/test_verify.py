@@ -96,3 +96,13 @@ def test_profiles() -> None:
     assert "not by AppArmor profile 'mine'" in verify.compare(confined, seen(), host())[0]
     for label in ("mine (enforce)", "mine//child (enforce)"):
         assert verify.compare(confined, seen(field("apparmor", label)), host()) == []
+
+
+def test_contexts() -> None:
+    wanted, ours = "u:r:container_t:s0:c1,c2", "u:r:runtime_t:s0"
+    labelled, node = spec(selinux=wanted), host()
+    node.selinux = ours
+    for right in (wanted, "u:r:by_policy_t:s0:c1,c2"):
+        assert verify.compare(labelled, seen(field("selinux", right)), node) == []
+    for wrong in (ours, "", "u:r:container_t:s0:c1,c3"):
+        assert f"SELinux label {wrong!r}" in verify.compare(labelled, seen(field("selinux", wrong)), node)[0]
