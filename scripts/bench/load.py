@@ -255,7 +255,7 @@ class Load:
 class Fanout:
     """One writer annotates objects with the time; `watchers` connections hear of it.
 
-    writes_a_second: 0 writes as fast as answers come.
+    writes_a_second: 0 writes as fast as answers come. on_connected: called before the first write.
     """
 
     target: Target
@@ -266,6 +266,7 @@ class Fanout:
     processes: int = 1
     seconds: float = 5.0
     cpus: frozenset[int] = field(default_factory=frozenset)
+    on_connected: Callable[[], None] = lambda: None
 
     def run(self) -> Outcome:
         """Write and listen; latency is from before the write to the watcher's read."""
@@ -274,6 +275,7 @@ class Fanout:
         stop = multiprocessing.Event()
         share = self.watchers // self.processes
         pipes, processes = _fork(lambda pipe, _: self._listen(share, version, stop, pipe), self.processes)
+        self.on_connected()
         began = time.time_ns()
         written = self._write()
         time.sleep(2.0 + self.watchers / 1000)

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from nanokube.apiserver.cache import fields
 from nanokube.apiserver.cache.item import Item, splice
+from nanokube.apiserver.cache.outbox import Outbox
 from nanokube.apiserver.cache.selection import Selection
 from nanokube.storage.store import Entry, Event
 
@@ -62,10 +63,11 @@ class TooOld(Exception):
 
 
 class Cache:
-    """One resource."""
+    """One resource. outbox: where its watches take turns."""
 
-    def __init__(self, storage_name: str, revision: int) -> None:
+    def __init__(self, storage_name: str, revision: int, outbox: Outbox) -> None:
         self.storage_name = storage_name
+        self.outbox = outbox
         self.changed = revision  # revision of the last change
         self._oldest = revision
         self._items: dict[str, Item] = {}

@@ -11,6 +11,7 @@ from typing import Any, Final, Never
 
 from nanokube.apiserver.cache.cache import Cache
 from nanokube.apiserver.cache.item import Item, splice
+from nanokube.apiserver.cache.outbox import Outbox
 from nanokube.kit.clock import Clock
 from nanokube.storage.store import Entry, Event, Store, prefix_end
 
@@ -34,6 +35,7 @@ class Caches:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.outbox = Outbox()
         self._caches: dict[str, Cache] = {}
         self._revision = store.revision
 
@@ -53,7 +55,7 @@ class Caches:
         """Give the cache of a resource by its storage name ("pods", "deployments.apps")."""
         cache = self._caches.get(storage_name)
         if cache is None:
-            cache = self._caches[storage_name] = Cache(storage_name, self._revision)
+            cache = self._caches[storage_name] = Cache(storage_name, self._revision, self.outbox)
         return cache
 
     def pods_of_node(self, node: str, namespace: str) -> list[Mapping[str, Any]]:
@@ -88,6 +90,7 @@ class Caches:
         for event in events:
             resource, key = split_store_key(event.key)
             self.of(resource).apply(key, event)
+        self.outbox.flush()
 
 
 def _item(entry: Entry) -> Item:

@@ -44,6 +44,7 @@ class Sender:
         self._include = render.include_object(scope.request.query.get("includeObject"))
         self._bookmarks = is_true(scope.request.query.get("allowWatchBookmarks"))
         self._held: list[Change] | None = []
+        self._ready: list[bytes] = []  # frames that wait for this watch's turn
         self._with_columns = True  # only the first event of a watch of Tables says what the columns mean
         self._next_bookmark = scope.registry.clock.monotonic() + BOOKMARK_INTERVAL_S
 
@@ -64,8 +65,20 @@ class Sender:
             item = change.previous.at(change.revision) if is_previous and change.previous else change.item
             framed = change.encoded[key] = frame(self._event(type_, item))
         self._with_columns = False
-        with contextlib.suppress(ConnectionResetError):  # the stream's end is seen by who waits for it
-            self._stream.write_framed(framed)
+        self._ready.append(framed)
+        self._cache.outbox.add(self, is_first=len(self._ready) == 1)
+
+    def send(self) -> int:
+        """Send what is ready, and tell how many events that was."""
+        frames, self._ready = self._ready, []
+        if frames and not self._stream.closed:
+            with contextlib.suppress(ConnectionResetError):  # the stream's end is seen by who waits for it
+                self._stream.write_framed(self._cache.outbox.one_piece(frames))
+        return len(frames)
+
+    def finish(self) -> None:
+        """Send what is ready, out of turn."""
+        self._cache.outbox.forget(self.send())
 
     def _classify(self, change: Change) -> tuple[str, bool] | None:
         """Decide what a change is to this selection: (event type, whether the previous state is shown)."""
@@ -98,6 +111,7 @@ class Sender:
         """Send a bookmark when it is time."""
         if self._bookmarks and self._held is None and now >= self._next_bookmark:
             self._next_bookmark = now + BOOKMARK_INTERVAL_S
+            self.finish()
             with contextlib.suppress(ConnectionResetError):
                 self.bookmark(revision)
 
@@ -171,6 +185,7 @@ def watch(scope: Scope) -> Answer:
             stream.write(_error_event(errors.too_old(since, err.oldest), form))
         finally:
             detach()
+            sender.finish()
 
     headers = (("Cache-Control", "no-cache, private"),)
     found = StreamResponse(run, content_type=_content_type(form), headers=headers)

@@ -80,6 +80,8 @@ class Registry:
             return Item(key, splice(encoded, expect) if expect else encoded, expect, expect)
         expires = self.clock.time() + EVENT_TTL_S if storage.name == "events" else 0.0
         revision = await self.store.put(store_key(storage.name, key), encoded, expect=expect, expires=expires)
+        if self.caches.outbox.is_full:
+            await self.caches.outbox.room()
         written = self.caches.of(storage.name).find(key)  # the cache has heard of it before we have
         if written is not None and written.revision == revision:
             return written
@@ -89,7 +91,10 @@ class Registry:
         """Delete an object at mod revision `expect`. Raises as Store.delete."""
         if call.is_dry_run:
             return expect
-        return await self.store.delete(store_key(call.resource.storage_name, key), expect=expect)
+        revision = await self.store.delete(store_key(call.resource.storage_name, key), expect=expect)
+        if self.caches.outbox.is_full:
+            await self.caches.outbox.room()
+        return revision
 
 
 def draw_letters(alphabet: str, count: int) -> str:

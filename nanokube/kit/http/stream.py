@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 MAX_BUFFERED_BYTES = 8 << 20
 
@@ -75,6 +75,11 @@ class Flow:
 def frame(data: bytes) -> bytes:
     """Frame data as one chunk of the chunked coding, to be written to many streams (RFC 9112 7.1)."""
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def joined(frames: Iterable[bytes]) -> bytes:
+    """Make one chunk of several that frame() made."""
+    return frame(b"".join([memoryview(each)[each.index(b"\r\n") + 2 : -2] for each in frames]))
 
 
 class Stream:
