@@ -22,7 +22,10 @@ _PROPAGATION = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BoundMount:
-    """A volume mount whose host side is known. image: an image volume's reference instead of host_path."""
+    """A volume mount whose host side is known. image: an image volume's reference instead of host_path.
+
+    is_own: made by us for this Pod, so that a runtime with SELinux may label it for the Pod's containers.
+    """
 
     container_path: str
     host_path: str = ""
@@ -31,6 +34,7 @@ class BoundMount:
     is_recursive_read_only: bool = False
     image: str = ""
     image_sub_path: str = ""
+    is_own: bool = False
 
 
 def cgroup_parent(pod: Object, root: str) -> str:
@@ -152,6 +156,7 @@ def _mount(mount: BoundMount) -> pb.Mount:
         readonly=mount.is_read_only,
         propagation=_PROPAGATION.get(mount.propagation, pb.PROPAGATION_PRIVATE),
         recursive_read_only=mount.is_recursive_read_only,
+        selinux_relabel=mount.is_own,
     )
     if mount.image:
         built.image.image = mount.image

@@ -168,13 +168,13 @@ def _files(
     (_log_directory(env, pod) / container["name"]).mkdir(parents=True, exist_ok=True, mode=0o755)
     taken = {mount.container_path for mount in mounts}
     if "/etc/hosts" not in taken and (pod_ips or pod["spec"].get("hostNetwork")):
-        mounts.append(BoundMount("/etc/hosts", str(write_hosts(env, pod, pod_ips))))
+        mounts.append(BoundMount("/etc/hosts", str(write_hosts(env, pod, pod_ips)), is_own=True))
     path = container.get("terminationMessagePath") or "/dev/termination-log"
     place = directory / "containers" / container["name"] / str(attempt)
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
     place.write_bytes(b"")
     place.chmod(0o666)  # the container's user, whoever that is, writes to it
-    mounts.append(BoundMount(path, str(place)))
+    mounts.append(BoundMount(path, str(place), is_own=True))
     return mounts, str(place)
 
 

@@ -39,11 +39,15 @@ _ON_TMPFS = ("secret", "downwardAPI", "projected")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ready:
-    """A volume that is ready: a path on the node, or an image to be mounted by the runtime."""
+    """A volume that is ready: a path on the node, or an image to be mounted by the runtime.
+
+    is_own: the path was made for this Pod.
+    """
 
     path: Path = Path()
     image: str = ""
     pull_policy: str = ""
+    is_own: bool = False
 
 
 class Volumes:
@@ -81,10 +85,10 @@ class Volumes:
         if kind in WRITTEN:
             files = await self._files(pod, volume, kind, pod_ips)
             await asyncio.to_thread(self._write, path, files, kind, group)
-            return Ready(path)
+            return Ready(path, is_own=True)
         if kind == "emptyDir":
             await asyncio.to_thread(self._empty_dir, pod, volume, path, group)
-            return Ready(path)
+            return Ready(path, is_own=True)
         if kind == "hostPath":
             return Ready(await asyncio.to_thread(host_path.set_up, volume))
         if kind == "image":
@@ -180,6 +184,7 @@ class Volumes:
             is_read_only=read_only,
             propagation=mount.get("mountPropagation") or "None",
             is_recursive_read_only=mount.get("recursiveReadOnly") in ("Enabled",) and read_only,
+            is_own=ready.is_own,
         )
 
     async def tear_down(self, uid: str) -> None:

@@ -149,7 +149,10 @@ def test_a_container_configuration_is_complete() -> None:
         attempt=2,
         image=pb.Image(id="sha256:x"),
         environment={"A": "1"},
-        mounts=[build.BoundMount("/data", "/host", is_read_only=True)],
+        mounts=[
+            build.BoundMount("/data", "/host", is_read_only=True),
+            build.BoundMount("/own", "/pods/u/volumes/own", is_own=True),
+        ],
         termination_file="/t",
         node_memory=1 << 30,
     )
@@ -164,6 +167,7 @@ def test_a_container_configuration_is_complete() -> None:
     assert list(context.capabilities.drop_capabilities) == ["ALL"]
     assert "/proc/kcore" in context.masked_paths
     assert found.mounts[0].readonly
+    assert [mount.selinux_relabel for mount in found.mounts] == [False, True]  # never the host's own files
 
 
 def test_a_sandbox_configuration_names_its_places() -> None:
