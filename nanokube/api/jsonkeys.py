@@ -39,7 +39,7 @@ def duplicates(body: bytes) -> list[str]:
         repeated.keys_seen_twice = tuple(k for k in keys if k in seen or seen.add(k))  # type: ignore[func-returns-value]
         return repeated
 
-    tree = json.loads(body, object_pairs_hook=build)
+    tree = json.loads(body.decode("utf-8", "replace"), object_pairs_hook=build)
     paths: list[str] = []
     if has_any:
         _collect(tree, "", paths)

@@ -97,7 +97,7 @@ def _test(document: Any, tokens: list[str], expected: Any, path: str) -> Any:
             return document
         raise
     if not _equal(value, expected):
-        raise _impossible(f"testing path {path} failed")
+        raise _impossible(f"testing value {path} failed: test failed")
     return document
 
 

@@ -29,6 +29,7 @@ from nanokube.api.validation import (
     networking,
     pod,
     policies,
+    quota,
     resource_claims,
     resource_slices,
     service,
@@ -138,7 +139,7 @@ BY_NAME: Final[Mapping[str, Kind]] = {
         csi.validate_attachment_status,
     ),
     "limitranges": Kind(names.dns_subdomain, policies.validate_limit_range),
-    "resourcequotas": Kind(names.dns_subdomain, policies.validate_quota, policies.validate_quota_update),
+    "resourcequotas": Kind(names.dns_subdomain, quota.validate_quota, quota.validate_quota_update),
     "priorityclasses.scheduling.k8s.io": Kind(
         names.dns_subdomain, policies.validate_priority_class, policies.validate_priority_class_update
     ),

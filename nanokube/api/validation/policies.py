@@ -1,4 +1,4 @@
-"""Validation of limits, quotas, priorities and runtime classes. Pure.
+"""Validation of limits, priorities and runtime classes. Pure.
 
 Source: pkg/apis/{core,scheduling,node}/validation/validation.go.
 """
@@ -19,15 +19,6 @@ SYSTEM_PRIORITIES: Final = {
 HIGHEST_USER_PRIORITY: Final = 1_000_000_000
 _LIMIT_FIELDS: Final = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
 _POD_RESOURCES: Final = ("cpu", "memory", "ephemeral-storage")
-_SCOPES: Final = (
-    "BestEffort",
-    "CrossNamespacePodAffinity",
-    "NotBestEffort",
-    "NotTerminating",
-    "PriorityClass",
-    "Terminating",
-    "VolumeAttributesClass",
-)
 
 
 def validate_limit_range(obj: Object) -> list[FieldError]:
@@ -75,30 +66,6 @@ def _bounds(item: Object, path: str) -> list[FieldError]:
                     detail = f"{said[low]} {value[low]} is greater than {said[high]} {value[high]}"
                 found.append(field.invalid(f"{path}.{at}[{name}]", str(value[at]), detail))
     return found
-
-
-def validate_quota(obj: Object) -> list[FieldError]:
-    """Check a ResourceQuota."""
-    spec, found = objects.spec(obj), list[FieldError]()
-    for name, amount in (spec.get("hard") or {}).items():
-        path = f"spec.hard[{name}]"
-        found += (field.invalid(path, name, m) for m in names.qualified_name(name))
-        if quantity.parse(amount) < quantity.parse("0"):
-            found.append(field.invalid(path, amount, metadata.NEGATIVE))
-    scopes = spec.get("scopes") or []
-    for scope in scopes:
-        if scope not in _SCOPES:
-            found.append(field.invalid("spec.scopes", scopes, "unsupported scope"))
-    for pair in (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")):
-        if set(pair) <= set(scopes):
-            found.append(field.invalid("spec.scopes", scopes, "conflicting scopes"))
-    return found
-
-
-def validate_quota_update(new: Object, old: Object) -> list[FieldError]:
-    """Check that the scopes stayed."""
-    wanted, before = (sorted(objects.spec(o).get("scopes") or ()) for o in (new, old))
-    return [] if wanted == before else [field.invalid("spec.scopes", wanted, metadata.IMMUTABLE)]
 
 
 def validate_priority_class(obj: Object) -> list[FieldError]:

@@ -88,6 +88,15 @@ def test_bytes_that_are_no_text_are_replaced_as_in_go(body: bytes, name: str, mo
     assert schema.decode_json(body)["metadata"]["name"] == name
 
 
+def test_no_text_in_what_is_of_a_wrong_type_or_stands_twice() -> None:
+    body = b'{"\xe8":1,"metadata":{"name":"a","creationTimestamp":"' + b"9" * 40 + b'"}}'
+    with pytest.raises(errors.ApiError, match="RFC 3339"):
+        deployment().decode(body, schema.WARN)
+    body = b'{"apiVersion":"b\xf2","spec":{"template":{"spec":{"volumes":[{"name":"v","$patch":{}}]}}}}'
+    _, warnings = deployment().decode(body, schema.WARN)
+    assert warnings == ['unknown field "spec.template.spec.volumes[0].$patch"']
+
+
 def test_nulls_in_maps_and_lists_become_zeros() -> None:
     pod = schema.get("", "v1", "Pod")
     assert pod is not None

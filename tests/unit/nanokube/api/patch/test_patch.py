@@ -291,3 +291,8 @@ def test_kubectl_takes_over_what_client_side_apply_left_unchanged() -> None:
     found = patch.apply_configuration(DEPLOYMENT, live, wanted, manager="kubectl", force=False, now="t")
     assert found["spec"]["replicas"] == 2
     assert orjson.loads(found["metadata"]["annotations"][note])["spec"] == {"replicas": 2}
+
+
+def test_a_failed_test_says_so_as_upstream() -> None:
+    with pytest.raises(errors.ApiError, match=r": testing value /a failed: test failed$"):
+        patch.apply_json_patch({"a": 1}, [{"op": "test", "path": "/a", "value": 2}])
