@@ -234,6 +234,18 @@ class Lab(Node):
         enter = ["nsenter", "-t", str(self.holder.pid), "-m", "-n", "-u"]
         return subprocess.run([*enter, *command], capture_output=True, text=True, check=True).stdout
 
+    def baseline(self) -> dict[str, Any]:
+        """Describe a host without Pods, once all that the last one left has gone on its own time."""
+        seen: list[dict[str, Any]] = [{}]
+
+        def is_steady() -> bool:
+            time.sleep(0.1)
+            seen.append(self.snapshot())
+            return seen[-1] == seen[-2] and not any("@if" in link for link in seen[-1]["links"])
+
+        wait_for(is_steady)
+        return seen[-1]
+
     def snapshot(self) -> dict[str, Any]:
         """Describe all that a Pod's life may leave on the host."""
         return {

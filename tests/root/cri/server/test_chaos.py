@@ -77,7 +77,7 @@ def churn(node: Lab, until: float, codes: list[tuple[str, int]]) -> None:
 
 def test_whatever_is_killed_pods_go_on(node: Lab) -> None:
     remove(node, run(node, "first", "exit 0")[0])
-    before = node.snapshot()
+    before = node.baseline()
     with futures.ThreadPoolExecutor(4) as pool:
         names = [f"long-{number}" for number in range(PODS)]
         scripts = [COUNT.format(code=10 + number) for number in range(PODS)]
@@ -128,7 +128,7 @@ def check_log(lines: list[str], kills: int) -> None:
 
 def test_a_reboot_leaves_only_the_images(node: Lab) -> None:
     remove(node, run(node, "reboot-first", "exit 0")[0])
-    before = node.snapshot()
+    before = node.baseline()
     for number in range(3):
         run(node, f"reboot-{number}", "sleep 1000")
     run(node, "reboot-done", "exit 0")

@@ -119,7 +119,7 @@ class Ambush:
 @pytest.mark.parametrize("victims", VICTIMS)
 def test_a_kill_at_any_step_is_recovered_from(node: Lab, victims: str) -> None:
     live(node, f"before-{victims}")
-    before = node.snapshot()
+    before = node.baseline()
     for number, row in enumerate(itertools.zip_longest(*map(points, STEPS))):
         if not lab.IS_WHOLE and (number + lab.SEED) % len(VICTIMS) != list(VICTIMS).index(victims):
             continue

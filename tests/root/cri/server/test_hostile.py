@@ -194,7 +194,7 @@ def test_hostile_values_are_refused_or_harmless(node: Lab) -> None:
     first = node.call("RunPodSandbox", request).pod_sandbox_id
     node.call("CreateContainer", creation(first, request.config, "first"))
     node.call("RemovePodSandbox", pb.RemovePodSandboxRequest(pod_sandbox_id=first))
-    before = node.snapshot()
+    before = node.baseline()
     daemons = {name: node.pid(name) for name in (*lab.DAEMONS, "server")}
     request = lab.request_for("victim", node.directory)
     pod = node.call("RunPodSandbox", request).pod_sandbox_id
