@@ -103,7 +103,7 @@ def test_containers_outlive_the_keeper(lone_node: Node, number: int) -> None:
     assert state.pid == pid
     kernel = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2]))
     keeps_exits = kernel >= (6, 15)  # of processes whose parent is gone, by their pidfd
-    assert state.exit_code == (9 if keeps_exits else 255)
+    assert state.exit_code == 9 or (state.exit_code == 255 and not keeps_exits)
     assert node.lines(spec.id) == [f"line {i}" for i in range(60)]
 
 
