@@ -177,8 +177,8 @@ def rows() -> dict[str, Row]:
 def creations(target: load.Target) -> load.Requests:
     """Return requests that each make another Pod."""
     template = dump(pod("NAME", "made"))
-    names = (b"made-%d" % number for number in iter(time.monotonic_ns, None))
-    return lambda: target.request("POST", pods("made"), template.replace(b"NAME", next(names)))
+    names = (b'"made-%d"' % number for number in iter(time.monotonic_ns, None))
+    return lambda: target.request("POST", pods("made"), template.replace(b'"NAME"', next(names)))
 
 
 def patches(target: load.Target) -> load.Requests:
