@@ -28,6 +28,18 @@ def admit(
     )
 
 
+def admit_resize(pod: Object, others: Iterable[Object], node: Object) -> Verdict | None:
+    """Return why a Pod cannot have what it asks for now; Infeasible if this node could never give it."""
+    allocatable = _allocatable(node)
+    for name, amount in resources.pod_requests(pod).items():
+        if name in ("cpu", "memory") and amount > allocatable.get(name, amount):
+            scale = 1000 if name == "cpu" else 1
+            text = f"{name}, requested: {int(amount * scale)}, capacity: {int(allocatable[name] * scale)}"
+            return Verdict("", "Infeasible", f"Node didn't have enough capacity: {text}")
+    refusal = _fits(pod, list(others), node)
+    return Verdict("", "Deferred", refusal.message) if refusal is not None else None
+
+
 def _refuse(reason: str, message: str) -> Verdict:
     return Verdict("Failed", reason, message)
 
@@ -125,9 +137,7 @@ def _ports(pod: Object) -> list[tuple[str, int, str]]:
 
 
 def _fits(pod: Object, others: list[Object], node: Object) -> Verdict | None:
-    allocatable = {
-        name: quantity.parse(text).amount for name, text in (node["status"].get("allocatable") or {}).items()
-    }
+    allocatable = _allocatable(node)
     if "pods" in allocatable and len(others) + 1 > allocatable["pods"]:
         return _out_of("pods", Decimal(1), Decimal(len(others)), allocatable["pods"])
     used: dict[str, Decimal] = {}
@@ -142,6 +152,11 @@ def _fits(pod: Object, others: list[Object], node: Object) -> Verdict | None:
         if used.get(name, Decimal(0)) + amount > have:
             return _out_of(name, amount, used.get(name, Decimal(0)), have)
     return None
+
+
+def _allocatable(node: Object) -> dict[str, Decimal]:
+    given = node["status"].get("allocatable") or {}
+    return {name: quantity.parse(text).amount for name, text in given.items()}
 
 
 def _out_of(name: str, asked: Decimal, used: Decimal, capacity: Decimal) -> Verdict:

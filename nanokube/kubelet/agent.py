@@ -6,8 +6,7 @@ Source: pkg/kubelet/kubelet.go syncLoopIteration, HandlePodCleanups; pkg/kubelet
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, Never
 
 from nanokube.client.events import reference_to
@@ -27,20 +26,13 @@ BLIND_RELIST_S = 1.0  # where the runtime cannot stream events
 
 
 class Agent:
-    """Owns the workers.
+    """Owns the workers. pods: informer of this node's Pods. node: gives the Node, for admission."""
 
-    pods: informer of this node's Pods. node: gives the Node, for admission. cgroups: mount points of the
-    hierarchies in which Pods have cgroups, to be removed when they are gone.
-    """
-
-    def __init__(
-        self, env: Env, pods: Informer, node: Callable[[], Object], cgroups: Sequence[Path] = ()
-    ) -> None:
+    def __init__(self, env: Env, pods: Informer, node: Callable[[], Object]) -> None:
         self.workers: dict[str, PodWorker] = {}
         self._env = env
         self._pods = pods
         self._node = node
-        self._cgroups = cgroups
         self._group: asyncio.TaskGroup | None = None
         self._seen: dict[str, PodView] = {}
         self._relist_s = env.config.relist_s
@@ -78,8 +70,10 @@ class Agent:
                 worker.remove()
         elif worker is not None:
             worker.update(pod)
+            self._resize()
         else:
             self._begin(pod)
+            self._resize()
 
     def _begin(self, pod: dict[str, Any]) -> None:
         uid = pod["metadata"]["uid"]
@@ -92,7 +86,16 @@ class Agent:
             if refusal is not None:
                 event = reference_to(pod)
                 self._env.recorder.event(event, "Warning", refusal.reason, refusal.message)
-        self._live(PodWorker(self._env, pod, is_fresh=not is_known, refusal=refusal))
+        found = self._seen.get(uid)
+        self._live(PodWorker(self._env, pod, found=found, refusal=refusal, freed=self._resize))
+
+    def _resize(self) -> None:
+        """Answer every Pod that wants other resources than it has, the most deserving first."""
+        workers = list(self.workers.values())
+        waiting = [worker for worker in workers if worker.wants_resize()]
+        for worker in sorted(waiting, key=PodWorker.resize_rank):
+            others = [other.pod for other in workers if other is not worker and other.holds_resources]
+            worker.answer_resize(admission.admit_resize(worker.desired, others, self._node()))
 
     def _live(self, worker: PodWorker) -> None:
         assert self._group is not None
@@ -107,6 +110,7 @@ class Agent:
         finally:
             if self.workers.get(worker.uid) is worker:
                 del self.workers[worker.uid]
+                self._resize()
 
     # What the runtime says.
 
@@ -148,6 +152,7 @@ class Agent:
             if worker := self.workers.get(uid):
                 worker.wake()
         self._adopt_orphans()
+        self._resize()
         for uid in self._env.volumes.known() - set(self.workers) - set(now):
             with contextlib.suppress(OSError):
                 await self._env.volumes.tear_down(uid)
@@ -158,7 +163,7 @@ class Agent:
 
     async def _remove_cgroups(self, known: set[str]) -> None:
         """Remove what Pods left. Found before it is compared: who comes meanwhile has a worker by then."""
-        found = await asyncio.to_thread(pod_cgroups.find, self._cgroups, self._env.config.cgroup_root)
+        found = await asyncio.to_thread(pod_cgroups.find, self._env.cgroups, self._env.config.cgroup_root)
         strays = [place for uid in set(found) - set(self.workers) - known for place in found[uid]]
         if strays:
             await asyncio.to_thread(pod_cgroups.remove, strays)
@@ -168,7 +173,7 @@ class Agent:
         for uid, view in self._seen.items():
             if uid not in self.workers:
                 log.info("orphan found: pod=%s/%s uid=%s", view.namespace, view.name, uid)
-                worker = PodWorker(self._env, orphan(view))
+                worker = PodWorker(self._env, orphan(view), found=view)
                 worker.remove()
                 self._live(worker)
 

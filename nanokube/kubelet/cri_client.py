@@ -157,6 +157,10 @@ class CriClient:
         request = pb.UpdateContainerResourcesRequest(container_id=container_id, linux=resources)
         await _call(self._runtime.UpdateContainerResources, request)
 
+    async def update_sandbox(self, sandbox_id: str, resources: pb.LinuxContainerResources) -> None:
+        request = pb.UpdatePodSandboxResourcesRequest(pod_sandbox_id=sandbox_id, resources=resources)
+        await _call(self._runtime.UpdatePodSandboxResources, request)
+
     async def reopen_log(self, container_id: str) -> None:
         await _call(self._runtime.ReopenContainerLog, pb.ReopenContainerLogRequest(container_id=container_id))
 

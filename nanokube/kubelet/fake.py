@@ -23,6 +23,8 @@ class FakeRuntime:
         self.sandbox_configs: dict[str, pb.PodSandboxConfig] = {}
         self.failures: dict[str, RuntimeFault] = {}
         self.exec_codes: dict[str, int] = {}
+        self.updates: list[tuple[str, pb.LinuxContainerResources]] = []
+        self.memory_used: dict[str, int] = {}
         self.has_user_namespaces = True
         self.start_delay_s = 0.0
         self.stop_delay_s = 0.0
@@ -170,7 +172,11 @@ class FakeRuntime:
         self._containers.pop(container_id, None)
 
     async def update_resources(self, container_id: str, resources: pb.LinuxContainerResources) -> None:
-        await self._begin(f"update {container_id}")
+        await self._begin(f"update {self._containers[container_id].name}")
+        self.updates.append((self._containers[container_id].name, resources))
+
+    async def update_sandbox(self, sandbox_id: str, resources: pb.LinuxContainerResources) -> None:
+        await self._begin(f"update-sandbox {sandbox_id}")
 
     async def reopen_log(self, container_id: str) -> None:
         await self._begin(f"reopen {container_id}")
@@ -217,7 +223,14 @@ class FakeRuntime:
         return []
 
     async def container_stats(self) -> list[pb.ContainerStats]:
-        return []
+        return [
+            pb.ContainerStats(
+                attributes=pb.ContainerAttributes(id=each.id),
+                memory=pb.MemoryUsage(usage_bytes=pb.UInt64Value(value=self.memory_used[each.name])),
+            )
+            for each in self._containers.values()
+            if each.is_running and each.name in self.memory_used
+        ]
 
     async def events(self) -> AsyncIterator[str]:
         queue: asyncio.Queue[str] = asyncio.Queue()

@@ -64,9 +64,9 @@ async def run_with(
     nodes = informer.Informer(
         client, resources.get("nodes"), field_selector=f"metadata.name={config.node_name}"
     )
-    env = _env(config, client, runtime, mounter, recorder, reporter, services, time)
+    env = _env(config, client, runtime, mounter, recorder, reporter, services, time, cgroups)
     await asyncio.to_thread(env.user_namespaces.adopt, env.volumes.known())
-    agent = Agent(env, pods, lambda: nodes.get(config.node_name) or reporter.node, cgroups)
+    agent = Agent(env, pods, lambda: nodes.get(config.node_name) or reporter.node)
     nodes.subscribe(reporter.follow)
     async with asyncio.TaskGroup() as group:
         group.create_task(recorder.run())
@@ -99,6 +99,7 @@ def _env(
     reporter: NodeReporter,
     services: informer.Informer,
     time: clock.Clock,
+    cgroups: Sequence[Path],
 ) -> Env:
     references = References(client, time)
     allocatable = reporter.allocatable()
@@ -116,6 +117,8 @@ def _env(
         allocatable=allocatable,
         node_memory=reporter.facts.memory_bytes,
         user_namespaces=user_namespaces.UserNamespaces(config.root / "pods", user_namespaces.host_pool),
+        cgroups=cgroups,
+        is_unified=pod_cgroups.is_unified(cgroups),
         clock=time,
     )
 

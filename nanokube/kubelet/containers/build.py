@@ -106,11 +106,12 @@ def container(
     node_memory: int,
     target_id: str = "",
     own_users: pb.UserNamespace | None = None,
+    is_unified: bool = False,
 ) -> pb.ContainerConfig:
     """Build one container's configuration.
 
     environment: complete; command and args may refer to it. image: as the runtime reports it.
-    own_users: the sandbox's user namespace, if it has one of its own.
+    own_users: the sandbox's user namespace, if it has one of its own. is_unified: cgroup v2 alone.
     """
     built = pb.ContainerConfig(
         metadata=pb.ContainerMetadata(name=spec["name"], attempt=attempt),
@@ -130,7 +131,8 @@ def container(
     )
     for name, value in environment.items():
         built.envs.append(pb.KeyValue(key=name, value=value.encode("utf-8", "surrogateescape")))
-    built.linux.resources.CopyFrom(resources.container_resources(pod, spec, node_memory))
+    asked = resources.container_resources(pod, spec, node_memory, is_unified=is_unified)
+    built.linux.resources.CopyFrom(asked)
     built.linux.security_context.CopyFrom(security.container_context(pod, spec, image, target_id=target_id))
     if own_users is not None:
         _use_own_users(built, own_users)

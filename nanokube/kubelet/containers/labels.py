@@ -22,6 +22,7 @@ GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod"
 DELETION_GRACE_PERIOD = "io.kubernetes.pod.deletionGracePeriod"
 PORTS = "io.kubernetes.container.ports"
 PRE_STOP = "io.kubernetes.container.preStopHandler"
+RESOURCES = "io.nanokube.container.resources"  # ours: what it was made with, which a resize compares
 
 
 def pod_labels(pod: Mapping[str, Any]) -> dict[str, str]:
@@ -56,6 +57,7 @@ def container_annotations(
         found[DELETION_GRACE_PERIOD] = str(meta["deletionGracePeriodSeconds"])
     if spec.get("terminationGracePeriodSeconds") is not None:
         found[GRACE_PERIOD] = str(spec["terminationGracePeriodSeconds"])
+    found[RESOURCES] = json.dumps(container.get("resources") or {})
     if container.get("ports"):
         found[PORTS] = json.dumps(container["ports"])
     if (container.get("lifecycle") or {}).get("preStop"):
@@ -67,6 +69,14 @@ def container_hash(container: Mapping[str, Any]) -> str:
     """Digest the fields whose change restarts a container: name and image (pickFieldsToHash upstream)."""
     picked = json.dumps({"name": container["name"], "image": container.get("image", "")})
     return hashlib.sha256(picked.encode()).hexdigest()[:8]
+
+
+def made_with(annotations: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """Read the resources a container was made with; None when another kubelet made it."""
+    try:
+        return dict(json.loads(annotations[RESOURCES]))
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def restart_count(annotations: Mapping[str, str]) -> int:

@@ -3,7 +3,7 @@
 Source: pkg/kubelet/cm/helpers_linux.go, pkg/kubelet/qos/policy.go, pkg/apis/core/v1/helper/qos/qos.go.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -96,8 +96,10 @@ def oom_score_adj(pod: Object, container: Object, node_memory: int) -> int:
     return min(_BEST_EFFORT_OOM - 1, max(1000 + _GUARANTEED_OOM, adjust))
 
 
-def container_resources(pod: Object, container: Object, node_memory: int) -> pb.LinuxContainerResources:
-    """Build what the runtime is to enforce for one container."""
+def container_resources(
+    pod: Object, container: Object, node_memory: int, *, is_unified: bool = False
+) -> pb.LinuxContainerResources:
+    """Build what the runtime is to enforce for one container. is_unified: the host has cgroup v2 alone."""
     resources = container.get("resources") or {}
     limit = milli_cpu(resources, "limits")
     built = pb.LinuxContainerResources(
@@ -107,6 +109,8 @@ def container_resources(pod: Object, container: Object, node_memory: int) -> pb.
         memory_limit_in_bytes=memory_bytes(resources, "limits"),
         oom_score_adj=oom_score_adj(pod, container, node_memory),
     )
+    if is_unified:
+        built.unified["memory.oom.group"] = "1"  # singleProcessOOMKill is false by default there
     for size, limit_bytes in hugepages(resources):
         built.hugepage_limits.append(pb.HugepageLimit(page_size=size, limit=limit_bytes))
     return built
@@ -123,27 +127,26 @@ def hugepages(resources: Object) -> list[tuple[str, int]]:
 
 def pod_resources(pod: Object) -> pb.LinuxContainerResources:
     """Build the Pod's own cgroup limits: sums, where every container has a limit."""
-    running = _concurrent(pod)
-    cpu_limits = [milli_cpu(c, "limits") for c in running]
-    memory_limits = [memory_bytes(c, "limits") for c in running]
+    own = pod["spec"].get("resources") or {}
     return pb.LinuxContainerResources(
         cpu_period=PERIOD_US,
-        cpu_shares=shares(_sum(pod, "cpu")),
-        cpu_quota=quota_us(max(sum(cpu_limits), _init_max(pod, "cpu"))) if all(cpu_limits) else 0,
-        memory_limit_in_bytes=max(sum(memory_limits), _init_max(pod, "memory")) if all(memory_limits) else 0,
+        cpu_shares=shares(milli_cpu(own, "requests") or _sum(pod, "cpu")),
+        cpu_quota=quota_us(milli_cpu(own, "limits") or _limit(pod, milli_cpu)),
+        memory_limit_in_bytes=memory_bytes(own, "limits") or _limit(pod, memory_bytes),
     )
+
+
+def _limit(pod: Object, read: Callable[[Object, str], int]) -> int:
+    """Add up limits; 0, for none, as soon as one container has none."""
+    limits = [read(c, "limits") for c in _concurrent(pod)]
+    every = [read(c.get("resources") or {}, "limits") for c in pod["spec"].get("initContainers") or ()]
+    return max(sum(limits), *every, 0) if all(limits) and all(every) else 0
 
 
 def _concurrent(pod: Object) -> list[Object]:
     """List the resources of containers that run side by side: ordinary ones and sidecars."""
     sidecars = [c for c in pod["spec"].get("initContainers") or () if c.get("restartPolicy") == "Always"]
     return [c.get("resources") or {} for c in (*pod["spec"]["containers"], *sidecars)]
-
-
-def _init_max(pod: Object, name: str) -> int:
-    read = milli_cpu if name == "cpu" else memory_bytes
-    every = pod["spec"].get("initContainers") or ()
-    return max((read(c.get("resources") or {}, "limits") for c in every), default=0)
 
 
 def _sum(pod: Object, name: str) -> int:

@@ -1,7 +1,8 @@
 """What every Pod worker of a node shares."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from nanokube.client.events import Recorder
@@ -22,7 +23,10 @@ Object = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Env:
-    """The node's parts. services: gives the cluster's Services; host_resolver: the node's own resolver."""
+    """The node's parts. services: gives the cluster's Services; host_resolver: the node's own resolver.
+
+    cgroups: mount points of the hierarchies in which Pods have cgroups. is_unified: v2 alone.
+    """
 
     config: KubeletConfig
     client: ApiClient
@@ -37,5 +41,7 @@ class Env:
     allocatable: Mapping[str, str]
     node_memory: int
     user_namespaces: UserNamespaces
+    cgroups: Sequence[Path] = ()
+    is_unified: bool = False
     backoffs: Backoffs = dataclasses.field(default_factory=Backoffs)
     clock: clock_.Clock = clock_.SYSTEM

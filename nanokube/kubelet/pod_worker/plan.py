@@ -5,7 +5,7 @@ computeInitContainerActions.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from nanokube.kubelet.backoff import Backoffs
@@ -56,12 +56,22 @@ class Plan:
         )
 
 
-def plan(pod: Object, view: PodView, results: Results, backoffs: Backoffs, now: float) -> Plan:
-    """Decide what brings a Pod that should run closer to its spec."""
+def plan(
+    pod: Object,
+    view: PodView,
+    results: Results,
+    backoffs: Backoffs,
+    now: float,
+    resized: Collection[str] = (),
+) -> Plan:
+    """Decide what brings a Pod that should run closer to its spec.
+
+    resized: names of running containers that get their new size by a restart.
+    """
     changed, attempt, sandbox_id = sandbox_changed(pod, view)
     if changed:
         return _fresh(pod, view, attempt, sandbox_id)
-    draft = _Draft(pod, view, results)
+    draft = _Draft(pod, view, results, resized)
     initialized = draft.plan_init()
     if draft.failed:
         return Plan(kill_pod=True, attempt=attempt, sandbox_id=sandbox_id)
@@ -151,10 +161,11 @@ def should_restart(pod: Object, container: Object, latest: ContainerView | None)
 class _Draft:
     """A plan under construction."""
 
-    def __init__(self, pod: Object, view: PodView, results: Results) -> None:
+    def __init__(self, pod: Object, view: PodView, results: Results, resized: Collection[str]) -> None:
         self.pod = pod
         self.view = view
         self.results = results
+        self.resized = resized
         self.kill: list[Kill] = []
         self.init: list[str] = []
         self.start: list[str] = []
@@ -240,6 +251,9 @@ class _Draft:
         elif self.results.get(latest.id, Kind.LIVENESS) is Verdict.FAILURE:
             self._kill(latest, f"Init container {name} failed liveness probe", "Unhealthy")
             self.init.append(name)
+        elif name in self.resized:
+            self._kill(latest, f"Container {name} resize requires restart")
+            self.init.append(name)
         return True
 
     def plan_containers(self) -> None:
@@ -265,6 +279,10 @@ class _Draft:
             message, reason = f"Container {name} failed liveness probe", "Unhealthy"
         elif self.results.get(latest.id, Kind.STARTUP) is Verdict.FAILURE:
             message, reason = f"Container {name} failed startup probe", "StartupUnhealthy"
+        elif name in self.resized:
+            self._kill(latest, f"Container {name} resize requires restart")
+            self.start.append(name)
+            return
         else:
             self.keep += 1
             return

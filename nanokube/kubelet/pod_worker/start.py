@@ -111,6 +111,7 @@ async def _config(
         termination_file=termination_file,
         node_memory=env.node_memory,
         target_id=target_view.id if target_view is not None else "",
+        is_unified=env.is_unified,
         own_users=options.userns_options if options.HasField("userns_options") else None,
     )
 

@@ -14,7 +14,7 @@ import logging
 import os
 import random
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cri.api import runtime_pb2 as pb
@@ -27,6 +27,7 @@ from nanokube.kubelet.images import field_path
 from nanokube.kubelet.pod_worker import messages, race, start, stop
 from nanokube.kubelet.pod_worker.env import Env
 from nanokube.kubelet.pod_worker.plan import Kill, Plan, backoff_key, last_exit, plan
+from nanokube.kubelet.pod_worker.resizing import Resizing, rank
 from nanokube.kubelet.podview import PodView
 from nanokube.kubelet.probes.manager import Probers
 from nanokube.kubelet.probes.results import Results
@@ -48,19 +49,32 @@ FAULTS = (RuntimeFault, errors.ApiError, VolumeFault, OSError, ExceptionGroup)
 
 
 class PodWorker:
-    """Runs one Pod. is_fresh: the runtime is known to have nothing of it yet."""
+    """Runs one Pod. found: what the runtime has of it already; None if it is known to have nothing.
+
+    pod: with the resources it was allocated, which is what runs. desired: as the API has it.
+    freed: called when the Pod begins to hold less of the node than before.
+    """
 
     def __init__(
-        self, env: Env, pod: Object, *, is_fresh: bool = False, refusal: Verdict | None = None
+        self,
+        env: Env,
+        pod: Object,
+        *,
+        found: PodView | None = None,
+        refusal: Verdict | None = None,
+        freed: Callable[[], None] = lambda: None,
     ) -> None:
-        self.pod = _typed(pod)
+        self.resizing = Resizing(env, pod, found)
+        self.desired = _typed(pod)
+        self.pod = self.resizing.granted(self.desired)
         self.uid: str = pod["metadata"]["uid"]
         self.key = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         self.view = PodView(self.uid)
         self.done = False
         self.refusal = refusal
         self._env = env
-        self._is_fresh = is_fresh
+        self._is_fresh = found is None
+        self._freed = freed
         self._wake = asyncio.Event()
         self._ending = asyncio.Event()
         self._sooner = asyncio.Event()
@@ -87,7 +101,8 @@ class PodWorker:
 
     def update(self, pod: Object) -> None:
         """Take a newer version of the Pod."""
-        before, self.pod = self.pod, _typed(pod)
+        before, self.desired = self.desired, _typed(pod)
+        self.pod = self.resizing.granted(self.desired)
         if stop.grace_period(pod) < stop.grace_period(before):
             self._sooner.set()
         if before["metadata"].get("annotations") != pod["metadata"].get("annotations") or (
@@ -106,6 +121,25 @@ class PodWorker:
     def wake(self) -> None:
         """Look again soon."""
         self._wake.set()
+
+    def wants_resize(self) -> bool:
+        """Tell whether the Pod waits for other resources than it was allocated."""
+        return not self._ending.is_set() and self.resizing.wants(self.desired)
+
+    def resize_rank(self) -> tuple[bool, int, bool, str]:
+        """Order this Pod among those that wait for a resize."""
+        return rank(self.desired, self.pod, self.resizing.pending_since())
+
+    def answer_resize(self, refusal: Verdict | None) -> None:
+        """Give the Pod what it wants, or say why not."""
+        before = self.resizing.conditions()
+        if refusal is None:
+            self.resizing.grant(self.desired)
+            self.pod = self.resizing.granted(self.desired)
+        else:
+            self.resizing.refuse(self.desired, refusal.reason, refusal.message)
+        if self.resizing.conditions() != before:
+            self.wake()
 
     @property
     def holds_resources(self) -> bool:
@@ -156,12 +190,14 @@ class PodWorker:
         self._check_deadline()
         if self._ending.is_set():
             return await self._end()
+        restarts = self.resizing.restarts(self.pod, self.view)
         todo = self._without_held(
-            plan(self.pod, self.view, self._results, self._env.backoffs, self._env.clock.time())
+            plan(self.pod, self.view, self._results, self._env.backoffs, self._env.clock.time(), restarts)
         )
+        is_resize = self.resizing.is_due(self.pod, self.view)
         self._note_delays(todo)
         self._publish()
-        if todo.is_idle:
+        if todo.is_idle and not is_resize:
             self._probers.reconcile(group, self.pod, self.view, frozenset(self._starting))
             await self._refresh()
             await self._collect()
@@ -242,9 +278,13 @@ class PodWorker:
                 self._ending.set()
                 return
             await self._observe()
+        is_resize = self.resizing.is_due(self.pod, self.view)
         for kill in todo.kill:
             await self._kill(kill)
         sandbox_id = todo.sandbox_id
+        if is_resize and not todo.create_sandbox:
+            await self._observe()
+            await self.resizing.actuate(self.pod, self.view, sandbox_id)
         if todo.create_sandbox or todo.init or todo.start or todo.ephemeral:
             await self._set_up_volumes()
         if todo.create_sandbox:
@@ -305,6 +345,7 @@ class PodWorker:
             config = await self._sandbox_config(attempt)
             await asyncio.to_thread(_make_directory, config.log_directory)
             sandbox_id = await self._env.runtime.run_sandbox(config, handler)
+            await asyncio.to_thread(self.resizing.limit, self.pod)
         except RuntimeFault as fault:
             message = f"Failed to create pod sandbox: {fault.message}"
             about = reference_to(self.pod)
@@ -436,6 +477,7 @@ class PodWorker:
             return RESYNC_S * 60
         self._probers.stop()
         self._reasons.clear()
+        self.resizing.end()
         if not self.view.is_stopped:
             self._publish()
             await self._stop_all()
@@ -449,6 +491,7 @@ class PodWorker:
         if leaving:
             await self._leave()
         self._settled = True
+        self._freed()
         return RESYNC_S * 60
 
     async def _stop_all(self) -> None:
@@ -510,7 +553,13 @@ class PodWorker:
             return  # it ended before this kubelet knew it
         status = generate(
             {**self.pod, "status": self._known_status()},
-            Observed(self.view, self._results, dict(self._reasons), frozenset(self._starting)),
+            Observed(
+                self.view,
+                self._results,
+                dict(self._reasons),
+                frozenset(self._starting),
+                self.resizing.conditions(),
+            ),
             host_ip=env.config.node_ip,
             start_time=self._accepted_at,
             now=now,

@@ -30,12 +30,16 @@ class Reason:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Observed:
-    """All that statuses are made of. starting: ids of containers whose postStart hook still runs."""
+    """All that statuses are made of.
+
+    starting: ids of containers whose postStart hook still runs. resize: conditions about a resize.
+    """
 
     view: PodView
     results: Results
     reasons: Mapping[str, Reason] = dataclasses.field(default_factory=dict)
     starting: frozenset[str] = frozenset()
+    resize: tuple[Object, ...] = ()
     runtime_name: str = RUNTIME_NAME
 
 

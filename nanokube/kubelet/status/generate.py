@@ -52,7 +52,10 @@ def generate(
     changed, _, _ = sandbox_changed(pod, seen.view)
     built: dict[str, Any] = {
         "phase": new_phase,
-        "conditions": conditions.generate(pod, new_phase, init, containers, has_sandbox=not changed, now=now),
+        "conditions": [
+            *conditions.generate(pod, new_phase, init, containers, has_sandbox=not changed, now=now),
+            *(() if is_terminal else seen.resize),
+        ],
         "hostIP": host_ip,
         "hostIPs": [{"ip": host_ip}],
         "startTime": old.get("startTime") or timestamps.format_time(start_time),

@@ -18,6 +18,7 @@ Object = Mapping[str, Any]
 PODS = resources.get("pods")
 RETRY_S = 0.5
 MAX_IN_FLIGHT = 16
+PASSING = ("PodResizePending", "PodResizeInProgress")  # conditions that end by being removed
 
 
 class StatusManager:
@@ -140,6 +141,12 @@ def difference(old: Object, new: Object) -> dict[str, Any]:
             {**dict.fromkeys(before.get(c["type"]) or ()), **c}
             for c in new["conditions"]
             if before.get(c["type"]) != c
+        ]
+        present = {c["type"] for c in new["conditions"]}
+        change["conditions"] += [
+            {"type": type_, "$patch": "delete"}
+            for type_ in PASSING
+            if type_ in before and type_ not in present
         ]
         if not change["conditions"]:
             del change["conditions"]
