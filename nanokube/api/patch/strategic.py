@@ -37,14 +37,18 @@ def _merge_struct(type_: facts.Type, target: dict[str, Any], patch: dict[str, An
         raise _malformed(f"unknown patch type {directive!r}")
     found = _retain(target, patch)
     has_directives = False
+    fields = facts.definition(type_.name).fields if type_.code == "@" else None
     for key, value in patch.items():
         if key[:1] == "$" and (key in (_PATCH, _RETAIN_KEYS) or key.startswith((_ORDER, _DELETE))):
             has_directives = True
             continue
         if value is None:
             found.pop(key, None)
+        elif type(value) is not dict and type(value) is not list:
+            found[key] = value
         else:
-            found[key] = _merge_field(_field(type_, key), key, found.get(key), value, patch)
+            field = _field(type_, key) if fields is None else fields.get(key, _ANYTHING)
+            found[key] = _merge_field(field, key, found.get(key), value, patch)
     if has_directives:
         _orphan_directives(type_, found, patch)
     return found
@@ -113,10 +117,16 @@ def _merge_items(field: facts.Field, before: list[Any], items: list[Any], order:
     items = [i for i in items if i.get(_PATCH) != "delete"]
     found = [i for i in before if not (type(i) is dict and i.get(key) in deleted)]
     kept = list(found)
+    places = dict[Any, int]()
+    for at, each in enumerate(found):
+        if type(each) is dict and each.get(key) is not None:
+            places.setdefault(_name(each, key), at)
     for item in items:
-        wanted = _key_of(item, key)
-        at = next((n for n, i in enumerate(found) if type(i) is dict and i.get(key) == wanted), None)
-        if at is None:
+        _key_of(item, key)
+        wanted = _name(item, key)
+        at = places.get(wanted, -1)
+        if at < 0:
+            places[wanted] = len(found)
             found.append(_merge_struct(type_, {}, item))
         else:
             found[at] = _merge_struct(type_, found[at], item)
@@ -144,27 +154,32 @@ def _key_of(item: dict[str, Any], key: str) -> Any:
 def _reorder(merged: list[Any], order: list[Any], before: list[Any], key: str) -> list[Any]:
     """Put the items that the client lists into its order; the server's own keep their place among them."""
 
-    def name(item: Any) -> Any:
-        found = item.get(key) if key and type(item) is dict else item
-        return found if isinstance(found, str | int | float | bool) else repr(found)
-
+    names = [_name(each, key) for each in merged]
+    if names == [_name(each, key) for each in order] and len(set(names)) == len(names):
+        return merged
     wanted, places = dict[Any, int](), dict[Any, int]()  # where a duplicate stands first
     for index, each in enumerate(order):
-        wanted.setdefault(name(each), index)
+        wanted.setdefault(_name(each, key), index)
     listed, others = list[Any](), list[Any]()
-    for each in merged:
-        (listed if name(each) in wanted else others).append(each)
-    listed.sort(key=lambda i: wanted[name(i)])
+    for each, name in zip(merged, names, strict=True):
+        (listed if name in wanted else others).append(each)
+    listed.sort(key=lambda i: wanted[_name(i, key)])
     if not listed or not others:
         return listed or others
     for index, each in enumerate(before):
-        places.setdefault(name(each), index)
+        places.setdefault(_name(each, key), index)
     result: list[Any] = []
     while listed and others:
-        left, right = places.get(name(listed[0])), places.get(name(others[0]))
+        left, right = places.get(_name(listed[0], key)), places.get(_name(others[0], key))
         is_later = left is not None and right is not None and right < left
         result.append(others.pop(0) if is_later else listed.pop(0))
     return result + listed + others
+
+
+def _name(item: Any, key: str) -> Any:
+    """Return what tells items of a list apart; hashable."""
+    found = item.get(key) if key and type(item) is dict else item
+    return found if type(found) is str or isinstance(found, int | float) else repr(found)
 
 
 def _malformed(cause: str) -> ApiError:

@@ -5,6 +5,7 @@ Source: staging apiserver pkg/endpoints/handlers/{create,update,patch,delete}.go
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from nanokube.api import errors, objects, patch, schema
@@ -49,7 +50,8 @@ async def update(scope: Scope) -> Answer:
         metadata.setdefault("name", call.name)
         item = await creating.create(scope.registry, call, obj)
         return _answer(scope, call, item, form, 201)
-    item = await updating.update(scope.registry, call, replacement(obj), demands_version=True)
+    change = replacement(obj)
+    item = await updating.update(scope.registry, call, change, demands_version=True, shares=False)
     return _answer(scope, call, item, form, 200)
 
 
@@ -88,7 +90,9 @@ async def patch_(scope: Scope) -> Answer:
             "may not be specified for non-apply patch"
         )
     change = transform(scope, call, kind)
-    item = await updating.update(scope.registry, call, change)
+    # the status endpoint puts all but the status and metadata, which are new, back as they were
+    shares = call.subresource != "status"
+    item = await updating.update(scope.registry, call, change, shares=shares)
     return _answer(scope, call, item, form, 200)
 
 
@@ -109,12 +113,27 @@ def transform(scope: Scope, call: Call, kind: str) -> Transform:
             new = patch.apply_strategic_patch(found.definition, old, body)
         if not isinstance(new, dict):
             raise errors.bad_request("the patched document is not an object")
-        cleaned, problems = found.clean(new)
+        cleaned, problems = _clean(found, new, old)
         call.warnings = schema.report(problems, call.field_validation)
         scope.check_kind(cleaned, resource.api_version, resource.kind)
         return cleaned
 
     return change
+
+
+def _clean(
+    found: schema.Schema, new: dict[str, Any], old: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Check and prune what a patch changed; the rest is as it was stored, and clean.
+
+    The result shares with old what is below the top level and neither changed nor status.
+    """
+    kept = {key for key, value in new.items() if value is old.get(key) and key != "status"}
+    cleaned, problems = found.clean({key: value for key, value in new.items() if key not in kept})
+    whole = {key: new[key] if key in kept else cleaned[key] for key in new if key in kept or key in cleaned}
+    if "metadata" in kept:
+        whole["metadata"] = dict(whole["metadata"])
+    return whole, problems
 
 
 async def _apply(scope: Scope, call: Call, form: negotiate.Form) -> Answer:

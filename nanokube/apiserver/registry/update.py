@@ -56,17 +56,20 @@ async def update(
     check: Check | None = None,
     tracks: bool = True,
     demands_version: bool = False,
+    shares: bool = True,
 ) -> Item:
     """Change the object of a call and return it as written.
 
     prepare(new, old): replaces the kind's strategy for this subresource; check, its validation.
     tracks: record the writer in managedFields. demands_version: the kind's rule for PUT applies.
+    shares: what is done to the result of transform could be done to its argument too.
     Raises ApiError.
     """
     for _ in range(_ATTEMPTS):
         item = registry.get(call)
         old = item.object()
-        new = transform(views.from_storage(call.resource, item.object()))
+        given = item.object() if shares or call.resource.stored_as else old
+        new = transform(views.from_storage(call.resource, given))
         _check_preconditions(call, item, new, old["metadata"]["uid"], demands_version=demands_version)
         stored = views.to_storage(call.resource, new)
         try:

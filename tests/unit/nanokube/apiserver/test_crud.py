@@ -366,3 +366,27 @@ async def test_a_timeout_is_a_duration(api: Api, target: str, code: int) -> None
     answer = await api("GET", target)
     assert answer.code == code
     assert ("invalid timeout specified in the request URL" in str(answer.json)) is (code == 400)
+
+
+async def test_a_patch_of_the_status_warns_of_what_it_brings_and_changes_nothing_else(api: Api) -> None:
+    before = (await api("POST", PODS, pod())).json
+    change = {
+        "metadata": {"labels": {"new": "yes"}},
+        "spec": {"nodeName": "other", "unknown": 1},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    }
+    kind = "application/strategic-merge-patch+json"
+    done = await api("PATCH", f"{PODS}/p/status", change, content_type=kind)
+    assert done.code == 200
+    assert "spec.unknown" in done.headers.get("warning")
+    assert done.json["spec"] == before["spec"]
+    assert done.json["metadata"]["labels"] == {"app": "p", "new": "yes"}
+    assert done.json["status"]["phase"] == "Running"
+    only = await api("PATCH", f"{PODS}/p/status", {"status": {"reason": "x"}}, content_type=kind)
+    assert only.json["status"] == {**done.json["status"], "reason": "x"}
+    entries = [(e["manager"], e.get("subresource", "")) for e in only.json["metadata"]["managedFields"]]
+    assert entries == [("test", ""), ("test", "status")]
+    same = await api("PATCH", f"{PODS}/p/status", {"status": {"reason": "x"}}, content_type=kind)
+    assert same.json["metadata"]["resourceVersion"] == only.json["metadata"]["resourceVersion"]
+    wrong = await api("PATCH", f"{PODS}/p/status", {"spec": {"nodeName": 3}}, content_type=kind)
+    assert wrong.code == 400
