@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from nanokube.api import objects, qos, quantity, selectors
+from nanokube.api import objects, qos, quantity, resized, selectors
 from nanokube.api.objects import Object
 from nanokube.api.quantity import Quantity
 from nanokube.api.resources import Resource
@@ -103,11 +103,12 @@ def _counts(pod: Object) -> bool:
 
 def _pod(pod: Object) -> Amounts:
     found: Amounts = {"pods": _ONE}
-    for name, value in pod_amounts(objects.spec(pod), "requests").items():
+    spec = resized.spec(pod)
+    for name, value in pod_amounts(spec, "requests").items():
         found[f"requests.{name}"] = value
         if name in _PLAIN or name.startswith("hugepages-"):
             found[name] = value
-    for name, value in pod_amounts(objects.spec(pod), "limits").items():
+    for name, value in pod_amounts(spec, "limits").items():
         found[f"limits.{name}"] = value
     return found
 

@@ -7,7 +7,7 @@ Source: component-helpers resource/helpers.go (PodRequests), KEP-753 (sidecars),
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from nanokube.api import objects, quantity
+from nanokube.api import quantity, resized
 from nanokube.api.objects import Object
 
 Amounts: TypeAlias = dict[str, int]
@@ -27,7 +27,7 @@ def parse(listed: Mapping[str, str | int | float] | None) -> Amounts:
 
 def of_pod(pod: Object, *, assume: bool = False) -> Amounts:
     """Give a Pod's effective requests; assume fills in cpu and memory where a container asks for none."""
-    spec = objects.spec(pod)
+    spec = resized.spec(pod)
     total: Amounts = {}
     for container in spec.get("containers") or ():
         _add(total, _of_container(container, assume=assume))

@@ -10,7 +10,7 @@ import logging
 import random
 from typing import Any, Never
 
-from nanokube.api import errors, objects, resources, timestamps
+from nanokube.api import errors, objects, resized, resources, timestamps
 from nanokube.api.objects import Object
 from nanokube.client import events, informer
 from nanokube.client.interface import ApiClient, PatchKind
@@ -297,6 +297,6 @@ def _node_differs(old: Object, new: Object) -> bool:
 
 def _requests_changed(old: Object, new: Object) -> bool:
     def resources_of(pod: Object) -> list[Any]:
-        return [container.get("resources") for container in objects.spec(pod).get("containers") or ()]
+        return [container.get("resources") for container in resized.spec(pod).get("containers") or ()]
 
     return resources_of(old) != resources_of(new)
