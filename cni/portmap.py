@@ -3,12 +3,14 @@
     map ports      protocol . port -> Pod's IP . port           any address of the host
     map ports_at   host IP . protocol . port -> IP . port       one address
     map loopback   protocol . port -> the gateway's address     ports reached at 127.0.0.1 too
+    set returning  gateway . protocol . port                   the same, as their answers look
     set hairpin    Pod's IP . Pod's IP                          Pods that may reach themselves by a host port
 
 127.0.0.1 works without `route_localnet`, which would open the host's loopback services to its neighbours
 (CVE-2020-8558). A packet from 127.0.0.1 cannot be routed out of the host; so before connection tracking sees
 it, its source becomes the gateway's address, and on the way back, after translation, its destination becomes
-127.0.0.1 again. The kernel goes on dropping every packet with a loopback address that comes from a link.
+127.0.0.1 again. A client on the host that is bound to another address keeps it. The kernel goes on dropping
+every packet with a loopback address that comes from a link.
 Source: containernetworking/plugins, plugins/meta/portmap/README.md; nft(8).
 """
 
@@ -35,6 +37,7 @@ add table ip {TABLE}
 add map ip {TABLE} ports {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
 add map ip {TABLE} ports_at {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
 add map ip {TABLE} loopback {{ type inet_proto . inet_service : ipv4_addr; }}
+add set ip {TABLE} returning {{ type ipv4_addr . inet_proto . inet_service; }}
 add set ip {TABLE} hairpin {{ type ipv4_addr . ipv4_addr; }}
 add chain ip {TABLE} leave_loopback {{ type route hook output priority raw; policy accept; }}
 add chain ip {TABLE} enter_loopback {{ type filter hook input priority 110; policy accept; }}
@@ -48,8 +51,10 @@ flush chain ip {TABLE} prerouting
 flush chain ip {TABLE} output
 flush chain ip {TABLE} postrouting
 flush chain ip {TABLE} translate
-add rule ip {TABLE} leave_loopback ip daddr 127.0.0.0/8 ip saddr set meta l4proto . th dport map @loopback
-add rule ip {TABLE} enter_loopback ct status dnat ip saddr 127.0.0.0/8 ip daddr set 127.0.0.1
+add rule ip {TABLE} leave_loopback ip saddr {_LOOPBACK} ip daddr {_LOOPBACK} \
+ip saddr set meta l4proto . th dport map @loopback
+add rule ip {TABLE} enter_loopback ct status dnat ip saddr {_LOOPBACK} \
+ip daddr . meta l4proto . th sport @returning ip daddr set 127.0.0.1
 add rule ip {TABLE} prerouting fib daddr type local jump translate
 add rule ip {TABLE} output fib daddr type local jump translate
 add rule ip {TABLE} translate dnat ip to ip daddr . meta l4proto . th dport map @ports_at
@@ -134,7 +139,8 @@ def plan(
     wanted: list[dict[str, Any]], ip: ipaddress.IPv4Address, gateway: ipaddress.IPv4Address
 ) -> dict[str, list[bytes]]:
     """Encode the elements that mappings need, by map or set. Pure."""
-    elements: dict[str, list[bytes]] = {"ports": [], "ports_at": [], "loopback": [], "hairpin": []}
+    names = ("ports", "ports_at", "loopback", "returning", "hairpin")
+    elements: dict[str, list[bytes]] = {name: [] for name in names}
     for item in wanted:
         service = (bytes((_PROTOCOLS[item["protocol"]],)), _port(item["hostPort"]))
         target = nft.concatenate(ip.packed, _port(item["containerPort"]))
@@ -145,6 +151,7 @@ def plan(
             elements["ports"].append(nft.element(nft.concatenate(*service), target))
         if not item["hostIP"] or ipaddress.IPv4Address(item["hostIP"]) in _LOOPBACK:
             elements["loopback"].append(nft.element(nft.concatenate(*service), gateway.packed))
+            elements["returning"].append(nft.element(nft.concatenate(gateway.packed, *service)))
     elements["hairpin"].append(nft.element(nft.concatenate(ip.packed, ip.packed)))
     return {name: listed for name, listed in elements.items() if listed}
 

@@ -22,6 +22,13 @@ import sys, urllib.request
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 sys.stdout.buffer.write(opener.open(sys.argv[1], timeout=2).read())
 """
+_GET_FROM = """
+import http.client, sys
+host, port = sys.argv[2].split(":")
+connection = http.client.HTTPConnection(host, int(port), timeout=2, source_address=(sys.argv[1], 0))
+connection.request("GET", "/")
+sys.stdout.buffer.write(connection.getresponse().read())
+"""
 _SERVE = """
 import http.server, sys
 class Hello(http.server.BaseHTTPRequestHandler):
@@ -73,6 +80,12 @@ def get(pod: str, address: str) -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout
 
 
+def get_from(source: str, address: str) -> str:
+    """Fetch from the host, from one of its addresses; returns as get does."""
+    command = [sys.executable, "-I", "-c", _GET_FROM, source, address]
+    return subprocess.run(command, capture_output=True, text=True).stdout
+
+
 @contextlib.contextmanager
 def served(pod: str) -> Iterator[None]:
     server = subprocess.Popen([*_inside(pod), sys.executable, "-I", "-c", _SERVE], stderr=subprocess.DEVNULL)
@@ -96,6 +109,7 @@ def traffic(lab: Lab) -> dict[str, Any]:
     results = {pod: lab.add(pod) for pod in ("p0", "p1")}
     first = ip_of(results["p0"])
     lab.map("ADD", "p0", results["p0"], 12000)
+    _run("ip", "address", "add", "192.0.2.10/32", "dev", "lo")
     seen: dict[str, Any] = {"result": results["p0"]}
     with served("p0"):
         for value in ("1", "0"):
@@ -105,6 +119,7 @@ def traffic(lab: Lab) -> dict[str, Any]:
                 "host": get("", f"{first}:8080"),
                 "pod": get("p1", f"{first}:8080"),
                 "loopback port": get("", "127.0.0.1:12000"),
+                "loopback port from another address": get_from("192.0.2.10", "127.0.0.1:12000"),
                 "host address port": get("", f"{GATEWAY}:12000"),
                 "port from another pod": get("p1", f"{GATEWAY}:12000"),
                 "port from itself": get("p0", f"{GATEWAY}:12000"),

@@ -30,6 +30,7 @@ def test_traffic_flows_with_and_without_br_netfilter(tmp_path: Path) -> None:
             "host": "10.244.0.1",
             "pod": "10.244.0.3",
             "loopback port": "10.244.0.1",
+            "loopback port from another address": "192.0.2.10",
             "host address port": "10.244.0.1",
             "port from another pod": "10.244.0.3",
             "port from itself": "10.244.0.1",

@@ -87,6 +87,7 @@ def test_host_ports_are_planned_by_map() -> None:
         "ports": 1,
         "ports_at": 1,
         "loopback": 1,
+        "returning": 1,
         "hairpin": 1,
     }
 
