@@ -114,7 +114,10 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
         return item.view() if resource in SHARED else item.object()
 
     def scan(resource: str, namespace: str) -> Iterator[Mapping[str, Any]]:
-        found = caches.of(resource).scan(namespace)
+        cache = caches.of(resource)
+        if not len(cache):
+            return iter(())
+        found = cache.scan(namespace)
         return (item.view() for item in found) if resource in SHARED else (item.object() for item in found)
 
     lookup = Lookup(find, scan)

@@ -70,8 +70,10 @@ def labels(values: Mapping[str, str] | None, path: str) -> list[FieldError]:
     """Check a map of labels."""
     found: list[FieldError] = []
     for key, value in (values or {}).items():
-        found += (field.invalid(path, key, m) for m in names.qualified_name(key))
-        found += (field.invalid(path, value, m) for m in names.label_value(value))
+        if bad := names.qualified_name(key):
+            found += (field.invalid(path, key, m) for m in bad)
+        if bad := names.label_value(value):
+            found += (field.invalid(path, value, m) for m in bad)
     return found
 
 
@@ -80,7 +82,8 @@ def annotations(values: Mapping[str, str] | None, path: str) -> list[FieldError]
     found: list[FieldError] = []
     size = 0
     for key, value in (values or {}).items():
-        found += (field.invalid(path, key, m) for m in names.qualified_name(key.lower()))
+        if bad := names.qualified_name(key.lower()):
+            found += (field.invalid(path, key, m) for m in bad)
         size += len(key.encode()) + len(value.encode())
     if size > _MAX_ANNOTATIONS_BYTES:
         found.append(field.too_long(path, _MAX_ANNOTATIONS_BYTES))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from typing import Any
 
 import pytest
 
+from nanokube.apiserver.registry import registry
 from tests.unit.nanokube.apiserver.conftest import PODS, Api, pod
 
 MERGE = "application/merge-patch+json"
@@ -344,7 +346,9 @@ async def test_what_the_server_adds_has_no_manager(api: Api) -> None:
 async def test_a_valid_template_does_not_make_its_variants_valid(api: Api) -> None:
     assert (await api("POST", PODS, pod("first"))).code == 201
     assert (await api("POST", PODS, pod("second"))).code == 201
-    volumes = [{"name": name, "emptyDir": {}} for name in ("kube-api-access-aaaaa", "kube-api-access-")]
+    volumes: list[dict[str, Any]] = [
+        {"name": name, "emptyDir": {}} for name in ("kube-api-access-aaaaa", "kube-api-access-")
+    ]
     refused = await api("POST", PODS, pod("third", volumes=volumes))
     assert refused.code == 422
     assert "spec.volumes[1].name" in refused.json["message"]
@@ -390,3 +394,12 @@ async def test_a_patch_of_the_status_warns_of_what_it_brings_and_changes_nothing
     assert same.json["metadata"]["resourceVersion"] == only.json["metadata"]["resourceVersion"]
     wrong = await api("PATCH", f"{PODS}/p/status", {"spec": {"nodeName": 3}}, content_type=kind)
     assert wrong.code == 400
+
+
+def test_uids_are_random_uuids() -> None:
+    drawn = [registry.draw_uid() for _ in range(100)]
+    assert all(str(uuid.UUID(uid)) == uid and uuid.UUID(uid).version == 4 for uid in drawn)
+    assert {uuid.UUID(uid).variant for uid in drawn} == {uuid.RFC_4122}
+    assert len(set(drawn)) == 100
+    assert {len(registry.draw_letters("abc", 5)) for _ in range(9)} == {5}
+    assert set(registry.draw_letters("abc", 200)) == set("abc")
