@@ -47,6 +47,7 @@ from nanokube.apiserver.nonresource import NonResource
 from nanokube.apiserver.registry.registry import Registry
 from nanokube.apiserver.requestinfo import RequestInfo, check_timeout, parse
 from nanokube.apiserver.subresources.handlers import HANDLERS
+from nanokube.kit.http import server
 from nanokube.kit.http.message import Answer, Request, Response, UpgradeResponse
 from nanokube.storage.store import Broken
 
@@ -254,6 +255,13 @@ class App:
         )
         await self._registry.admission.validate(attributes)
         return await serve(scope.request, self._backend, info.namespace, info.name, info.rest)
+
+
+def refused(status: int) -> Response:
+    """Answer what is no request; one that is only too long gets its Status, as from a handler."""
+    if status != 413:
+        return server.refusal(status)
+    return respond.failure(errors.request_too_large(f"limit is {server.Limits().body_bytes}"))
 
 
 def failed(request: Request, err: Exception) -> Response:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import logging
+import resource
 import ssl
 from collections.abc import Callable
 from typing import Never
 
-from nanokube.apiserver.app import failed
+from nanokube.apiserver.app import failed, refused
 from nanokube.apiserver.assemble import assemble
 from nanokube.apiserver.config import ApiServerConfig
 from nanokube.kit.clock import SYSTEM, Clock
-from nanokube.kit.http.server import Server
+from nanokube.kit.http.server import Limits, Server
 from nanokube.storage import maintenance
 from nanokube.storage.memory import MemoryStore
 from nanokube.storage.sqlite.store import SqliteStore
@@ -24,6 +26,7 @@ __all__ = ["ApiServerConfig", "run"]
 log = logging.getLogger(__name__)
 
 SHUTDOWN_GRACE_S = 5.0
+_OTHER_FILES = 512  # store, kubelet connections, handshakes under way
 
 
 async def run(
@@ -47,7 +50,7 @@ async def run(
         gc.set_threshold(50_000, 20, 50)
         async with (
             asyncio.TaskGroup() as group,
-            Server(parts.app.handle, on_error=failed) as server,
+            Server(parts.app.handle, limits=_limits(), on_error=failed, on_refusal=refused) as server,
         ):
             group.create_task(maintenance.run(store, clock))
             group.create_task(parts.caches.tick(clock))
@@ -65,6 +68,17 @@ async def run(
     finally:
         await store.close()
     raise AssertionError("unreachable")
+
+
+def _limits() -> Limits:
+    """Bound the connections by the file descriptors that this process may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    default = Limits()
+    if hard == resource.RLIM_INFINITY:
+        return default
+    return dataclasses.replace(default, connections=max(64, min(default.connections, hard - _OTHER_FILES)))
 
 
 def tls_context(config: ApiServerConfig) -> ssl.SSLContext:

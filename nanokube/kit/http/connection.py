@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LINGER_S = 1.0  # how long a refused peer may take to read why
 SLICE_BYTES = 1 << 18  # a longer body is written in slices, each after the peer took the last
 _date: tuple[int, bytes] = (0, b"")
 
@@ -76,7 +77,8 @@ class Connection(asyncio.Protocol):
         self._disconnects: list[Callable[[], None]] = []
         self._since = time.monotonic()
         self._in_head = False
-        self._head_bytes = 0
+        self._in_message = False
+        self._overhead_bytes = 0
         self._url = b""
         self._headers = Headers()
         self._body: list[bytes] = []
@@ -93,7 +95,7 @@ class Connection(asyncio.Protocol):
         host, port = (str(name[0]), int(name[1])) if isinstance(name, tuple) else ("", 0)
         self._peer = Peer(host, port, certificate_of(transport.get_extra_info("ssl_object")))
         self._server.connections.add(self)
-        if self._server.closing or len(self._server.connections) > self._server.limits.connections:
+        if self._server.closing or not self._server.has_room(self):
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -118,6 +120,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """asyncio: the send buffer is below its mark."""
         self._flow.resume()
+        if self._current is None and self._waiting:
+            self._follow()
 
     def eof_received(self) -> bool:
         """asyncio: the peer sent its last byte. A tunnel may still write."""
@@ -138,7 +142,7 @@ class Connection(asyncio.Protocol):
             if len(self._after_upgrade) > self._server.limits.head_bytes:
                 self._transport.abort()
             return
-        self._head_bytes += len(data)
+        self._overhead_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as err:
@@ -146,14 +150,15 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, ValueError):
             self._refuse(400)
             return
-        if self._in_head and self._head_bytes > self._server.limits.head_bytes:
-            self._refuse(431)
+        # also chunk extensions and trailers, which no handler sees, however long
+        if self._in_message and self._overhead_bytes > self._server.limits.head_bytes:
+            self._refuse(431 if self._in_head else 400)
 
     # --- parser side
 
     def on_message_begin(self) -> None:
         """httptools: a request line begins."""
-        self._in_head = True
+        self._in_head = self._in_message = True
         self._since = time.monotonic()
         self._url = b""
         self._headers = Headers()
@@ -165,30 +170,39 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools: one field."""
-        self._headers.add(name.decode("latin-1"), value.decode("latin-1"))
+        """httptools: one field. Those behind a body are dropped: they are no header (RFC 9110 6.5.1)."""
+        if self._in_head:
+            self._headers.add(name.decode("latin-1"), value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
         """httptools: the head is complete; a streamed request starts here."""
         self._in_head = False
-        self._head_bytes = 0
+        self._overhead_bytes = 0
         if self._bad:
             return
         length = self._headers.get("content-length")
-        if self._headers.get("expect").lower() == "100-continue":
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         chooser = self._server.streams_body
         if chooser is not None and (length not in ("", "0") or "transfer-encoding" in self._headers):
             request = self._make_request()
             if chooser(request):
+                self._continue()
                 request.stream = self._receiving = BodyStream(self._transport)
                 self._enqueue(request)
                 return
         if length.isdigit() and int(length) > self._server.limits.body_bytes:
             self._refuse(413)
+        else:
+            self._continue()
+
+    def _continue(self) -> None:
+        """Ask for the body that a client holds back; never in the midst of another request's answer."""
+        if self._current is None and self._headers.get("expect").lower() == "100-continue":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
         """httptools: a piece of the body."""
+        # eight bytes of framing for each: more is a peer that sends anything but a body
+        self._overhead_bytes = max(0, self._overhead_bytes - 9 * len(data))
         if self._receiving is not None:
             self._receiving.feed(data)
             return
@@ -200,6 +214,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """httptools: the request is complete."""
+        self._in_message = False
+        self._overhead_bytes = 0
         if self._bad:
             return
         if self._receiving is not None:
@@ -231,7 +247,7 @@ class Connection(asyncio.Protocol):
     def _enqueue(self, request: Request) -> None:
         if not self._headers_keep_alive(request):
             self._closing = True
-        if self._current is None:
+        if self._current is None and not self._flow.is_paused:
             self._start(request)
             return
         self._waiting.append(request)
@@ -385,14 +401,18 @@ class Connection(asyncio.Protocol):
             self._closing = True
             self._transport.close()
             return
-        if self._waiting:
-            following = self._waiting.popleft()
-            if self._paused and not self._waiting:
-                self._paused = False
-                self._transport.resume_reading()
-            # Through the loop: a long pipeline answered at once must not nest calls.
-            asyncio.get_running_loop().call_soon(self._start_next, following)
-            self._current = following
+        if self._waiting and not self._flow.is_paused:  # else when the peer has read what it was answered
+            self._follow()
+
+    def _follow(self) -> None:
+        """Start the next of a pipeline."""
+        following = self._waiting.popleft()
+        if self._paused and not self._waiting:
+            self._paused = False
+            self._transport.resume_reading()
+        # Through the loop: a long pipeline answered at once must not nest calls.
+        asyncio.get_running_loop().call_soon(self._start_next, following)
+        self._current = following
 
     def _start_next(self, request: Request) -> None:
         if not self._flow.lost:
@@ -404,9 +424,12 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._body = []
         if self._current is None:
-            answer = Response(status, b"", "text/plain")
-            self._transport.write(self._fixed_head(_NOBODY, answer, 0))
-            self._transport.close()
+            answer = self._server.on_refusal(status)
+            self._write_short(_NOBODY, answer, answer.parts, size_of(answer.parts))
+            # Bytes that nobody reads would make the kernel reset the connection, the answer with it.
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            asyncio.get_running_loop().call_later(LINGER_S, self._transport.close)
 
     # --- server side
 
@@ -428,12 +451,19 @@ class Connection(asyncio.Protocol):
 
     def check_timeout(self, now: float) -> None:
         """Drop a peer that is idle for too long, or too slow in sending a head or body."""
-        if self._current is not None or self._tunnel is not None:
-            return
         limits = self._server.limits
-        receiving = self._in_head or bool(self._body)
-        if now - self._since > (limits.head_timeout_s if receiving else limits.idle_timeout_s):
+        if self._tunnel is not None or self._streaming:
+            return
+        if self._current is not None:
+            if self._flow.is_paused and now - self._flow.paused_at > limits.stall_timeout_s:
+                self._transport.abort()
+        elif now - self._since > (limits.head_timeout_s if self._in_message else limits.idle_timeout_s):
             self._transport.abort()
+
+    @property
+    def idle_since(self) -> float | None:
+        """When the last request was answered or begun; None while one is being answered."""
+        return self._since if self._current is None and self._tunnel is None else None
 
 
 _NOBODY = Request("GET", "/", Headers(), b"", Peer("", 0))

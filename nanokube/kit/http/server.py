@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Never
 
 from nanokube.kit.http.connection import Connection
-from nanokube.kit.http.message import Handler, Request, Response
+from nanokube.kit.http.message import REASONS, Handler, Request, Response
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 class Limits:
     """Bounds on what a peer may make the server hold.
 
+    connections: above it the longest idle are dropped for new ones.
+    stall_timeout_s: how long a peer may leave a slice of an answer unread; streams have no such limit.
     body_bytes: kube-apiserver's MaxRequestBodyBytes (staging apiserver, server/config.go).
     """
 
@@ -40,6 +42,7 @@ class Limits:
     connections: int = 10_000
     head_timeout_s: float = 32.0
     idle_timeout_s: float = 180.0
+    stall_timeout_s: float = 60.0
     handshake_timeout_s: float = 10.0
 
 
@@ -48,11 +51,17 @@ def internal_error(request: Request, err: Exception) -> Response:
     return Response(500, b"internal server error\n", "text/plain")
 
 
+def refusal(status: int) -> Response:
+    """Answer what is no request, in Go's words."""
+    return Response(status, f"{status} {REASONS[status]}".encode(), "text/plain; charset=utf-8")
+
+
 class Server:
     """One handler behind any number of listeners. Use as an async context manager.
 
     handler: may be a plain function for what can be answered at once.
     streams_body: True for a request whose body the handler pulls from request.stream.
+    on_refusal: makes the answer to what cannot be parsed or held: 400, 413, 431.
     on_error: makes the answer when the handler raised; the traceback is logged here.
     """
 
@@ -63,11 +72,13 @@ class Server:
         limits: Limits | None = None,
         streams_body: Callable[[Request], bool] | None = None,
         on_error: Callable[[Request, Exception], Response] = internal_error,
+        on_refusal: Callable[[int], Response] = refusal,
     ) -> None:
         self.handler = handler
         self.limits = limits or Limits()
         self.streams_body = streams_body
         self.on_error = on_error
+        self.on_refusal = on_refusal
         self.connections: set[Connection] = set()
         self.closing = False
         self._listeners: list[asyncio.Server] = []
@@ -125,6 +136,17 @@ class Server:
             connection.abort()
         if self._sweeper is not None:
             self._sweeper.cancel()
+
+    def has_room(self, newcomer: Connection) -> bool:
+        """Tell whether a connection may stay; above the bound the longest idle ones make room."""
+        if len(self.connections) <= self.limits.connections:
+            return True
+        idle = [(t, c) for c in self.connections if (t := c.idle_since) is not None and c is not newcomer]
+        idle.sort(key=lambda each: each[0])
+        for _, connection in idle[: self.limits.connections // 100 + 1]:  # some at once: looking takes long
+            self.connections.discard(connection)
+            connection.abort()
+        return bool(idle)
 
     def forget(self, connection: Connection) -> None:
         """A connection is lost."""

@@ -8,6 +8,7 @@ aborted (the rule for watches: cut off, never waited for).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -17,12 +18,13 @@ MAX_BUFFERED_BYTES = 8 << 20
 class Flow:
     """Write side of a transport: back-pressure, the bound, and whether it is lost."""
 
-    __slots__ = ("_closed", "_resumed", "lost", "max_buffered", "transport")
+    __slots__ = ("_closed", "_resumed", "lost", "max_buffered", "paused_at", "transport")
 
     def __init__(self, transport: asyncio.Transport, max_buffered: int = MAX_BUFFERED_BYTES) -> None:
         self.transport = transport
         self.max_buffered = max_buffered
         self.lost = False
+        self.paused_at = 0.0  # monotonic
         self._resumed: asyncio.Event | None = None
         self._closed: asyncio.Event | None = None
 
@@ -57,6 +59,12 @@ class Flow:
         """The transport's buffer is above its high-water mark."""
         if self._resumed is None:
             self._resumed = asyncio.Event()
+            self.paused_at = time.monotonic()
+
+    @property
+    def is_paused(self) -> bool:
+        """The peer has yet to take what was written."""
+        return self._resumed is not None
 
     def resume(self) -> None:
         """The transport's buffer is below its low-water mark."""

@@ -26,3 +26,12 @@ def test_a_failed_store_is_named_and_a_bug_is_not(error: Exception, said: str) -
     assert (answer.status, status["reason"]) == (500, "InternalError")
     assert status["message"].startswith(f"Internal error occurred: {said}")
     assert "secret" not in status["message"]
+
+
+def test_a_body_too_long_gets_a_status() -> None:
+    answer = app.refused(413)
+    assert isinstance(answer.body, bytes)
+    status = msgspec.json.decode(answer.body)
+    assert (answer.status, status["reason"], status["code"]) == (413, "RequestEntityTooLarge", 413)
+    assert status["message"] == "Request entity too large: limit is 3145728"
+    assert app.refused(431).body == b"431 Request Header Fields Too Large"
