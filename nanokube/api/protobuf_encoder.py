@@ -129,6 +129,6 @@ _TEXTS: Final[Mapping[str, Callable[[Any], bytes]]] = {
     "t": _time,
     "u": _time,
     "d": _duration,
-    "r": lambda value: _field(1, orjson.dumps(value)),
+    "r": lambda value: _field(1, orjson.dumps(value, option=orjson.OPT_SORT_KEYS)),
     "l": lambda value: b"".join(_field(1, text.encode()) for text in value),
 }
