@@ -27,6 +27,8 @@ MAGIC: Final = b"k8s\x00"
 _DATA: Final = Path(__file__).with_name("data") / "protobuf.json"
 _MAX_DEPTH: Final = 64
 _LENGTH: Final = 2
+_FIRST_S: Final = -62_135_596_800  # what RFC 3339 can say, in seconds since the epoch
+_END_S: Final = 253_402_300_800
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1."
 
 
@@ -45,7 +47,15 @@ def decode(body: bytes) -> dict[str, Any]:
             message = f'no kind "{found["kind"]}" is registered for version "{found["apiVersion"]}"'
             raise errors.bad_request(message)
         _message(raw, name, found, _MAX_DEPTH)
-    except (_Malformed, IndexError, UnicodeDecodeError, ValueError, KeyError, struct.error) as error:
+    except (
+        _Malformed,
+        IndexError,
+        UnicodeDecodeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        struct.error,
+    ) as error:
         raise errors.bad_request(f"cannot decode protobuf: {error}") from error
     return found
 
@@ -163,7 +173,10 @@ def _seconds(data: bytes) -> float | None:
     found = {n: _signed(v) for n, _, v in _fields(data, 0)}
     if not found.get(1) and not found.get(2):
         return None
-    return int(found.get(1, 0)) + int(found.get(2, 0)) / 1e9
+    seconds = int(found.get(1, 0)) + int(found.get(2, 0)) / 1e9
+    if not _FIRST_S <= seconds < _END_S:
+        raise _Malformed("a time is not within the years 1 to 9999")
+    return seconds
 
 
 def _time(data: bytes) -> str | None:

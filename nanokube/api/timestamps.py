@@ -22,6 +22,7 @@ from typing import Final
 _RFC3339: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d+)?(?:[Zz]|([+-])(\d\d):(\d\d))"
 )
+_END_S: Final = 253_402_300_800  # of the year 9999, in seconds since the epoch
 
 
 def format_time(seconds: float) -> str:
@@ -58,6 +59,8 @@ def parse(text: str) -> float:
     if match[8]:
         offset = int(match[9]) * 3600 + int(match[10]) * 60
         seconds += -offset if match[8] == "+" else offset
+        if seconds >= _END_S:
+            raise ValueError(f"cannot parse time {text!r}: after the year 9999 in UTC")
     return seconds
 
 

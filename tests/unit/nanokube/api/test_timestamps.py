@@ -19,3 +19,9 @@ def test_times_of_any_year_survive_a_round_trip(text: str) -> None:
 
 def test_examples() -> None:
     assert not doctest.testmod(timestamps).failed
+
+
+def test_no_time_is_read_that_could_not_be_written() -> None:
+    assert timestamps.format_time(timestamps.parse("9999-12-31T23:59:59Z")) == "9999-12-31T23:59:59Z"
+    with pytest.raises(ValueError, match="after the year 9999"):
+        timestamps.parse("9999-12-31T23:59:59-01:00")
