@@ -82,7 +82,7 @@ def _adopt(supervisor: Supervisor, made: Container) -> None:
         return
     made.pidfd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)  # something to close
     status, when = _kept(supervisor, made)
-    supervisor.exited(made, status, when or time.time_ns())
+    _exited(supervisor, made, status, when or time.time_ns())
 
 
 def _kill_members(made: Container) -> None:
@@ -142,7 +142,7 @@ def ended(supervisor: Supervisor, made: Container, tries: int = 0) -> None:
         supervisor.loop.remove(made.pidfd)
         supervisor.loop.after(_RETRY_S, lambda: ended(supervisor, made, tries + 1))
         return
-    supervisor.exited(made, found, at or when)
+    _exited(supervisor, made, found, at or when)
 
 
 def _kept(supervisor: Supervisor, made: Container) -> tuple[int | None, int]:
@@ -155,8 +155,15 @@ def _kept(supervisor: Supervisor, made: Container) -> tuple[int | None, int]:
         return None, 0
     if made.identity.partition(".")[2] != started:
         return None, 0
-    os.unlink(path)
     return int(status), int(when)
+
+
+def _exited(supervisor: Supervisor, made: Container, status: int | None, when: int) -> None:
+    """Tell the supervisor, which notes it, and only then drop keeper's note."""
+    note = f"{supervisor.run_dir}/exits/{made.pid}"
+    supervisor.exited(made, status, when)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(note)
 
 
 def add_logs(supervisor: Supervisor, made: Container) -> None:
