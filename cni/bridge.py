@@ -72,7 +72,7 @@ def settings(config: Json) -> Settings:
         is_routed=routed,
         deletes_link=bool(config.get("deleteLink", True)),
         mtu=int(config.get("mtu") or 0),
-        cluster=tuple(str(ipaddress.ip_network(cidr)) for cidr in config.get("clusterCIDRs") or ()),
+        cluster=tuple([str(ipaddress.ip_network(cidr)) for cidr in config.get("clusterCIDRs") or ()]),
         data_dir=Path(config.get("dataDir") or _DATA_DIR),
     )
 

@@ -197,6 +197,6 @@ def _args(command: str, version: str, env: Mapping[str, str], config: Json) -> A
         netns=env.get("CNI_NETNS", ""),
         ifname=ifname,
         args=dict(pair.split("=", 1) for pair in env.get("CNI_ARGS", "").split(";") if "=" in pair),
-        path=tuple(path for path in env.get("CNI_PATH", "").split(os.pathsep) if path),
+        path=tuple([path for path in env.get("CNI_PATH", "").split(os.pathsep) if path]),
         config=config,
     )

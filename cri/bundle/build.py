@@ -153,7 +153,7 @@ def resources(wanted: pb.LinuxContainerResources, pids_limit: int = 0) -> spec.R
         pids_limit=pids_limit,
         cpuset_cpus=wanted.cpuset_cpus,
         cpuset_mems=wanted.cpuset_mems,
-        hugepage_limits=tuple((entry.page_size, entry.limit) for entry in wanted.hugepage_limits),
+        hugepage_limits=tuple([(entry.page_size, entry.limit) for entry in wanted.hugepage_limits]),
         unified=tuple(sorted(wanted.unified.items())),
     )
 
@@ -186,7 +186,7 @@ def environment(
     if container.tty:
         values.setdefault("TERM", "xterm")
     values.setdefault("HOME", home if _is_plain(home) else "/")
-    return tuple(f"{name}={value}" for name, value in values.items() if name and "\0" not in name + value)
+    return tuple([f"{name}={value}" for name, value in values.items() if name and "\0" not in name + value])
 
 
 def stop_signal(container: pb.ContainerConfig, image: Mapping[str, Any]) -> int:
@@ -375,7 +375,7 @@ def _mount(entry: pb.Mount, context: Context) -> spec.Mount:
 def _is_idmapped(entry: pb.Mount, context: Context) -> bool:
     """Tell whether a volume's owners are mapped as the Pod's are; any other mapping is refused."""
     wanted = [
-        tuple((m.container_id, m.host_id, m.length) for m in mappings)
+        tuple([(m.container_id, m.host_id, m.length) for m in mappings])
         for mappings in (entry.uidMappings, entry.gidMappings)
     ]
     if not any(wanted):
@@ -387,8 +387,10 @@ def _is_idmapped(entry: pb.Mount, context: Context) -> bool:
 
 def _devices(container: pb.ContainerConfig) -> tuple[spec.Device, ...]:
     return tuple(
-        spec.Device(d.host_path, d.container_path or d.host_path, d.permissions or "rwm")
-        for d in container.devices
+        [
+            spec.Device(d.host_path, d.container_path or d.host_path, d.permissions or "rwm")
+            for d in container.devices
+        ]
     )
 
 
@@ -409,7 +411,7 @@ def _hidden(
 
 def _paths(wanted: Sequence[str]) -> tuple[str, ...]:
     """Absolute, plain paths; empty or relative ones are dropped."""
-    return tuple(os.path.normpath(p) for p in wanted if p.startswith("/") and "\0" not in p)
+    return tuple([os.path.normpath(p) for p in wanted if p.startswith("/") and "\0" not in p])
 
 
 def _text(value: str | bytes) -> str:

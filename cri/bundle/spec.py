@@ -196,10 +196,10 @@ Wire = dict[str, Any]
 
 def to_wire(value: Any) -> Any:
     """Turn a dataclass of this module into dicts and plain values (deep)."""
-    if dataclasses.is_dataclass(value):
-        return {f.name: to_wire(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if dataclasses.is_dataclass(value):  # not by fields(): it leaves a spare tuple behind at each call
+        return {name: to_wire(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, (tuple, list)):
-        return tuple(to_wire(item) for item in value)
+        return tuple([to_wire(item) for item in value])
     return value
 
 

@@ -64,7 +64,7 @@ def resolve(
     """
     if gid is not None and uid is None and not username:
         raise UserError("cannot use run_as_group without run_as_user or run_as_username")
-    accounts, groups = tuple(parse_passwd(passwd)), tuple(parse_group(group))
+    accounts, groups = tuple([*parse_passwd(passwd)]), tuple([*parse_group(group)])
     wanted, _, wanted_group = user.partition(":")
     if uid is not None:
         wanted, wanted_group = str(uid), ""
@@ -94,7 +94,7 @@ def parse_group(content: bytes) -> Iterator[Group]:
     """Read the well-formed entries of /etc/group; others are skipped."""
     for fields in _entries(content, 4):
         if _is_id(fields[2]):
-            yield Group(fields[0], int(fields[2]), tuple(m for m in fields[3].split(",") if m))
+            yield Group(fields[0], int(fields[2]), tuple([m for m in fields[3].split(",") if m]))
 
 
 def _entries(content: bytes, count: int) -> Iterator[list[str]]:

@@ -152,4 +152,4 @@ def arguments(config: pb.PodSandboxConfig, sandbox_id: str) -> str:
 
 
 def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdigit())
+    return tuple([int(part) for part in text.split(".") if part.isdigit()])

@@ -26,7 +26,7 @@ class ConfList:
 
     @property
     def types(self) -> tuple[str, ...]:
-        return tuple(plugin["type"] for plugin in self.plugins)
+        return tuple([plugin["type"] for plugin in self.plugins])
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "cniVersion": self.version, "plugins": [dict(p) for p in self.plugins]}

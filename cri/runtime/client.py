@@ -282,7 +282,7 @@ class RuntimeClient:
             "id": container_id,
             "argv": tuple(argv),
             "tty": tty,
-            "stdio": tuple(fd >= 0 for fd in stdio),
+            "stdio": tuple([fd >= 0 for fd in stdio]),
         }
         connection = self._take()
         try:

@@ -70,7 +70,7 @@ def _above(fd: int) -> int:
 
 
 _SIGNALS = tuple(
-    int(getattr(_signal, f"SIG{name}")) for name in ("PIPE", "XFSZ", "INT", "TERM", "CHLD", "HUP")
+    [int(getattr(_signal, f"SIG{name}")) for name in ("PIPE", "XFSZ", "INT", "TERM", "CHLD", "HUP")]
 )
 
 

@@ -106,10 +106,8 @@ def _open_stdio(container: Container, logs: list[int]) -> tuple[int, int, int]:
     spec = container.spec
     if spec["holder"] or spec["process"]["tty"]:
         return -1, -1, -1
-    user = tuple(
-        userns.host_id(spec["namespaces"][f"{kind}_map"], spec["process"]["user"][kind])
-        for kind in ("uid", "gid")
-    )
+    maps, ids = spec["namespaces"], spec["process"]["user"]
+    user = userns.host_id(maps["uid_map"], ids["uid"]), userns.host_id(maps["gid_map"], ids["gid"])
     ends = [-1, -1, -1]
     if spec["stdin"]:
         path = _fifo(container.path("in"), user)

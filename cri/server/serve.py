@@ -17,6 +17,7 @@ from cri.config import Config
 from cri.images import transfer
 from cri.images.service import Config as ImageConfig
 from cri.images.service import ImageService
+from cri.linux import malloc
 from cri.network.attach import Network
 from cri.network.worker import NetworkWorker
 from cri.runtime.client import RuntimeClient
@@ -34,6 +35,11 @@ log = logging.getLogger(__name__)
 _MESSAGE_BYTES_MAX = 16 << 20
 _GRACE_S = 2.0
 _GC_OBJECTS = 10_000  # new objects between two looks for cycles; Python's own 700 costs 4 % of our time
+# Each of 20 threads would have a heap of its own, and each heap keeps the most it ever held.
+_HEAPS = 2
+# Above the pieces that layers come in, 1 MB; below the table of interned strings, 2 MB, which moves now and
+# then: a heap would keep its old place.
+_MAPPED_BYTES = (1 << 20) + (64 << 10)
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
@@ -83,6 +89,8 @@ def run(config: Config, stopping: threading.Event | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     faulthandler.register(signal.SIGUSR1)  # what each thread waits for, to the log
+    malloc.limit_arenas(_HEAPS)
+    malloc.map_from(_MAPPED_BYTES)
     env = assemble(config)
     recovery.run(env)
     env.streaming.start()

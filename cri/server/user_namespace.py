@@ -90,4 +90,4 @@ def _is_identity(entry: pb.IDMapping) -> bool:
 
 
 def _map(entries: Iterable[pb.IDMapping]) -> IdMap:
-    return tuple((entry.container_id, entry.host_id, entry.length) for entry in entries)
+    return tuple([(entry.container_id, entry.host_id, entry.length) for entry in entries])

@@ -77,7 +77,7 @@ class Snapshots:
             temporary.write_text(json.dumps(image.layers))
             temporary.rename(home / "layers.json")
         if image.layers:
-            return tuple(self._images.layer_path(chain_id) for chain_id in reversed(image.layers))
+            return tuple([self._images.layer_path(chain_id) for chain_id in reversed(image.layers)])
         (home / "empty").mkdir(mode=0o755, exist_ok=True)
         return (home / "empty",)
 

@@ -1,6 +1,5 @@
 """Records to files and back: the config as protobuf bytes, the rest as JSON. Pure."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -56,7 +55,7 @@ def decode_container(config: bytes, state: bytes) -> records.Container:
 
 def _fields(record: records.Sandbox | records.Container) -> dict[str, Any]:
     """Return a record's fields without its config, one level deep."""
-    names = (field.name for field in dataclasses.fields(record))
+    names = record.__dataclass_fields__  # not by fields(): it leaves a spare tuple behind at each call
     return {name: _plain(getattr(record, name)) for name in names if name != "config"}
 
 

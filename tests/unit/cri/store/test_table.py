@@ -1,6 +1,8 @@
 """The write-ahead tables: reservation, commit, prefix look-up, recovery from disk."""
 
 import dataclasses
+import gc
+import sys
 import threading
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from cri import faults
 from cri.api import runtime_pb2 as pb
 from cri.store import files, records
-from cri.store.store import Store
+from cri.store.store import Store, new_id
 
 
 def sandbox(identity: str, name: str = "web", attempt: int = 0) -> records.Sandbox:
@@ -142,3 +144,26 @@ def test_callbacks_come_once_and_can_be_forgotten(tmp_path: Path) -> None:
     assert told == ["there", "gone"]
     table.when("aa", lambda record: record is None, lambda: told.append("late"))
     assert told[-1] == "late"
+
+
+def test_records_that_come_and_go_leave_nothing_in_memory(tmp_path: Path) -> None:
+    table = Store(tmp_path).sandboxes
+
+    def live(number: int) -> None:
+        config = pb.PodSandboxConfig(metadata=pb.PodSandboxMetadata(name=f"p{number}", uid=f"u{number}"))
+        made = records.Sandbox(id=new_id(), config=config)
+        table.reserve(made, made.name)
+        forget = table.when(made.id, lambda record: record is None, lambda: None)
+        ready = table.update(made.id, lambda old: dataclasses.replace(old, state=records.SandboxState.READY))
+        with table.lock(ready.id):
+            table.delete(ready.id)
+        forget()
+
+    for number in range(20):
+        live(number)
+    gc.collect()
+    before = sys.getallocatedblocks()
+    for number in range(200):
+        live(number)
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 100
