@@ -64,7 +64,8 @@ def _own(
 ) -> None:
     kept = [e for e in others if e.get("fieldsV1")]
     if wanted:
-        kept.append(managed.entry_of(manager, managed.APPLY, api_version, now, wanted, subresource))
+        sorted_ = fieldsets.in_order(wanted)
+        kept.append(managed.entry_of(manager, managed.APPLY, api_version, now, sorted_, subresource))
     found.setdefault("metadata", {})["managedFields"] = kept
 
 

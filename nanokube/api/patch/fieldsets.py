@@ -54,6 +54,12 @@ def _dumps(value: str | int | bool | None) -> str:
     return orjson.dumps(value).decode()
 
 
+def in_order(fields: FieldSet) -> FieldSet:
+    """Return the set with its elements sorted, as it is stored: clients compare the bytes."""
+    found: FieldSet = orjson.loads(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS))
+    return found
+
+
 def of(type_: facts.Type | None, value: Mapping[str, Any]) -> FieldSet:
     """Return the set of all fields of an object."""
     return {f"f:{k}": of_field(child_field(type_, k), v) for k, v in value.items()}

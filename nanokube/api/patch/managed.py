@@ -85,6 +85,8 @@ def track_update(
             if fields:
                 keep.append({**entry, "fieldsV1": fields})
     total = fieldsets.union(previous, mine)
+    if old is not None:
+        total = fieldsets.in_order(total)
     if total:
         keep.append(entry_of(manager, UPDATE, api_version, now, total, subresource))
     new["metadata"]["managedFields"] = keep
@@ -95,7 +97,7 @@ def _of_new(type_: facts.Type, after: dict[str, Any]) -> FieldSet:
     key = type_.name, orjson.dumps(after)
     found = _REMEMBERED.get(key)
     if found is None:
-        found = fieldsets.changed(type_, {}, after)
+        found = fieldsets.in_order(fieldsets.changed(type_, {}, after))
         if len(key[1]) <= _MEMORABLE_BYTES:
             if len(_REMEMBERED) >= _MOST_REMEMBERED:
                 _REMEMBERED.clear()
