@@ -121,6 +121,20 @@ def defaults(host: Host) -> tuple[Context, Context] | None:
         return None
 
 
+def of_layers(host: Host) -> str:
+    """Return the context of image layers, which containers of every level may read; "" = the policy's.
+
+    Some accesses are judged by a layer's own label, not by the overlay's (mprotect: fs/overlayfs maps it).
+    """
+    given = defaults(host)
+    if given is None:
+        return ""
+    try:
+        return _known(parse(host.contexts().get("ro_file", "")), host)
+    except LabelError:
+        return str(given[1])
+
+
 def _merge(base: Context, wanted: pb.SELinuxOption, level: str) -> Context:
     return Context(wanted.user or base.user, wanted.role or base.role, wanted.type or base.type, level)
 

@@ -58,6 +58,14 @@ def _read(path: str) -> str:
         os.close(fd)
 
 
+def of_file(path: str) -> str:
+    """The SELinux context of a file or a link; "" if it has none."""
+    try:
+        return os.getxattr(path, _XATTR, follow_symlinks=False).rstrip(b"\0").decode(errors="replace")
+    except OSError:
+        return ""
+
+
 def label_file(fd: int, context: str) -> None:
     """Give an open file, O_PATH or not, a SELinux context; one whose filesystem keeps none stays as it is.
 

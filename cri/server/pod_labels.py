@@ -5,14 +5,18 @@ cannot touch another Pod's files. The records are the register: a pair is taken 
 """
 
 import contextlib
+import logging
 import secrets
 import threading
 from collections.abc import Iterator
 
 from cri import faults
 from cri.api import runtime_pb2 as pb
-from cri.bundle import selinux
+from cri.bundle import relabel, selinux
+from cri.linux import labels
 from cri.server.environment import Environment
+
+log = logging.getLogger(__name__)
 
 _lock = threading.Lock()
 _pending: list[str] = []  # picked, and not in a record yet
@@ -51,6 +55,20 @@ def _used(env: Environment) -> set[str]:
     sandboxes = [*env.store.sandboxes.all(), *env.store.sandboxes.intents()]
     containers = (c.config.linux.security_context.selinux_options.level for c in env.store.containers.all())
     return {*_pending, *(pod.selinux_level for pod in sandboxes), *containers}
+
+
+def label_layers(env: Environment) -> None:
+    """See that image layers have the policy's label for them; those to come get it from their directory.
+
+    Blocks, long if there are many layers that were unpacked without SELinux: done once.
+    """
+    wanted, directory = selinux.of_layers(host(env)), str(env.config.images_dir)
+    if not wanted or labels.of_file(directory) == wanted:
+        return
+    try:
+        relabel.tree(directory, wanted)
+    except (OSError, relabel.RelabelError) as err:
+        log.warning("image layers not labelled: %s", err)
 
 
 def of_files(env: Environment, config: pb.PodSandboxConfig, pod_level: str) -> str:

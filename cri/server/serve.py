@@ -21,7 +21,7 @@ from cri.linux import malloc
 from cri.network.attach import Network
 from cri.network.worker import NetworkWorker
 from cri.runtime.client import RuntimeClient
-from cri.server import observe, recovery, service
+from cri.server import observe, pod_labels, recovery, service
 from cri.server.backend import RuntimeBackend
 from cri.server.environment import Environment
 from cri.server.events import EventBus
@@ -93,6 +93,7 @@ def run(config: Config, stopping: threading.Event | None = None) -> None:
     malloc.map_from(_MAPPED_BYTES)
     env = assemble(config)
     recovery.run(env)
+    pod_labels.label_layers(env)
     env.streaming.start()
     watching = observe.start(env)
     server = grpc.server(

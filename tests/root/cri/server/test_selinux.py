@@ -88,7 +88,7 @@ def test_a_pods_processes_have_its_own_level_and_its_filesystems_too(node: Node)
         made = node.execute(first, "echo x > /tmp/new; echo x > /dev/shm/new; echo x > /etc/hosts")
         assert made.exit_code == 0, made.stderr
         for path in (
-            "",
+            "/.",
             "/bin/sh",
             "/tmp/new",
             "/dev",
@@ -113,7 +113,7 @@ def test_parts_asked_for_are_given_and_wrong_ones_are_refused(node: Node) -> Non
         options = pb.SELinuxOption(level="s0:c1,c2", type="initrc_t")
         named = node.container(made, "named", SLEEP, linux=security(selinux_options=options))
         assert domain(node, named) == "system_u:system_r:initrc_t:s0:c1,c2"
-        for wrong in ({"type": "nosuch_t"}, {"role": "object_r"}, {"level": "s99"}, {"level": "low"}):
+        for wrong in ({"type": "nosuch_t"}, {"role": "nosuch_r"}, {"level": "s99"}, {"level": "low"}):
             with pytest.raises(grpc.RpcError, match=r"cannot (set|use) SELinux label") as caught:
                 node.create(made, "wrong", SLEEP, linux=security(selinux_options=pb.SELinuxOption(**wrong)))
             assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
@@ -141,7 +141,7 @@ def test_what_shares_the_nodes_processes_stays_in_the_runtimes_domain(
 
 
 def test_image_volumes_have_the_containers_label(node: Node) -> None:
-    volume = pb.Mount(container_path="/image", image=pb.ImageSpec(image=IMAGE))
+    volume = pb.Mount(container_path="/image", readonly=True, image=pb.ImageSpec(image=IMAGE))
     with pod(node, "image") as made:
         identity = node.container(made, "a", SLEEP, mounts=[volume])
         root = f"/proc/{info(node, identity)['pid']}/root"

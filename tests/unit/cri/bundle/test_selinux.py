@@ -133,3 +133,13 @@ def test_contexts_are_read_and_written_alike(level: str) -> None:
     assert str(selinux.parse(text)) == text
     assert selinux.shared(text) == FILE
     assert selinux.shared("") == ""
+
+
+def test_layers_have_a_label_that_every_level_may_read() -> None:
+    read_only = "system_u:object_r:container_ro_file_t:s0"
+    host = Host(process=PROCESS, file=FILE, ro_file=read_only)
+    assert selinux.of_layers(host) == FILE  # a type that the policy does not define
+    host.types.add("container_ro_file_t")
+    assert selinux.of_layers(host) == read_only
+    assert selinux.of_layers(Host()) == FILE
+    assert selinux.of_layers(Host(selinux.NO_KERNEL)) == ""
