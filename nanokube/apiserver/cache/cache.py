@@ -20,6 +20,9 @@ from nanokube.storage.store import Entry, Event
 # A watch resumes within this many changes of its resource; older ones begin with a new list.
 HISTORY: Final = 4096
 
+# The encoded forms of this many changes are kept for who resumes; all who watch have taken them already.
+FRESH: Final = 64
+
 ADDED: Final = "ADDED"
 MODIFIED: Final = "MODIFIED"
 DELETED: Final = "DELETED"
@@ -128,6 +131,8 @@ class Cache:
             return
         self.changed = event.revision
         self._history.append(change)
+        if len(self._history) > FRESH:
+            self._history[-FRESH].encoded.clear()  # who still waits for its turn has the bytes
         if len(self._history) > HISTORY:
             self._oldest = self._history.popleft().revision
         for watcher in tuple(self._watchers):
