@@ -1,4 +1,4 @@
-"""The cgroups of Pods: the runtime makes what we name; their limits and their end are ours.
+"""The cgroups of Pods: made and limited before anything runs in them, and removed.
 
 Source: pkg/kubelet/kubelet_pods.go cleanupOrphanedPodCgroups, pkg/kubelet/cm/pod_container_manager_linux.go,
 cgroup_v1_manager_linux.go, cgroup_v2_manager_linux.go.
@@ -87,6 +87,30 @@ def steps(have: Limits, want: Limits) -> tuple[dict[str, int], dict[str, int]]:
 def weight(shares: int) -> int:
     """Turn v1 shares (2 to 262144) into v2 weight (1 to 10000). Pure."""
     return 1 + (shares - 2) * 9999 // 262142
+
+
+def make(points: Iterable[Path], group: str) -> None:
+    """Make a cgroup wherever memory or CPU time are shared out. Blocking. Raises OSError.
+
+    The runtime makes it too, but only with the first container, which would then run unbounded for a while.
+    """
+    for point in points:
+        if (point / "cgroup.controllers").exists():
+            _make_unified(point, group)
+        elif any((point / names[0]).exists() for names in _FILES.values()):
+            (point / group.strip("/")).mkdir(parents=True, exist_ok=True)
+
+
+def _make_unified(point: Path, group: str) -> None:
+    """Make a v2 cgroup; what is above it hands its controllers down."""
+    present = {"cpu", "memory"} & set((point / "cgroup.controllers").read_text().split())
+    if not present:
+        return
+    place = point
+    for part in group.strip("/").split("/"):
+        (place / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(present)))
+        place /= part
+        place.mkdir(exist_ok=True)
 
 
 def read(points: Iterable[Path], group: str) -> dict[str, int]:

@@ -207,6 +207,7 @@ class Resizing:
         """Bound a new Pod as a whole. Blocking."""
         group = build.cgroup_parent(pod, self._env.config.cgroup_root)
         try:
+            pod_cgroups.make(self._env.cgroups, group)
             pod_cgroups.write(self._env.cgroups, group, pod_cgroups.wanted(resources.pod_resources(pod)))
         except OSError as error:
             log.warning("pod not limited: uid=%s error=%s", self._uid, error)

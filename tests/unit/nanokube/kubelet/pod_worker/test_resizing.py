@@ -192,3 +192,16 @@ def test_the_limits_of_a_pod_are_those_of_its_cgroup(
     pod_cgroups.write([tmp_path], "/pods/podx", {"memory": 4096, "quota": 2000, "shares": 512})
     assert {name: (group / name).read_text() for name in files} == written
     assert pod_cgroups.weight(pod_cgroups.read([tmp_path], "/pods/podx")["shares"]) == pod_cgroups.weight(512)
+
+
+def test_a_pod_has_its_cgroup_before_its_first_container(tmp_path: Path) -> None:
+    memory, unified, other = tmp_path / "memory", tmp_path / "unified", tmp_path / "pids"
+    for point in (memory, unified, other):
+        point.mkdir()
+    (memory / "memory.limit_in_bytes").write_text("-1")
+    (unified / "cgroup.controllers").write_text("cpu io memory")
+    pod_cgroups.make([memory, unified, other], "/pods/podx")
+    assert (memory / "pods/podx").is_dir()
+    assert (unified / "pods/podx").is_dir()
+    assert (unified / "pods/cgroup.subtree_control").read_text() == "+cpu +memory"
+    assert not (other / "pods").exists()
