@@ -50,7 +50,8 @@ class Node:
             return keeper
         children = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
         for pid in children:
-            if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+            is_contained = "/nkt-" in Path(f"/proc/{pid}/cgroup").read_text()  # cloned just now
+            if Path(f"/proc/{pid}/comm").read_text().strip() == name and not is_contained:
                 return int(pid)
         raise LookupError(name)
 

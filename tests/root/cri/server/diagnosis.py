@@ -32,4 +32,7 @@ def _stands(pid: int) -> str:
     for name in ("wchan", "syscall", "stack"):
         with contextlib.suppress(OSError):
             found.append(Path(f"/proc/{pid}/{name}").read_text().strip().replace("\n", " < "))
+    with contextlib.suppress(OSError):
+        held = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+        found.append(" ".join(held))
     return "; ".join(found) or "gone"

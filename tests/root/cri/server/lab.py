@@ -123,6 +123,7 @@ class Lab(Node):
         return found[0]
 
     def _family(self) -> dict[int, str]:
+        """Return the daemons' names by process id."""
         pids = [self.keeper.pid]
         with contextlib.suppress(OSError):
             path = Path(f"/proc/{self.keeper.pid}/task/{self.keeper.pid}/children")
@@ -130,7 +131,9 @@ class Lab(Node):
         family = {}
         for pid in pids:
             with contextlib.suppress(OSError):
-                family[pid] = Path(f"/proc/{pid}/comm").read_text().strip()
+                # What a killed supervisor has just cloned is keeper's, and still has the supervisor's name.
+                if f"/{self.name}/" not in Path(f"/proc/{pid}/cgroup").read_text():
+                    family[pid] = Path(f"/proc/{pid}/comm").read_text().strip()
         return family
 
     def kill(self, *daemons: str) -> None:
@@ -205,7 +208,8 @@ class Lab(Node):
 
     def report(self) -> str:
         """Say what each process waits for."""
-        return diagnosis.report(self._family(), self.server_pid(), self.directory / "server.log")
+        contained = {pid: name for pid, name in self._neighbours() if pid not in self._family()}
+        return diagnosis.report(self._family() | contained, self.server_pid(), self.directory / "server.log")
 
     def _stub(self, method: str) -> Callable[..., Any]:
         if method == "Import":
@@ -281,16 +285,17 @@ class Lab(Node):
 
     def _processes(self) -> Counter[str]:
         """Return the names of all processes that share the node's network or stand in its cgroups."""
+        return Counter(name for _, name in self._neighbours())
+
+    def _neighbours(self) -> Iterator[tuple[int, str]]:
         home = os.readlink(f"/proc/{self.holder.pid}/ns/net")
-        found: Counter[str] = Counter()
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
             with contextlib.suppress(OSError):
                 is_inside = os.readlink(entry / "ns/net") == home
                 if is_inside or f"/{self.name}" in (entry / "cgroup").read_text():
-                    found[(entry / "comm").read_text().strip()] += 1
-        return found
+                    yield int(entry.name), (entry / "comm").read_text().strip()
 
     def _cgroups(self) -> Iterator[str]:
         own = group.Group(hierarchy.detect(), self.name)
