@@ -6,7 +6,7 @@ Source: pkg/controller/resourcequota/resource_quota_controller.go.
 
 from typing import Any, Never
 
-from nanokube.api import objects, resources, usage
+from nanokube.api import objects, resized, resources, usage
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
 from nanokube.client import informer, runner
@@ -50,7 +50,11 @@ def _unsettled(quota: Object) -> list[str]:
 
 
 def _matters(old: Object, new: Object) -> bool:
-    return objects.spec(old) != objects.spec(new) or pods.is_terminal(old) != pods.is_terminal(new)
+    return (
+        objects.spec(old) != objects.spec(new)
+        or resized.spec(old) != resized.spec(new)
+        or pods.is_terminal(old) != pods.is_terminal(new)
+    )
 
 
 class ResourceQuotaController:

@@ -62,6 +62,12 @@ def test_a_quota_counts_what_runs_and_forgets_what_ended() -> None:
             await asyncio.sleep(1)
             status = stage.status(QUOTAS, "ns/q")
             assert status == {"hard": hard, "used": {"configmaps": "0", "pods": "2", "requests.cpu": "200m"}}
+            grown = pod("a")
+            grown["status"]["containerStatuses"] = [{"name": "c", "resources": {"requests": {"cpu": "300m"}}}]
+            stage.client.put(grown)
+            await asyncio.sleep(1)
+            assert stage.status(QUOTAS, "ns/q")["used"]["requests.cpu"] == "400m"
+            stage.client.put(pod("a"))
             stage.client.put(pod("b", "Succeeded"))
             stage.client.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta("c")})
             await asyncio.sleep(2 * resourcequota.LISTED_EVERY_S)
