@@ -33,6 +33,7 @@ _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 _SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 _DESCRIPTORS_MAX = 64
 _SYS_ADMIN = 1 << 21
+_EXITING = 4  # PF_EXITING of field 9 in proc_pid_stat(5); source: include/linux/sched.h
 
 
 class Seen:
@@ -68,11 +69,21 @@ def _verify(made: Container) -> None:
         seen, host = look(made.pid, made.spec, made.group.hierarchies), _host()
     except (OSError, ValueError, IndexError):
         return  # it has ended: its process cannot be another's, as we have not reaped it
-    if wrong := compare(made.spec, seen, host):
+    wrong = compare(made.spec, seen, host)
+    if wrong and not is_ending(made.pid):
         made.reason, made.message = REASON, f"killed: {'; '.join(wrong)}"
         log.error("container killed id=%s: %s", made.id, "; ".join(wrong))
         made.group.kill()
         spawn.kill(made.pidfd, signal.SIGKILL)  # it may be elsewhere
+
+
+def is_ending(pid: int) -> bool:
+    """Say whether a process has begun to end: cgroup v1 then tells the root as its group."""
+    try:
+        fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    except OSError:
+        return True
+    return bool(int(fields[6]) & _EXITING)
 
 
 def look(pid: int, spec: Mapping[str, Any], hierarchies: Hierarchies) -> Seen:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from cri.bundle.spec import Capabilities, Namespaces, Process, Rootfs, Spec, to_wire
-from cri.runtime import verify
+from cri.runtime import spawn, verify
+from cri.runtime.container import Container
 
 KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 
@@ -106,3 +110,28 @@ def test_contexts() -> None:
         assert verify.compare(labelled, seen(field("selinux", right)), node) == []
     for wrong in (ours, "", "u:r:container_t:s0:c1,c3"):
         assert f"SELinux label {wrong!r}" in verify.compare(labelled, seen(field("selinux", wrong)), node)[0]
+
+
+def test_a_process_that_has_begun_to_end_is_not_judged() -> None:
+    process = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert verify.is_ending(process.pid)
+    process.wait()
+    assert verify.is_ending(process.pid)
+    assert not verify.is_ending(os.getpid())
+
+
+@pytest.mark.parametrize("is_ending", [True, False])
+def test_only_what_lives_is_killed_for_a_group_that_is_not_its(
+    monkeypatch: pytest.MonkeyPatch, is_ending: bool
+) -> None:
+    """One killed for lack of memory is some time at freeing it, in the root's group on v1."""
+    killed: list[int] = []
+    monkeypatch.setattr(verify, "look", lambda *_: seen(field("cgroups", ["/"])))
+    monkeypatch.setattr(verify, "_host", host)
+    monkeypatch.setattr(verify, "is_ending", lambda pid: is_ending)
+    monkeypatch.setattr(spawn, "kill", lambda fd, number: killed.append(number))
+    group = SimpleNamespace(hierarchies=None, kill=lambda: None)
+    made = SimpleNamespace(id="c", pid=1, pidfd=1, spec={**spec(), "holder": False}, group=group, reason="")
+    verify._verify(cast(Container, made))
+    assert (killed, made.reason) == (([], "") if is_ending else ([9], verify.REASON))
