@@ -108,7 +108,8 @@ def _make_unified(point: Path, group: str) -> None:
         return
     place = point
     for part in group.strip("/").split("/"):
-        (place / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(present)))
+        with contextlib.suppress(OSError):  # EBUSY where processes are: the runtime fails there, and tells
+            (place / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(present)))
         place /= part
         place.mkdir(exist_ok=True)
 
