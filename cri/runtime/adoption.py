@@ -94,7 +94,9 @@ def _kill_members(made: Container) -> None:
 
 def await_execution(supervisor: Supervisor, made: Container, tries: int = 0) -> None:
     """Follow a process that may have had its go from a supervisor that died: it executes, or ends at once."""
-    if made.pidfd < 0 or made.phase != STARTING:
+    if (
+        made.pidfd < 0 or made.phase != STARTING or made.is_child
+    ):  # a child of ours tells by its control socket
         return
     if tries < _RETRIES and not made.spec["holder"] and _is_ours(made.pid):
         supervisor.loop.after(_RETRY_S, lambda: await_execution(supervisor, made, tries + 1))

@@ -1,6 +1,8 @@
 """What keeper noted of an exit stays until the supervisor has noted it too."""
 
 import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -63,3 +65,20 @@ def test_a_note_of_another_process_of_that_id_is_not_believed(tmp_path: Path, no
     note.write_text(f"{7 << 8} 99 1235")
     adoption._adopt(node(tmp_path, told), container())
     assert told[0][0] is None
+
+
+def test_who_follows_an_orphan_leaves_the_process_that_takes_its_place_to_its_own_start() -> None:
+    """Told early that it runs, the supervisor would forget who waits for the answer to the start."""
+    due: list[Callable[[], None]] = []
+    running: list[Container] = []
+    loop = SimpleNamespace(after=lambda seconds, call: due.append(call))
+    supervisor = cast(Supervisor, SimpleNamespace(loop=loop, set_running=running.append))
+    made = container("starting")
+    made.pid = os.getpid()  # executes what we do: it has no go
+    adoption.await_execution(supervisor, made)
+    with subprocess.Popen(["sleep", "100"]) as fresh:
+        made.pid, made.is_child = fresh.pid, True
+        while due:
+            due.pop()()
+        fresh.kill()
+    assert running == []
