@@ -6,14 +6,14 @@ Pure. Null is absent in structs and the zero value in lists and maps, as in Go's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from nanokube.api import facts, scalars
 
 _GO_TYPES: Final[Mapping[str, str]] = {"s": "string", "b": "bool", "i": "int32", "l": "int64", "n": "float64"}
 _ZEROS: Final[Mapping[str, Any]] = {"s": "", "b": False, "i": 0, "l": 0, "n": 0, "y": "", "q": "0", "x": 0}
-_TEXTS: Final = {
+_TEXTS: Final[Mapping[str, Callable[[Any], str]]] = {
     "q": scalars.canonical_quantity,
     "t": scalars.canonical_time,
     "u": scalars.canonical_micro_time,

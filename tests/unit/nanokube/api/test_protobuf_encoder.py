@@ -111,7 +111,7 @@ def test_durations_are_nanoseconds(text: str, nanos: int) -> None:
 
 
 def test_raw_json_is_spelled_the_same_whatever_the_order_of_its_keys() -> None:
-    owned = {"f:status": {}, "f:metadata": {"f:labels": {}, ".": {}}}
+    owned: dict[str, object] = {"f:status": {}, "f:metadata": {"f:labels": {}, ".": {}}}
     entry = {"manager": "m", "fieldsV1": owned}
     encoded = protobuf_encoder.encode({**POD, "metadata": {"name": "p", "managedFields": [entry]}})
     assert b'{"f:metadata":{".":{},"f:labels":{}},"f:status":{}}' in encoded
