@@ -67,13 +67,18 @@ def of_file(path: str) -> str:
 
 
 def label_file(fd: int, context: str) -> None:
-    """Give an open file, O_PATH or not, a SELinux context; one whose filesystem keeps none stays as it is.
+    """Give an open file, O_PATH or not, a SELinux context; as label_path()."""
+    label_path(f"/proc/self/fd/{fd}", context)
 
-    Raises OSError; EINVAL for what is no context. "" = leave it.
+
+def label_path(path: str, context: str) -> None:
+    """Give a file an SELinux context, "" = leave it; one whose filesystem keeps none stays as it is.
+
+    Raises OSError; EINVAL for what is no context.
     """
     if not context:
         return
-    path, value = f"/proc/self/fd/{fd}", context.encode() + b"\0"
+    value = context.encode() + b"\0"
     try:
         if os.getxattr(path, _XATTR) != value:
             os.setxattr(path, _XATTR, value)

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from cri.linux import clone, pidfd
+from cri.linux import clone, labels, pidfd
 from cri.runtime import init, packets, session_init, userns
 
 TYPE_CHECKING = False
@@ -108,25 +108,27 @@ def _open_stdio(container: Container, logs: list[int]) -> tuple[int, int, int]:
         return -1, -1, -1
     maps, ids = spec["namespaces"], spec["process"]["user"]
     user = userns.host_id(maps["uid_map"], ids["uid"]), userns.host_id(maps["gid_map"], ids["gid"])
+    label = spec.get("mount_label", "")
     ends = [-1, -1, -1]
     if spec["stdin"]:
-        path = _fifo(container.path("in"), user)
+        path = _fifo(container.path("in"), user, label)
         reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         if container.stdin < 0:
             container.stdin = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         os.set_blocking(reader, True)
         ends[0] = reader
     for number, name in ((1, "out"), (2, "err")):
-        path = _fifo(container.path(name), user)
+        path = _fifo(container.path(name), user, label)
         logs.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
         ends[number] = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     return ends[0], ends[1], ends[2]
 
 
-def _fifo(path: str, owner: tuple[int, ...]) -> str:
+def _fifo(path: str, owner: tuple[int, ...], label: str) -> str:
     try:
         os.mkfifo(path, 0o600)
         os.chown(path, *owner)  # so that /dev/stdout can be opened anew
+        labels.label_path(path, label)  # else SELinux takes the descriptor away at execve(2), without a word
     except FileExistsError:
         pass
     return path
