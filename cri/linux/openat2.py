@@ -13,12 +13,19 @@ RESOLVE_NO_MAGICLINKS = 2
 RESOLVE_NO_SYMLINKS = 4
 RESOLVE_BENEATH = 8
 RESOLVE_IN_ROOT = 16
+_TRIES = 256  # a rename or mount anywhere on the host disturbs a path with ".." or a link in it
 
 
 def openat2(dir_fd: int, path: str | bytes, flags: int, *, mode: int = 0, resolve: int = 0) -> int:
     """Open path below dir_fd; the descriptor is close-on-exec.
 
-    Raises OSError: ELOOP for a forbidden link, EXDEV for a path that leaves dir_fd, EAGAIN for a race.
+    Raises OSError: ELOOP for a forbidden link, EXDEV for a path that leaves dir_fd, EAGAIN if the tree is changed
+    all the time. Source: openat2(2), which has its caller try again.
     """
     how = struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve)
+    for _ in range(_TRIES - 1):
+        try:
+            return syscall("openat2", dir_fd, os.fsencode(path), how, len(how))
+        except BlockingIOError:
+            continue
     return syscall("openat2", dir_fd, os.fsencode(path), how, len(how))

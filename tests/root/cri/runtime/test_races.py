@@ -243,6 +243,7 @@ def test_a_log_file_that_was_replaced_is_not_followed(node: Node, trap: str) -> 
     node.client.create(made)
     node.client.start(made.id)
     log = node.log(made.id)
+    wait_for(log.exists)
     log.unlink()
     if trap == "link":
         log.symlink_to(victim)
