@@ -19,8 +19,8 @@ _TRIES = 256  # a rename or mount anywhere on the host disturbs a path with ".."
 def openat2(dir_fd: int, path: str | bytes, flags: int, *, mode: int = 0, resolve: int = 0) -> int:
     """Open path below dir_fd; the descriptor is close-on-exec.
 
-    Raises OSError: ELOOP for a forbidden link, EXDEV for a path that leaves dir_fd, EAGAIN if the tree is changed
-    all the time. Source: openat2(2), which has its caller try again.
+    Raises OSError: ELOOP for a forbidden link, EXDEV for a path that leaves dir_fd, EAGAIN if the tree never
+    rests. Source: openat2(2), which has its caller try again.
     """
     how = struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve)
     for _ in range(_TRIES - 1):
