@@ -9,7 +9,7 @@ import ctypes
 
 from cri.linux.libc import lib
 
-_MMAP_THRESHOLD, _ARENA_MAX = -3, -8
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
 
 def limit_arenas(arenas: int) -> None:
@@ -23,6 +23,14 @@ def map_from(size_bytes: int) -> None:
     Without it the limit rises to the largest block that was ever freed, and large blocks stay in a heap.
     """
     _set(_MMAP_THRESHOLD, size_bytes)
+
+
+def keep_free(size_bytes: int) -> None:
+    """Let a heap keep so much free memory at its end for the next block.
+
+    map_from() alone brings this down to 128 KB: a buffer of 1 MB would be faulted in anew each time.
+    """
+    _set(_TRIM_THRESHOLD, size_bytes)
 
 
 def _set(parameter: int, value: int) -> None:

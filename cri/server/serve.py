@@ -40,6 +40,8 @@ _HEAPS = 2
 # Above the pieces that layers come in, 1 MB; below the table of interned strings, 2 MB, which moves now and
 # then: a heap would keep its old place.
 _MAPPED_BYTES = (1 << 20) + (64 << 10)
+# Two or three of those pieces, freed and asked for again all through a pull.
+_KEPT_BYTES = 4 << 20
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
@@ -91,6 +93,7 @@ def run(config: Config, stopping: threading.Event | None = None) -> None:
     faulthandler.register(signal.SIGUSR1)  # what each thread waits for, to the log
     malloc.limit_arenas(_HEAPS)
     malloc.map_from(_MAPPED_BYTES)
+    malloc.keep_free(_KEPT_BYTES)
     env = assemble(config)
     recovery.run(env)
     pod_labels.label_layers(env)
