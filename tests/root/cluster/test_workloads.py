@@ -1,7 +1,5 @@
 """Jobs, CronJobs, DaemonSets, StatefulSets, claims and preemption on a running cluster, by stock kubectl."""
 
-import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,21 +28,6 @@ def labelled(name: str, command: str, **spec: Any) -> dict[str, Any]:
 
 def thing(api_version: str, kind: str, name: str, **fields: Any) -> dict[str, Any]:
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, **fields}
-
-
-@pytest.fixture
-def apply(cluster: host.Host) -> Iterator[Any]:
-    """Apply objects; delete them after the test."""
-    applied: list[str] = []
-
-    def _apply(*objects: dict[str, Any]) -> None:
-        text = "".join(json.dumps(each) for each in objects)
-        applied.append(text)
-        cluster.kubectl("apply", "-f", "-", stdin=text)
-
-    yield _apply
-    for text in applied:
-        cluster.kubectl("delete", "--ignore-not-found", "--wait=true", "-f", "-", stdin=text)
 
 
 def pods(cluster: host.Host, selector: str) -> list[str]:
