@@ -43,6 +43,8 @@ from nanokube.apiserver.flowcontrol.gate import Gate
 from nanokube.apiserver.flowcontrol.report import FlowMetrics
 from nanokube.apiserver.metrics import Metrics
 from nanokube.apiserver.nonresource import NonResource
+from nanokube.apiserver.outgoing.client import Client
+from nanokube.apiserver.outgoing.services import Services
 from nanokube.apiserver.registry.addresses import Addresses
 from nanokube.apiserver.registry.registry import Registry, draw_letters
 from nanokube.apiserver.registry.services import ServiceHooks
@@ -64,6 +66,11 @@ class Server:
     aggregation: Aggregation
     addresses: Addresses
     flow_control: Controller
+    outgoing: Client
+
+    async def close(self) -> None:
+        """Close the connections to webhooks."""
+        await self.outgoing.close()
 
 
 def admission(
@@ -101,6 +108,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     """Read the keys, fill the caches, make the bootstrap objects. Raises OSError, ValueError, ApiError."""
     caches = Caches(store)
     await caches.start()
+    outgoing = Client(Services(caches))
     randomness = random.SystemRandom()
     services = ServiceHooks(config.service_cidr, config.node_port_range, randomness.randrange)
     clashes = services.repair(item.object() for item in caches.of("services").scan())
@@ -139,7 +147,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     flow_control = Controller(registry, gate)
     await flow_control.settle()
     app = _app(config, registry, authorizer, reviews, tokens, static, clock, gate)
-    return Server(app, registry, caches, aggregation, Addresses(registry), flow_control)
+    return Server(app, registry, caches, aggregation, Addresses(registry), flow_control, outgoing)
 
 
 def _tokens(config: ApiServerConfig, find: Find) -> Tokens:

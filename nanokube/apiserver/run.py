@@ -65,6 +65,7 @@ async def run(
                 await server.wait()
             finally:
                 await asyncio.shield(server.close(SHUTDOWN_GRACE_S))
+                await parts.close()
     finally:
         await store.close()
     raise AssertionError("unreachable")

@@ -137,6 +137,7 @@ async def api(keys: Path) -> AsyncIterator[Api]:
     account = {"metadata": {"name": "default"}}
     assert (await client("POST", "/api/v1/namespaces/default/serviceaccounts", account)).code == 201
     yield client
+    await server.close()
     await store.close()
 
 
