@@ -25,6 +25,7 @@ from nanokube.kit.http.message import (
     Answer,
     Certificate,
     Headers,
+    LongBody,
     Parts,
     Peer,
     Request,
@@ -332,6 +333,11 @@ class Connection(asyncio.Protocol):
     async def _write_long(self, request: Request, answer: Response, parts: Parts, total: int) -> None:
         self._transport.write(self._fixed_head(request, answer, total))
         if request.method == "HEAD":
+            return
+        if isinstance(parts, LongBody):  # its maker cuts it; gathering would copy it once more
+            for piece in parts:
+                self._flow.write(piece)
+                await self._flow.drain()
             return
         batch: list[bytes] = []
         size = 0
