@@ -27,6 +27,7 @@ from nanokube.apiserver.admission.service_account import ServiceAccount
 from nanokube.apiserver.admission.volumes import ClaimResize, StorageProtection
 from nanokube.apiserver.app import App
 from nanokube.apiserver.authn.authenticator import Authenticator
+from nanokube.apiserver.authn.bootstrap_tokens import BootstrapTokens
 from nanokube.apiserver.authn.serviceaccount import Tokens
 from nanokube.apiserver.authn.tokens import StaticTokens
 from nanokube.apiserver.authz.aggregation import Aggregation
@@ -177,7 +178,7 @@ def _app(
     checks = {"ping": lambda: True, "storage": lambda: registry.store.is_healthy}
     return App(
         registry,
-        Authenticator(tokens, static, config.issuer, clock),
+        Authenticator(tokens, static, config.issuer, clock, BootstrapTokens(registry.find)),
         authorizer,
         reviews,
         TokenRequests(tokens, config.issuer),

@@ -88,6 +88,39 @@ def _kubelet_serving(request: x509.CertificateSigningRequest, usages: frozenset[
     return _exactly(usages, "server auth") or _common_name(request)
 
 
+def serving_refusal(csr: Object, nodes: Sequence[Object]) -> str:
+    """Say why a kubelet's serving certificate is not approved unasked, or nothing. Raises ValueError.
+
+    Upstream leaves it to people. This looks at what they would: the kubelet asks for itself,
+    and for names and addresses that its Node has and no other.
+    """
+    request, spec = parse(csr), objects.spec(csr)
+    if cause := refusal(KUBELET_SERVING, request, spec.get("usages") or ()):
+        return cause
+    user = spec.get("username") or ""
+    if user != common_name(request) or NODES not in (spec.get("groups") or ()):
+        return "a kubelet may ask for itself only"
+    name = user.removeprefix(NODE_PREFIX)
+    node = next((each for each in nodes if objects.name(each) == name), None)
+    if node is None:
+        return f"there is no Node {name}"
+    wanted = {_text(each) for each in _alternative_names(request)}
+    if absent := wanted - {name} - _addresses(node):
+        return f"not addresses of Node {name}: {', '.join(sorted(absent))}"
+    for other in nodes:
+        if other is not node and (shared := wanted & ({objects.name(other)} | _addresses(other))):
+            return f"Node {objects.name(other)} has them: {', '.join(sorted(shared))}"
+    return ""
+
+
+def _addresses(node: Object) -> set[str]:
+    return {str(each.get("address")) for each in objects.status(node).get("addresses") or ()}
+
+
+def _text(name: x509.GeneralName) -> str:
+    return str(name.value)
+
+
 _KINDS: dict[type[x509.GeneralName], str] = {
     x509.DNSName: "DNS",
     x509.RFC822Name: "Email",

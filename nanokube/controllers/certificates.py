@@ -20,6 +20,7 @@ from nanokube.kit import pki
 log = logging.getLogger(__name__)
 
 REQUESTS = resources.get("certificatesigningrequests.certificates.k8s.io")
+NODES = resources.get("nodes")
 ACCESS_REVIEWS = resources.get("subjectaccessreviews.authorization.k8s.io")
 
 
@@ -29,8 +30,10 @@ class CertificatesController:
     def __init__(self, env: Env) -> None:
         self._env = env
         self._requests = env.informers.of(REQUESTS)
+        self._nodes = env.informers.of(NODES)
         self.runner = runner.Runner("certificates", self.reconcile, workers=1)
         self.runner.watches(self._requests)
+        self.runner.watches(self._nodes, self._waiting_for)
 
     async def run(self) -> Never:
         """Reconcile until cancelled."""
@@ -57,6 +60,8 @@ class CertificatesController:
         if not objects.conditions(csr):
             if signer == rules.KUBELET_CLIENT:
                 await self._approve(csr)
+            elif signer == rules.KUBELET_SERVING:
+                await self._approve_serving(csr)
             return
         is_signed = bool(objects.status(csr).get("certificate"))
         is_due = rules.is_approved(csr) and not rules.is_failed(csr) and not is_signed
@@ -80,6 +85,29 @@ class CertificatesController:
                 message = f"Auto approving {about} client certificate after SubjectAccessReview."
                 await self._conclude(csr, "Approved", "AutoApproved", message, subresource="approval")
                 return
+
+    async def _approve_serving(self, csr: Object) -> None:
+        """Approve a kubelet's serving certificate, once its Node has the addresses it is for."""
+        try:
+            cause = rules.serving_refusal(csr, self._nodes.list())
+        except ValueError as err:
+            cause = str(err)
+        if cause:
+            log.debug("serving certificate not approved: request=%s cause=%s", objects.name(csr), cause)
+            return
+        message = "Auto approving kubelet serving certificate for the addresses of its Node."
+        await self._conclude(csr, "Approved", "AutoApproved", message, subresource="approval")
+
+    def _waiting_for(self, node: Object) -> list[str]:
+        """Name the requests that a Node's addresses may decide."""
+        user = rules.NODE_PREFIX + objects.name(node)
+        return [
+            objects.name(csr)
+            for csr in self._requests.list()
+            if not objects.conditions(csr)
+            and objects.spec(csr).get("signerName") == rules.KUBELET_SERVING
+            and objects.spec(csr).get("username") == user
+        ]
 
     async def _may(self, spec: Object, subresource: str) -> bool:
         asked = {

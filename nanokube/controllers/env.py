@@ -1,6 +1,7 @@
 """What every controller is given."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Never, Protocol
 
 from nanokube.client import informer
@@ -16,10 +17,14 @@ class Options:
 
     root_ca: PEM published in every namespace as ConfigMap kube-root-ca.crt; empty publishes none.
     authority: signs approved certificate requests; without one none is signed.
+    server: URL of the API server as other hosts reach it, for those that join; empty publishes none.
+    shared_settings: what every node of the cluster must be told, published for those that join.
     """
 
     root_ca: str = ""
     authority: pki.Authority | None = None
+    server: str = ""
+    shared_settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
     cluster_cidr: str = "10.244.0.0/16"
     node_mask_bits: int = 24
     node_grace_s: float = 40.0

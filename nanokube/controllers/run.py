@@ -8,6 +8,7 @@ from nanokube.client import events, informer
 from nanokube.client.interface import ApiClient
 from nanokube.controllers import (
     certificates,
+    cluster_info,
     cronjob,
     daemonset,
     deployment,
@@ -27,6 +28,7 @@ from nanokube.controllers import (
     serviceaccount,
     statefulset,
     taint_eviction,
+    token_cleaner,
     ttl_after_finished,
     volume_binder,
     volume_protection,
@@ -37,6 +39,8 @@ from nanokube.kit import clock
 CONTROLLERS: tuple[Callable[[Env], Controller], ...] = (
     serviceaccount.ServiceAccountController,
     certificates.CertificatesController,
+    cluster_info.ClusterInfoController,
+    token_cleaner.TokenCleaner,
     namespace.NamespaceController,
     node_ipam.NodeIpamController,
     node_lifecycle.NodeLifecycleController,

@@ -6,6 +6,7 @@ Source: RFC 5280; Kubernetes' "PKI certificates and requirements" for names and 
 
 import dataclasses
 import datetime
+import hashlib
 import ipaddress
 from collections.abc import Sequence
 from typing import Final
@@ -29,7 +30,7 @@ class KeyPair:
     """A certificate or public key with its private key, both PEM."""
 
     certificate: bytes
-    key: bytes
+    key: bytes = dataclasses.field(repr=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -166,6 +167,64 @@ _EXTENDED_USAGES: Final = {
     "microsoft sgc": x509.ObjectIdentifier("1.3.6.1.4.1.311.10.3.3"),
     "netscape sgc": x509.ObjectIdentifier("2.16.840.1.113730.4.1"),
 }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """A certificate signing request with the key it is for, both PEM."""
+
+    request: bytes
+    key: bytes = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Described:
+    """What a certificate says, for people and for those who decide when to renew it."""
+
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    not_before: datetime.datetime
+    not_after: datetime.datetime
+    is_authority: bool
+
+
+def request(subject: Subject) -> Request:
+    """Make a key and a request for its certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_name(subject))
+    if subject.names:
+        builder = builder.add_extension(_alternative_names(subject.names), critical=False)
+    pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return Request(pem, _private_pem(key))
+
+
+def describe(certificate: bytes) -> Described:
+    """Read the first certificate of a PEM file. Raises ValueError."""
+    found = x509.load_pem_x509_certificate(certificate)
+    try:
+        constraints = found.extensions.get_extension_for_class(x509.BasicConstraints).value
+        is_authority = constraints.ca
+    except x509.ExtensionNotFound:
+        is_authority = False
+    return Described(
+        found.subject.rfc4514_string(),
+        found.issuer.rfc4514_string(),
+        tuple(sorted(_names_of(found))),
+        found.not_valid_before_utc,
+        found.not_valid_after_utc,
+        is_authority,
+    )
+
+
+def public_key_hash(certificate: bytes) -> str:
+    """Return "sha256:" and the hex digest of a certificate's public key, as kubeadm prints it.
+
+    Raises ValueError for what is no certificate.
+    """
+    key = x509.load_pem_x509_certificate(certificate).public_key()
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return f"sha256:{hashlib.sha256(der).hexdigest()}"
 
 
 def signing_pair() -> KeyPair:

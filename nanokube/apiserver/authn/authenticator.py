@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nanokube.api import errors
+from nanokube.apiserver.authn.bootstrap_tokens import BootstrapTokens
 from nanokube.apiserver.authn.serviceaccount import InvalidToken, Tokens
 from nanokube.apiserver.authn.tokens import StaticTokens
 from nanokube.apiserver.authn.user import ANONYMOUS, AUTHENTICATED, User
@@ -11,13 +12,23 @@ from nanokube.kit.http.message import Request
 
 # Load balancers and kubelets probe these without an identity.
 ANONYMOUS_PATHS = ("/healthz", "/livez", "/readyz", "/version")
+# What a host reads that knows nothing of its cluster yet but a token; roles decide about it.
+CLUSTER_INFO_PATH = "/api/v1/namespaces/kube-public/configmaps/cluster-info"
 
 
 class Authenticator:
     """Tries each way in turn. A wrong token is refused even where nobody may go."""
 
-    def __init__(self, tokens: Tokens, static: StaticTokens | None, audience: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        static: StaticTokens | None,
+        audience: str,
+        clock: Clock,
+        bootstrap: BootstrapTokens | None = None,
+    ) -> None:
         self._tokens = tokens
+        self._bootstrap = bootstrap
         self._static = static
         self._audience = audience
         self._clock = clock
@@ -39,12 +50,18 @@ class Authenticator:
         path = request.path
         if path in ANONYMOUS_PATHS or path.startswith(("/livez/", "/readyz/", "/healthz/")):
             return ANONYMOUS
+        if path == CLUSTER_INFO_PATH and request.method == "GET":
+            return ANONYMOUS
         raise errors.unauthorized()
 
     def check(self, token: str) -> User:
         """Tell whose token it is. Raises ApiError (401)."""
         if self._static is not None:
             user = self._static.find(token)
+            if user is not None:
+                return user
+        if self._bootstrap is not None:
+            user = self._bootstrap.check(token, self._clock.time())
             if user is not None:
                 return user
         try:

@@ -13,6 +13,13 @@ from typing import Any, Final
 
 import orjson
 
+from nanokube.api.bootstrap_tokens import (
+    CLUSTER_INFO,
+    CLUSTER_INFO_NAMESPACE,
+    JOIN_GROUP,
+    NAMESPACE,
+    SETTINGS,
+)
 from nanokube.apiserver.authz.rbac import GROUP
 
 _DATA: Final = Path(__file__).with_name("policy.json")
@@ -24,6 +31,20 @@ _MANAGER: Final = "nanokube:controllers"
 _MANAGER_RULES: Final = (
     ("get list watch create update patch delete deletecollection", "*", "*"),
     ("approve sign", "certificates.k8s.io", "signers"),
+)
+# What lets hosts join: read who the cluster is, ask for a certificate, see that name and address are free.
+_CSRS: Final = "system:certificates.k8s.io:certificatesigningrequests"
+_JOIN_NODES: Final = "nanokube:join"
+_JOIN_NODES_RULES: Final = (("get list", "core", "nodes"),)
+_JOIN_BINDINGS: Final = (
+    ("nanokube:node-bootstrapper", "system:node-bootstrapper", f"G:{JOIN_GROUP}"),
+    ("nanokube:approve-bootstrap", f"{_CSRS}:nodeclient", f"G:{JOIN_GROUP}"),
+    ("nanokube:approve-renewal", f"{_CSRS}:selfnodeclient", "G:system:nodes"),
+    (_JOIN_NODES, _JOIN_NODES, f"G:{JOIN_GROUP}"),
+)
+_JOIN_ROLES: Final = (
+    (f"{CLUSTER_INFO_NAMESPACE}/nanokube:cluster-info", CLUSTER_INFO, "U:system:anonymous"),
+    (f"{NAMESPACE}/nanokube:settings", SETTINGS, f"G:{JOIN_GROUP} G:system:nodes"),
 )
 
 Wanted = tuple[str, dict[str, Any]]
@@ -43,6 +64,19 @@ def objects() -> Iterator[Wanted]:
     yield f"clusterrolebindings.{GROUP}", _binding(_MANAGER, "ClusterRole", _MANAGER, manager)
     for key, (kind, role, subjects) in data["roleBindings"].items():
         yield f"rolebindings.{GROUP}", _binding(key, kind, role, subjects)
+    yield from _joining()
+
+
+def _joining() -> Iterator[Wanted]:
+    """Yield what hosts that join, and nodes, may do beyond upstream's policy; kubeadm adds its own."""
+    yield f"clusterroles.{GROUP}", _cluster_role(_JOIN_NODES, {"rules": _JOIN_NODES_RULES})
+    for name, role, subject in _JOIN_BINDINGS:
+        yield f"clusterrolebindings.{GROUP}", _binding(name, "ClusterRole", role, (subject,))
+    for key, config_map, subjects in _JOIN_ROLES:
+        rules = [_rule(("get", "core", "configmaps", config_map))]
+        yield f"roles.{GROUP}", {**_metadata(key), "rules": rules}
+        role = key.rpartition("/")[2]
+        yield f"rolebindings.{GROUP}", _binding(key, "Role", role, subjects.split())
 
 
 def _cluster_role(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:

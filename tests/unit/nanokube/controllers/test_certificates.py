@@ -230,3 +230,55 @@ def test_a_request_that_its_key_did_not_sign_and_unknown_usages_are_refused() ->
         AUTHORITY.sign(forged, CLIENT, lifetime, EPOCH)
     with pytest.raises(ValueError, match="unknown usage"):
         AUTHORITY.sign(x509.load_pem_x509_csr(request()), ["fly"], lifetime, EPOCH)
+
+
+SERVING = ["digital signature", "server auth"]
+
+
+def node(name: str, *addresses: str) -> dict[str, Any]:
+    listed = [{"type": "InternalIP", "address": each} for each in addresses]
+    return {"kind": "Node", "apiVersion": "v1", "metadata": {"name": name}, "status": {"addresses": listed}}
+
+
+@pytest.mark.parametrize(
+    ("names", "spec", "others", "cause"),
+    [
+        (["n1", "192.0.2.1"], {}, [], ""),
+        (["n1", "192.0.2.2"], {}, [], "not addresses of Node n1: 192.0.2.2"),
+        (["n2", "192.0.2.1"], {}, [], "not addresses of Node n1: n2"),
+        (["192.0.2.1"], {}, [node("n2", "192.0.2.1")], "Node n2 has them: 192.0.2.1"),
+        (["192.0.2.1"], {"username": "system:node:n2"}, [], "a kubelet may ask for itself only"),
+        (["192.0.2.1"], {"groups": ["devs"]}, [], "a kubelet may ask for itself only"),
+        (["192.0.2.1"], {"usages": CLIENT}, [], "usages did not match"),
+    ],
+)
+def test_a_serving_certificate_is_approved_for_the_addresses_of_its_node_alone(
+    names: list[str], spec: dict[str, Any], others: list[dict[str, Any]], cause: str
+) -> None:
+    wanted = tuple(
+        x509.IPAddress(ipaddress.ip_address(each)) if each[0].isdigit() else x509.DNSName(each)
+        for each in names
+    )
+    pem = request(NODE, "system:nodes", wanted)
+    asker = {"username": NODE, "groups": ["system:nodes"], **spec}
+    usages = asker.pop("usages", SERVING)
+    asked = csr(pem, rules.KUBELET_SERVING, list(usages), **asker)
+    found = rules.serving_refusal(asked, [node("n1", "192.0.2.1"), *others])
+    assert found.startswith(cause) if cause else found == ""
+
+
+def test_a_serving_certificate_waits_for_its_node() -> None:
+    stage = Reviewing()
+    pem = request(NODE, "system:nodes", (x509.IPAddress(ipaddress.ip_address("192.0.2.1")),))
+
+    async def story() -> None:
+        async with stage.running():
+            asked = csr(pem, rules.KUBELET_SERVING, SERVING, username=NODE, groups=["system:nodes"])
+            stage.client.put(asked)
+            await asyncio.sleep(1)
+            assert not objects.conditions(stage.found())
+            stage.client.put(node("n1", "192.0.2.1"))
+            await asyncio.sleep(1)
+            assert objects.status(stage.found())["certificate"]
+
+    virtual_time.run(story())
