@@ -11,6 +11,7 @@ from nanokube.api import errors, resources, selectors
 from nanokube.apiserver.cache.selection import Selection
 from nanokube.apiserver.config import ApiServerConfig
 from nanokube.apiserver.registry.registry import Registry
+from nanokube.kit import tls
 
 Object = Mapping[str, Any]
 
@@ -21,6 +22,7 @@ class ConnectBackend:
     def __init__(self, registry: Registry, config: ApiServerConfig) -> None:
         self._registry = registry
         self._config = config
+        self._loaded = (0, 0)
 
     async def pod(self, namespace: str, name: str) -> Object:
         """Get a Pod. Raises ApiError."""
@@ -41,16 +43,19 @@ class ConnectBackend:
         return self._get("nodes", name, name)
 
     def kubelet_tls(self) -> ssl.SSLContext:
-        """Give the context for kubelets; read once."""
+        """Give the context for kubelets, with the client certificate as it is on disk."""
+        certificate, key = self._config.kubelet_client_cert, self._config.kubelet_client_key
+        if certificate is None or key is None:
+            return self._tls
+        changed = certificate.stat().st_mtime_ns, key.stat().st_mtime_ns
+        if changed != self._loaded:
+            tls.load_pair(self._tls, certificate.read_bytes(), key.read_bytes())
+            self._loaded = changed
         return self._tls
 
     @functools.cached_property
     def _tls(self) -> ssl.SSLContext:
-        config = self._config
-        context = ssl.create_default_context(cafile=str(config.kubelet_ca or config.client_ca))
-        if config.kubelet_client_cert is not None:
-            context.load_cert_chain(config.kubelet_client_cert, config.kubelet_client_key)
-        return context
+        return ssl.create_default_context(cafile=str(self._config.kubelet_ca or self._config.client_ca))
 
     def _get(self, resource: str, key: str, name: str) -> Object:
         found = self._registry.find(resource, key)

@@ -5,14 +5,14 @@ Source: client-go tools/clientcmd/api/v1/types.go.
 
 import base64
 import dataclasses
-import os
 import ssl
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from nanokube.kit import tls
 
 
 class KubeconfigError(ValueError):
@@ -44,7 +44,7 @@ class Access:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if self.client_certificate:
-            _load_pair(context, self.client_certificate, self.client_key)
+            tls.load_pair(context, self.client_certificate, self.client_key)
         return context
 
 
@@ -86,6 +86,14 @@ def parse(config: Mapping[str, Any], *, base: Path, context: str = "") -> Access
     )
 
 
+def files(path: Path) -> set[Path]:
+    """Name a kubeconfig and the files of credentials that it refers to. Raises as load does."""
+    config = yaml.safe_load(path.read_text()) or {}
+    users = [entry.get("user") or {} for entry in config.get("users") or ()]
+    names = [user.get(field) for user in users for field in ("client-certificate", "client-key")]
+    return {path, *(path.parent / name for name in names if name)}
+
+
 def _named(config: Mapping[str, Any], section: str, field: str, name: str) -> Mapping[str, Any]:
     for entry in config.get(section) or []:
         if entry.get("name") == name:
@@ -100,14 +108,3 @@ def _material(entry: Mapping[str, Any], field: str, base: Path) -> bytes:
     if name := entry.get(field):
         return Path(base, name).read_bytes()
     return b""
-
-
-def _load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    # OpenSSL's Python face reads the pair from a file only; this one is mode 0600 and gone at once.
-    descriptor, name = tempfile.mkstemp(prefix="nanokube-client-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(certificate + b"\n" + key)
-        context.load_cert_chain(name)
-    finally:
-        os.unlink(name)

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Never, Self, TypeVar
 
 import aiohttp
 import orjson
@@ -15,7 +16,7 @@ from nanokube.api import errors, resources
 from nanokube.api.objects import Object
 from nanokube.client import kubeconfig, query
 from nanokube.client.interface import ObjectList, PatchKind, WatchEvent
-from nanokube.kit import backoff
+from nanokube.kit import backoff, tls
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -24,6 +25,15 @@ CONNECT_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 60.0  # the server's own --request-timeout, apiserver pkg/server/config.go
 KEEPALIVE_S = 90.0  # net/http's IdleConnTimeout in client-go's transport
 JSON = "application/json"
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Pool:
+    """The connections of one identity. users: requests under way; a retired pool closes after the last."""
+
+    session: aiohttp.ClientSession
+    users: int = 0
+    is_retired: bool = False
 
 
 class Client:
@@ -41,7 +51,8 @@ class Client:
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
         self._endless = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
         self._ssl = access.ssl_context()
-        self._session: aiohttp.ClientSession | None = None
+        self._pool: _Pool | None = None
+        self._retired: set[_Pool] = set()
 
     @classmethod
     def from_kubeconfig(cls, path: Path, *, context: str = "", user_agent: str = "nanokube") -> Self:
@@ -58,10 +69,14 @@ class Client:
         return self._access.namespace
 
     async def __aenter__(self) -> Self:
+        self._pool = self._new_pool()
+        return self
+
+    def _new_pool(self) -> _Pool:
         connector = aiohttp.TCPConnector(
             limit=0, keepalive_timeout=KEEPALIVE_S, ssl=self._ssl if self._ssl else True, ttl_dns_cache=300
         )
-        self._session = aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=connector,
             headers={"User-Agent": self._user_agent, "Accept": JSON},
             auth=self._basic_auth(),
@@ -69,14 +84,44 @@ class Client:
             auto_decompress=True,
             trust_env=False,
         )
-        return self
+        return _Pool(session)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        pools = [*self._retired, *([self._pool] if self._pool is not None else [])]
+        self._pool = None
+        self._retired.clear()
+        for pool in pools:
+            await pool.session.close()
+
+    async def become(self, access: kubeconfig.Access) -> None:
+        """Go on with other credentials: requests under way end with those they began with."""
+        if access == self._access:
+            return
+        self._ssl = access.ssl_context()
+        self._access = access
+        old, self._pool = self._pool, self._new_pool()
+        if old is not None:
+            old.is_retired = True
+            self._retired.add(old)
+            await self._leave(old)
+
+    async def follow(self, path: Path) -> Never:
+        """Take the credentials of a kubeconfig whenever it, or a file it names, changes. Until cancelled."""
+
+        async def reload() -> None:
+            try:
+                await self.become(kubeconfig.load(path))
+            except (kubeconfig.KubeconfigError, OSError) as err:
+                log.warning("credentials not taken: file=%s error=%s", path, err)
+
+        await tls.on_change(kubeconfig.files(path), reload)
+
+    async def _leave(self, pool: _Pool) -> None:
+        if pool.is_retired and not pool.users and pool in self._retired:
+            self._retired.discard(pool)
+            await pool.session.close()
 
     async def get(
         self, resource: resources.Resource, name: str, namespace: str = "", *, subresource: str = ""
@@ -249,10 +294,12 @@ class Client:
         headers: Mapping[str, str] | None = None,
         timeout: aiohttp.ClientTimeout | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        if self._session is None:
+        pool = self._pool
+        if pool is None:
             raise RuntimeError("cannot use a client outside its `async with`")
+        pool.users += 1
         try:
-            async with self._session.request(
+            async with pool.session.request(
                 method,
                 self._access.server + path,
                 params=params,
@@ -270,6 +317,9 @@ class Client:
                 raise
             # Payload cut off, server disconnected: one family for callers, "there was no answer".
             raise ConnectionError(f"cannot {method} {path}: {type(err).__name__}: {err}") from err
+        finally:
+            pool.users -= 1
+            await self._leave(pool)
 
     def _bearer(self) -> dict[str, str]:
         token = self._access.token

@@ -6,7 +6,7 @@ import logging
 import os
 import ssl
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Never
 
@@ -38,7 +38,7 @@ async def follow(context: ssl.SSLContext, certificate: Path, key: Path) -> Never
     """Load a pair into a context again whenever its files change, until cancelled."""
     shown = _read(certificate, key)
 
-    def reload() -> None:
+    async def reload() -> None:
         nonlocal shown
         found = _read(certificate, key)
         if found is None or found == shown:
@@ -54,20 +54,19 @@ async def follow(context: ssl.SSLContext, certificate: Path, key: Path) -> Never
     await on_change({certificate, key}, reload)
 
 
-async def on_change(files: Iterable[Path], act: Callable[[], object]) -> Never:
-    """Call act a moment after any of the files was written or replaced, and once at the start."""
+async def on_change(files: Iterable[Path], act: Callable[[], Awaitable[object]]) -> Never:
+    """Await act() a moment after any of the files was written or replaced, and once at the start."""
     names = {os.fspath(file) for file in files}
     with Inotify() as inotify:
         for directory in {Path(name).parent for name in names}:
             inotify.add_watch(directory, _EVENTS)
-        act()  # what changed before the watch began
+        await act()  # what changed before the watch began
         while True:
             event = await inotify.get()
             if event.path is None or os.fspath(event.path) not in names:
                 continue
             await asyncio.sleep(SETTLE_S)
-            act()
-    raise AssertionError("changes never end")
+            await act()
 
 
 def _read(certificate: Path, key: Path) -> tuple[bytes, bytes] | None:

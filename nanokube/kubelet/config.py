@@ -14,6 +14,9 @@ class KubeletConfig:
     cri_socket: path of the CRI gRPC socket.
     cgroup_root: parent cgroup of all Pods, as passed to the runtime ("/nanokube/pods").
     capacity: overrides of detected capacity, quantities by resource name (tests, extended resources).
+    pod_cidr: the range to register with; empty: the one that the cluster gives the node.
+    client_certificate: file with certificate and key that the API knows the kubelet by. If it is given, the
+        kubelet renews it by the API, and its server's, whose file is then both server_cert and server_key.
     reserved: held back from capacity to give allocatable.
     """
 
@@ -31,6 +34,7 @@ class KubeletConfig:
     server_cert: Path | None = None
     server_key: Path | None = None
     client_ca: Path | None = None
+    client_certificate: Path | None = None
     cgroup_root: str = "/nanokube/pods"
     max_pods: int = 110
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)

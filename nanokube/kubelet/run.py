@@ -1,15 +1,16 @@
 """The kubelet's entry: wires its parts and runs them until cancelled."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Never
 
-from nanokube.api import resources
+from nanokube.api import errors, resources
 from nanokube.client import events, informer
 from nanokube.client.interface import ApiClient
-from nanokube.kit import clock, tasks
+from nanokube.kit import clock, tasks, tls
 from nanokube.kubelet import log_rotation, pod_cgroups, user_namespaces
 from nanokube.kubelet.agent import Agent
 from nanokube.kubelet.config import KubeletConfig
@@ -17,6 +18,7 @@ from nanokube.kubelet.containers import dns
 from nanokube.kubelet.cri_client import CriClient
 from nanokube.kubelet.host import KubeletHost
 from nanokube.kubelet.images import Images
+from nanokube.kubelet.node import certificates as node_certificates
 from nanokube.kubelet.node.register import NodeReporter
 from nanokube.kubelet.pod_worker.env import Env
 from nanokube.kubelet.references import References
@@ -72,15 +74,21 @@ async def run_with(
         group.create_task(recorder.run())
         group.create_task(env.statuses.run())
         await reporter.register()
-        await _set_pod_cidr(runtime, reporter.pod_cidr())
+        if cidr := reporter.pod_cidr():
+            await _set_pod_cidr(runtime, cidr)
         for each in (nodes, services, pods):
             group.create_task(each.run())
         await informer.wait_synced(nodes, services)
+        if not cidr:
+            group.create_task(_take_pod_cidr(runtime, reporter), name="pod range")
         group.create_task(agent.run())
         group.create_task(reporter.run())
         group.create_task(
             tasks.every(LOG_CHECK_S, lambda: _rotate(agent, config, runtime), name="log rotation")
         )
+        if certificates := _certificates(config, client, time):
+            await certificates.ensure()
+            group.create_task(certificates.run(), name="certificates")
         await _serve(group, config, KubeletHost(env, agent, reporter))
         recorder.event(reporter.reference(), "Normal", "Starting", "Starting kubelet.")
         log.info("kubelet ready: node=%s", config.node_name)
@@ -150,6 +158,13 @@ async def _set_pod_cidr(runtime: Runtime, cidr: str) -> None:
         await asyncio.sleep(RETRY_S)
 
 
+async def _take_pod_cidr(runtime: Runtime, reporter: NodeReporter) -> None:
+    """Wait for the range that the cluster gives the node; only with it can the node be Ready."""
+    await _set_pod_cidr(runtime, await reporter.assigned_pod_cidr())
+    with contextlib.suppress(errors.ApiError, OSError):  # the next look reports it
+        await reporter.report()
+
+
 async def _rotate(agent: Agent, config: KubeletConfig, runtime: Runtime) -> None:
     containers = [c for worker in list(agent.workers.values()) for c in worker.view.containers]
     await log_rotation.rotate(config, runtime, containers)
@@ -160,7 +175,19 @@ async def _serve(group: asyncio.TaskGroup, config: KubeletConfig, host: KubeletH
     if config.server_cert is None or config.server_key is None or config.client_ca is None:
         log.warning("kubelet serves nothing: no certificate configured")
         return
-    tls = server.tls_context(config.server_cert, config.server_key, config.client_ca)
+    context = server.tls_context(config.server_cert, config.server_key, config.client_ca)
     listening: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    group.create_task(server.run(host, config.address, config.port, tls, listening.set_result))
+    group.create_task(server.run(host, config.address, config.port, context, listening.set_result))
+    group.create_task(tls.follow(context, config.server_cert, config.server_key), name="serving certificate")
     await listening
+
+
+def _certificates(
+    config: KubeletConfig, client: ApiClient, time: clock.Clock
+) -> node_certificates.NodeCertificates | None:
+    """Return the keeper of the kubelet's own certificates, if it is to keep them."""
+    if config.client_certificate is None or config.server_cert is None:
+        return None
+    return node_certificates.NodeCertificates(
+        client, config.node_name, config.node_ip, config.client_certificate, config.server_cert, time
+    )

@@ -3,17 +3,27 @@
 Source: Kubernetes' "PKI certificates and requirements"; kubeadm's names for the files.
 """
 
+import asyncio
 import base64
 import datetime
+import logging
 import os
+from collections.abc import Collection
 from pathlib import Path
+from typing import Never
 
 import yaml
 
-from nanokube.kit import pki
+from nanokube.kit import clock, pki, tasks
 from nanokube.roles import config as node_config
 
+log = logging.getLogger(__name__)
+
 CLUSTER = "nanokube"
+RENEWAL_CHECK_S = 3600.0
+# A worker's two certificates, each in one file with its key; its kubelet renews them by the API.
+KUBELET_CLIENT = "kubelet-client.pem"
+KUBELET_SERVING = "kubelet-serving.pem"
 
 
 class CredentialError(ValueError):
@@ -23,9 +33,23 @@ class CredentialError(ValueError):
 AUTHORITY_NAME = "kubernetes"
 
 
-def ensure_credentials(config: node_config.NodeConfig, now: datetime.datetime) -> list[str]:
+async def keep_credentials(config: node_config.NodeConfig, time: clock.Clock = clock.SYSTEM) -> Never:
+    """Renew a server's credentials long before their end, until cancelled; users follow the files."""
+
+    async def look() -> None:
+        now = datetime.datetime.fromtimestamp(time.time(), datetime.UTC)
+        for name in await asyncio.to_thread(ensure_credentials, config, now):
+            log.info("credential renewed: name=%s", name)
+
+    await tasks.every(RENEWAL_CHECK_S, look, name="credentials")
+
+
+def ensure_credentials(
+    config: node_config.NodeConfig, now: datetime.datetime, *, renew: Collection[str] = ()
+) -> list[str]:
     """Make every certificate, key and kubeconfig that is missing, foreign or soon to expire.
 
+    renew: names of certificates to be made anew though they would last.
     Returns the names of what was made. What clients and tokens trust is always kept: the authority and the
     key of service accounts. Raises CredentialError if one of these is damaged, OSError.
     """
@@ -36,7 +60,7 @@ def ensure_credentials(config: node_config.NodeConfig, now: datetime.datetime) -
     _ensure_signing_pair(directory, made)
     for name, subject in _subjects(config).items():
         pair = _read_pair(directory, name)
-        if pair is None or not authority.vouches_for(pair, subject, now):
+        if name in renew or pair is None or not authority.vouches_for(pair, subject, now):
             _write_pair(directory, name, authority.issue(subject, now))
             made.append(name)
     _ensure_kubeconfigs(config, authority, made)
@@ -128,6 +152,20 @@ def kubeconfig(server: str, authority: bytes, user: str, pair: pki.KeyPair) -> s
             }
         ],
         "contexts": [{"name": CLUSTER, "context": {"cluster": CLUSTER, "user": user}}],
+        "current-context": CLUSTER,
+    }
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def worker_kubeconfig(server: str) -> str:
+    """Render a worker's kubeconfig (YAML): authority and certificate are in files beside it."""
+    user = {"client-certificate": f"pki/{KUBELET_CLIENT}", "client-key": f"pki/{KUBELET_CLIENT}"}
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": CLUSTER, "cluster": {"server": server, "certificate-authority": "pki/ca.crt"}}],
+        "users": [{"name": "kubelet", "user": user}],
+        "contexts": [{"name": CLUSTER, "context": {"cluster": CLUSTER, "user": "kubelet"}}],
         "current-context": CLUSTER,
     }
     return yaml.safe_dump(document, sort_keys=False)

@@ -109,7 +109,8 @@ def _network_devices(_config: node_config.NodeConfig) -> Result:
 
 
 def _ports(config: node_config.NodeConfig) -> Result:
-    busy = [port for port in (config.api_port, config.kubelet_port) if _is_busy(port)]
+    wanted = (config.kubelet_port,) if config.is_worker else (config.api_port, config.kubelet_port)
+    busy = [port for port in wanted if _is_busy(port)]
     if busy and _is_running(config):
         return Result("ports", True, "in use by this node")
     remedy = "end what listens there (`ss -ltnp` names it), or `nanokube up --api-port N --kubelet-port M`"

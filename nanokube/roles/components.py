@@ -1,6 +1,7 @@
 """What each component of a node runs: the only place where parts are wired together."""
 
 import asyncio
+import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Never
 
@@ -15,13 +16,15 @@ from nanokube.kit import pki
 from nanokube.kubelet import config as kubelet_config
 from nanokube.kubelet import run as kubelet_run
 from nanokube.proxy import run as proxy_run
-from nanokube.roles import component
+from nanokube.roles import bootstrap, component
 from nanokube.roles import config as node_config
 from nanokube.scheduler import run as scheduler_run
 
 
 def mains(config: node_config.NodeConfig) -> Mapping[str, Callable[[], None]]:
-    """Return the components of a single node, in the order in which they start."""
+    """Return the components of a node, in the order in which they start."""
+    if config.is_worker:
+        return {"agent": lambda: component.run_until_stopped(lambda: agent(config))}
     return {
         "apiserver": lambda: component.run_until_stopped(lambda: apiserver_run.run(apiserver(config))),
         "agent": lambda: component.run_until_stopped(lambda: agent(config)),
@@ -62,6 +65,10 @@ async def manager(config: node_config.NodeConfig) -> Never:
         ) as controlling,
         asyncio.TaskGroup() as group,
     ):
+        group.create_task(scheduling.follow(place.kubeconfig("scheduler")), name="scheduler's credentials")
+        group.create_task(
+            controlling.follow(place.kubeconfig("controller-manager")), name="controllers' credentials"
+        )
         group.create_task(scheduler_run.run(scheduling), name="scheduler")
         group.create_task(controllers_run.run(controlling, controller_options(config)), name="controllers")
     raise AssertionError("components run until they are cancelled")
@@ -72,21 +79,35 @@ def controller_options(config: node_config.NodeConfig) -> controllers_env.Option
     certificate, key = ((config.paths.pki / name).read_bytes() for name in ("ca.crt", "ca.key"))
     return controllers_env.Options(
         cluster_cidr=config.pod_cidr,
+        server=public_server(config),
+        shared_settings={name: getattr(config, name) for name in node_config.SHARED},
         root_ca=certificate.decode(),
         authority=pki.Authority(pki.KeyPair(certificate, key)),
     )
 
 
+def public_server(config: node_config.NodeConfig) -> str:
+    """Return the URL at which other hosts reach this server; empty if they cannot."""
+    if ipaddress.ip_address(config.node_ip).is_loopback:
+        return ""
+    return f"https://{config.node_ip}:{config.api_port}"
+
+
 async def agent(config: node_config.NodeConfig) -> Never:
     """Run the kubelet, the service proxy and the node's DNS; the last two share their informers."""
     place = config.paths
+    kubelet_file = place.kubeconfig("kubelet")
+    # A worker's proxy and DNS read with the kubelet's credentials: nodes may, and one certificate is enough.
+    proxy_file = kubelet_file if config.is_worker else place.kubeconfig("proxy")
     async with (
-        rest.Client.from_kubeconfig(
-            place.kubeconfig("kubelet"), user_agent="nanokube-kubelet"
-        ) as kubelet_client,
-        rest.Client.from_kubeconfig(place.kubeconfig("proxy"), user_agent="nanokube-proxy") as proxy_client,
+        rest.Client.from_kubeconfig(kubelet_file, user_agent="nanokube-kubelet") as kubelet_client,
+        rest.Client.from_kubeconfig(proxy_file, user_agent="nanokube-proxy") as proxy_client,
         asyncio.TaskGroup() as group,
     ):
+        group.create_task(kubelet_client.follow(kubelet_file), name="kubelet's credentials")
+        group.create_task(proxy_client.follow(proxy_file), name="proxy's credentials")
+        if not config.is_worker:
+            group.create_task(bootstrap.keep_credentials(config), name="credentials")
         group.create_task(kubelet_run.run(kubelet(config), kubelet_client), name="kubelet")
         services, slices = service_informers(proxy_client)
         group.create_task(services.run(), name="informer services")
@@ -109,6 +130,7 @@ def service_informers(client: rest.Client) -> tuple[informer.Informer, informer.
 def kubelet(config: node_config.NodeConfig) -> kubelet_config.KubeletConfig:
     """Return the kubelet's settings on this node."""
     pki = config.paths.pki
+    serving = pki / bootstrap.KUBELET_SERVING if config.is_worker else None
     return kubelet_config.KubeletConfig(
         node_name=config.node_name,
         node_ip=config.node_ip,
@@ -117,10 +139,11 @@ def kubelet(config: node_config.NodeConfig) -> kubelet_config.KubeletConfig:
         pod_logs=config.paths.pod_logs,
         cluster_dns=(config.dns_ip,),
         cluster_domain=config.cluster_domain,
-        pod_cidr=config.node_pod_cidr,
+        pod_cidr=config.node_pod_cidr,  # a worker's is empty: the cluster gives it one
         port=config.kubelet_port,
-        server_cert=pki / "kubelet-server.crt",
-        server_key=pki / "kubelet-server.key",
+        server_cert=serving or pki / "kubelet-server.crt",
+        server_key=serving or pki / "kubelet-server.key",
+        client_certificate=pki / bootstrap.KUBELET_CLIENT if config.is_worker else None,
         client_ca=pki / "ca.crt",
         cgroup_root=f"/{config.cgroup_root}/pods",
     )

@@ -15,6 +15,9 @@ from nanokube.kit import paths
 FILE = "node.json"
 # What objects in the store were made with: it stays as it is for the cluster's life.
 FIXED = ("pod_cidr", "node_pod_cidr", "service_cidr", "cluster_domain")
+# What every node of a cluster must know of it: published for those that join.
+SHARED = ("pod_cidr", "service_cidr", "cluster_domain")
+SERVER, WORKER = "server", "worker"
 # `down` ends whatever runs below this cgroup: it must be a child of the root that is ours alone.
 CGROUP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -25,7 +28,11 @@ class ConfigError(ValueError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """Settings of a node. Ranges are CIDR notation; ports are TCP."""
+    """Settings of a node. Ranges are CIDR notation; ports are TCP.
+
+    role: SERVER runs the control plane beside the agent, WORKER joined the one at `joined`, a URL.
+    node_pod_cidr: empty on a worker, which gets its range from the cluster.
+    """
 
     node_name: str
     node_ip: str
@@ -37,7 +44,14 @@ class NodeConfig:
     cluster_domain: str = "cluster.local"
     cgroup_root: str = "nanokube"
     bridge: str = "nk0"
+    role: str = SERVER
+    joined: str = ""
     root: Path = Path("/")
+
+    @property
+    def is_worker(self) -> bool:
+        """The control plane is on other hosts."""
+        return self.role == WORKER
 
     @property
     def paths(self) -> paths.Paths:
@@ -56,14 +70,14 @@ class NodeConfig:
     @property
     def server(self) -> str:
         """Where the components of this node reach the apiserver."""
-        return f"https://127.0.0.1:{self.api_port}"
+        return self.joined or f"https://127.0.0.1:{self.api_port}"
 
 
 def validate(config: NodeConfig) -> NodeConfig:
     """Return config if its parts fit together. Raises ConfigError."""
-    pods, node_pods, services = (
-        _network(name, getattr(config, name)) for name in ("pod_cidr", "node_pod_cidr", "service_cidr")
-    )
+    _validate_role(config)
+    pods, services = (_network(name, getattr(config, name)) for name in ("pod_cidr", "service_cidr"))
+    node_pods = _network("node_pod_cidr", config.node_pod_cidr or config.pod_cidr)
     if pods.overlaps(services):
         raise ConfigError(f"pod range {pods} overlaps service range {services}")
     if not node_pods.subnet_of(pods):
@@ -86,6 +100,15 @@ def validate(config: NodeConfig) -> NodeConfig:
     except ValueError as err:
         raise ConfigError(f"node address {config.node_ip!r} is not an IPv4 address") from err
     return config
+
+
+def _validate_role(config: NodeConfig) -> None:
+    if config.role not in (SERVER, WORKER):
+        raise ConfigError(f"role {config.role!r} is neither {SERVER} nor {WORKER}")
+    if config.is_worker != bool(config.joined):
+        raise ConfigError(f"role {config.role} does not go with joined {config.joined!r}")
+    if not config.is_worker and not config.node_pod_cidr:
+        raise ConfigError("a server's node needs a pod range of its own")
 
 
 def _network(name: str, value: str) -> ipaddress.IPv4Network:

@@ -78,9 +78,10 @@ def _start(config: node_config.NodeConfig) -> int:
     file.write_text(json.dumps(settings(config), indent=2) + "\n")
     network = place.cni / "net.d"
     network.mkdir(parents=True, exist_ok=True)
-    (network / "10-nanokube.conflist").write_text(
-        json.dumps(conflist.default(config.node_pod_cidr, config.bridge, place.cni), indent=2) + "\n"
-    )
+    if config.node_pod_cidr:  # a worker's runtime is told by its kubelet, which the cluster tells
+        (network / "10-nanokube.conflist").write_text(
+            json.dumps(conflist.default(config.node_pod_cidr, config.bridge, place.cni), indent=2) + "\n"
+        )
     install.install(place.cni / "bin")
     with (place.log / "cri.log").open("ab") as output:
         process = subprocess.Popen(

@@ -49,6 +49,7 @@ class NodeReporter:
         self._was_ready: bool | None = None
         self._lease: dict[str, Any] | None = None
         self._features: dict[str, Any] | None = None
+        self._has_range = asyncio.Event()
         self.facts = facts_.read(config.root)
         self.node: dict[str, Any] = status.node(config, self.facts)
         self.node["status"] = {"allocatable": self.allocatable()}
@@ -103,6 +104,14 @@ class NodeReporter:
         """Keep the Node as the API has it; an informer's handler."""
         if change != "DELETED":
             self.node = node
+            if self.pod_cidr():
+                self._has_range.set()
+
+    async def assigned_pod_cidr(self) -> str:
+        """Wait until the node has a range, and return it."""
+        if not self.pod_cidr():
+            await self._has_range.wait()
+        return self.pod_cidr()
 
     async def run(self) -> Never:
         """Look at the node and renew the lease until cancelled."""
