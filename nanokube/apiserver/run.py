@@ -16,6 +16,7 @@ from nanokube.apiserver.assemble import assemble
 from nanokube.apiserver.config import ApiServerConfig
 from nanokube.kit.clock import SYSTEM, Clock
 from nanokube.kit.http.server import Limits, Server
+from nanokube.kit.tls import follow
 from nanokube.storage import maintenance
 from nanokube.storage.memory import MemoryStore
 from nanokube.storage.sqlite.store import SqliteStore
@@ -57,6 +58,7 @@ async def run(
             group.create_task(parts.aggregation.run())
             group.create_task(parts.addresses.run())
             group.create_task(parts.flow_control.run())
+            group.create_task(follow(tls, config.tls_cert, config.tls_key), name="serving certificate")
             host, port = await server.listen(config.bind_address, config.port, tls)
             log.info("serving address=%s:%d objects=%d", host, port, sum(parts.caches.counts().values()))
             if on_ready is not None:
