@@ -85,7 +85,7 @@ def _aggregated_version(resources: Sequence[Resource], group: str, version: str)
 def _aggregated_resource(resource: Resource) -> dict[str, Any]:
     found: dict[str, Any] = {
         "resource": resource.plural,
-        "responseKind": {"group": "", "version": "", "kind": resource.kind},  # empty: as the group-version
+        "responseKind": _kind_of(resource),
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
         "verbs": list(resource.verbs),
@@ -97,6 +97,13 @@ def _aggregated_resource(resource: Resource) -> dict[str, Any]:
     if resource.subresources:
         found["subresources"] = [_aggregated_subresource(s) for s in resource.subresources]
     return found
+
+
+def _kind_of(resource: Resource) -> dict[str, str]:
+    """Name the kind; of built-in ones, group and version are empty, meaning those of the path."""
+    if resource.custom is None:
+        return {"group": "", "version": "", "kind": resource.kind}
+    return {"group": resource.group, "version": resource.version, "kind": resource.kind}
 
 
 def _aggregated_subresource(sub: Subresource) -> dict[str, Any]:

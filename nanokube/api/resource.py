@@ -6,9 +6,12 @@ the same record at run time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from nanokube.api.custom.kind import CustomKind
 
 STANDARD_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 CREATE_ONLY: Final = ("create",)
@@ -51,6 +54,8 @@ class Resource:
     """Whether the server counts changes of the spec in `metadata.generation`."""
     stored_as: str = ""
     """Name of the resource whose objects these are, when several group-versions show the same ones."""
+    custom: CustomKind | None = field(default=None, compare=False, repr=False)
+    """What a CustomResourceDefinition says of the objects; None for built-in kinds."""
 
     @cached_property
     def name(self) -> str:
@@ -65,7 +70,7 @@ class Resource:
     @cached_property
     def list_kind(self) -> str:
         """Kind of a list of these objects."""
-        return f"{self.kind}List"
+        return self.custom.list_kind if self.custom is not None else f"{self.kind}List"
 
     @cached_property
     def storage_name(self) -> str:

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from nanokube.api import errors, resources
+from nanokube.api import errors
 from nanokube.api.errors import ApiError
 from nanokube.api.resources import Resource
 from nanokube.apiserver.admission import chain
@@ -28,6 +28,7 @@ from nanokube.apiserver.connect import ConnectBackend
 from nanokube.apiserver.endpoints import (
     approval,
     components,
+    custom,
     eviction,
     read,
     respond,
@@ -188,10 +189,12 @@ class App:
             if info.path.startswith(report.PREFIX):
                 return self._debug(info.path)
             return self._other.answer(request)
-        resource = resources.find(info.group, info.version, info.resource)
+        resource = self._registry.kinds.find(info.group, info.version, info.resource)
         if resource is None:
             raise errors.no_such_path()
         scope = Scope(self._registry, request, info, resource, user)
+        if resource.custom is not None:
+            custom.check(scope)
         if info.subresource:
             return self._subresource(scope)
         if info.verb not in resource.verbs:
@@ -202,6 +205,8 @@ class App:
             return self._reviews.create(scope) if resource.plural != "bindings" else subresources.bind(scope)
         if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):
             raise errors.method_not_allowed(resource, info.verb)
+        if resource.custom is not None:
+            return custom.VERBS.get(info.verb, _VERBS[info.verb])(scope)
         return _VERBS[info.verb](scope)
 
     def _debug(self, path: str) -> Response:
@@ -225,7 +230,7 @@ class App:
         decision, reason = self._authorizer.authorize(attributes)
         if decision is Decision.ALLOW:
             return
-        resource = resources.find(info.group, info.version, info.resource)
+        resource = self._registry.kinds.find(info.group, info.version, info.resource)
         if resource is None and info.is_resource:
             resource = Resource(info.group, info.version, "", info.resource, "", True)
         raise errors.forbidden(resource, info.name, refusal(attributes, reason))

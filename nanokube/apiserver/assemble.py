@@ -39,6 +39,11 @@ from nanokube.apiserver.config import ApiServerConfig
 from nanokube.apiserver.connect import ConnectBackend
 from nanokube.apiserver.endpoints.reviews import Reviews
 from nanokube.apiserver.endpoints.subresources import TokenRequests
+from nanokube.apiserver.extensions.conversion_webhook import ConversionWebhook
+from nanokube.apiserver.extensions.convert import Converter
+from nanokube.apiserver.extensions.definitions import NAME as DEFINITIONS
+from nanokube.apiserver.extensions.kinds import Kinds
+from nanokube.apiserver.extensions.lifecycle import Lifecycle
 from nanokube.apiserver.flowcontrol.controller import Controller
 from nanokube.apiserver.flowcontrol.gate import Gate
 from nanokube.apiserver.flowcontrol.report import FlowMetrics
@@ -67,6 +72,7 @@ class Server:
     aggregation: Aggregation
     addresses: Addresses
     flow_control: Controller
+    definitions: Lifecycle
     outgoing: Client
 
     async def close(self) -> None:
@@ -109,7 +115,12 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     """Read the keys, fill the caches, make the bootstrap objects. Raises OSError, ValueError, ApiError."""
     caches = Caches(store)
     await caches.start()
+    kinds = Kinds()
+    definitions = caches.of(DEFINITIONS)
+    kinds.load((item.object() for item in definitions.scan()), store.revision)
+    definitions.attach(kinds)
     outgoing = Client(Services(caches))
+    converter = Converter(kinds, ConversionWebhook(outgoing))
     randomness = random.SystemRandom()
     services = ServiceHooks(config.service_cidr, config.node_port_range, randomness.randrange)
     clashes = services.repair(item.object() for item in caches.of("services").scan())
@@ -135,7 +146,8 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     authorizer = Union((Masters(), NodeAuthorizer(caches.pods_of_node), rbac))
     quota = ResourceQuota(lookup)
     plugins = admission(lookup, draw_letters, authorizer, rbac, quota)
-    registry = Registry(store, caches, clock, plugins, {"services": services})
+    hooks = {"services": services}
+    registry = Registry(store, caches, clock, plugins, hooks, kinds=kinds, converter=converter)
     quota.serve(registry)
     await bootstrap.run(registry, config)
     await bootstrap_policy.run(registry)
@@ -144,11 +156,25 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     tokens = _tokens(config, find)
     static = StaticTokens.read(config.token_file) if config.token_file else None
     reviews = Reviews(authorizer, rbac, tokens, static, config.issuer)
-    gate = Gate(clock, lambda name: len(caches.of(name)), lambda name: caches.of(name).watcher_count)
+    gate = Gate(
+        clock,
+        lambda name: len(caches.of(name)),
+        lambda name: caches.of(name).watcher_count,
+        kinds.find,
+    )
     flow_control = Controller(registry, gate)
     await flow_control.settle()
     app = _app(config, registry, authorizer, reviews, tokens, static, clock, gate)
-    return Server(app, registry, caches, aggregation, Addresses(registry), flow_control, outgoing)
+    return Server(
+        app,
+        registry,
+        caches,
+        aggregation,
+        Addresses(registry),
+        flow_control,
+        Lifecycle(registry),
+        outgoing,
+    )
 
 
 def _tokens(config: ApiServerConfig, find: Find) -> Tokens:
@@ -173,7 +199,7 @@ def _app(
     clock: Clock,
     gate: Gate,
 ) -> App:
-    metrics = Metrics(registry.caches.counts)
+    metrics = Metrics(registry.caches.counts, registry.kinds.find)
     metrics.registry.register(FlowMetrics(gate))
     checks = {"ping": lambda: True, "storage": lambda: registry.store.is_healthy}
     return App(
@@ -182,7 +208,7 @@ def _app(
         authorizer,
         reviews,
         TokenRequests(tokens, config.issuer),
-        NonResource(config, tokens, metrics, checks),
+        NonResource(config, tokens, metrics, checks, registry.kinds),
         metrics,
         ConnectBackend(registry, config),
         gate,

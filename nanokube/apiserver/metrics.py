@@ -20,6 +20,8 @@ from nanokube.apiserver.requestinfo import RequestInfo
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
+Find = Callable[[str, str, str], resources.Resource | None]
+
 
 class _Objects(Collector):
     """Counts of stored objects, read when asked."""
@@ -37,9 +39,10 @@ class _Objects(Collector):
 
 
 class Metrics:
-    """One set a server. counts: objects by resource."""
+    """One set a server. counts: objects by resource. find: what a path names, if it is served."""
 
-    def __init__(self, counts: Callable[[], dict[str, int]]) -> None:
+    def __init__(self, counts: Callable[[], dict[str, int]], find: Find = resources.find) -> None:
+        self._find_resource = find
         self.registry = CollectorRegistry()
         self.registry.register(_Objects(counts))
         ProcessCollector(registry=self.registry)
@@ -74,7 +77,7 @@ class Metrics:
         """Choose the series of a request; what is known of the API is remembered."""
         verb = info.verb.upper()
         key = (verb, info.group, info.version, info.resource, info.subresource)
-        resource = resources.find(info.group, info.version, info.resource)
+        resource = self._find_resource(info.group, info.version, info.resource)
         if resource is None or (info.subresource and resource.subresource(info.subresource) is None):
             key = (verb, "", "", "", "")  # what strangers make up must not become a series
         found = self._total.labels(*key, asked[-1]), None if verb == "WATCH" else self._duration.labels(*key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -10,11 +9,11 @@ from typing import Any, Final
 import orjson
 
 from nanokube.api import discovery, errors
-from nanokube.api.resources import ALL
 from nanokube.apiserver import metrics, version
 from nanokube.apiserver.authn.serviceaccount import Tokens
 from nanokube.apiserver.config import ApiServerConfig
 from nanokube.apiserver.endpoints import negotiate, respond
+from nanokube.apiserver.extensions.kinds import Kinds
 from nanokube.apiserver.metrics import Metrics
 from nanokube.apiserver.openapi import OpenApi
 from nanokube.kit.http.message import Request, Response
@@ -31,12 +30,16 @@ _AGGREGATED: Final = "apidiscovery.k8s.io"
 class NonResource:
     """Answers paths outside the resources. checks: name -> whether it is well."""
 
-    def __init__(self, config: ApiServerConfig, tokens: Tokens, counters: Metrics, checks: Checks) -> None:
+    def __init__(
+        self, config: ApiServerConfig, tokens: Tokens, counters: Metrics, checks: Checks, kinds: Kinds
+    ) -> None:
         self._config = config
         self._tokens = tokens
         self._metrics = counters
         self._checks = checks
-        self._openapi = OpenApi()
+        self._kinds = kinds
+        self._aggregated: dict[bool, tuple[int, bytes, str]] = {}  # by core: generation, body, hash
+        self._openapi = OpenApi(kinds)
 
     def answer(self, request: Request) -> Response | Awaitable[Response]:
         """Answer a path. Raises ApiError (404, 405)."""
@@ -65,7 +68,8 @@ class NonResource:
             case "/.well-known/openid-configuration":
                 return Response(200, orjson.dumps(self._issuer()), "application/json")
             case "/":
-                groups = [f"/apis/{g}/{v}" for g, vs in discovery.group_versions().items() if g for v in vs]
+                known = discovery.group_versions(self._kinds.all())
+                groups = [f"/apis/{g}/{v}" for g, vs in known.items() if g for v in vs]
                 paths = sorted({*_INDEX, *groups, *(p.rpartition("/")[0] for p in groups)})
                 return respond.document(request, {"paths": paths}, negotiate.OBJECT)
         raise errors.no_such_path()
@@ -99,8 +103,7 @@ class NonResource:
         parts = path.split("/")[1:]
         is_root = len(parts) == 1
         if is_root and _wants_aggregated(request.headers.get("accept")):
-            body = _aggregated(parts[0] == "api")
-            etag = '"' + hashlib.sha256(body).hexdigest().upper() + '"'
+            body, etag = self._aggregate(parts[0] == "api")
             headers = [("ETag", etag), ("Vary", "Accept"), ("Cache-Control", "public")]
             if request.headers.get("if-none-match") == etag:
                 return Response(304, b"", "", headers)
@@ -110,19 +113,28 @@ class NonResource:
             case ["api"]:
                 found = discovery.api_versions(f"{self._config.advertise_address}:{self._config.port}")
             case ["api", api_version]:
-                found = discovery.api_resource_list("", api_version)
+                found = discovery.api_resource_list("", api_version, self._kinds.all())
             case ["apis"]:
-                found = discovery.api_group_list()
+                found = discovery.api_group_list(self._kinds.all())
             case ["apis", group]:
-                found = discovery.api_group(group)
+                found = discovery.api_group(group, self._kinds.all())
             case ["apis", group, api_version]:
-                found = discovery.api_resource_list(group, api_version)
+                found = discovery.api_resource_list(group, api_version, self._kinds.all())
             case _:
                 found = None
         if found is None:
             raise errors.no_such_path()
         form = negotiate.form_of(request.headers.get("accept"), False)
         return respond.document(request, found, form)
+
+    def _aggregate(self, is_core: bool) -> tuple[bytes, str]:
+        """Give the aggregated document of /api or /apis and its ETag, made anew when the kinds changed."""
+        found = self._aggregated.get(is_core)
+        if found is None or found[0] != self._kinds.generation:
+            body = orjson.dumps(discovery.aggregated(self._kinds.all(), core=is_core))
+            etag = f'"{hashlib.sha256(body).hexdigest().upper()}"'
+            found = self._aggregated[is_core] = (self._kinds.generation, body, etag)
+        return found[1], found[2]
 
 
 def _wants_aggregated(accept: str) -> bool:
@@ -131,8 +143,3 @@ def _wants_aggregated(accept: str) -> bool:
         if parts[0] == negotiate.JSON:
             return f"g={_AGGREGATED}" in parts and "v=v2" in parts and "as=APIGroupDiscoveryList" in parts
     return False
-
-
-@functools.cache
-def _aggregated(is_core: bool) -> bytes:
-    return orjson.dumps(discovery.aggregated(ALL, core=is_core))

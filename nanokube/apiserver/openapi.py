@@ -19,6 +19,7 @@ import msgspec
 from nanokube.api import errors
 from nanokube.api.openapi import archive, gnostic
 from nanokube.api.openapi.archive import Archive, Document
+from nanokube.apiserver.extensions.kinds import Kinds
 from nanokube.kit.http.message import Request, Response
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ _V3_TYPES: Final[Mapping[str, tuple[str, str]]] = {_JSON: ("", _JSON)}
 class OpenApi:
     """Answers the paths below /openapi/."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Kinds | None = None) -> None:
+        self._kinds = kinds or Kinds()
         self._archive: Archive | None = None
         self._lock = asyncio.Lock()
 

@@ -58,6 +58,7 @@ async def run(
             group.create_task(parts.aggregation.run())
             group.create_task(parts.addresses.run())
             group.create_task(parts.flow_control.run())
+            group.create_task(parts.definitions.run())
             group.create_task(follow(tls, config.tls_cert, config.tls_key), name="serving certificate")
             host, port = await server.listen(config.bind_address, config.port, tls)
             log.info("serving address=%s:%d objects=%d", host, port, sum(parts.caches.counts().values()))

@@ -55,6 +55,9 @@ _BY_NAME: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
 
 def apply(resource: Resource, obj: dict[str, Any]) -> None:
     """Fill in the defaults of a kind, and the structs that are there even if empty, in place."""
+    if resource.custom is not None:
+        resource.custom.apply_defaults(obj)
+        return
     name = facts.name_of(resource.group, resource.version, resource.kind)
     if name is not None:
         zeros.fill(name, obj)

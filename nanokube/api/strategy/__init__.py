@@ -16,6 +16,7 @@ from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
 from nanokube.api.strategy import (
     certificates,
+    custom,
     deployment,
     devices,
     endpoint_slice,
@@ -66,6 +67,12 @@ RANDOM_SUFFIX_LENGTH: Final = 5
 SUFFIX_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 
 
+def _rules_of(resource: Resource) -> Rules:
+    if resource.custom is not None:
+        return custom.WITH_STATUS if resource.subresource("status") else custom.PLAIN
+    return _RULES.get(resource.name, _PLAIN)
+
+
 def generate_name(base: str, suffix: str) -> str:
     """Join `generateName` and a random suffix of `RANDOM_SUFFIX_LENGTH` letters of `SUFFIX_ALPHABET`."""
     return base[: MAX_GENERATED_NAME - RANDOM_SUFFIX_LENGTH] + suffix
@@ -93,7 +100,7 @@ def prepare_for_create(
     if resource.has_generation:
         metadata["generation"] = 1
     obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
-    rules = _RULES.get(resource.name, _PLAIN)
+    rules = _rules_of(resource)
     if resource.subresource("status") and rules.resets_status:
         obj["status"] = {}
     rules.on_create(obj)
@@ -111,7 +118,7 @@ def _fill_status(resource: Resource, status: dict[str, Any]) -> None:
 
 def prepare_for_update(resource: Resource, new: dict[str, Any], old: Object) -> None:
     """Keep what an update of the main resource may not touch, and count a change of the spec."""
-    rules = _RULES.get(resource.name, _PLAIN)
+    rules = _rules_of(resource)
     _keep_metadata(resource, new, old)
     if resource.subresource("status"):
         _keep(new, old, "status")
@@ -122,7 +129,7 @@ def prepare_for_update(resource: Resource, new: dict[str, Any], old: Object) -> 
 
 def prepare_for_status_update(resource: Resource, new: dict[str, Any], old: Object) -> None:
     """Keep all but the status (and labels and annotations, where the kind allows)."""
-    rules = _RULES.get(resource.name, _PLAIN)
+    rules = _rules_of(resource)
     _keep_metadata(resource, new, old)
     for key in {*new, *old} - {"metadata", "status", "apiVersion", "kind"}:
         _keep(new, old, key)
@@ -133,12 +140,12 @@ def prepare_for_status_update(resource: Resource, new: dict[str, Any], old: Obje
 
 def default_propagation(resource: Resource) -> str:
     """Return what becomes of the dependents of a deleted object by default: "Orphan" or ""."""
-    return _RULES.get(resource.name, _PLAIN).default_propagation
+    return _rules_of(resource).default_propagation
 
 
 def deletion_grace(resource: Resource, obj: Object, requested: int | None) -> int:
     """Return the grace period of a deletion in seconds; 0 deletes at once unless finalizers remain."""
-    return _RULES.get(resource.name, _PLAIN).grace_period(obj, requested)
+    return _rules_of(resource).grace_period(obj, requested)
 
 
 def begin_deletion(obj: dict[str, Any], *, deletion_timestamp: str, grace_period_s: int) -> None:

@@ -101,7 +101,7 @@ def to_table(
 
     `with_columns=False` is for the second and later events of a watch, which leave the definitions out.
     """
-    columns = _BY_NAME.get(resource.name, DEFAULT)
+    columns = resource.custom.columns if resource.custom else _BY_NAME.get(resource.name, DEFAULT)
     rows = []
     for item in items:
         row: dict[str, Any] = {"cells": columns.cells(item, now)}

@@ -26,6 +26,9 @@ def validate_create(
     """
     if not resource.is_stored:
         return []
+    if resource.custom is not None:
+        found = metadata.validate(obj, resource.namespaced, names.dns_subdomain)
+        return found + resource.custom.validate(obj)
     kind = kinds.BY_NAME.get((requested or resource).name, _PLAIN)
     found = metadata.validate(obj, resource.namespaced, kind.name)
     return found + kind.create(obj) + kind.only_new(obj)
@@ -35,6 +38,9 @@ def validate_update(
     resource: Resource, new: Object, old: Object, *, requested: Resource | None = None
 ) -> list[FieldError]:
     """Return what is wrong with an object that is to replace `old`. requested: as of `validate_create`."""
+    if resource.custom is not None:
+        found = metadata.validate(new, resource.namespaced, names.dns_subdomain, is_update=True)
+        return found + metadata.validate_update(new, old) + resource.custom.validate(new, old)
     kind = kinds.BY_NAME.get((requested or resource).name, _PLAIN)
     found = metadata.validate(new, resource.namespaced, kind.name, is_update=True)
     found += metadata.validate_update(new, old)
@@ -48,6 +54,9 @@ def validate_update(
 
 def validate_status_update(resource: Resource, new: Object, old: Object) -> list[FieldError]:
     """Return what is wrong with an object whose status is to replace that of `old`."""
+    if resource.custom is not None:
+        found = metadata.validate_update(new, old)
+        return found + resource.custom.validate(new, old, subresource="status")
     kind = kinds.BY_NAME.get(resource.name, _PLAIN)
     return metadata.validate_update(new, old) + kind.status(new, old)
 

@@ -38,7 +38,18 @@ def respliced(raw: bytes, revision: int) -> bytes:
 class Item:
     """An object at one revision. key: "namespace/name", or "name" if cluster-scoped."""
 
-    __slots__ = ("_fields", "_labels", "_view", "create_revision", "key", "namespace", "raw", "revision")
+    __slots__ = (
+        "_fields",
+        "_labels",
+        "_view",
+        "create_revision",
+        "key",
+        "namespace",
+        "raw",
+        "revision",
+        "shown",
+        "written",
+    )
 
     def __init__(self, key: str, raw: bytes, revision: int, create_revision: int) -> None:
         self.key = key
@@ -46,6 +57,8 @@ class Item:
         self.raw = raw
         self.revision = revision
         self.create_revision = create_revision
+        self.written = revision  # when these bytes were written: a deletion only changes the revision
+        self.shown: dict[tuple[int, str], Item] | None = None  # custom resources in other versions
         self._labels: Mapping[str, str] | None = None
         self._fields: Mapping[str, str] | None = None
         self._view: Mapping[str, Any] | None = None
@@ -69,7 +82,7 @@ class Item:
     def at(self, revision: int) -> Item:
         """Copy it with another resourceVersion: the last state of an object deleted at that revision."""
         copy = Item(self.key, respliced(self.raw, revision), revision, self.create_revision)
-        copy._labels, copy._fields = self._labels, self._fields
+        copy._labels, copy._fields, copy.written = self._labels, self._fields, self.written
         return copy
 
     def labels(self) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ pkg/apis/meta/internalversion/validation.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,20 +18,40 @@ from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.cache.selection import Selection
 from nanokube.apiserver.endpoints import negotiate, render, respond
 from nanokube.apiserver.endpoints.scope import Scope
+from nanokube.apiserver.extensions import selectable
+from nanokube.apiserver.extensions.convert import NotReady
 from nanokube.kit.http.message import Answer, Response
 from nanokube.storage.store import Compacted, FutureRevision
 
 
-def get(scope: Scope) -> Response:
+def get(scope: Scope) -> Answer | Awaitable[Answer]:
     """Answer one object."""
     form = negotiate.form_of(scope.request.headers.get("accept"), True)
     key = f"{scope.info.namespace}/{scope.info.name}" if scope.resource.namespaced else scope.info.name
     item = scope.registry.caches.of(scope.resource.storage_name).find(key)
     if item is None:
         raise errors.not_found(scope.resource, scope.info.name)
+    if scope.resource.custom is not None:
+        return _get_custom(scope, item, form)
+    return _answer(scope, item, form)
+
+
+def _answer(scope: Scope, item: Item, form: negotiate.Form) -> Response:
     include = render.include_object(scope.request.query.get("includeObject"))
     body = render.one(scope.resource, item, form, scope.registry.clock.time(), include)
     return respond.encoded(scope.request, [body], form)
+
+
+def _get_custom(scope: Scope, item: Item, form: negotiate.Form) -> Answer | Awaitable[Answer]:
+    """Answer a custom resource: at once, unless a webhook must convert it."""
+    try:
+        return _answer(scope, scope.registry.converter.show(scope.resource, item), form)
+    except NotReady:
+        return _get_converted(scope, item, form)
+
+
+async def _get_converted(scope: Scope, item: Item, form: negotiate.Form) -> Answer:
+    return _answer(scope, await scope.registry.shown(scope.resource, item), form)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +85,18 @@ async def list_(scope: Scope) -> Answer:
 
 async def _select(scope: Scope, selection: Selection, page: Page) -> tuple[Sequence[Item], int]:
     """Read from the cache, or from the store where the past is meant and something has changed since."""
-    cache = scope.registry.cache(scope.resource)
-    now = scope.registry.caches.revision
+    registry = scope.registry
+    cache = registry.cache(scope.resource)
+    now = registry.caches.revision
     if page.revision > now:
         raise _too_large(page.revision, now)
     if page.is_exact and page.revision < scope.registry.store.compacted:
         raise _expired(page)  # even if nothing of the kind has changed: a token must not live for ever
     if not page.is_exact or not page.revision or cache.changed <= page.revision:
-        return cache.select(selection, page.start), page.revision if page.is_exact else now
+        revision = page.revision if page.is_exact else now
+        if scope.resource.custom is not None:
+            return await registry.select(scope.resource, selection, page.start), revision
+        return cache.select(selection, page.start), revision
     try:
         past = await scope.registry.caches.past(
             scope.resource.storage_name, selection.namespace, page.revision
@@ -81,8 +105,11 @@ async def _select(scope: Scope, selection: Selection, page: Page) -> tuple[Seque
         raise _too_large(page.revision, err.current) from err
     except Compacted as err:
         raise _expired(page) from err
-    found = [i for i in past if i.key >= page.start and selection.matches(i, cache.read_fields)]
-    return found, page.revision
+    past = [item for item in past if item.key >= page.start]
+    if scope.resource.custom is not None:
+        found = await registry.converter.show_all(scope.resource, past)
+        return selectable.filtered(scope.resource, selection, found), page.revision
+    return [item for item in past if selection.matches(item, cache.read_fields)], page.revision
 
 
 def _expired(page: Page) -> errors.ApiError:

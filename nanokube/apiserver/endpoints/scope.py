@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nanokube.api import errors, protobuf, schema, selectors
+from nanokube.api import errors, jsonkeys, protobuf, schema, selectors
 from nanokube.api.resources import Resource
 from nanokube.apiserver.authn.user import User
 from nanokube.apiserver.cache import fields
 from nanokube.apiserver.cache.selection import Selection
 from nanokube.apiserver.endpoints import negotiate
+from nanokube.apiserver.extensions import selectable
 from nanokube.apiserver.registry import call as calls
 from nanokube.apiserver.registry.call import Call
 from nanokube.apiserver.registry.registry import Registry
 from nanokube.apiserver.requestinfo import RequestInfo
 from nanokube.kit.http.message import Request
+
+if TYPE_CHECKING:
+    from nanokube.api.custom.kind import CustomKind
 
 
 @dataclass(slots=True)
@@ -57,14 +61,22 @@ class Scope:
             wanted = selectors.parse_fields(query.get("fieldSelector"))
         except ValueError as err:
             raise errors.bad_request(str(err)) from err
+        custom = self.resource.custom
         for label, _, _ in wanted.terms:
-            if not fields.supports(self.resource.storage_name, label):
+            if not (
+                fields.supports(self.resource.storage_name, label)
+                if custom is None
+                else selectable.supports(self.resource, label)
+            ):
                 raise errors.bad_request(
                     f'Unable to find "{self.resource.api_version}, Resource={self.resource.plural}" that '
                     f'match label selector "{query.get("labelSelector")}", field selector '
                     f'"{query.get("fieldSelector")}": field label not supported: {label}'
                 )
-        renamed = selectors.FieldSelector(tuple((fields.canonical(p), eq, v) for p, eq, v in wanted.terms))
+        renamed = wanted
+        if custom is None:
+            terms = tuple((fields.canonical(p), eq, v) for p, eq, v in wanted.terms)
+            renamed = selectors.FieldSelector(terms)
         namespace = self.info.namespace if self.resource.namespaced else ""
         return Selection(namespace, renamed.exact("metadata.name") or "", labels, renamed)
 
@@ -89,6 +101,28 @@ class Scope:
         self.check_kind(obj, f"{group}/{version}" if group else version, kind)
         return obj
 
+    def _decode_custom(self, call: Call, kind: CustomKind) -> dict[str, Any]:
+        """Read the body as a custom resource, pruned. Raises ApiError (400, 415)."""
+        body, found = self.request.body, self.request.headers.get("content-type")
+        media = negotiate.body_media(found)
+        if not body:
+            raise errors.bad_request("the body of the request is empty")
+        duplicates: list[str] = []
+        if media == negotiate.YAML:
+            tree, duplicates = negotiate.parse_yaml(body)
+        elif media == negotiate.JSON:
+            tree = schema.decode_json(body)
+            if call.field_validation != schema.IGNORE:
+                duplicates = [f'duplicate field "{path}"' for path in jsonkeys.duplicates(body)]
+        else:
+            raise errors.unsupported_media_type((negotiate.JSON, negotiate.YAML))
+        if not isinstance(tree, dict):
+            raise errors.bad_request("couldn't get version/kind; json parse error: the body is not an object")
+        self.check_kind(tree, self.resource.api_version, self.resource.kind)
+        obj, problems = kind.clean(tree)
+        call.warnings += schema.report([*duplicates, *problems], call.field_validation)
+        return obj
+
     def check_kind(self, obj: dict[str, Any], api_version: str, kind: str) -> None:
         """Demand apiVersion and kind, where given, and fill them in. Raises ApiError (400)."""
         said = (obj.get("apiVersion") or api_version, obj.get("kind") or kind)
@@ -105,4 +139,6 @@ class Scope:
 
     def body_object(self, call: Call) -> dict[str, Any]:
         """Read the body as the resource's own kind."""
+        if self.resource.custom is not None:
+            return self._decode_custom(call, self.resource.custom)
         return self.decode(call, self.resource.group, self.resource.version, self.resource.kind)

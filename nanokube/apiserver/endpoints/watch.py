@@ -82,17 +82,36 @@ class Sender:
 
     def _classify(self, change: Change) -> tuple[str, bool] | None:
         """Decide what a change is to this selection: (event type, whether the previous state is shown)."""
-        selection, read = self._selection, self._cache.read_fields
+        selection = self._selection
         if selection.namespace and change.item.namespace != selection.namespace:
             return None
         if selection.is_plain:
             return change.type, False
-        before = change.previous is not None and selection.matches(change.previous, read)
+        before = change.previous is not None and self._matches(change.previous)
         if change.type == caches.DELETED:
             return (caches.DELETED, False) if before else None
-        if selection.matches(change.item, read):
+        if self._matches(change.item):
             return (caches.MODIFIED if before else caches.ADDED), False
         return (caches.DELETED, True) if before else None
+
+    def _matches(self, item: Item) -> bool:
+        """Tell whether an object is selected."""
+        return self._selection.matches(item, self._cache.read_fields)
+
+    def _shown(self, item: Item) -> Item:
+        """Give an object in the version that is watched."""
+        return item
+
+    def limit(self, deadline: asyncio.Timeout) -> None:
+        """Take note of what ends this watch."""
+
+    async def serve(self) -> None:
+        """Wait until the client leaves."""
+        await self._stream.wait_closed()
+
+    async def initial(self) -> list[Item]:
+        """Select the present state; what happens from the call on is held back."""
+        return self._cache.select(self._selection)
 
     async def send_initial(self, items: list[Item]) -> None:
         """Send the present state as ADDED events, at the speed of the reader."""
@@ -139,7 +158,12 @@ class Sender:
     def _event(self, type_: str, item: Item) -> bytes:
         now = self._scope.registry.clock.time()
         body = render.one(
-            self._scope.resource, item, self._form, now, self._include, with_columns=self._with_columns
+            self._scope.resource,
+            self._shown(item),
+            self._form,
+            now,
+            self._include,
+            with_columns=self._with_columns,
         )
         self._with_columns = False
         return event(type_, body, self._form)
@@ -152,8 +176,8 @@ def event(type_: str, body: bytes, form: Form) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (type_.encode(), body.rstrip())
 
 
-def watch(scope: Scope) -> Answer:
-    """Answer changes until the client leaves or the time is up."""
+def watch(scope: Scope, make: type[Sender] = Sender) -> Answer:
+    """Answer changes until the client leaves or the time is up. make: what sends them."""
     query = scope.request.query
     form = negotiate.form_of(scope.request.headers.get("accept"), True)
     if form.media == negotiate.YAML:
@@ -173,16 +197,17 @@ def watch(scope: Scope) -> Answer:
             return websocket.carry(scope.request, failed, is_lines=form.media == negotiate.JSON)
 
     async def run(stream: Stream) -> None:
-        sender = Sender(scope, cache, selection, form, stream)
+        sender = make(scope, cache, selection, form, stream)
         detach = cache.attach(sender)
         try:
-            async with asyncio.timeout(timeout_s):
-                await _begin(scope, sender, cache, selection, since, wants_initial)
-                await stream.wait_closed()
+            async with asyncio.timeout(timeout_s) as deadline:
+                sender.limit(deadline)
+                await _begin(scope, sender, cache, since, wants_initial)
+                await sender.serve()
         except (TimeoutError, ConnectionResetError):
             pass
         except TooOld as err:
-            stream.write(_error_event(errors.too_old(since, err.oldest), form))
+            stream.write(error_event(errors.too_old(since, err.oldest), form))
         finally:
             detach()
             sender.finish()
@@ -192,13 +217,11 @@ def watch(scope: Scope) -> Answer:
     return websocket.carry(scope.request, found, is_lines=form.media == negotiate.JSON)
 
 
-async def _begin(
-    scope: Scope, sender: Sender, cache: Cache, selection: Selection, since: int, wants_initial: bool | None
-) -> None:
+async def _begin(scope: Scope, sender: Sender, cache: Cache, since: int, wants_initial: bool | None) -> None:
     """Send the initial state or the past; nothing awaits between that and what follows, so no gap."""
     revision = scope.registry.caches.revision
     if wants_initial or (wants_initial is None and since == 0):
-        await sender.send_initial(cache.select(selection))
+        await sender.send_initial(await sender.initial())
         if wants_initial:
             sender.bookmark(revision, ends_initial=True)
         sender.go_live()
@@ -239,7 +262,8 @@ def _timeout(text: str) -> float:
     return MIN_TIMEOUT_S * (1 + random.random())
 
 
-def _error_event(err: errors.ApiError, form: Form) -> bytes:
+def error_event(err: errors.ApiError, form: Form) -> bytes:
+    """Encode the event that ends a watch with an error."""
     return event("ERROR", orjson.dumps(err.to_status()), form)
 
 
@@ -251,6 +275,6 @@ def _failed(err: errors.ApiError, form: Form) -> StreamResponse:
     """A watch that cannot begin answers 200 with one ERROR event, as upstream."""
 
     async def run(stream: Stream) -> None:
-        stream.write(_error_event(err, form))
+        stream.write(error_event(err, form))
 
     return StreamResponse(run, content_type=_content_type(form))

@@ -6,10 +6,11 @@ Source: staging apiserver pkg/endpoints/handlers/{create,update,patch,delete}.go
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nanokube.api import errors, objects, patch, schema
 from nanokube.api.objects import Object
+from nanokube.api.resources import Resource
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.endpoints import negotiate, render, respond
 from nanokube.apiserver.endpoints.scope import Scope
@@ -21,7 +22,11 @@ from nanokube.apiserver.registry.call import Call
 from nanokube.apiserver.registry.update import Transform
 from nanokube.kit.http.message import Answer
 
+if TYPE_CHECKING:
+    from nanokube.api.custom.kind import CustomKind
+
 _PATCHES: Final = (patch.JSON, patch.MERGE, patch.STRATEGIC, patch.APPLY)
+_CUSTOM_PATCHES: Final = (patch.JSON, patch.MERGE, patch.APPLY)
 # PUT of an absent object creates it (AllowCreateOnUpdate).
 _CREATED_BY_PUT: Final = frozenset(("leases.coordination.k8s.io", "events", "endpoints"))
 # Deleting answers the object rather than a Status (ReturnDeletedObject).
@@ -80,8 +85,9 @@ async def patch_(scope: Scope) -> Answer:
     call = scope.call()
     form = negotiate.form_of(scope.request.headers.get("accept"), True)
     kind = scope.request.headers.get("content-type").partition(";")[0].strip()
-    if kind not in _PATCHES:
-        raise errors.unsupported_media_type(_PATCHES)
+    offered = _PATCHES if scope.resource.custom is None else _CUSTOM_PATCHES
+    if kind not in offered:
+        raise errors.unsupported_media_type(offered)
     if kind == patch.APPLY:
         return await _apply(scope, call, form)
     if scope.request.query.get("force"):
@@ -100,9 +106,7 @@ def transform(scope: Scope, call: Call, kind: str) -> Transform:
     """Read the patch in the body; return what does it to an object. Raises ApiError."""
     body = schema.decode_json(scope.request.body)
     resource = scope.resource
-    found = schema.get(resource.group, resource.version, resource.kind)
-    if found is None:
-        raise errors.internal(f"no schema for {resource.name}")
+    found = _schema_of(resource)
 
     def change(old: dict[str, Any]) -> dict[str, Any]:
         if kind == patch.JSON:
@@ -121,13 +125,23 @@ def transform(scope: Scope, call: Call, kind: str) -> Transform:
     return change
 
 
+def _schema_of(resource: Resource) -> schema.Schema | CustomKind:
+    """Give what checks and prunes objects of a resource, and knows their fields."""
+    found = resource.custom or schema.get(resource.group, resource.version, resource.kind)
+    if found is None:
+        raise errors.internal(f"no schema for {resource.name}")
+    return found
+
+
 def _clean(
-    found: schema.Schema, new: dict[str, Any], old: Mapping[str, Any]
+    found: schema.Schema | CustomKind, new: dict[str, Any], old: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """Check and prune what a patch changed; the rest is as it was stored, and clean.
 
     The result shares with old what is below the top level and neither changed nor status.
     """
+    if not isinstance(found, schema.Schema):
+        return found.clean(objects.copy(new))
     kept = {key for key, value in new.items() if value is old.get(key) and key != "status"}
     cleaned, problems = found.clean({key: value for key, value in new.items() if key not in kept})
     whole = {key: new[key] if key in kept else cleaned[key] for key in new if key in kept or key in cleaned}
@@ -148,12 +162,8 @@ async def _apply(scope: Scope, call: Call, form: negotiate.Form) -> Answer:
     if not isinstance(config, dict):
         raise errors.bad_request("the applied configuration is not an object")
     resource = scope.resource
-    found = schema.get(resource.group, resource.version, resource.kind)
-    if (
-        found is None
-        or config.get("apiVersion") != resource.api_version
-        or config.get("kind") != resource.kind
-    ):
+    found = _schema_of(resource)
+    if config.get("apiVersion") != resource.api_version or config.get("kind") != resource.kind:
         raise errors.bad_request(
             f"the applied configuration must be of apiVersion {resource.api_version} and kind {resource.kind}"
         )

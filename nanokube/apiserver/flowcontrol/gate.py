@@ -43,12 +43,22 @@ class Pass:
 
 
 class Gate:
-    """One a server. count: objects of a resource by storage name; watchers: how many watch it."""
+    """One a server. count: objects of a resource by storage name; watchers: how many watch it.
 
-    def __init__(self, clock: Clock, count: Callable[[str], int], watchers: Callable[[str], int]) -> None:
+    find: what a path names, if it is served.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        count: Callable[[str], int],
+        watchers: Callable[[str], int],
+        find: Callable[[str, str, str], resources.Resource | None] = resources.find,
+    ) -> None:
         self.clock = clock
         self._count = count
         self._watchers = watchers
+        self._find_resource = find
         self.levels: dict[str, Level] = {}
         self.flows: dict[str, Flow] = {}
         self._classifier: Classifier[Flow]
@@ -188,7 +198,7 @@ class Gate:
     def _width(self, level: Level, info: RequestInfo, request: Request) -> Width:
         if not info.is_resource or info.verb == "get":
             return seats.ONE
-        resource = resources.find(info.group, info.version, info.resource)
+        resource = self._find_resource(info.group, info.version, info.resource)
         if resource is None:
             return seats.ONE
         if info.verb not in seats.READS:

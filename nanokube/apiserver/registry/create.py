@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from nanokube.api import defaults, errors, facts, field, objects, patch, strategy, validation
+from nanokube.api.resources import Resource
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.registry import views
@@ -75,12 +76,11 @@ async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, 
 
 def track(call: Call, old: dict[str, Any] | None, new: dict[str, Any], now: str) -> None:
     """Record in new.metadata.managedFields what the caller set."""
-    resource = storage_of(call.resource)
-    definition = facts.name_of(resource.group, resource.version, resource.kind)
+    definition = definition_of(storage_of(call.resource))
     if definition is None:
         return
     patch.track_update(
-        facts.definition(definition),
+        definition,
         old,
         new,
         manager=call.manager,
@@ -90,6 +90,14 @@ def track(call: Call, old: dict[str, Any] | None, new: dict[str, Any], now: str)
     )
     if not new["metadata"].get("managedFields"):
         new["metadata"].pop("managedFields", None)
+
+
+def definition_of(resource: Resource) -> facts.Definition | None:
+    """Return the fields of a kind as server-side apply knows them."""
+    if resource.custom is not None:
+        return resource.custom.definition
+    name = facts.name_of(resource.group, resource.version, resource.kind)
+    return facts.definition(name) if name is not None else None
 
 
 def _check_metadata(call: Call, obj: dict[str, Any]) -> None:

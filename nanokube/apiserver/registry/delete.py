@@ -12,6 +12,7 @@ from nanokube.api import errors, objects, strategy, timestamps
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.cache.selection import Selection
+from nanokube.apiserver.extensions import definitions
 from nanokube.apiserver.registry.call import Call, DeleteOptions
 from nanokube.apiserver.registry.registry import Registry, storage_of
 from nanokube.storage.store import Conflict, NotFound
@@ -26,7 +27,7 @@ async def delete(registry: Registry, call: Call, options: DeleteOptions) -> tupl
     """Delete the object of a call; return its last state and whether it is gone already. Raises ApiError."""
     resource = storage_of(call.resource)
     for _ in range(_ATTEMPTS):
-        item = registry.get(call)
+        item = await registry.load(call)
         old = item.object()
         check_preconditions(call, old, options)
         attributes = chain.Attributes(
@@ -55,6 +56,8 @@ async def _delete(registry: Registry, call: Call, item: Item, options: DeleteOpt
         new.setdefault("status", {})["phase"] = "Terminating"
     else:
         is_held = False
+    if resource.name == definitions.NAME:
+        definitions.begin_deletion(new, registry.now())
     is_held = is_held or grace_s > 0 or bool(new["metadata"].get("finalizers"))
     if not is_held:
         revision = await registry.remove(call, item.key, item.revision)
@@ -113,7 +116,7 @@ async def delete_collection(
     registry: Registry, call: Call, selection: Selection, options: DeleteOptions
 ) -> list[Item]:
     """Delete what is selected; return the last states. What others delete meanwhile is no error."""
-    items = registry.cache(call.resource).select(selection)
+    items = await registry.select(call.resource, selection)
     failures: list[errors.ApiError] = []
 
     async def one(item: Item) -> None:

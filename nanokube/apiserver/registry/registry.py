@@ -12,6 +12,10 @@ from nanokube.apiserver.admission.chain import Chain
 from nanokube.apiserver.cache.cache import Cache
 from nanokube.apiserver.cache.caches import Caches, store_key
 from nanokube.apiserver.cache.item import Item, encode, splice
+from nanokube.apiserver.cache.selection import Selection
+from nanokube.apiserver.extensions import selectable
+from nanokube.apiserver.extensions.convert import Converter
+from nanokube.apiserver.extensions.kinds import Kinds
 from nanokube.apiserver.registry.call import Call
 from nanokube.apiserver.registry.hooks import Hooks
 from nanokube.kit.clock import Clock
@@ -32,12 +36,16 @@ class Registry:
         admission: Chain,
         hooks: Mapping[str, Hooks],
         random_uid: Callable[[], str] | None = None,
+        kinds: Kinds | None = None,
+        converter: Converter | None = None,
     ) -> None:
         self.store = store
         self.caches = caches
         self.clock = clock
         self.admission = admission
         self.random_uid = random_uid or draw_uid
+        self.kinds = kinds or Kinds()
+        self.converter = converter or Converter(self.kinds)
         self._hooks = hooks
 
     def hooks(self, resource: Resource) -> Hooks:
@@ -60,6 +68,24 @@ class Registry:
             raise errors.not_found(call.resource, call.name)
         return item
 
+    async def load(self, call: Call) -> Item:
+        """Get the object of a call in the version of its resource. Raises ApiError (404, 500)."""
+        item = self.get(call)
+        return item if call.resource.custom is None else await self.shown(call.resource, item)
+
+    async def shown(self, resource: Resource, item: Item) -> Item:
+        """Give an object in the version of a resource; a webhook may be asked. Raises ApiError."""
+        return (await self.converter.show_all(resource, [item]))[0]
+
+    async def select(self, resource: Resource, selection: Selection, start: str = "") -> list[Item]:
+        """List what is selected, in the version of a resource and in order of key. Raises ApiError."""
+        cache = self.cache(resource)
+        if resource.custom is None:
+            return cache.select(selection, start)
+        found = cache.select(selectable.without_fields(selection), start)
+        shown = await self.converter.show_all(resource, found)
+        return shown if selection.fields.is_empty else selectable.filtered(resource, selection, shown)
+
     def now(self) -> str:
         """The time as objects carry it."""
         return timestamps.format_time(self.clock.time())
@@ -72,6 +98,8 @@ class Registry:
         """Write an object whose mod revision must be `expect` (0: absent). Raises as Store.put."""
         storage = storage_of(call.resource)
         key = object_key(storage, obj)
+        if storage.custom is not None:
+            return await self._commit_custom(call, key, obj, expect)
         encoded = encode(obj)
         if call.is_dry_run:
             if not expect and self.caches.of(storage.name).find(key) is not None:
@@ -85,6 +113,26 @@ class Registry:
         if written is not None and written.revision == revision:
             return written
         return Item(key, splice(encoded, revision), revision, 0)  # and it was changed again since
+
+    async def _commit_custom(self, call: Call, key: str, obj: Mapping[str, Any], expect: int) -> Item:
+        """Write a custom resource in the version in which it is stored; give it in the one of the call."""
+        name = call.resource.storage_name
+        if call.is_dry_run:
+            if not expect and self.caches.of(name).find(key) is not None:
+                raise KeyExists(f"cannot create {key}: it exists")
+            encoded = encode(obj)
+            return Item(key, splice(encoded, expect) if expect else encoded, expect, expect)
+        known = self.kinds.definition(name)
+        encoded = encode(await self.converter.store(call.resource, obj))
+        revision = await self.store.put(store_key(name, key), encoded, expect=expect)
+        if self.kinds.definition(name) is not known:
+            self.kinds.soil(name, revision)
+        if self.caches.outbox.is_full:
+            await self.caches.outbox.room()
+        written = self.caches.of(name).find(key)
+        if written is None or written.revision != revision:
+            written = Item(key, splice(encoded, revision), revision, 0)
+        return await self.shown(call.resource, written)
 
     async def remove(self, call: Call, key: str, expect: int) -> int:
         """Delete an object at mod revision `expect`. Raises as Store.delete."""

@@ -25,9 +25,11 @@ _ATTEMPTS: Final = 10
 # These demand a resourceVersion (AllowUnconditionalUpdate is false).
 _CONDITIONAL: Final = frozenset(
     (
+        "apiservices.apiregistration.k8s.io",
         "csidrivers.storage.k8s.io",
         "csinodes.storage.k8s.io",
         "csistoragecapacities.storage.k8s.io",
+        "customresourcedefinitions.apiextensions.k8s.io",
         "leases.coordination.k8s.io",
         "mutatingadmissionpolicies.admissionregistration.k8s.io",
         "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
@@ -66,7 +68,7 @@ async def update(
     Raises ApiError.
     """
     for _ in range(_ATTEMPTS):
-        item = registry.get(call)
+        item = await registry.load(call)
         old = item.object()
         given = item.object() if shares or call.resource.stored_as else old
         new = transform(views.from_storage(call.resource, given))
@@ -176,7 +178,7 @@ def _check_preconditions(
         raise errors.conflict(resource, call.name, cause)
     version = metadata.get("resourceVersion") or ""
     if version in ("", "0"):
-        if demands_version and call.resource.name in _CONDITIONAL:
+        if demands_version and (call.resource.custom is not None or call.resource.name in _CONDITIONAL):
             about = f'{resource.kind}.{resource.group} "{call.name}" is invalid: metadata.resourceVersion'
             raise errors.ApiError(
                 "Invalid", 422, f"{about}: Invalid value: 0: must be specified for an update"

@@ -1,0 +1,215 @@
+"""Which resources this server serves: the built-in ones, and what CustomResourceDefinitions add at run time.
+
+Looking one up costs the same for both: they are in one table. What a definition adds is made anew when the
+definition changes; watches of what it was before end, and their clients begin again.
+Source: staging apiextensions-apiserver pkg/apiserver/customresource_handler.go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import logging
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from nanokube.api import objects, resources
+from nanokube.api.resources import Resource
+from nanokube.apiserver.cache.cache import DELETED, Change
+from nanokube.apiserver.extensions import definitions
+
+log = logging.getLogger(__name__)
+
+_numbers = itertools.count(1)
+
+
+class Definition:
+    """One definition as it is served.
+
+    since: revision after which objects were written under it, so that their bytes need neither pruning nor
+    defaults. number: tells this state of the definition from others, of any definition.
+    """
+
+    def __init__(self, crd: Mapping[str, Any], since: int) -> None:
+        from nanokube.api.custom import resource as custom_resources
+
+        spec = crd["spec"]
+        self.name = objects.name(crd)
+        self.crd = crd
+        self.since = since
+        self.number = next(_numbers)
+        self.watches: weakref.WeakSet[asyncio.Timeout] = weakref.WeakSet()
+        all_served = {**spec, "versions": [{**v, "served": True} for v in spec["versions"]]}
+        all_served["names"] = {**spec["names"], **((crd.get("status") or {}).get("acceptedNames") or {})}
+        found = custom_resources.resources_of({**crd, "spec": all_served})
+        self.versions: Mapping[str, Resource] = {
+            r.version: dataclasses.replace(r, stored_as="") for r in found
+        }
+        self._schemas = {v["name"]: v.get("schema") for v in spec["versions"]}
+        served = [v["name"] for v in spec["versions"] if v.get("served")]
+        self.served: Sequence[Resource] = [self.versions[name] for name in served]
+        self.storage: Resource = self.versions[next(v["name"] for v in spec["versions"] if v.get("storage"))]
+        self._fronts = {
+            v: b'{"kind":"%b","apiVersion":"%b",' % (r.kind.encode(), r.api_version.encode())
+            for v, r in self.versions.items()
+        }
+        conversion = spec.get("conversion") or {}
+        is_webhook = conversion.get("strategy") == "Webhook"
+        self.webhook: Mapping[str, Any] | None = conversion.get("webhook") if is_webhook else None
+
+    def front(self, version: str) -> bytes:
+        """Give the first bytes of objects stored in a version."""
+        return self._fronts[version]
+
+    def has_same_schema(self, one: str, other: str) -> bool:
+        """Tell whether objects of one version, but for its name, are objects of the other."""
+        return one == other or bool(self._schemas.get(one) == self._schemas.get(other))
+
+    @property
+    def is_terminating(self) -> bool:
+        """Whether the definition is being deleted, and its objects with it."""
+        return definitions.is_true(self.crd, definitions.TERMINATING)
+
+    def is_same(self, crd: Mapping[str, Any]) -> bool:
+        """Tell whether a new state of the definition serves the same."""
+        return _essence(crd) == _essence(self.crd)
+
+    def end_watches(self) -> None:
+        """End the watches of what is not served like this any more."""
+        for watch in tuple(self.watches):
+            with contextlib.suppress(RuntimeError):  # it has ended
+                watch.reschedule(0.0)
+        self.watches.clear()
+
+
+class Kinds:
+    """The table. listeners: called after each change."""
+
+    def __init__(self) -> None:
+        self._by_path = {(r.group, r.version, r.plural): r for r in resources.ALL}
+        self._by_kind = {(r.api_version, r.kind): r for r in resources.ALL}
+        self._definitions: dict[str, Definition] = {}
+        self._all: Sequence[Resource] = resources.ALL
+        self.generation = 0
+        self.listeners: list[Callable[[], None]] = []
+
+    def find(self, group: str, version: str, plural: str) -> Resource | None:
+        """Return the resource of a URL path, if it is served."""
+        return self._by_path.get((group, version, plural))
+
+    def by_kind(self, api_version: str, kind: str) -> Resource | None:
+        """Return the resource whose objects have that apiVersion and kind, if it is served."""
+        return self._by_kind.get((api_version, kind))
+
+    def all(self) -> Sequence[Resource]:
+        """List all that is served: built in first, then custom by group, the preferred version first."""
+        return self._all
+
+    def definition(self, name: str) -> Definition | None:
+        """Return the definition of a custom resource by storage name."""
+        return self._definitions.get(name)
+
+    def definitions(self) -> Iterable[Definition]:
+        """Yield all that is served by definition."""
+        return self._definitions.values()
+
+    def definition_of(self, resource: Resource) -> Definition:
+        """Return the definition of a custom resource. Raises KeyError."""
+        return self._definitions[resource.storage_name]
+
+    # Following the definitions.
+
+    def load(self, crds: Iterable[Mapping[str, Any]], revision: int) -> None:
+        """Serve what is stored when the server starts."""
+        for crd in crds:
+            self._take(crd, revision)
+        self._publish()
+
+    def offer(self, change: Change) -> None:
+        """A definition was written or deleted."""
+        crd = change.item.object()
+        if change.type == DELETED:
+            gone = self._definitions.pop(change.item.name, None)
+            if gone is None:
+                return
+            gone.end_watches()
+        elif not self._take(crd, change.revision):
+            return
+        self._publish()
+
+    def tick(self, now: float, revision: int) -> None:
+        """Nothing depends on time."""
+
+    def soil(self, name: str, revision: int) -> None:
+        """An object was written at revision by who did not know of a change of its definition."""
+        found = self._definitions.get(name)
+        if found is not None:
+            found.since = max(found.since, revision)
+
+    def _take(self, crd: Mapping[str, Any], revision: int) -> bool:
+        """Serve a definition; tell whether that changed anything."""
+        name = objects.name(crd)
+        old = self._definitions.get(name)
+        if not definitions.is_true(crd, definitions.ESTABLISHED):
+            if old is not None:
+                del self._definitions[name]
+                old.end_watches()
+            return old is not None
+        if old is not None and old.is_same(crd):
+            old.crd = crd
+            return False
+        try:
+            new = Definition(crd, revision)
+        except Exception:
+            log.exception("custom resource not served: name=%s", name)
+            return False
+        self._definitions[name] = new
+        if old is not None:
+            old.end_watches()
+        return True
+
+    def _publish(self) -> None:
+        custom = sorted(
+            (r for d in self._definitions.values() for r in d.served),
+            key=lambda r: (r.group, version_rank(r.version), r.plural),
+        )
+        self._all = (*resources.ALL, *custom)
+        self._by_path = {(r.group, r.version, r.plural): r for r in reversed(self._all)}
+        self._by_kind = {(r.api_version, r.kind): r for r in reversed(self._all)}
+        self.generation += 1
+        for listener in self.listeners:
+            listener()
+
+
+def _essence(crd: Mapping[str, Any]) -> tuple[Any, Any]:
+    return crd["spec"], (crd.get("status") or {}).get("acceptedNames")
+
+
+def version_rank(version: str) -> tuple[int, int, int, str]:
+    """Order versions: v2, v1, v1beta1, v1alpha1, then the rest by name.
+
+    Source: apimachinery pkg/version/helpers.go.
+    """
+    digits, stage, number = _parts(version)
+    if digits is None:
+        return (3, 0, 0, version)
+    return ({"": 0, "beta": 1, "alpha": 2}[stage], -digits, -number, "")
+
+
+def _parts(version: str) -> tuple[int | None, str, int]:
+    rest = version.removeprefix("v")
+    if rest == version:
+        return None, "", 0
+    for stage in ("beta", "alpha"):
+        major, found, minor = rest.partition(stage)
+        if found:
+            is_number = _is_number(major) and _is_number(minor)
+            return (int(major), stage, int(minor)) if is_number else (None, "", 0)
+    return (int(rest), "", 0) if _is_number(rest) else (None, "", 0)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
