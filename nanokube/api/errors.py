@@ -37,7 +37,12 @@ CODES: Mapping[str, int] = {
 
 
 class ApiError(Exception):
-    """A failed request: what a server answers as `Status` and a client raises."""
+    """A failed request: what a server answers as `Status` and a client raises.
+
+    warnings: what a server tells besides.
+    """
+
+    warnings: Sequence[str] = ()
 
     def __init__(
         self, reason: str, code: int, message: str, details: Mapping[str, Any] | None = None

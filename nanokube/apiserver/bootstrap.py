@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from nanokube.api import errors, resources
 from nanokube.apiserver.admission.priority import CLASSES, SYSTEM_CLASSES
-from nanokube.apiserver.authn.user import MASTERS, User
+from nanokube.apiserver.authn.user import OWN
 from nanokube.apiserver.config import ApiServerConfig
 from nanokube.apiserver.registry import create, update
 from nanokube.apiserver.registry.call import Call
@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 
 CIDRS: Final = "servicecidrs.networking.k8s.io"
 NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
-_SELF: Final = User("system:apiserver", (MASTERS,))
 _MANAGER: Final = "kube-apiserver"
 
 
@@ -113,7 +112,7 @@ async def _ensure(
 ) -> None:
     resource = resources.get(resource_name)
     metadata = wanted["metadata"]
-    call = Call(_SELF, resource, metadata.get("namespace", ""), metadata["name"], manager=_MANAGER)
+    call = Call(OWN, resource, metadata.get("namespace", ""), metadata["name"], manager=_MANAGER)
     live = registry.find(resource_name, call.key)
     if live is None:
         wanted = {**wanted, "apiVersion": resource.api_version, "kind": resource.kind}

@@ -9,13 +9,12 @@ import asyncio
 from typing import Any, Final
 
 from nanokube.api import errors, resources
-from nanokube.apiserver.authn.user import MASTERS, User
+from nanokube.apiserver.authn.user import OWN
 from nanokube.apiserver.authz import policy, rules
 from nanokube.apiserver.registry import create, update
 from nanokube.apiserver.registry.call import Call
 from nanokube.apiserver.registry.registry import Registry
 
-_SELF: Final = User("system:apiserver", (MASTERS,))
 _MANAGER: Final = "kube-apiserver"
 
 
@@ -31,7 +30,7 @@ async def run(registry: Registry) -> None:
 async def ensure(registry: Registry, name: str, wanted: dict[str, Any]) -> None:
     """Create an object, or extend the live one by the rules, subjects and labels that it lacks."""
     resource, metadata = resources.get(name), wanted["metadata"]
-    call = Call(_SELF, resource, metadata.get("namespace", ""), metadata["name"], manager=_MANAGER)
+    call = Call(OWN, resource, metadata.get("namespace", ""), metadata["name"], manager=_MANAGER)
     if registry.find(name, call.key) is None:
         try:
             await create.create(

@@ -11,12 +11,11 @@ from typing import Any, Final
 from nanokube.api import errors, quantity, resources, usage
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.admission.lookup import Lookup
-from nanokube.apiserver.authn.user import MASTERS, User
+from nanokube.apiserver.authn.user import OWN
 from nanokube.apiserver.registry import update
 from nanokube.apiserver.registry.call import Call
 from nanokube.apiserver.registry.registry import Registry
 
-_SELF: Final = User("system:apiserver", (MASTERS,))
 _ZERO: Final = quantity.parse("0")
 _FREE: Final = ("events", "bindings")
 _ON_UPDATE: Final = ("pods", "services", "persistentvolumeclaims", "resourceclaims.resource.k8s.io")
@@ -69,7 +68,7 @@ class ResourceQuota(chain.Plugin):
             return
         assert self._registry is not None
         call = Call(
-            _SELF, resources.get("resourcequotas"), a.namespace, name, "status", manager="kube-apiserver"
+            OWN, resources.get("resourcequotas"), a.namespace, name, "status", manager="kube-apiserver"
         )
         try:
             await update.update(self._registry, call, lambda live: _book(a, live, asked))

@@ -32,6 +32,8 @@ class User:
         return found
 
 
+# What the API server itself writes with; known by identity, so that nobody else is taken for it.
+OWN: Final = User("system:apiserver", (MASTERS,))
 ANONYMOUS: Final = User("system:anonymous", (UNAUTHENTICATED,))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from nanokube.api import errors, objects, resources, selectors
-from nanokube.apiserver.authn.user import MASTERS, User
+from nanokube.apiserver.authn.user import OWN
 from nanokube.apiserver.endpoints import respond
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.registry import call as calls
@@ -21,7 +21,6 @@ from nanokube.kit.http.message import Answer
 
 BUDGETS: Final = "poddisruptionbudgets.policy"
 MAX_DISRUPTED: Final = 2000
-_SELF: Final = User("system:apiserver", (MASTERS,))
 _DISRUPTION: Final = "Cannot evict pod as it would violate the pod's disruption budget."
 
 
@@ -58,7 +57,7 @@ async def _mark(scope: Scope, call: Call, options: DeleteOptions) -> DeleteOptio
         }
         return {**live, "status": {**objects.status(live), "conditions": [*conditions, target]}}
 
-    own = Call(_SELF, call.resource, call.namespace, call.name, "status", manager="kube-apiserver")
+    own = Call(OWN, call.resource, call.namespace, call.name, "status", manager="kube-apiserver")
     marked = await updating.update(scope.registry, own, change)
     if options.resource_version:
         return dataclasses.replace(options, resource_version=str(marked.revision))
@@ -84,9 +83,7 @@ async def _spend(scope: Scope, call: Call, pod: Mapping[str, Any]) -> None:
     budget, name = budgets[0], objects.name(budgets[0])
     if not objects.is_condition_true(pod, "Ready") and _may_go_unready(budget):
         return
-    own = Call(
-        _SELF, resources.get(BUDGETS), call.namespace, name, "status", call.is_dry_run, "kube-apiserver"
-    )
+    own = Call(OWN, resources.get(BUDGETS), call.namespace, name, "status", call.is_dry_run, "kube-apiserver")
     now = scope.registry.now()
 
     def change(live: dict[str, Any]) -> dict[str, Any]:

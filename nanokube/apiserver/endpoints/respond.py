@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -18,6 +18,8 @@ from nanokube.kit.http.message import Fields, Parts, Request, Response, size_of
 
 # Below this, compressing costs more than sending (staging apiserver, responsewriters/writers.go).
 GZIP_FROM_BYTES: Final = 128 * 1024
+MAX_WARNINGS_CHARS: Final = 4 * 1024
+MAX_WARNING_CHARS: Final = 256
 _BROWSERS: Final = re.compile(r"curl|Wget|Mozilla")
 _PRIVATE: Final = (("Cache-Control", "no-cache, private"),)
 
@@ -27,6 +29,7 @@ def failure(err: ApiError) -> Response:
     headers = list(_PRIVATE)
     if err.retry_after_s:
         headers.append(("Retry-After", str(err.retry_after_s)))
+    headers.extend(_warnings(err.warnings))
     return Response(err.code, orjson.dumps(err.to_status()) + b"\n", "application/json", headers)
 
 
@@ -48,7 +51,7 @@ def encoded(
     """Answer JSON bytes, in the encoding that form and request ask for."""
     headers: Fields = _PRIVATE
     if warnings:
-        headers = [*_PRIVATE, *(("Warning", f'299 - "{quote(text)}"') for text in warnings)]
+        headers = [*_PRIVATE, *_warnings(warnings)]
     if form.media == YAML:
         body = yaml.safe_dump(orjson.loads(b"".join(parts)), sort_keys=False, allow_unicode=True).encode()
         return Response(status, body, YAML, headers)
@@ -69,9 +72,15 @@ def _protobuf(tree: Mapping[str, Any]) -> bytes:
         raise errors.not_acceptable(("application/json", YAML)) from err
 
 
-def document(request: Request, value: Mapping[str, Any], form: Form, status: int = 200) -> Response:
+def document(
+    request: Request,
+    value: Mapping[str, Any],
+    form: Form,
+    status: int = 200,
+    warnings: Sequence[str] = (),
+) -> Response:
     """Answer a JSON tree."""
-    return encoded(request, [orjson.dumps(value)], form, status)
+    return encoded(request, [orjson.dumps(value)], form, status, warnings)
 
 
 def text(status: int, body: str) -> Response:
@@ -79,6 +88,21 @@ def text(status: int, body: str) -> Response:
     return Response(
         status, body.encode(), "text/plain; charset=utf-8", (("X-Content-Type-Options", "nosniff"),)
     )
+
+
+def _warnings(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Make the headers of warnings: each once, and not more than clients and proxies take.
+
+    Source: staging apiserver pkg/endpoints/filters/warning.go.
+    """
+    left = MAX_WARNINGS_CHARS
+    if sum(map(len, texts)) > left:
+        texts = [text[:MAX_WARNING_CHARS] for text in texts]
+    for text in dict.fromkeys(texts):
+        left -= len(text)
+        if left < 0:
+            return
+        yield ("Warning", f'299 - "{quote(text)}"')
 
 
 def quote(warning: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final, Never
 
 from nanokube.api import errors, flow_defaults, objects, resources
 from nanokube.api.objects import Object
-from nanokube.apiserver.authn.user import MASTERS, User
+from nanokube.apiserver.authn.user import OWN
 from nanokube.apiserver.cache.cache import Change
 from nanokube.apiserver.flowcontrol import limits, maintain
 from nanokube.apiserver.flowcontrol.gate import Gate
@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 
 LEVELS: Final = "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io"
 SCHEMAS: Final = "flowschemas.flowcontrol.apiserver.k8s.io"
-_SELF: Final = User("system:apiserver", (MASTERS,))
 _BOOTSTRAP: Final = "api-priority-and-fairness-config-producer-v1"
 _CONSUMER: Final = "api-priority-and-fairness-config-consumer-v1"
 # resource, kind, mandatory specs, suggested specs
@@ -116,4 +115,4 @@ class Controller:
                 raise
 
     def _call(self, resource: str, name: str, manager: str, subresource: str = "") -> Call:
-        return Call(_SELF, resources.get(resource), name=name, subresource=subresource, manager=manager)
+        return Call(OWN, resources.get(resource), name=name, subresource=subresource, manager=manager)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Never
 
 from nanokube.api import errors, objects, resources
-from nanokube.apiserver.authn.user import MASTERS, User
+from nanokube.apiserver.authn.user import OWN
 from nanokube.apiserver.cache.cache import DELETED, Change
 from nanokube.apiserver.registry import create, delete
 from nanokube.apiserver.registry.call import Call, DeleteOptions
@@ -22,7 +22,6 @@ from nanokube.apiserver.registry.registry import Registry
 log = logging.getLogger(__name__)
 
 RESOURCE: Final = "ipaddresses.networking.k8s.io"
-_SELF: Final = User("system:apiserver", (MASTERS,))
 _LABELS: Final = {
     "ipaddress.kubernetes.io/ip-family": "IPv4",
     "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
@@ -75,7 +74,7 @@ class Addresses:
 
     async def _write(self, address: str, service: Mapping[str, Any] | None) -> None:
         resource = resources.get(RESOURCE)
-        call = Call(_SELF, resource, "", address, manager="kube-apiserver")
+        call = Call(OWN, resource, "", address, manager="kube-apiserver")
         live = self._registry.find(RESOURCE, address)
         wanted = None if service is None else _parent(service)
         if live is not None and objects.spec(live).get("parentRef") == wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,8 @@ from nanokube.kit.http.message import Query
 class Call:
     """resource: as addressed; objects are kept as resources.get(resource.storage_name).
 
-    warnings: sent to the client as Warning headers.
+    warnings: sent to the client as Warning headers. options: fields of CreateOptions and the like as they
+    came, for webhooks and policies. is_consequence: of another write, which these were asked about.
     """
 
     user: User
@@ -28,6 +30,8 @@ class Call:
     field_validation: str = "Warn"
     is_forced: bool = False
     warnings: list[str] = field(default_factory=list)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    is_consequence: bool = False
 
     @property
     def key(self) -> str:
@@ -71,6 +75,12 @@ def manager_of(query: Query, user_agent: str) -> str:
     if len(named) > 128:
         raise errors.bad_request("fieldManager: Invalid value: may not be more than 128 bytes")
     return named or "".join(c for c in user_agent.partition("/")[0] if c.isprintable())[:128] or "unknown"
+
+
+def options_of(query: Query) -> dict[str, Any]:
+    """Read what CreateOptions and UpdateOptions say besides dryRun."""
+    named = ((name, query.get(name)) for name in ("fieldManager", "fieldValidation"))
+    return {name: value for name, value in named if value}
 
 
 def delete_options(query: Query, body: dict[str, Any]) -> tuple[DeleteOptions, bool]:
