@@ -16,13 +16,15 @@ COMPACTION_INTERVAL_S = 300.0  # kube-apiserver --etcd-compaction-interval: hist
 
 
 async def run(store: Store, clock: Clock) -> Never:
-    """Sweep and compact for ever. Raises Broken once the store accepts nothing more."""
+    """Sweep and compact for ever, unless the store does. Raises Broken once it accepts nothing more."""
     marked = store.revision
     marked_at = clock.monotonic()
     while True:
         await asyncio.sleep(SWEEP_INTERVAL_S)
         if not store.is_healthy:
             raise Broken("cannot go on: the store accepts no writes")
+        if store.is_shared:
+            continue
         await sweep(store, clock.time())
         if clock.monotonic() - marked_at >= COMPACTION_INTERVAL_S:
             if marked > store.compacted:

@@ -42,6 +42,16 @@ class MemoryStore:
         """Always."""
         return True
 
+    @property
+    def is_shared(self) -> bool:
+        """Nobody else writes."""
+        return False
+
+    async def synchronize(self, revision: int = 0) -> None:
+        """Nothing is waited for: watches know every write. Raises FutureRevision."""
+        if revision > self.revision:
+            raise FutureRevision(revision, self.revision)
+
     async def range(self, start: str, end: str = "", *, limit: int = 0, revision: int = 0) -> Range:
         """Read keys; see Store."""
         self._check(revision, revision and revision < self._compacted)

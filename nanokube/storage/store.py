@@ -2,6 +2,9 @@
 
 One revision counts all writes. A write compares the key's mod revision, is durable before it is acknowledged,
 and is delivered to watches before its caller resumes, so that a cache fed by a watch reads its own writes.
+A store may be shared (`is_shared`): then others write too, `revision` is what the watches here were told of,
+and who must see what others were told of waits with `synchronize` first; with a store of one's own that costs
+nothing.
 Only the API server imports this package.
 Source: etcd api/v3 rpc.proto (KV, Watch, Compact); Kubernetes staging apiserver pkg/storage/etcd3.
 """
@@ -55,6 +58,14 @@ class Broken(StoreError):
     """A commit failed: nothing is accepted until the store is opened anew."""
 
 
+class Unavailable(StoreError):
+    """The store cannot be reached; nothing was done."""
+
+
+class Uncertain(StoreError):
+    """The store was lost during a write, which may have been done or not, or may be done yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A key with its value at one revision."""
@@ -67,7 +78,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One write. value: None if the key was deleted; create_revision: equal to revision for a new key."""
+    """One write. value: None if the key was deleted.
+
+    create_revision: equal to revision for a new key; of a deletion, 0 where the store does not keep it.
+    """
 
     key: str
     value: bytes | None
@@ -110,7 +124,19 @@ class Store(Protocol):
 
     @property
     def is_healthy(self) -> bool:
-        """Writes can be committed."""
+        """Writes can be committed; once not, never again until it is opened anew."""
+        ...
+
+    @property
+    def is_shared(self) -> bool:
+        """Others write to it too; it sweeps and compacts itself."""
+        ...
+
+    async def synchronize(self, revision: int = 0) -> None:
+        """Wait until watches were told of a revision; 0: of all that anyone was acknowledged by now.
+
+        Raises FutureRevision (it did not come within seconds), Unavailable.
+        """
         ...
 
     async def range(self, start: str, end: str = "", *, limit: int = 0, revision: int = 0) -> Range:
@@ -123,14 +149,19 @@ class Store(Protocol):
     async def put(self, key: str, value: bytes, *, expect: int | None = None, expires: float = 0.0) -> int:
         """Write a key, and return the revision of the write once it is durable.
 
-        expect: mod revision the key must have, 0: it must be absent, None: anything.
+        expect: mod revision the key must have, 0: it must be absent, None: anything. A value written with 0
+        is like no other (it carries a UID), by which one's own is known after a lost answer.
         expires: seconds since the epoch after which the key may be swept, 0: never.
-        Raises KeyExists (expect=0), Conflict, Broken. Cancelling does not undo the write.
+        Raises KeyExists (expect=0), Conflict, Broken, Unavailable, Uncertain.
+        Cancelling does not undo the write.
         """
         ...
 
     async def delete(self, key: str, *, expect: int | None = None) -> int:
-        """Delete a key, and return the revision once durable. Raises NotFound, Conflict, Broken."""
+        """Delete a key, and return the revision once durable.
+
+        Raises NotFound, Conflict, Broken, Unavailable, Uncertain.
+        """
         ...
 
     async def watch(self, prefix: str, after: int, deliver: Deliver) -> Watch:

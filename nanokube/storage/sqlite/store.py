@@ -84,6 +84,16 @@ class SqliteStore:
         """No commit has failed."""
         return self._broken is None
 
+    @property
+    def is_shared(self) -> bool:
+        """Nobody else writes."""
+        return False
+
+    async def synchronize(self, revision: int = 0) -> None:
+        """Nothing is waited for: watches know every write. Raises FutureRevision."""
+        if revision > self.revision:
+            raise FutureRevision(revision, self.revision)
+
     async def range(self, start: str, end: str = "", *, limit: int = 0, revision: int = 0) -> Range:
         """Read keys; see Store."""
         self._check(revision, below=self._compacted)
