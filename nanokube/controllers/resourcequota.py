@@ -4,12 +4,14 @@ The API server books what is created; here what was deleted, ended or changed ot
 Source: pkg/controller/resourcequota/resource_quota_controller.go.
 """
 
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Never
 
 from nanokube.api import objects, resized, resources, usage
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
-from nanokube.client import informer, runner
+from nanokube.client import discovery, informer, runner
 from nanokube.controllers import pods
 from nanokube.controllers.env import Env
 
@@ -20,8 +22,11 @@ LISTED_EVERY_S = 5.0  # other kinds are listed, and only while a quota counts th
 RECOUNT_EVERY_S = 60.0  # a booking whose write failed is found by then
 
 
-def counted(hard: Object) -> list[Resource]:
-    """List the resources whose objects the names of a quota count. Pure."""
+def counted(hard: Object, custom: Mapping[str, Resource] = MappingProxyType({})) -> list[Resource]:
+    """List the resources whose objects the names of a quota count. Pure.
+
+    custom: what is not built in, by group-resource.
+    """
     found = {}
     for name in hard:
         if name.startswith("count/"):
@@ -34,13 +39,27 @@ def counted(hard: Object) -> list[Resource]:
             known = "resourceclaims.resource.k8s.io"
         else:
             known = name
+        if name in custom_counts((name,)) and known not in custom:
+            continue
         try:
-            resource = resources.get(known)
+            resource = custom.get(known) or resources.get(known)
         except KeyError:
             resource = resources.get("pods")  # cpu, requests.memory, limits.nvidia.com/gpu, …
         if resource.namespaced and resource.is_stored:
             found[resource.name] = resource
     return list(found.values())
+
+
+def custom_counts(names: Iterable[str]) -> list[str]:
+    """List the names of a quota that count objects of kinds that are not built in. Pure."""
+    found = []
+    for name in names:
+        try:
+            resources.get(name.removeprefix("count/"))
+        except KeyError:
+            if name.startswith("count/"):
+                found.append(name)
+    return found
 
 
 def _unsettled(quota: Object) -> list[str]:
@@ -90,7 +109,7 @@ class ResourceQuotaController:
         if quota is None:
             return None
         hard = objects.spec(quota).get("hard") or {}
-        kinds = counted(hard)
+        kinds = counted(hard, await self._discovered() if custom_counts(hard) else {})
         found: list[tuple[Resource, Any]] = []
         for resource in kinds:
             found += ((resource, obj) for obj in await self._objects(resource, objects.namespace(quota)))
@@ -98,7 +117,11 @@ class ResourceQuotaController:
         status = {"hard": dict(hard), "used": used}
         if objects.status(quota) != status:
             await self._env.client.update(QUOTAS, {**quota, "status": status}, subresource="status")
-        return LISTED_EVERY_S if any(r.name not in self._watched for r in kinds) else RECOUNT_EVERY_S
+        is_listed = bool(custom_counts(hard)) or any(r.name not in self._watched for r in kinds)
+        return LISTED_EVERY_S if is_listed else RECOUNT_EVERY_S
+
+    async def _discovered(self) -> dict[str, Resource]:
+        return {resource.name: resource for resource in await discovery.resources_of(self._env.client)}
 
     async def _objects(self, resource: Resource, namespace: str) -> list[dict[str, Any]]:
         source = self._watched.get(resource.name)

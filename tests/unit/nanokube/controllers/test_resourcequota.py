@@ -49,6 +49,13 @@ def test_the_names_of_a_quota_say_what_it_counts(hard: list[str], kinds: list[st
     assert [r.name for r in resourcequota.counted(dict.fromkeys(hard, "1"))] == kinds
 
 
+def test_custom_resources_are_counted_when_they_are_known() -> None:
+    gadgets = resources.Resource("example.com", "v1", "Gadget", "gadgets", "gadget", True)
+    hard = {"count/gadgets.example.com": "1"}
+    assert resourcequota.counted(hard) == []
+    assert resourcequota.counted(hard, {gadgets.name: gadgets}) == [gadgets]
+
+
 def test_a_quota_counts_what_runs_and_forgets_what_ended() -> None:
     async def story() -> None:
         stage = Stage(resourcequota.ResourceQuotaController)
