@@ -6,7 +6,8 @@ first use.
 Types:
 s string, b boolean, i int32, l int64, n number, y base64, q quantity, x int-or-string, t time, u micro
 time, * any,
-["a", T] list, ["m", T] map, "@name" another definition. Attributes: lt list type, lk list map keys, mt map
+["a", T] list, ["m", T] map, "@name" another definition; A, B, C a JSON schema or a list of them, a boolean, a
+list of strings. Attributes: lt list type, lk list map keys, mt map
 type, ps patch strategy, pk patch merge key, df default of a list key. `data/zeros.json` adds what Go does
 with zeros.
 """
@@ -23,6 +24,16 @@ from typing import Any, Final
 import orjson
 
 ANY: Final = "*"
+SCHEMA_OR_LIST: Final = "A"
+SCHEMA_OR_BOOLEAN: Final = "B"
+SCHEMA_OR_STRINGS: Final = "C"
+_CHOICES: Final = {
+    "JSONSchemaPropsOrArray": SCHEMA_OR_LIST,
+    "JSONSchemaPropsOrBool": SCHEMA_OR_BOOLEAN,
+    "JSONSchemaPropsOrStringArray": SCHEMA_OR_STRINGS,
+}
+UNTYPED: Final = frozenset((ANY, *_CHOICES.values()))
+"""Codes of values that patches and apply take as a whole."""
 _DATA: Final = Path(__file__).with_name("data") / "schemas.json"
 _ZEROS: Final = _DATA.with_name("zeros.json")
 
@@ -31,12 +42,14 @@ _ZEROS: Final = _DATA.with_name("zeros.json")
 class Type:
     """A type: `code` is a scalar's letter, "a" list, "m" map, "@" definition.
 
-    `of` the item or definition name.
+    item: of a list or map. name: of the definition. struct: the definition itself, if it is not in the table
+    because it is a custom resource's.
     """
 
     code: str
     item: Type | None = None
     name: str = ""
+    struct: Definition | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +87,11 @@ class Definition:
     def title(self) -> str:
         """The Go struct's name."""
         return self.name.rpartition(".")[2]
+
+    @property
+    def type(self) -> Type:
+        """The type whose values this describes."""
+        return Type("@", name=self.name, struct=self)
 
 
 @cache
@@ -127,6 +145,11 @@ def definition(name: str) -> Definition:
     )
 
 
+def struct_of(type_: Type) -> Definition:
+    """Return the definition of a type with code "@". Raises KeyError."""
+    return type_.struct or definition(type_.name)
+
+
 def _field(code: Any, drops_zero: bool, is_written: bool, is_present: bool) -> Field:
     has_attributes = type(code) is list and type(code[1]) is dict
     code, extra = (code[0], code[1]) if has_attributes else (code, {})
@@ -149,6 +172,9 @@ def _type(code: Any) -> Type:
     if type(code) is list:
         return Type(code[0], _type(code[1]))
     if code[0] == "@":
+        package, _, title = code[1:].rpartition(".")
+        if title in _CHOICES:
+            return Type(_CHOICES[title], Type("@", name=f"{package}.JSONSchemaProps"))
         scalar = _table()[code[1:]].get("t")
         return _type(scalar) if scalar else Type("@", name=code[1:])
     return Type(code)

@@ -4,8 +4,8 @@ client-go sends built-in kinds this way by default (`kubectl create deployment` 
 is written by `scripts/generate-protobuf`: message -> field number -> [JSON name, code, message]. Codes:
 s string, b boolean, i integer, n double (capital: a zero is kept, because the Go field is a pointer or always
 written), y bytes, q quantity, x int-or-string, t time, u micro time, d duration, r raw JSON, l named list of
-strings, @ message, > message whose fields belong to the parent, "a" or "m" before a code: list, map from
-string.
+strings, @ message, > message whose fields belong to the parent, ? message of which one field is the value,
+"a" or "m" before a code: list, map from string.
 Source: apimachinery/pkg/runtime/serializer/protobuf/doc.go (envelope),
 protobuf.dev/programming-guides/encoding.
 """
@@ -145,6 +145,8 @@ def _value(code: str, inner: str, value: Any, depth: int) -> Any:
     """Decode one value; None if it is a zero that Go would leave out of JSON."""
     if code == "@":
         return _message(_bytes(value), inner, {}, depth - 1)
+    if code == "?":
+        return _choice(_bytes(value), inner, depth)
     match code:
         case "s":
             return _bytes(value).decode() or None
@@ -158,6 +160,20 @@ def _value(code: str, inner: str, value: Any, depth: int) -> Any:
             number = struct.unpack("<d", value)[0]
             return number or (0.0 if code == "N" else None)
     return _TEXTS[code](_bytes(value))
+
+
+def _choice(data: bytes, name: str, depth: int) -> Any:
+    """Decode a message that holds one of several things: a schema, or a list, or whether there may be any."""
+    known, found, items = fields_of(name), None, list[Any]()
+    for number, wire, value in _fields(data, 0):
+        if number not in known:
+            continue
+        _, code, inner = known[number]
+        if code[0] == "a":
+            items.extend(_items(code[1:], inner, wire, value, depth))
+        elif type(found) is not dict:
+            found = _value(code, inner, value, depth)
+    return items or found
 
 
 def _quantity(data: bytes) -> str:

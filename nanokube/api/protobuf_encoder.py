@@ -71,6 +71,8 @@ def _value(number: int, code: str, inner: str, value: Any) -> bytes:
     match code:
         case "@":
             return _field(number, _message(inner, value))
+        case "?":
+            return _field(number, _choice(inner, value))
         case "s" | "S":
             return _field(number, value.encode())
         case "b" | "B" | "i" | "I":
@@ -78,6 +80,19 @@ def _value(number: int, code: str, inner: str, value: Any) -> bytes:
         case "n" | "N":
             return _varint(number << 3 | _DOUBLE) + struct.pack("<d", value)
     return _field(number, _TEXTS[code](value))
+
+
+def _choice(name: str, value: Any) -> bytes:
+    """Encode the field of a choice that holds such a value; a schema says that there may be any, too."""
+    out = b""
+    for number, _, code, inner in _plan(name):
+        if code == "B":
+            out += _integer(number, int(value is not False))
+        elif code == "@" and type(value) is dict:
+            out += _value(number, code, inner, value)
+        elif code[0] == "a" and type(value) is list:
+            out += b"".join(_value(number, code[1:], inner, item) for item in value)
+    return out
 
 
 def _field(number: int, data: bytes) -> bytes:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
+import types
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Annotated, Any, Final, Optional
+from typing import Annotated, Any, Final, Optional, Union
 
 import msgspec
 
@@ -30,6 +32,13 @@ Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 # A field of these types whose zero Go leaves out has the zero as its default, which encoding omits.
 _ZEROS: Final[Mapping[str, Any]] = {"s": "", "b": False, "i": 0, "l": 0}
 _FACTORIES: Final[Mapping[str, Any]] = {"a": list, "m": dict}
+
+# what may stand where a JSON schema may; None: a list of schemas
+_CHOICES: Final[Mapping[str, Any]] = {
+    facts.SCHEMA_OR_LIST: None,
+    facts.SCHEMA_OR_BOOLEAN: bool,
+    facts.SCHEMA_OR_STRINGS: list[str],
+}
 
 _SCALARS: Final[Mapping[str, Any]] = {
     "s": str,
@@ -82,11 +91,17 @@ class Schema:
 
         Raises ApiError (400) on a wrong type.
         """
+        found = self.clean_quickly(obj)
+        return self._walk(obj) if found is None else (found, [])
+
+    def clean_quickly(self, obj: Mapping[str, Any]) -> MutableObject | None:
+        """Return the canonical form of an object that has nothing to prune, None if it has."""
         try:
             typed = msgspec.convert(obj, self._struct, dec_hook=scalars.decode)
         except (msgspec.ValidationError, ValueError):
-            return self._walk(obj)
-        return msgspec.to_builtins(typed, enc_hook=str), []
+            return None
+        found: MutableObject = msgspec.to_builtins(typed, enc_hook=str)
+        return found
 
     def _decode_slowly(self, body: bytes) -> tuple[MutableObject, list[str]]:
         return self._walk(decode_json(body))
@@ -131,6 +146,9 @@ def _with_replacements(body: bytes) -> bytes:
 
 # Kinds share structs: a pod spec, of which workloads have templates, is built once.
 _built: Final[dict[str, Any]] = {}
+# Where structs that contain themselves are found by name.
+_names: Final = types.ModuleType(f"{__name__}.structs")
+sys.modules[_names.__name__] = _names
 
 
 def _struct(name: str) -> Any:
@@ -138,9 +156,9 @@ def _struct(name: str) -> Any:
 
 
 def _structs(name: str, above: tuple[str, ...], memo: dict[str, Any]) -> Any:
-    """Build the struct of a definition; a recursive reference degrades to Any, which the walker checks."""
+    """Build the struct of a definition; a reference to one that is being built is by name."""
     if name in above:
-        return Any
+        return _class_name(name)
     if name in memo:
         return memo[name]
     definition, inner = facts.definition(name), (*above, name)
@@ -160,20 +178,29 @@ def _structs(name: str, above: tuple[str, ...], memo: dict[str, Any]) -> Any:
         else:
             fields.append((python, annotation, _ZEROS[field.type.code]))
     memo[name] = msgspec.defstruct(
-        re.sub(r"\W", "_", name),
+        _class_name(name),
         fields,
+        module=_names.__name__,
         rename=rename or None,
         omit_defaults=True,
         forbid_unknown_fields=True,
         gc=False,
     )
+    setattr(_names, _class_name(name), memo[name])
     return memo[name]
+
+
+def _class_name(name: str) -> str:
+    return re.sub(r"\W", "_", name)
 
 
 def _annotation(type_: facts.Type, above: tuple[str, ...], memo: dict[str, Any]) -> Any:
     build: Callable[[facts.Type], Any] = lambda t: _annotation(t, above, memo)  # noqa: E731
     if type_.code == "@":
         return _structs(type_.name, above, memo)
+    if type_.code in _CHOICES:
+        assert type_.item is not None
+        return Union[build(type_.item), _CHOICES[type_.code] or list[build(type_.item)]]  # type: ignore[misc]  # noqa: UP007
     if type_.code == "a":
         assert type_.item is not None
         return list[build(type_.item)]  # type: ignore[misc]

@@ -62,9 +62,27 @@ def _value(type_: facts.Type, value: Any, title: str, path: str, plain: str, unk
         if type(value) is not dict:
             raise _wrong(value, title, plain, definition.title)
         return _struct(definition, value, path, plain, unknown)
+    if code in facts.UNTYPED:
+        return _choice(type_, value, path, plain)
     if type_.item is not None:
         return _collection(type_.item, code, value, title, path, plain, unknown)
     return _scalar(code, value, title, plain)
+
+
+def _choice(type_: facts.Type, value: Any, path: str, plain: str) -> Any:
+    """Prune a JSON schema where something else may stand; Go does not name what is unknown below."""
+    assert type_.item is not None
+    unnamed: list[str] = []
+    if type(value) is dict:
+        return _value(type_.item, value, "", path, plain, unnamed)
+    if type_.code == facts.SCHEMA_OR_BOOLEAN:
+        if type(value) is not bool:
+            raise WrongType("boolean or JSON schema expected")
+        return value
+    if type(value) is not list:
+        return None
+    item = type_.item if type_.code == facts.SCHEMA_OR_LIST else facts.Type("s")
+    return [_value(item, each, "", path, plain, unnamed) for each in value]
 
 
 def _collection(

@@ -1,4 +1,4 @@
-"""Rows of admission registration, scheduling, coordination, nodes, discovery, devices, flow control."""
+"""Rows of admission, custom resources, scheduling, coordination, nodes, discovery, devices, flow control."""
 
 from __future__ import annotations
 
@@ -44,6 +44,16 @@ ROWS: Final[tuple[Resource, ...]] = (
         "PriorityLevelConfiguration",
         "prioritylevelconfigurations",
         is_global=True,
+        has_status=True,
+        has_generation=True,
+    ),
+    GroupVersion("apiextensions.k8s.io", "v1").kind(
+        "CustomResourceDefinition",
+        "customresourcedefinitions",
+        "crd",
+        "crds",
+        is_global=True,
+        categories=("api-extensions",),
         has_status=True,
         has_generation=True,
     ),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from nanokube.api import facts, zeros
+from nanokube.api.custom import definition
 from nanokube.api.defaults import admission, batch, core, pod, policies, service, storage, workloads
 from nanokube.api.resources import Resource
 
@@ -50,6 +51,7 @@ _BY_NAME: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
     "mutatingadmissionpolicies.admissionregistration.k8s.io": admission.policy,
     "validatingadmissionpolicybindings.admissionregistration.k8s.io": admission.binding,
     "mutatingadmissionpolicybindings.admissionregistration.k8s.io": admission.binding,
+    "customresourcedefinitions.apiextensions.k8s.io": definition.apply_defaults,
 }
 
 

@@ -24,15 +24,15 @@ def child_field(type_: facts.Type | None, key: str) -> facts.Field | None:
     if type_ is None:
         return None
     if type_.code == "@":
-        return facts.definition(type_.name).fields.get(key)
+        return facts.struct_of(type_).fields.get(key)
     return facts.Field(type_.item) if type_.code == "m" and type_.item else None
 
 
 def is_atomic(field: facts.Field | None) -> bool:
     """Tell whether a map or struct field is owned as a whole."""
-    if field is None or field.is_atomic or field.type.code == facts.ANY:
+    if field is None or field.is_atomic or field.type.code in facts.UNTYPED:
         return True
-    return field.type.code == "@" and facts.definition(field.type.name).is_atomic
+    return field.type.code == "@" and facts.struct_of(field.type).is_atomic
 
 
 def item_key(field: facts.Field, item: Any) -> str | None:
@@ -44,7 +44,7 @@ def item_key(field: facts.Field, item: Any) -> str | None:
     if len(field.list_keys) == 1:
         name = field.list_keys[0]
         return f'k:{{"{name}":{_dumps(item.get(name))}}}'
-    known = facts.definition(field.type.item.name).fields
+    known = facts.struct_of(field.type.item).fields
     found = {k: item.get(k, known[k].default) for k in sorted(field.list_keys)}
     return "k:" + orjson.dumps({k: v for k, v in found.items() if v is not None}).decode()
 

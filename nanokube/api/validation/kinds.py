@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from nanokube.api.custom import definition
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.validation import (
@@ -212,5 +213,11 @@ BY_NAME: Final[Mapping[str, Kind]] = {
     ),
     "certificatesigningrequests.certificates.k8s.io": Kind(
         formats.path_segment, certificates.validate, status=certificates.validate_status
+    ),
+    "customresourcedefinitions.apiextensions.k8s.io": Kind(
+        names.dns_subdomain,
+        definition.validate_create,
+        status=definition.validate_status,
+        replacement=definition.validate_update,
     ),
 }

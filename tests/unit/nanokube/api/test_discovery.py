@@ -17,7 +17,6 @@ LATER: Final = "comes with custom resources and aggregation"
 BETA: Final = "a beta or alpha version: off by default upstream as well"
 # group/version[/resource] -> why we do not serve what the document, made with every feature on, lists
 LEFT_OUT: Final = {
-    "apiextensions.k8s.io/v1": LATER,
     "apiregistration.k8s.io/v1": LATER,
     "admissionregistration.k8s.io/v1alpha1": BETA,
     "admissionregistration.k8s.io/v1beta1": BETA,

@@ -1,0 +1,208 @@
+"""One version of a custom kind: everything that built-in kinds have in tables, made from its schema. Pure.
+
+What is costly is made on first use, so that a definition with many versions is served at once.
+Source: apiextensions-apiserver/pkg/apiserver/customresource_handler.go, registry/customresource/strategy.go.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Final
+
+import orjson
+
+from nanokube.api import errors, facts, field, walk
+from nanokube.api.custom import checks, columns, correlate, fill, metadata, node, prune, scale, shape, unique
+from nanokube.api.custom.problems import Problems
+from nanokube.api.custom.scale import ScalePaths
+from nanokube.api.field import FieldError
+from nanokube.api.objects import MutableObject, Object
+from nanokube.api.table.columns import Columns
+
+# errors after which rules in CEL are not asked: their types cannot be trusted
+_BLOCKING: Final = frozenset(
+    (field.NOT_SUPPORTED, field.REQUIRED, field.TOO_LONG, field.TOO_MANY, field.TYPE_INVALID)
+)
+_UNCHECKED: Final = (
+    "some validation rules were not checked because the object was invalid; "
+    "correct the existing errors to complete validation"
+)
+
+
+class CustomKind:
+    """What one version of a definition says of its objects.
+
+    version: an entry of `spec.versions`. spec: of the definition.
+    """
+
+    def __init__(self, spec: Mapping[str, Any], version: Mapping[str, Any]) -> None:
+        names = spec["names"]
+        self.group: str = spec["group"]
+        self.version: str = version["name"]
+        self.kind: str = names["kind"]
+        self.list_kind: str = names.get("listKind") or f"{names['kind']}List"
+        self.api_version = f"{self.group}/{self.version}"
+        self.is_storage = bool(version.get("storage"))
+        self.is_deprecated = bool(version.get("deprecated"))
+        subresources = version.get("subresources") or {}
+        self.has_status = subresources.get("status") is not None
+        self.preserves_unknown_fields = bool(spec.get("preserveUnknownFields"))
+        self._spec, self._row = spec, version
+
+    @cached_property
+    def schema(self) -> Mapping[str, Any] | None:
+        """The openAPIV3Schema, if there is one."""
+        return (self._row.get("schema") or {}).get("openAPIV3Schema")
+
+    @cached_property
+    def root(self) -> node.Node:
+        """The schema as a tree."""
+        return node.of(self.schema)
+
+    @cached_property
+    def definition(self) -> facts.Definition:
+        """The fields as managed fields and server-side apply read them."""
+        # what is remembered by name must not survive a change of the schema
+        digest = hashlib.blake2b(orjson.dumps(self.schema), digest_size=8).hexdigest()
+        return shape.definition(self.root, f"{self.api_version}.{self.kind}#{digest}")
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The table that kubectl prints."""
+        return columns.of(self._row)
+
+    @cached_property
+    def scale(self) -> ScalePaths | None:
+        """Where /scale reads and writes; None if there is none."""
+        return scale.of(self._row)
+
+    @cached_property
+    def selectable_fields(self) -> frozenset[str]:
+        """Labels that field selectors may use besides those of metadata."""
+        return frozenset(self._readers)
+
+    @cached_property
+    def _readers(self) -> Mapping[str, Callable[[Any], list[Any]]]:
+        return columns.readers(self._row)
+
+    def read_fields(self, obj: Object) -> dict[str, str]:
+        """Return the values of the selectable fields."""
+        return {label: columns.show(find(obj)) for label, find in self._readers.items()}
+
+    @property
+    def deprecation_warning(self) -> str:
+        """What clients of a deprecated version are told; "" if it is not deprecated."""
+        return deprecation_warning(self._spec, self._row) if self.is_deprecated else ""
+
+    # decoding
+
+    @cached_property
+    def _is_clean(self) -> prune.Check:
+        return prune.compile_check(self.root, is_root=True)
+
+    @cached_property
+    def _has_embedded(self) -> bool:
+        return metadata.has_embedded(self.root)
+
+    def clean(self, obj: Mapping[str, Any]) -> tuple[MutableObject, list[str]]:
+        """Prune an object in place; returns it and its `unknown field "…"` problems.
+
+        Nulls that the schema has no place for are dropped, metadata made canonical. Raises ApiError (400) on
+        metadata of the wrong types.
+        """
+        found = obj if type(obj) is dict else dict(obj)
+        try:
+            unknown = self._clean_metadata(found)
+            if not self.preserves_unknown_fields and not self._is_clean(found):
+                unknown += prune.prune(self.root, found, is_root=True)
+                prune.drop_nulls(self.root, found)
+            if self._has_embedded:
+                metadata.coerce(self.root, found, None, unknown)
+        except (walk.WrongType, metadata.Malformed) as error:
+            message = f'{self.kind} in version "{self.version}" cannot be handled as a {self.kind}: {error}'
+            raise errors.bad_request(message) from error
+        return found, [f'unknown field "{path}"' for path in unknown]
+
+    def _clean_metadata(self, obj: MutableObject) -> list[str]:
+        if "metadata" not in obj:
+            return []
+        obj["metadata"], unknown = metadata.clean(obj["metadata"] or {})
+        return [f"metadata.{path}" for path in unknown]
+
+    # defaults
+
+    @cached_property
+    def _fill(self) -> fill.Fill | None:
+        return fill.compile_fill(self.root)
+
+    def apply_defaults(self, obj: MutableObject) -> None:
+        """Fill in default values, in place."""
+        if self._fill is not None:
+            self._fill(obj)
+
+    # validation
+
+    @cached_property
+    def _table(self) -> checks.Table:
+        return checks.compile_table(self.schema or {})
+
+    @cached_property
+    def _status_table(self) -> checks.Table:
+        return checks.compile_table(((self.schema or {}).get("properties") or {}).get("status") or {})
+
+    @cached_property
+    def _has_unique_lists(self) -> bool:
+        return unique.has_unique_lists(self.root)
+
+    def validate(self, obj: Object, old: Object | None = None, *, subresource: str = "") -> list[FieldError]:
+        """Return what is wrong with an object apart from its own metadata.
+
+        old: what it replaces; its unchanged parts may stay wrong. subresource: "status" or "".
+        """
+        found = self._validate_type(obj)
+        if found:
+            return found
+        if subresource == "status":
+            found = self._validate_status(obj, old or {})
+        else:
+            tolerates = correlate.tolerates(self.root, obj, old) if old is not None else None
+            problems = Problems("", tolerates)
+            checks.run(self._table, obj, None, problems)
+            problems.forgive(None, 0)
+            found = [*problems, *(self.scale.validate(obj) if self.scale is not None else ())]
+        if self._has_embedded and subresource != "status":
+            found += metadata.validate(self.root, obj)
+        if self._has_unique_lists and (old is None or not unique.validate(self.root, old)):
+            found += unique.validate(self.root, obj)
+        return found + self._validate_rules(obj, old, found)
+
+    def _validate_type(self, obj: Object) -> list[FieldError]:
+        wanted = {"kind": self.kind, "apiVersion": self.api_version}
+        return [
+            field.invalid(k, obj.get(k, ""), f"must be {v}") for k, v in wanted.items() if obj.get(k) != v
+        ]
+
+    def _validate_status(self, obj: Object, old: Object) -> list[FieldError]:
+        problems = Problems("status")
+        if "status" in obj:
+            below = self.root.child("status")
+            if below is not None and "status" in old:
+                problems.tolerates = correlate.tolerates(below, obj["status"], old["status"])
+            checks.run(self._status_table, obj["status"], None, problems)
+            problems.forgive(None, 0)
+        return [*problems, *(self.scale.validate(obj, is_status=True) if self.scale is not None else ())]
+
+    def _validate_rules(self, obj: Object, old: Object | None, found: list[FieldError]) -> list[FieldError]:
+        return []
+
+
+def deprecation_warning(spec: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    """Return the warning of a deprecated version: its own, or which one to use instead."""
+    own = row.get("deprecationWarning")
+    if own is not None:
+        return str(own)
+    kind, group = spec["names"]["kind"], spec["group"]
+    text = f"{group}/{row['name']} {kind} is deprecated"
+    return text
