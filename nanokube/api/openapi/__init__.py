@@ -43,14 +43,16 @@ def v3_document(group: str, version: str, resources: Sequence[Resource] = ALL) -
     found = [r for r in resources if r.group == group and r.version == version]
     if not found:
         return None
+    return v3_of(paths.v3(found), schemas.v3(_names(found)))
+
+
+def v3_of(found: Mapping[str, Any], definitions: Mapping[str, Any]) -> bytes:
+    """Build a document of version 3 of paths and component schemas."""
     document = {
         "openapi": "3.0.0",
         "info": _INFO,
-        "paths": paths.v3(found),
-        "components": {
-            "schemas": schemas.v3(_names(found)),
-            "securitySchemes": _SECURITY,
-        },
+        "paths": found,
+        "components": {"schemas": definitions, "securitySchemes": _SECURITY},
     }
     return orjson.dumps(document)
 

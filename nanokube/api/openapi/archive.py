@@ -42,16 +42,16 @@ Archive = Mapping[str, Document]
 def build(resources: Sequence[Resource] = ALL) -> Archive:
     """Build all documents: `v2`, `v2.pb`, `v3` (the index), `v3/api/v1`, `v3/apis/<group>/<version>`."""
     swagger = openapi.v2_document(resources)
-    found = {V2: _pack(swagger), V2_PROTOBUF: _pack(gnostic.encode(orjson.loads(swagger)))}
+    found = {V2: pack(swagger), V2_PROTOBUF: pack(gnostic.encode(orjson.loads(swagger)))}
     etags: dict[str, str] = {}
     for group, versions in discovery.group_versions(resources).items():
         for version in versions:
             body = openapi.v3_document(group, version, resources)
             if body is not None:
                 key = openapi.key(group, version)
-                found[f"{V3}/{key}"] = _pack(body)
+                found[f"{V3}/{key}"] = pack(body)
                 etags[key] = found[f"{V3}/{key}"].etag
-    found[V3] = _pack(openapi.v3_index(etags))
+    found[V3] = pack(openapi.v3_index(etags))
     return found
 
 
@@ -65,7 +65,8 @@ def decode(body: bytes) -> Archive:
     return msgspec.msgpack.decode(body, type=dict[str, Document])
 
 
-def _pack(body: bytes) -> Document:
+def pack(body: bytes) -> Document:
+    """Hash and compress a document."""
     return Document(hashlib.sha256(body).hexdigest().upper(), gzip.compress(body, _LEVEL, mtime=0))
 
 

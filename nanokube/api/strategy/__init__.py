@@ -17,6 +17,7 @@ from nanokube.api.resources import Resource
 from nanokube.api.strategy import (
     certificates,
     custom,
+    definition,
     deployment,
     devices,
     endpoint_slice,
@@ -58,6 +59,7 @@ _RULES: Final[Mapping[str, Rules]] = {
     "resourceclaims.resource.k8s.io": devices.CLAIM,
     "resourceslices.resource.k8s.io": devices.SLICE,
     "certificatesigningrequests.certificates.k8s.io": certificates.SIGNING_REQUEST,
+    "customresourcedefinitions.apiextensions.k8s.io": definition.RULES,
 }
 _PLAIN: Final = Rules()
 

@@ -5,6 +5,7 @@ Source: pkg/registry/certificates/certificates/strategy.go (csrApprovalStrategy)
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from nanokube.api import strategy, validation
@@ -17,7 +18,8 @@ from nanokube.kit.http.message import Answer
 async def approve(scope: Scope) -> Answer:
     """Get, replace or patch the approval."""
     if scope.request.method == "GET":
-        return read.get(scope)
+        found = read.get(scope)
+        return await found if inspect.isawaitable(found) else found
     call, form = scope.call(), scope.form()
     change = write.change_of(scope, call)
 

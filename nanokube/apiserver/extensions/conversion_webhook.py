@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from nanokube.api import errors
+from nanokube.api.custom import conversion
 from nanokube.apiserver.extensions.kinds import Definition
 from nanokube.apiserver.outgoing.client import CallFailed, Client
 
@@ -28,8 +29,6 @@ class ConversionWebhook:
         self, definition: Definition, objs: Sequence[Mapping[str, Any]], api_version: str
     ) -> list[dict[str, Any]]:
         """Convert objects of one definition to one version, in one call. Raises ApiError (500)."""
-        from nanokube.api.custom import conversion
-
         webhook = definition.webhook
         if webhook is None or self._client is None:
             raise errors.internal(f"no conversion webhook for {definition.name}")

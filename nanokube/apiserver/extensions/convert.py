@@ -13,7 +13,8 @@ from typing import Any
 
 import orjson
 
-from nanokube.api import errors
+from nanokube.api import errors, objects
+from nanokube.api.custom import conversion
 from nanokube.api.resources import Resource
 from nanokube.apiserver.cache.item import Item, encode, splice
 from nanokube.apiserver.extensions.conversion_webhook import ConversionWebhook
@@ -72,15 +73,27 @@ class Converter:
         """Give an object of a request in the version in which it is stored. Raises ApiError."""
         if resource.custom is None:
             return obj
-        definition, _ = self._definition(resource)
-        storage = definition.storage
-        version = str(obj["apiVersion"]).rpartition("/")[2]
-        if version == storage.version:
+        return await self.convert(resource, obj, self._definition(resource)[0].storage)
+
+    async def convert(self, source: Resource, obj: Mapping[str, Any], wanted: Resource) -> Mapping[str, Any]:
+        """Give an object of one version as another shows it; may be the same object. Raises ApiError."""
+        definition, _ = self._definition(source)
+        if source.version == wanted.version:
             return obj
         if definition.webhook is not None:
-            return (await self._webhook.convert(definition, [obj], storage.api_version))[0]
-        found = {**obj, "apiVersion": storage.api_version}
-        return found if definition.has_same_schema(version, storage.version) else _fit(storage, found)
+            made = await self._webhook.convert(definition, [obj], wanted.api_version)
+            return _fit(wanted, made[0])
+        found = conversion.rename(obj, wanted.api_version)
+        if definition.has_same_schema(source.version, wanted.version):
+            return found
+        return _fit(wanted, objects.copy(found))
+
+    async def convert(self, obj: Mapping[str, Any], wanted: Resource) -> dict[str, Any]:
+        """Give an object of any version as another one has it, without keeping it. Raises ApiError."""
+        definition, resource = self._definition(wanted)
+        if definition.webhook is not None:
+            return _fit(resource, (await self._webhook.convert(definition, [obj], resource.api_version))[0])
+        return _fit(resource, objects.copy(conversion.rename(obj, resource.api_version)))
 
     def _definition(self, resource: Resource) -> tuple[Definition, Resource]:
         definition = self._kinds.definition(resource.storage_name)
@@ -95,7 +108,7 @@ class Converter:
         stored = definition.versions.get(version)
         if stored is not None and version != wanted.version:
             obj = _fit(stored, obj)
-        return _fit(wanted, {**obj, "apiVersion": wanted.api_version})
+        return _fit(wanted, conversion.rename(obj, wanted.api_version))
 
     async def _ask(self, definition: Definition, wanted: Resource, items: Sequence[Item]) -> list[Item]:
         objs = []

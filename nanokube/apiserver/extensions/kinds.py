@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nanokube.api import objects, resources
+from nanokube.api.custom import resource as custom_resources
 from nanokube.api.resources import Resource
 from nanokube.apiserver.cache.cache import DELETED, Change
 from nanokube.apiserver.extensions import definitions
@@ -34,8 +35,6 @@ class Definition:
     """
 
     def __init__(self, crd: Mapping[str, Any], since: int) -> None:
-        from nanokube.api.custom import resource as custom_resources
-
         spec = crd["spec"]
         self.name = objects.name(crd)
         self.crd = crd
