@@ -97,7 +97,8 @@ class Follower:
         heapq.heappush(self._waiters, (revision, next(self._numbers), waiter))
         wait_s, stalled = self._first_wait(has_event), began + STALL_S
         while not self.broken:
-            done, _ = await asyncio.wait((waiter,), timeout=wait_s)
+            left_s = began + patience_s - loop.time()
+            done, _ = await asyncio.wait((waiter,), timeout=min(wait_s, max(left_s, 0.0)))
             now = loop.time()
             if done:
                 return not self.broken
@@ -126,9 +127,13 @@ class Follower:
         """Publish nothing more: what follows does not continue what was."""
         if not self.broken:
             log.error("store broken: %s", cause)
-            self.broken = cause
-            self._fail_waiters()
-            self.restart()
+            self.stop(cause)
+
+    def stop(self, cause: str = "closed") -> None:
+        """Publish nothing more, and let go who waits."""
+        self.broken = self.broken or cause
+        self._fail_waiters()
+        self.restart()
 
     async def barrier(self) -> None:
         """Write something of our own, behind which everything before it is known."""

@@ -36,8 +36,8 @@ class Leases:
         """
         async with self._lock:
             ttl = max(expires - self._time(), 1.0)
-            slack = min(REUSE_S, ttl * REUSE_SHARE)
-            if self._keys < MOST_KEYS and expires <= self._ends <= expires + slack:
+            slack = max(1.0, min(REUSE_S, ttl * REUSE_SHARE))
+            if self._keys < MOST_KEYS and expires <= self._ends <= expires + slack + 1:  # whole seconds
                 self._keys += 1
                 return self._id
             whole = math.ceil(ttl + slack)

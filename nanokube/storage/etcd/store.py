@@ -61,18 +61,22 @@ async def opened(
     connection = Connection(settings)
     try:
         keys, revision = await _settled(connection, settings.prefix)
+        failure: BaseException | None = None  # the block's own: no matter of the group
         async with asyncio.TaskGroup() as group:
-            store = EtcdStore(connection, keys, revision, group, clock)
+            store = EtcdStore(settings, connection, keys, revision, group, clock)
             tasks = [group.create_task(store.follower.run(), name="etcd watch")]
             if compacts:
                 compacting = compactor.run(connection, store.note_compacted)
                 tasks.append(group.create_task(compacting, name="etcd compaction"))
             try:
                 yield store
-            finally:
-                await store.close()
-                for task in tasks:
-                    task.cancel()
+            except BaseException as err:
+                failure = err
+            await store.close()
+            for task in tasks:
+                task.cancel()
+        if failure is not None:
+            raise failure
     finally:
         await connection.close()
 
@@ -96,12 +100,14 @@ class EtcdStore:
 
     def __init__(
         self,
+        settings: EtcdSettings,
         connection: Connection,
         keys: Keys,
         revision: int,
         group: asyncio.TaskGroup,
         clock: Callable[[], float],
     ) -> None:
+        self.settings = settings
         self._connection = connection
         self._keys = keys
         self._group = group
@@ -136,12 +142,16 @@ class EtcdStore:
     async def synchronize(self, revision: int = 0) -> None:
         """Wait until watches know; see Store. Calls at the same time share one question."""
         self._check_alive()
-        wanted = revision - self._keys.offset if revision else await self._current()
-        if not await self.follower.reach(wanted, PATIENT_S):
-            self._check_alive()
-            if revision:
-                raise FutureRevision(revision, self.revision)
-            raise Unavailable(f"cannot read: the watch of etcd is behind revision {self._keys.shown(wanted)}")
+        if revision and revision <= self.revision:
+            return
+        current = await self._current()
+        wanted = revision - self._keys.offset if revision else current
+        if await self.follower.reach(wanted, PATIENT_S, has_event=wanted > current):
+            return
+        self._check_alive()
+        if wanted > current:
+            raise FutureRevision(revision, self.revision)
+        raise Unavailable(f"cannot read: the watch of etcd is behind revision {self._keys.shown(wanted)}")
 
     async def range(self, start: str, end: str = "", *, limit: int = 0, revision: int = 0) -> Range:
         """Read keys; see Store. In pages, all of one revision."""
@@ -211,8 +221,9 @@ class EtcdStore:
         return ()
 
     async def close(self) -> None:
-        """End all watches; `opened` does the rest."""
+        """End all watches, and let go who waits; `opened` does the rest."""
         self._fanout.clear()
+        self.follower.stop()
 
     def _check_alive(self) -> None:
         if self.follower.broken:

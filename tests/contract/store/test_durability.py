@@ -115,3 +115,71 @@ async def test_opening_a_known_file_writes_nothing(tmp_path: Path) -> None:
         schema.create(db)
     finally:
         db.close()
+
+
+CRASHING = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from nanokube.storage.sqlite import schema, writer
+from nanokube.storage.sqlite.store import SqliteStore
+
+at, count = int(sys.argv[2]), 0
+
+def die(*_):
+    global count
+    count += 1
+    if count == at:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+real = schema.connect
+
+def connect(path, *, readonly=False):
+    db = real(path, readonly=readonly)
+    if not readonly:
+        db.set_trace_callback(die)  # before each statement
+    return db
+
+committed = SqliteStore._on_commit
+
+def on_commit(self, batch):
+    die()  # durable, and nobody knows yet
+    committed(self, batch)
+
+schema.connect = connect
+SqliteStore._on_commit = on_commit
+
+async def put(store, key, value):
+    revision = await store.put(key, value)
+    os.write(1, b"%d %s %s\\n" % (revision, key.encode(), value))
+
+async def main():
+    store = await SqliteStore.open(Path(sys.argv[1]))
+    for n in range(3):
+        await asyncio.gather(*(put(store, f"/{i:03}", b"%d" % n) for i in range(100)))  # several statements
+        await put(store, "/one", b"%d" % n)
+        await store.compact(store.revision - 1)
+    os.write(1, b"end\\n")
+
+asyncio.run(main())
+"""
+
+
+async def test_nothing_acknowledged_is_lost_whichever_statement_is_the_last(tmp_path: Path) -> None:
+    """Kill at each SQL statement: opening, inserting, committing, compacting."""
+    for at in range(1, 100):
+        path = tmp_path / f"{at}.db"
+        command = [sys.executable, "-c", CRASHING, str(path), str(at)]
+        done = await asyncio.to_thread(subprocess.run, command, stdout=subprocess.PIPE, check=False)
+        lines = done.stdout.splitlines()
+        if lines and lines[-1] == b"end":
+            break
+        assert done.returncode == -signal.SIGKILL
+        acknowledged = {k.decode(): (int(r), v) for r, k, v in (line.split() for line in lines)}
+        store = await SqliteStore.open(path)
+        found = {e.key: (e.mod_revision, e.value) for e in (await store.range("/", "0")).entries}
+        for key, told in acknowledged.items():
+            assert found.get(key, (0, b""))[0] >= told[0], f"at {at}: lost {key}"
+            assert found[key] == told or found[key][0] > max(r for r, _ in acknowledged.values())
+        assert await store.put("/next", b"") > max([r for r, _ in found.values()], default=1)
+        await store.close()
+    assert at > 20
