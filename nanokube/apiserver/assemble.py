@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from prometheus_client.registry import Collector
 
 from nanokube.api import strategy
 from nanokube.apiserver import bootstrap, bootstrap_policy
 from nanokube.apiserver.admission.certificates import Certificates
-from nanokube.apiserver.admission.chain import Chain
+from nanokube.apiserver.admission.chain import Chain, Plugin
 from nanokube.apiserver.admission.classes import DefaultClasses, RuntimeClass
+from nanokube.apiserver.admission.configured import Configured
 from nanokube.apiserver.admission.default_tolerations import DefaultTolerationSeconds
 from nanokube.apiserver.admission.escalation import Escalation
 from nanokube.apiserver.admission.limit_ranger import LimitRanger
 from nanokube.apiserver.admission.lookup import SHARED, Lookup
+from nanokube.apiserver.admission.matching.versions import Versions
 from nanokube.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from nanokube.apiserver.admission.node_restriction import NodeRestriction
 from nanokube.apiserver.admission.node_taint import NodeTaint
@@ -85,6 +89,7 @@ def admission(
     draw: Callable[[str, int], str],
     authorizer: Authorizer,
     rbac: Rbac,
+    configured: Sequence[Plugin],
     quota: ResourceQuota,
 ) -> Chain:
     """List the admission plugins, in upstream's order: pkg/kubeapiserver/options/plugins.go."""
@@ -106,6 +111,7 @@ def admission(
             RuntimeClass(lookup),
             Certificates(authorizer),
             Escalation(authorizer, rbac),
+            *configured,
             quota,
         )
     )
@@ -127,6 +133,44 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     if clashes:
         log.warning("services own what another has: %s", ", ".join(clashes))
 
+    lookup = _lookup(caches)
+    rbac = Rbac(caches)
+    authorizer = Union((Masters(), NodeAuthorizer(caches.pods_of_node), rbac))
+    quota = ResourceQuota(lookup)
+    configured = Configured(caches, Versions(kinds, converter), authorizer, outgoing)
+    plugins = admission(lookup, draw_letters, authorizer, rbac, configured.plugins, quota)
+    hooks = {"services": services}
+    registry = Registry(store, caches, clock, plugins, hooks, kinds=kinds, converter=converter)
+    quota.serve(registry)
+    await bootstrap.run(registry, config)
+    await bootstrap_policy.run(registry)
+    aggregation = Aggregation(registry)
+    await aggregation.settle()
+    tokens = _tokens(config, lookup.find)
+    static = StaticTokens.read(config.token_file) if config.token_file else None
+    reviews = Reviews(authorizer, rbac, tokens, static, config.issuer)
+    gate = Gate(
+        clock,
+        lambda name: len(caches.of(name)),
+        lambda name: caches.of(name).watcher_count,
+        kinds.find,
+    )
+    flow_control = Controller(registry, gate)
+    await flow_control.settle()
+    app = _app(config, registry, authorizer, reviews, tokens, static, clock, gate, configured.collectors)
+    return Server(
+        app,
+        registry,
+        caches,
+        aggregation,
+        Addresses(registry),
+        flow_control,
+        Lifecycle(registry),
+        outgoing,
+    )
+
+
+def _lookup(caches: Caches) -> Lookup:
     def find(resource: str, key: str) -> Mapping[str, Any] | None:
         item = caches.of(resource).find(key)
         if item is None:
@@ -140,41 +184,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
         found = cache.scan(namespace)
         return (item.view() for item in found) if resource in SHARED else (item.object() for item in found)
 
-    lookup = Lookup(find, scan)
-
-    rbac = Rbac(caches)
-    authorizer = Union((Masters(), NodeAuthorizer(caches.pods_of_node), rbac))
-    quota = ResourceQuota(lookup)
-    plugins = admission(lookup, draw_letters, authorizer, rbac, quota)
-    hooks = {"services": services}
-    registry = Registry(store, caches, clock, plugins, hooks, kinds=kinds, converter=converter)
-    quota.serve(registry)
-    await bootstrap.run(registry, config)
-    await bootstrap_policy.run(registry)
-    aggregation = Aggregation(registry)
-    await aggregation.settle()
-    tokens = _tokens(config, find)
-    static = StaticTokens.read(config.token_file) if config.token_file else None
-    reviews = Reviews(authorizer, rbac, tokens, static, config.issuer)
-    gate = Gate(
-        clock,
-        lambda name: len(caches.of(name)),
-        lambda name: caches.of(name).watcher_count,
-        kinds.find,
-    )
-    flow_control = Controller(registry, gate)
-    await flow_control.settle()
-    app = _app(config, registry, authorizer, reviews, tokens, static, clock, gate)
-    return Server(
-        app,
-        registry,
-        caches,
-        aggregation,
-        Addresses(registry),
-        flow_control,
-        Lifecycle(registry),
-        outgoing,
-    )
+    return Lookup(find, scan)
 
 
 def _tokens(config: ApiServerConfig, find: Find) -> Tokens:
@@ -198,9 +208,11 @@ def _app(
     static: StaticTokens | None,
     clock: Clock,
     gate: Gate,
+    collectors: Sequence[Collector],
 ) -> App:
     metrics = Metrics(registry.caches.counts, registry.kinds.find)
-    metrics.registry.register(FlowMetrics(gate))
+    for collector in (FlowMetrics(gate), *collectors):
+        metrics.registry.register(collector)
     checks = {"ping": lambda: True, "storage": lambda: registry.store.is_healthy}
     return App(
         registry,

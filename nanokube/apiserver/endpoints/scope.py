@@ -47,6 +47,7 @@ class Scope:
             manager=calls.manager_of(query, self.request.headers.get("user-agent")),
             field_validation=calls.field_validation_of(query.get("fieldValidation")),
             is_forced=query.get("force") == "true",
+            options=calls.options_of(query) if query.raw else calls.NO_OPTIONS,
         )
 
     def form(self) -> negotiate.Form:

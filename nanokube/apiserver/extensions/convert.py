@@ -88,13 +88,6 @@ class Converter:
             return found
         return _fit(wanted, objects.copy(found))
 
-    async def convert(self, obj: Mapping[str, Any], wanted: Resource) -> dict[str, Any]:
-        """Give an object of any version as another one has it, without keeping it. Raises ApiError."""
-        definition, resource = self._definition(wanted)
-        if definition.webhook is not None:
-            return _fit(resource, (await self._webhook.convert(definition, [obj], resource.api_version))[0])
-        return _fit(resource, objects.copy(conversion.rename(obj, resource.api_version)))
-
     def _definition(self, resource: Resource) -> tuple[Definition, Resource]:
         definition = self._kinds.definition(resource.storage_name)
         wanted = definition.versions.get(resource.version) if definition is not None else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from nanokube.api import errors
 from nanokube.api.resources import Resource
@@ -47,6 +47,21 @@ class DeleteOptions:
     propagation: str = ""  # Orphan, Foreground, Background
     uid: str = ""
     resource_version: str = ""
+
+    def fields(self) -> dict[str, Any]:
+        """Build DeleteOptions without kind and dryRun."""
+        found: dict[str, Any] = {}
+        if self.grace_s is not None:
+            found["gracePeriodSeconds"] = self.grace_s
+        if self.uid or self.resource_version:
+            asked = {"uid": self.uid, "resourceVersion": self.resource_version}
+            found["preconditions"] = {key: value for key, value in asked.items() if value}
+        if self.propagation:
+            found["propagationPolicy"] = self.propagation
+        return found
+
+
+NO_OPTIONS: Final[Mapping[str, Any]] = {}
 
 
 def dry_run_of(values: list[str]) -> bool:

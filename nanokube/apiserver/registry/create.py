@@ -49,7 +49,19 @@ async def create(registry: Registry, call: Call, obj: dict[str, Any], *, tracks:
 async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, tracks: bool) -> Item:
     resource, name = storage_of(call.resource), obj["metadata"].get("name") or ""
     attributes = chain.Attributes(
-        chain.CREATE, call.user, resource, call.namespace, name, "", obj, None, call.is_dry_run, call.warnings
+        chain.CREATE,
+        call.user,
+        resource,
+        call.namespace,
+        name,
+        "",
+        obj,
+        None,
+        call.is_dry_run,
+        call.warnings,
+        call.resource,
+        call.options,
+        is_consequence=call.is_consequence,
     )
     now = registry.now()
     if tracks:  # before admission: what the server adds belongs to nobody

@@ -31,7 +31,19 @@ async def delete(registry: Registry, call: Call, options: DeleteOptions) -> tupl
         old = item.object()
         check_preconditions(call, old, options)
         attributes = chain.Attributes(
-            chain.DELETE, call.user, resource, call.namespace, call.name, "", None, old, call.is_dry_run
+            chain.DELETE,
+            call.user,
+            resource,
+            call.namespace,
+            call.name,
+            "",
+            None,
+            old,
+            call.is_dry_run,
+            call.warnings,
+            call.resource,
+            options.fields(),
+            is_consequence=call.is_consequence,
         )
         await registry.admission.mutate(attributes)
         await registry.admission.validate(attributes)
@@ -127,6 +139,7 @@ async def delete_collection(
             item.name,
             is_dry_run=call.is_dry_run,
             manager=call.manager,
+            warnings=call.warnings,
         )
         try:
             await delete(registry, each, options)

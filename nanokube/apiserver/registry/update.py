@@ -96,12 +96,7 @@ async def _write(
 ) -> Item:
     resource = storage_of(call.resource)
     new["metadata"].pop("resourceVersion", None)
-    if prepare is None and call.subresource == "status":
-        strategy.prepare_for_status_update(resource, new, old)
-    else:
-        defaults.apply(resource, new)  # or what is left to defaults would count as a change of the spec
-        (prepare or partial(strategy.prepare_for_update, resource))(new, old)
-    defaults.apply(resource, new)
+    _prepare(call, resource, new, old, prepare)
     if tracks:  # before admission: what the server adds belongs to nobody
         track(call, old, new, registry.now())
     attributes = chain.Attributes(
@@ -115,8 +110,13 @@ async def _write(
         old,
         call.is_dry_run,
         call.warnings,
+        call.resource,
+        call.options,
+        is_consequence=call.is_consequence,
     )
     await registry.admission.mutate(attributes)
+    if attributes.is_changed:  # by webhooks, which may have touched what this endpoint does not change
+        _prepare(call, resource, new, old, prepare)
     hooks = registry.hooks(resource)
     undo = hooks.before_update(new, old, is_dry_run=call.is_dry_run)
     try:
@@ -138,6 +138,18 @@ async def _write(
     if not call.is_dry_run:
         hooks.after_update(new, old)
     return written
+
+
+def _prepare(
+    call: Call, resource: Resource, new: dict[str, Any], old: dict[str, Any], prepare: Prepare | None
+) -> None:
+    """Put back what the endpoint does not change, count the generation, fill in defaults."""
+    if prepare is None and call.subresource == "status":
+        strategy.prepare_for_status_update(resource, new, old)
+    else:
+        defaults.apply(resource, new)  # or what is left to defaults would count as a change of the spec
+        (prepare or partial(strategy.prepare_for_update, resource))(new, old)
+    defaults.apply(resource, new)
 
 
 def _check_of(call: Call) -> Check:

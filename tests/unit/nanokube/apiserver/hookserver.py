@@ -56,16 +56,17 @@ class HookServer:
             request.transport.abort()
             return web.Response()
         review = orjson.loads(await request.read())
-        self.requests.append(review.get("request") or review)
+        asked = review.get("request") or review
+        self.requests.append(asked)
         self.paths.append(request.path_qs)
-        found = self.answer(self.requests[-1])
+        found = self.answer(asked)
         if isinstance(found, Awaitable):
             found = await found
         if isinstance(found, web.StreamResponse):
             return found
         if isinstance(found, bytes):
             return web.Response(body=found)
-        response = {"uid": self.requests[-1].get("uid"), **found}
+        response = {"uid": asked.get("uid"), **found}
         about = {"apiVersion": review.get("apiVersion"), "kind": review.get("kind")}
         return web.json_response({**about, "response": response})
 

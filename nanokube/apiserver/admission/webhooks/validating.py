@@ -1,0 +1,60 @@
+"""ValidatingAdmissionWebhook: webhooks judge the final object, all at the same time.
+
+Source: staging apiserver pkg/admission/plugin/webhook/validating.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from nanokube.api.errors import ApiError
+from nanokube.apiserver.admission import chain
+from nanokube.apiserver.admission.chain import Attributes
+from nanokube.apiserver.admission.matching.subject import FindNamespace, Shown, Subject
+from nanokube.apiserver.admission.matching.versions import Versions
+from nanokube.apiserver.admission.webhooks.caller import Caller
+from nanokube.apiserver.admission.webhooks.hook import Candidate
+from nanokube.apiserver.admission.webhooks.source import Source
+
+
+class ValidatingWebhooks(chain.Plugin):
+    """Before the quotas: what is refused must not be booked."""
+
+    is_configured = True
+
+    def __init__(
+        self, source: Source, caller: Caller, versions: Versions, find_namespace: FindNamespace
+    ) -> None:
+        self._source = source
+        self._caller = caller
+        self._versions = versions
+        self._find_namespace = find_namespace
+
+    async def validate(self, attributes: Attributes) -> None:
+        """Ask the webhooks. Raises ApiError."""
+        candidates = self._source.find(attributes)
+        if not candidates or attributes.is_settled:
+            return
+        subject = Subject(attributes, self._versions, self._find_namespace)
+        relevant: list[tuple[Candidate, Shown]] = []
+        for candidate in candidates:
+            if self._caller.is_wanted(candidate.hook, subject):
+                shown = await subject.at(candidate.resource)
+                if self._caller.fits(candidate.hook, subject, shown):
+                    relevant.append((candidate, shown))
+        refusals: list[ApiError] = []
+
+        async def ask(candidate: Candidate, shown: Shown) -> None:
+            try:
+                await self._caller.ask(candidate, subject, shown)
+            except ApiError as err:
+                refusals.append(err)
+
+        if len(relevant) == 1:
+            await ask(*relevant[0])
+        elif relevant:
+            async with asyncio.TaskGroup() as group:
+                for candidate, shown in relevant:
+                    group.create_task(ask(candidate, shown))
+        if refusals:
+            raise refusals[0]
