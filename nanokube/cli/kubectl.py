@@ -24,6 +24,13 @@ def kubectl(ctx: click.Context) -> None:
     """Run stock kubectl against this cluster; all arguments are kubectl's."""
     kubeconfig = paths.Paths().admin_kubeconfig
     if not os.access(kubeconfig, os.R_OK):
+        if (
+            paths.Paths().kubeconfig("kubelet").exists()
+            and not kubeconfig.parent.joinpath("pki/ca.key").exists()
+        ):
+            raise errors.failure(
+                "this host is a worker: it has no administrator's rights", "run it on a server"
+            )
         hint = "run `sudo nanokube up` first" if not kubeconfig.exists() else "run it as root"
         raise errors.failure(f"cannot read {kubeconfig}", hint)
     executable = find()

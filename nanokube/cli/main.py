@@ -9,6 +9,9 @@ import click
 # shell completion import no verb.
 VERBS: Mapping[str, tuple[str, str, str]] = {
     "up": ("nanokube.cli.up", "up", "Start this node's cluster, or resume it."),
+    "token": ("nanokube.cli.token", "token", "Make, list and delete tokens by which hosts join."),
+    "join": ("nanokube.cli.join", "join", "Make this host a worker of another's cluster."),
+    "certs": ("nanokube.cli.certs", "certs", "Show this node's certificates, and renew them."),
     "down": ("nanokube.cli.down", "down", "Stop this node; everything is kept."),
     "reset": ("nanokube.cli.reset", "reset", "Remove the cluster and every trace of it from this host."),
     "status": ("nanokube.cli.status", "status", "Show what runs on this node and how it fares."),

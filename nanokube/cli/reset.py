@@ -1,5 +1,6 @@
 """`nanokube reset`: leave the host as it was before `up`."""
 
+import asyncio
 import contextlib
 
 import click
@@ -13,17 +14,31 @@ from nanokube.roles import config as node_config
 @click.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(yes: bool) -> None:
-    """Remove this node with all its Pods, images, objects and settings."""
+    """Remove this node with all its Pods, images, objects and settings; a worker leaves its cluster."""
     errors.require_root("reset")
     config = _config()
     if not yes:
-        click.confirm("This removes the cluster with all its data. Go on?", abort=True)
+        what = "node and all that it holds" if config.is_worker else "cluster with all its data"
+        click.confirm(f"This removes the {what}. Go on?", abort=True)
     with phases.phase("components"):
         down.stop_components(config)
     down.stop_everything_else(config)
+    if config.is_worker:
+        _leave(config)
     with phases.phase("files"):
         cleanup.remove_files(config)
     click.echo("nothing of nanokube is left on this host but the program itself")
+
+
+def _leave(config: node_config.NodeConfig) -> None:
+    # Only a worker needs the client, which takes a while to import.
+    from nanokube.roles import join
+
+    with phases.phase("leave the cluster"):
+        is_known = asyncio.run(join.leave(config))
+    if not is_known:
+        hint = f"remove its Node there: nanokube kubectl delete node {config.node_name}"
+        click.echo(f"warning: cannot tell {config.server} that this node is gone; {hint}", err=True)
 
 
 def _config() -> node_config.NodeConfig:

@@ -7,12 +7,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from nanokube.cli import errors, settings
-from nanokube.cli import up as cli_up
+from nanokube.cli import errors, readiness, settings
 from nanokube.roles import config as node_config
 from nanokube.roles import keeper, node
 
-COMPONENTS = ("apiserver", "agent", "manager")
+SERVER_COMPONENTS = ("apiserver", "agent", "manager")
+WORKER_COMPONENTS = ("agent",)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,7 +39,9 @@ def status() -> None:
         table.add_row(each.name, str(each.pid) if each.pid else "[red]not running[/]", memory)
     console.print(table)
     console.print(f"memory in all (PSS): {sum(each.pss_kib for each in found) / 1024:.1f} MiB")
-    is_ready = cli_up.is_ready(cli_up.Probe(config).node())
+    if config.is_worker:
+        console.print(f"worker of {config.server}")
+    is_ready = readiness.is_ready(readiness.Probe(config).node())
     console.print(f"node {config.node_name}: {'[green]Ready[/]' if is_ready else '[red]not Ready[/]'}")
     raise SystemExit(0 if is_ready else 1)
 
@@ -47,7 +49,7 @@ def status() -> None:
 def processes(config: node_config.NodeConfig) -> list[Process]:
     """Return the node's own processes: launcher, components, the runtime's."""
     found = [_process("launcher", node.running_pid(config.paths))]
-    for name in COMPONENTS:
+    for name in WORKER_COMPONENTS if config.is_worker else SERVER_COMPONENTS:
         try:
             pid = int((config.paths.run / f"{name}.pid").read_text())
         except (FileNotFoundError, ValueError):

@@ -97,8 +97,6 @@ class Client:
 
     async def become(self, access: kubeconfig.Access) -> None:
         """Go on with other credentials: requests under way end with those they began with."""
-        if access == self._access:
-            return
         self._ssl = access.ssl_context()
         self._access = access
         old, self._pool = self._pool, self._new_pool()
@@ -112,7 +110,10 @@ class Client:
 
         async def reload() -> None:
             try:
-                await self.become(kubeconfig.load(path))
+                access = kubeconfig.load(path)
+                if access != self._access:
+                    await self.become(access)
+                    log.info("credentials taken: file=%s", path)
             except (kubeconfig.KubeconfigError, OSError) as err:
                 log.warning("credentials not taken: file=%s error=%s", path, err)
 

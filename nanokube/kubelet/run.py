@@ -74,12 +74,12 @@ async def run_with(
         group.create_task(recorder.run())
         group.create_task(env.statuses.run())
         await reporter.register()
-        if cidr := reporter.pod_cidr():
-            await _set_pod_cidr(runtime, cidr)
+        if config.pod_cidr:
+            await _set_pod_cidr(runtime, reporter.pod_cidr())
         for each in (nodes, services, pods):
             group.create_task(each.run())
         await informer.wait_synced(nodes, services)
-        if not cidr:
+        if not config.pod_cidr:
             group.create_task(_take_pod_cidr(runtime, reporter), name="pod range")
         group.create_task(agent.run())
         group.create_task(reporter.run())

@@ -1,7 +1,6 @@
 """What each component of a node runs: the only place where parts are wired together."""
 
 import asyncio
-import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Never
 
@@ -79,18 +78,11 @@ def controller_options(config: node_config.NodeConfig) -> controllers_env.Option
     certificate, key = ((config.paths.pki / name).read_bytes() for name in ("ca.crt", "ca.key"))
     return controllers_env.Options(
         cluster_cidr=config.pod_cidr,
-        server=public_server(config),
+        server=config.public_server,
         shared_settings={name: getattr(config, name) for name in node_config.SHARED},
         root_ca=certificate.decode(),
         authority=pki.Authority(pki.KeyPair(certificate, key)),
     )
-
-
-def public_server(config: node_config.NodeConfig) -> str:
-    """Return the URL at which other hosts reach this server; empty if they cannot."""
-    if ipaddress.ip_address(config.node_ip).is_loopback:
-        return ""
-    return f"https://{config.node_ip}:{config.api_port}"
 
 
 async def agent(config: node_config.NodeConfig) -> Never:

@@ -72,6 +72,13 @@ class NodeConfig:
         """Where the components of this node reach the apiserver."""
         return self.joined or f"https://127.0.0.1:{self.api_port}"
 
+    @property
+    def public_server(self) -> str:
+        """The URL at which other hosts reach this server; empty if they cannot."""
+        if ipaddress.ip_address(self.node_ip).is_loopback:
+            return ""
+        return f"https://{self.node_ip}:{self.api_port}"
+
 
 def validate(config: NodeConfig) -> NodeConfig:
     """Return config if its parts fit together. Raises ConfigError."""

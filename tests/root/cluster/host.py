@@ -25,6 +25,9 @@ ADDRESS = "192.0.2.10"
 _INIT = """
 import os, subprocess, sys, time
 scratch = sys.argv[1]
+if sys.argv[4]:
+    print("waiting", flush=True)
+    sys.stdin.readline()
 def sh(line):
     subprocess.run(["sh", "-ec", line], check=True)
 sh(f'''
@@ -40,7 +43,7 @@ mount -t tmpfs tmpfs /run
 mount --make-rshared /
 hostname {sys.argv[2]}
 ip link set lo up
-ip link add eth0 type bridge
+ip link show eth0 >/dev/null 2>&1 || ip link add eth0 type bridge
 echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6
 ip addr add {sys.argv[3]}/24 dev eth0
 ip link set eth0 up
@@ -59,9 +62,13 @@ while True:
 class Host:
     """One isolated host; commands run in it through nsenter(1)."""
 
-    def __init__(self, scratch: Path, name: str) -> None:
-        """Raises RuntimeError if the namespaces cannot be made."""
+    def __init__(self, scratch: Path, name: str, address: str = ADDRESS, lan: "Lan | None" = None) -> None:
+        """lan: the network that eth0 is on; without one it leads nowhere.
+
+        Raises RuntimeError if the namespaces cannot be made.
+        """
         self.name = name
+        self.address = address
         self.cgroup_root = f"nanokube-{name}-{uuid.uuid4().hex[:6]}"
         command = [
             "unshare",
@@ -75,16 +82,40 @@ class Host:
             "--mount-proc",
         ]
         self._holder = subprocess.Popen(
-            [*command, "/usr/bin/env", "python3", "-c", _INIT, str(scratch), name, ADDRESS],
+            [
+                *command,
+                "/usr/bin/env",
+                "python3",
+                "-c",
+                _INIT,
+                str(scratch),
+                name,
+                address,
+                "lan" if lan else "",
+            ],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+        if lan is not None:
+            self._expect("waiting")
+            lan.plug(self._init(), name)
+            assert self._holder.stdin is not None
+            self._holder.stdin.write("\n")
+            self._holder.stdin.flush()
+        self._expect("ready")
+        self.init_pid = self._init()
+
+    def _expect(self, word: str) -> None:
         assert self._holder.stdout is not None
-        if self._holder.stdout.readline() != "ready\n":
+        if self._holder.stdout.readline() != f"{word}\n":
+            self._holder.kill()
             self._holder.wait()
             raise RuntimeError("cannot make the namespaces of a test host")
+
+    def _init(self) -> int:
         children = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children").read_text().split()
-        self.init_pid = int(children[0])
+        return int(children[0])
 
     def run(
         self, *command: str, timeout_s: float = 60, check: bool = True, stdin: str = ""
@@ -164,16 +195,72 @@ class Host:
         """End every process of the host and remove its cgroups."""
         self._holder.kill()
         self._holder.wait()
-        assert self._holder.stdout is not None
-        self._holder.stdout.close()
+        for pipe in (self._holder.stdin, self._holder.stdout):
+            assert pipe is not None
+            pipe.close()
         _remove_cgroups(self.cgroup_root)
 
 
+class Lan:
+    """A network of its own: a bridge in a namespace, to which hosts are plugged."""
+
+    def __init__(self) -> None:
+        self._holder = subprocess.Popen(
+            ["unshare", "--net", "sh", "-ec", _LAN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._holder.stdout is not None
+        if self._holder.stdout.readline() != "ready\n":
+            self._holder.wait()
+            raise RuntimeError("cannot make the network of test hosts")
+
+    def plug(self, pid: int, name: str) -> None:
+        """Give the network namespace of a process an eth0 on this network; `name` is its port here."""
+        pair = ["type", "veth", "peer", "name", "eth0", "netns", str(pid)]
+        self.ip("link", "add", name, *pair)
+        self.ip("link", "set", name, "master", "lan", "up")
+
+    def ip(self, *arguments: str) -> None:
+        """Run ip(8) in the network's namespace, where each host's port has the host's name."""
+        self.run("ip", *arguments)
+
+    def run(self, *command: str) -> None:
+        """Run a command in the network's namespace."""
+        subprocess.run(["nsenter", "-t", str(self._holder.pid), "-n", *command], check=True)
+
+    def close(self) -> None:
+        """End the network; the hosts' links go with it."""
+        assert self._holder.stdin is not None
+        assert self._holder.stdout is not None
+        self._holder.stdin.close()
+        self._holder.wait()
+        self._holder.stdout.close()
+
+
+_LAN = """
+ip link set lo up
+ip link add lan type bridge
+echo 1 > /proc/sys/net/ipv6/conf/lan/disable_ipv6
+ip link set lan up
+echo ready
+read line || true
+"""
+
+
 @contextlib.contextmanager
-def new(scratch: Path, name: str) -> Iterator[Host]:
-    """Make a host and end it in any case."""
+def lan() -> Iterator[Lan]:
+    """Make a network and end it in any case."""
+    made = Lan()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@contextlib.contextmanager
+def new(scratch: Path, name: str, address: str = ADDRESS, on: Lan | None = None) -> Iterator[Host]:
+    """Make a host and end it in any case. on: the network it is plugged to."""
     scratch.mkdir(parents=True, exist_ok=True)
-    made = Host(scratch, name)
+    made = Host(scratch, name, address, on)
     try:
         yield made
     finally:

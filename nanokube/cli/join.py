@@ -1,0 +1,98 @@
+"""`nanokube join`: recognize the cluster, get a certificate, start the agent; nothing stays of a failure."""
+
+import asyncio
+import datetime
+import shutil
+import time
+
+import click
+
+from nanokube.cli import errors, phases, readiness, settings, up
+from nanokube.roles import cleanup, discovery, node
+from nanokube.roles import config as node_config
+from nanokube.roles import join as roles_join
+
+
+@click.command()
+@click.argument("server")
+@click.option("--token", required=True, help="What `nanokube token create` made.")
+@click.option("--ca-hash", required=True, help="Hash of the cluster's authority, printed with the token.")
+@click.option("--node-name", help="Name of this Node.  [default: the host's name]")
+@click.option("--node-ip", help="Address of this node.  [default: the one that reaches the server]")
+@click.option("--kubelet-port", type=int, help="Port of the kubelet.  [default: 10250]")
+@click.option("--cgroup-root", help="Name of the cgroup that holds all Pods.  [default: nanokube]")
+def join(server: str, token: str, ca_hash: str, **options: object) -> None:
+    """Make this host a worker of the cluster whose API server is at SERVER, https://HOST:PORT."""
+    errors.require_root("join")
+    began = time.monotonic()
+    try:
+        invited = discovery.invitation(server, token, ca_hash)
+        default = settings.default()
+        with node.alone(default.paths):
+            if _is_joined(invited):
+                click.echo(f"this host has joined {invited.server} already; `nanokube up` resumes it")
+                return
+            config = _join(invited, {"node_ip": None, **options})
+    except discovery.JoinError as err:
+        raise errors.failure(str(err), err.remedy) from err
+    click.echo(f"Node {config.node_name} ({config.node_ip}) is Ready ({time.monotonic() - began:.1f} s)")
+    click.echo(f"worker of:  {config.server}")
+
+
+def _is_joined(invited: discovery.Invitation) -> bool:
+    """Tell whether this host is the cluster's worker. Raises a Failure if it is some other node."""
+    try:
+        known = node_config.load(settings.default().paths)
+    except node_config.ConfigError as err:
+        raise errors.failure(str(err), "start anew with `nanokube reset`") from err
+    if known is None:
+        return False
+    if known.joined == invited.server:
+        return True
+    what = f"a worker of {known.joined}" if known.is_worker else "a server of its own cluster"
+    raise errors.failure(f"this host is {what} already", "run `nanokube reset` first")
+
+
+def _join(invited: discovery.Invitation, options: dict[str, object]) -> node_config.NodeConfig:
+    with phases.phase("find the cluster"):
+        cluster = discovery.discover(invited, time.time())
+    given = {name: value for name, value in options.items() if value is not None}
+    given.setdefault("node_ip", roles_join.check_address(cluster.own_address))
+    config = settings.worker(cluster.server, **given)
+    up.check(config)
+    with phases.phase("name, address, certificate"):
+        config, pem = asyncio.run(roles_join.enrol(cluster, invited, config))
+    up.check(config)  # now that the ranges are known
+    is_new = not config.paths.etc.exists()
+    began, since = time.monotonic(), datetime.datetime.now(datetime.UTC)
+    try:
+        roles_join.write(config, cluster, pem)
+        readiness.wait_until_claimed(config, node.start(config))
+        readiness.wait_until_ready(config, began, since)
+    except BaseException:
+        _undo(config, is_new=is_new)
+        raise
+    return config
+
+
+def _undo(config: node_config.NodeConfig, *, is_new: bool) -> None:
+    """Take back a join that failed. is_new: the settings' directory is all ours."""
+    with phases.phase("undo"):
+        node.stop(config.paths)
+        cleanup.stop_pods(config, lambda _done, _total: None)
+        cleanup.stop_runtime(config)
+        cleanup.remove_kernel_objects(config)
+        asyncio.run(roles_join.leave(config))
+        kept = [] if is_new else [each for each in config.paths.etc.iterdir() if each.name not in _OURS]
+        if not kept:
+            cleanup.remove_files(config)
+            return
+        for name in _OURS:
+            place = config.paths.etc / name
+            if place.is_dir():
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.unlink(missing_ok=True)
+
+
+_OURS = ("pki", "kubelet.conf", "cri.json", node_config.FILE)

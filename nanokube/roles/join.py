@@ -1,0 +1,144 @@
+"""How a host becomes a worker, and how it ceases to be one.
+
+    discovery ── names and addresses of the Nodes: ours must be free ── certificate by CSR ── files
+
+Until the files are written nothing of this host is changed. The certificate that is asked for in vain stays a
+CertificateSigningRequest for a day.
+"""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from nanokube.api import bootstrap_tokens as tokens
+from nanokube.api import certificate_requests, errors, objects, resources
+from nanokube.api.objects import Object
+from nanokube.client import kubeconfig, rest
+from nanokube.kubelet.node import certificates
+from nanokube.roles import bootstrap, discovery
+from nanokube.roles import config as node_config
+from nanokube.roles.discovery import JoinError
+
+NODES = resources.get("nodes")
+CONFIG_MAPS = resources.get("configmaps")
+CERTIFICATE_TIMEOUT_S = 30.0
+LEAVE_TIMEOUT_S = 5.0
+
+
+def refusal(nodes: Sequence[Object], name: str, address: str) -> JoinError | None:
+    """Say why a host of this name and address cannot join Nodes that are there. Pure.
+
+    A Node of the same name that is not Ready is taken for this host's own, from an earlier life.
+    """
+    for node in nodes:
+        if objects.name(node) == name:
+            if objects.is_condition_true(node, "Ready"):
+                remedy = f"join with --node-name, or remove it: nanokube kubectl delete node {name}"
+                return JoinError(f"the name {name} is taken by a Node that is Ready", remedy)
+            continue
+        if any(each.get("address") == address for each in objects.status(node).get("addresses") or ()):
+            return JoinError(
+                f"the address {address} is taken by Node {objects.name(node)}",
+                "join with --node-ip and an address that no other host has (`ip address` lists this host's)",
+            )
+    return None
+
+
+def check_address(address: str) -> str:
+    """Return the address if other hosts can reach it. Raises JoinError. Pure."""
+    if address.startswith("127."):
+        raise JoinError("the server is this host itself", "join from another host")
+    return address
+
+
+async def enrol(
+    cluster: discovery.Cluster, invited: discovery.Invitation, config: node_config.NodeConfig
+) -> tuple[node_config.NodeConfig, bytes]:
+    """Ask for this host's place in the cluster: its settings, and its certificate with key, PEM.
+
+    Raises JoinError.
+    """
+    access = kubeconfig.Access(cluster.server, ca=cluster.authority, token=invited.token)
+    try:
+        async with rest.Client(access, user_agent="nanokube-join", timeout_s=20.0) as client:
+            if cause := refusal((await client.list(NODES)).items, config.node_name, config.node_ip):
+                raise cause
+            config = with_settings(config, await client.get(CONFIG_MAPS, tokens.SETTINGS, tokens.NAMESPACE))
+            subject = certificates.client_subject(config.node_name)
+            signer = certificate_requests.KUBELET_CLIENT
+            pem = await certificates.obtain(client, subject, signer, timeout_s=CERTIFICATE_TIMEOUT_S)
+    except errors.ApiError as err:
+        raise _denied(invited, err) from err
+    except certificate_requests.RequestRefused as err:
+        raise JoinError(str(err), "ask who runs the cluster") from err
+    except TimeoutError as err:
+        remedy = "see on the server that its manager runs: sudo nanokube status"
+        raise JoinError(str(err) or f"no answer from {cluster.server}", remedy) from err
+    except OSError as err:
+        raise JoinError(f"lost {cluster.server}: {err}", "join again") from err
+    return config, pem
+
+
+def with_settings(config: node_config.NodeConfig, found: Object) -> node_config.NodeConfig:
+    """Return the node's settings with those that the cluster's nodes share. Raises JoinError. Pure."""
+    try:
+        shared: dict[str, Any] = json.loads(found["data"]["settings"])
+        given = {name: shared[name] for name in node_config.SHARED}
+        return node_config.validate(dataclasses.replace(config, **given))
+    except (LookupError, ValueError, TypeError) as err:
+        raise JoinError(
+            f"cannot use the cluster's settings: {err}", "give server and host one version"
+        ) from err
+
+
+def _denied(invited: discovery.Invitation, err: errors.ApiError) -> JoinError:
+    again = "make a new one on the server: `sudo nanokube token create`"
+    if err.code == 401:
+        return JoinError(f"token {invited.token_id} is not accepted: it has expired, or was deleted", again)
+    if err.code == 403:
+        return JoinError(f"token {invited.token_id} may not let hosts join: {err}", again)
+    if err.code == 404:
+        return JoinError("the cluster does not tell its settings", "see on the server: sudo nanokube status")
+    return JoinError(f"the server refuses: {err}", "see the server's /var/log/nanokube/apiserver.log")
+
+
+def write(config: node_config.NodeConfig, cluster: discovery.Cluster, pem: bytes) -> None:
+    """Write what the node's agent needs. Raises OSError."""
+    place = config.paths
+    place.pki.mkdir(mode=0o700, parents=True, exist_ok=True)
+    certificates.write(place.pki / "ca.crt", cluster.authority)
+    certificates.write(place.pki / bootstrap.KUBELET_CLIENT, pem)
+    certificates.write(place.kubeconfig("kubelet"), bootstrap.worker_kubeconfig(cluster.server).encode())
+    node_config.save(config)
+
+
+async def leave(config: node_config.NodeConfig) -> bool:
+    """Take this worker's Node out of the cluster; tells whether the cluster knows. Never raises."""
+    with contextlib.suppress(kubeconfig.KubeconfigError, OSError, errors.ApiError, ValueError):
+        access = kubeconfig.load(config.paths.kubeconfig("kubelet"))
+        async with rest.Client(access, timeout_s=LEAVE_TIMEOUT_S) as client:
+            try:
+                await client.delete(NODES, config.node_name)
+            except errors.ApiError as err:
+                if not errors.is_not_found(err):
+                    raise
+            return True
+    return False
+
+
+async def renew(config: node_config.NodeConfig, names: Sequence[str]) -> list[str]:
+    """Renew a worker's certificates, named as their files are; returns which. Raises JoinError."""
+    files = [config.paths.pki / name for name in (bootstrap.KUBELET_CLIENT, bootstrap.KUBELET_SERVING)]
+    chosen = [file for file in files if file.stem in names]
+    try:
+        async with rest.Client.from_kubeconfig(config.paths.kubeconfig("kubelet")) as client:
+            keeper = certificates.NodeCertificates(
+                client, config.node_name, config.node_ip, client_file=files[0], serving_file=files[1]
+            )
+            for file in chosen:
+                await keeper.renew(file)
+    except (OSError, ValueError, errors.ApiError, certificate_requests.RequestRefused) as err:
+        raise JoinError(f"cannot renew: {err}", f"see that {config.server} is reachable") from err
+    return [file.stem for file in chosen]
