@@ -47,6 +47,9 @@ ROWS: Final[tuple[Resource, ...]] = (
         has_status=True,
         has_generation=True,
     ),
+    GroupVersion("apiregistration.k8s.io", "v1").kind(
+        "APIService", "apiservices", is_global=True, categories=("api-extensions",), has_status=True
+    ),
     GroupVersion("apiextensions.k8s.io", "v1").kind(
         "CustomResourceDefinition",
         "customresourcedefinitions",

@@ -50,6 +50,7 @@ _BY_NAME: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
     "validatingadmissionpolicies.admissionregistration.k8s.io": admission.policy,
     "mutatingadmissionpolicies.admissionregistration.k8s.io": admission.policy,
     "validatingadmissionpolicybindings.admissionregistration.k8s.io": admission.binding,
+    "apiservices.apiregistration.k8s.io": admission.api_service,
     "mutatingadmissionpolicybindings.admissionregistration.k8s.io": admission.binding,
     "customresourcedefinitions.apiextensions.k8s.io": definition.apply_defaults,
 }

@@ -60,3 +60,10 @@ def _fill_match(match: dict[str, Any] | None) -> None:
 def _fill_rules(rules: list[dict[str, Any]] | None) -> None:
     for rule in rules or ():
         rule.setdefault("scope", "*")
+
+
+def api_service(obj: dict[str, Any]) -> None:
+    """Fill in an APIService's port."""
+    service = obj.get("spec", {}).get("service")
+    if service is not None and not service.get("port"):
+        service["port"] = 443

@@ -15,6 +15,7 @@ from nanokube.api import facts, objects, zeros
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
 from nanokube.api.strategy import (
+    api_service,
     certificates,
     custom,
     definition,
@@ -60,6 +61,7 @@ _RULES: Final[Mapping[str, Rules]] = {
     "resourceslices.resource.k8s.io": devices.SLICE,
     "certificatesigningrequests.certificates.k8s.io": certificates.SIGNING_REQUEST,
     "customresourcedefinitions.apiextensions.k8s.io": definition.RULES,
+    "apiservices.apiregistration.k8s.io": api_service.RULES,
 }
 _PLAIN: Final = Rules()
 

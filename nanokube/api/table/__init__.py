@@ -13,6 +13,7 @@ from nanokube.api import objects
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
 from nanokube.api.table import (
+    api_service,
     cluster,
     config,
     controllers,
@@ -77,6 +78,7 @@ _BY_NAME: Final[Mapping[str, Columns]] = {
     "mutatingadmissionpolicybindings.admissionregistration.k8s.io": policies.POLICY_BINDING,
     "flowschemas.flowcontrol.apiserver.k8s.io": policies.FLOW_SCHEMA,
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": policies.PRIORITY_LEVEL,
+    "apiservices.apiregistration.k8s.io": api_service.COLUMNS,
     "deviceclasses.resource.k8s.io": policies.PLAIN,
     "resourceclaims.resource.k8s.io": policies.RESOURCE_CLAIM,
     "resourceclaimtemplates.resource.k8s.io": policies.PLAIN,

@@ -68,7 +68,7 @@ def settle(crd: dict[str, Any], others: Iterable[Mapping[str, Any]], now: str) -
 def _name(crd: dict[str, Any], others: Iterable[Mapping[str, Any]], now: str) -> None:
     status = crd.setdefault("status", {})
     wanted, accepted = crd["spec"]["names"], status.get("acceptedNames") or {}
-    if wanted == accepted and any(c["type"] == NAMES_ACCEPTED for c in status.get("conditions") or ()):
+    if wanted == accepted and any(c.get("type") == NAMES_ACCEPTED for c in status.get("conditions") or ()):
         return
     names, kinds = _taken(others)
     found, problem = dict(accepted), None

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Never
 
 from nanokube.api import errors, objects, resources
-from nanokube.apiserver.authn.user import MASTERS, User
+from nanokube.apiserver.authn.user import OWN
 from nanokube.apiserver.cache.cache import DELETED, Cache, Change
 from nanokube.apiserver.cache.selection import Selection
 from nanokube.apiserver.endpoints.subresources import no_check
@@ -25,7 +25,6 @@ from nanokube.apiserver.registry.registry import Registry
 
 log = logging.getLogger(__name__)
 
-_SELF: Final = User("system:apiserver", (MASTERS,))
 RETRY_S: Final = 1.0
 PATIENCE_S: Final = 60.0  # how long objects with finalizers may take before the condition says so
 
@@ -92,6 +91,8 @@ class Lifecycle:
             if not errors.is_not_found(err):
                 log.warning("definition not settled: name=%s error=%s", name, err.message)
                 asyncio.get_running_loop().call_later(RETRY_S, self._add, name)
+        except Exception:  # one definition that we read wrong must not end the others, and the server
+            log.exception("definition not settled: name=%s", name)
 
     async def _settle(self, name: str) -> None:
         group = name.partition(".")[2]
@@ -106,7 +107,7 @@ class Lifecycle:
 
     async def _update(self, name: str, change: update.Transform) -> None:
         resource = resources.get(definitions.NAME)
-        call = Call(_SELF, resource, "", name, "status", manager="kube-apiserver")
+        call = Call(OWN, resource, "", name, "status", manager="kube-apiserver")
         await update.update(
             self._registry, call, change, prepare=lambda new, old: None, check=no_check, shares=True
         )
@@ -124,7 +125,9 @@ class Lifecycle:
                     if errors.is_not_found(err) and self._registry.find(definitions.NAME, name) is None:
                         return
                     log.warning("definition not ended: name=%s error=%s", name, err.message)
-                    await asyncio.sleep(RETRY_S)
+                except Exception:
+                    log.exception("definition not ended: name=%s", name)
+                await asyncio.sleep(RETRY_S)
         finally:
             self._ending.discard(name)
 
@@ -136,7 +139,7 @@ class Lifecycle:
             done = ("False", "NeverEstablished", "resource was never established")
         else:
             resource = served.storage
-            call = Call(_SELF, resource, manager="kube-apiserver")
+            call = Call(OWN, resource, manager="kube-apiserver")
             try:
                 await delete.delete_collection(self._registry, call, Selection(), DeleteOptions())
             except errors.ApiError as err:

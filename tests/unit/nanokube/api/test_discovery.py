@@ -13,11 +13,9 @@ from nanokube.api.resources import Resource
 
 FACTS: Final = Path(__file__).parents[3] / "data" / "discovery-v1.36.json"
 
-LATER: Final = "comes with custom resources and aggregation"
 BETA: Final = "a beta or alpha version: off by default upstream as well"
 # group/version[/resource] -> why we do not serve what the document, made with every feature on, lists
 LEFT_OUT: Final = {
-    "apiregistration.k8s.io/v1": LATER,
     "admissionregistration.k8s.io/v1alpha1": BETA,
     "admissionregistration.k8s.io/v1beta1": BETA,
     "certificates.k8s.io/v1alpha1": BETA,

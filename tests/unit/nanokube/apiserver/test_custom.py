@@ -124,6 +124,15 @@ async def test_a_definition_is_established_and_served(api: Api) -> None:
         assert [i["metadata"]["name"] for i in listed["items"]] == ["a"]
 
 
+async def test_a_condition_without_a_type_does_no_harm(api: Api) -> None:
+    async with lively(api):
+        crd = (await define(api, definition())).json
+        crd["status"]["conditions"].insert(0, {"type": "", "status": "", "message": "by hand"})
+        assert (await api("PUT", f"{CRDS}/gadgets.example.com/status", crd)).code == 200
+        await asyncio.sleep(0.01)
+        await define(api, definition(plural="gizmos"))
+
+
 async def test_discovery_shows_it(api: Api) -> None:
     async with lively(api):
         await define(api, definition(version("v1beta1", is_stored=False), version("v1"), shortNames=["gd"]))
