@@ -32,6 +32,7 @@ from nanokube.apiserver.endpoints import (
     eviction,
     read,
     respond,
+    scaling,
     subresources,
     watch,
     write,
@@ -70,9 +71,9 @@ _VERBS: Final[Mapping[str, Endpoint]] = {
 _SUBRESOURCES: Final[Mapping[tuple[str, str], Mapping[str, Endpoint]]] = {
     ("*", "status"): {"get": read.get, "update": write.update, "patch": write.patch_},
     ("*", "scale"): {
-        "get": subresources.get_scale,
-        "update": subresources.put_scale,
-        "patch": subresources.patch_scale,
+        "get": scaling.get,
+        "update": scaling.put,
+        "patch": scaling.patch_,
     },
     ("pods", "binding"): {"create": subresources.bind},
     ("pods", "eviction"): {"create": eviction.evict},

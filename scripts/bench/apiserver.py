@@ -11,7 +11,8 @@ one core and the client has the other; `--cores 2` binds nothing.
 A Pod is what a Deployment makes of a container with probes and two volumes: 1.8 KB sent, 5 KB stored with
 its status. Requests carry a bearer token and pass RBAC. "CPU" is the time that all of a server's processes
 used for a request or an event, without that for connecting watches. Ratios: nanokube's rate to the peer's,
-the peer's CPU time to nanokube's.
+the peer's CPU time to nanokube's. Memory: "filled" with 5,500 Pods; "read", after the rows before the first
+CREATE, still with as many; "end" with what each was made to hold, which is more in the faster one.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Server:
     pids: list[int]
     began: float = 0.0  # CPU time before the row that is being measured
     outcomes: dict[str, tuple[load.Outcome, float]] = field(default_factory=dict)
+    memories: dict[str, float] = field(default_factory=dict)
 
     def cpu(self) -> float:
         """CPU time of its processes so far in seconds, all threads."""
@@ -72,6 +74,10 @@ class Server:
     def begin(self) -> None:
         """Count CPU time from now on."""
         self.began = self.cpu()
+
+    def weigh(self, when: str) -> None:
+        """Note its memory."""
+        self.memories[when] = self.memory()
 
     def memory(self) -> float:
         """Proportional set size of its processes in MB."""
@@ -111,14 +117,21 @@ def main() -> None:
             allow(server.target)
             say(f"{server.name}: {server.memory():.0f} MB before {SMALL + LARGE} Pods are made")
             fill(server, client_cpus)
+            server.weigh("memory, filled")
+        made = False
         for name, row in chosen.items():
             for server in servers:
+                if name.startswith("CREATE") and not made:  # from here on the faster one holds more Pods
+                    server.weigh("memory, read")
                 say(f"{name} on {server.name}")
                 server.begin()
                 outcome = row(server, options.seconds, client_cpus)
                 server.outcomes[name] = outcome, server.cpu() - server.began
                 if outcome.first_error:
                     say(f"{outcome.errors} errors, the first: {outcome.first_error}")
+            made = made or name.startswith("CREATE")
+        for server in servers:
+            server.weigh("memory, end")
         show(servers, list(chosen))
 
 
@@ -463,9 +476,10 @@ def show(servers: list[Server], names: list[str]) -> None:
             cells += f"{f'{outcome.rate:.1f}  {latency}  {costs[-1]:.3f}{bad}':>48}"
         ratios = f"{rates[0] / rates[1]:>8.1f}{costs[1] / costs[0]:>8.1f}" if len(servers) > 1 else ""
         print(f"{name:<36}{cells}{ratios}")
-    memory = [server.memory() for server in servers]
-    ratio = f"{memory[0] / memory[1]:>8.2f}" if len(servers) > 1 else ""
-    print(f"{'memory, PSS in MB':<36}" + "".join(f"{each:>48.0f}" for each in memory) + ratio)
+    for when in servers[0].memories:
+        memory = [server.memories[when] for server in servers]
+        ratio = f"{memory[0] / memory[1]:>8.2f}" if len(servers) > 1 else ""
+        print(f"{when + ', PSS in MB':<36}" + "".join(f"{each:>48.0f}" for each in memory) + ratio)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ The façade of this package. None of these changes its inputs; results may share
 
 from __future__ import annotations
 
-from nanokube.api.patch import apply, json_patch, managed, merge, strategic
+from nanokube.api.patch import apply, json_patch, managed, merge, strategic, undeclared
 
 JSON = "application/json-patch+json"
 MERGE = "application/merge-patch+json"
@@ -17,6 +17,7 @@ apply_merge_patch = merge.apply
 apply_strategic_patch = strategic.apply
 apply_configuration = apply.apply
 track_update = managed.track_update
+refuse_undeclared = undeclared.refusal
 
 __all__ = [
     "APPLY",
@@ -27,5 +28,6 @@ __all__ = [
     "apply_json_patch",
     "apply_merge_patch",
     "apply_strategic_patch",
+    "refuse_undeclared",
     "track_update",
 ]

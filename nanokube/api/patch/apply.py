@@ -8,12 +8,14 @@ Source: sigs.k8s.io/structured-merge-diff, merge/update.go; KEP-555.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from nanokube.api import errors, facts, objects
 from nanokube.api.objects import Object
-from nanokube.api.patch import fieldsets, last_applied, managed
+from nanokube.api.patch import entries, fieldsets, last_applied, managed
 from nanokube.api.patch.fieldsets import FieldSet
+
+BEFORE: Final = "before-first-apply"  # whose what was there is, if nobody was recorded
 
 
 def apply(
@@ -29,27 +31,26 @@ def apply(
     """Return the object after applying; `live` is None for a new one. Raises ApiError (400, 409)."""
     if objects.metadata(config).get("managedFields"):
         raise errors.bad_request("metadata.managedFields must be nil")
-    type_ = facts.Type("@", name=definition.name)
+    type_ = definition.type
     wanted = fieldsets.of(type_, managed.manageable(config, subresource))
     if live is None:
         found: dict[str, Any] = objects.copy(config)
-        entries: list[dict[str, Any]] = []
+        others: list[dict[str, Any]] = []
     else:
-        entries = list(objects.metadata(live).get("managedFields") or ())
-        others = [dict(e) for e in entries if not managed.matches(e, manager, managed.APPLY, subresource)]
+        present = _present(definition, live, str(config.get("apiVersion", "")), now, subresource)
+        others = [dict(e) for e in present if not entries.matches(e, manager, entries.APPLY, subresource)]
         is_kubectl = manager == last_applied.MANAGER and not subresource
         allowed = last_applied.unchanged(type_, live) if is_kubectl and not force else {}
         _check_conflicts(type_, live, managed.manageable(config, subresource), others, allowed, force)
-        mine = next((e for e in entries if managed.matches(e, manager, managed.APPLY, subresource)), {})
+        mine = next((e for e in present if entries.matches(e, manager, entries.APPLY, subresource)), {})
         abandoned = fieldsets.subtract(mine.get("fieldsV1") or {}, wanted)
         for other in others:
             abandoned = fieldsets.subtract(abandoned, other.get("fieldsV1") or {})
         found = _remove(type_, objects.copy(dict(live)), abandoned)
         found = _merge(type_, found, {k: v for k, v in config.items() if k not in ("apiVersion", "kind")})
-        entries = others
         if is_kubectl:
             last_applied.refresh(found, config)
-    _own(found, entries, wanted, manager, str(config.get("apiVersion", "")), now, subresource)
+    _own(found, others, wanted, manager, str(config.get("apiVersion", "")), now, subresource)
     return found
 
 
@@ -65,8 +66,22 @@ def _own(
     kept = [e for e in others if e.get("fieldsV1")]
     if wanted:
         sorted_ = fieldsets.in_order(wanted)
-        kept.append(managed.entry_of(manager, managed.APPLY, api_version, now, sorted_, subresource))
-    found.setdefault("metadata", {})["managedFields"] = kept
+        kept.append(entries.entry_of(manager, entries.APPLY, api_version, now, sorted_, subresource))
+    found.setdefault("metadata", {})["managedFields"] = entries.in_order(kept)
+
+
+def _present(
+    definition: facts.Definition, live: Object, api_version: str, now: str, subresource: str
+) -> list[dict[str, Any]]:
+    """List the entries of an object; without any, all that it has is whose that nobody knows."""
+    found = list(objects.metadata(live).get("managedFields") or ())
+    if found:
+        return found
+    copy: dict[str, Any] = {**live, "metadata": {**objects.metadata(live)}}
+    managed.track_update(
+        definition, None, copy, manager=BEFORE, api_version=api_version, now=now, subresource=subresource
+    )
+    return list(copy["metadata"].get("managedFields") or ())
 
 
 def _check_conflicts(
@@ -102,7 +117,7 @@ def _explain(
     for entry, path in conflicts:
         using = f' with subresource "{entry["subresource"]}"' if entry.get("subresource") else ""
         owner = f'"{entry.get("manager")}"{using}'
-        if entry.get("operation") == managed.UPDATE:
+        if entry.get("operation") == entries.UPDATE:
             owner += f" using {entry.get('apiVersion')}"
         text = fieldsets.print_path(path)
         causes.append({"reason": "FieldManagerConflict", "message": f"conflict with {owner}", "field": text})

@@ -1,4 +1,7 @@
-"""JSON patch, strict. Pure. Source: RFC 6902, RFC 6901; the limit is kube-apiserver's."""
+"""JSON patch. Pure. Source: RFC 6902, RFC 6901; the limit is kube-apiserver's.
+
+As its library does, a member that is not there may be replaced, and copied as null.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,7 @@ def _transfer(document: Any, operation: dict[str, Any], is_move: bool, tokens: l
         raise _malformed("operation has no from")
     if is_move and (path + "/").startswith(source + "/") and path != source:
         raise _impossible(f"cannot move {source} into itself")
-    value = _get(document, _tokens(source), source)
+    value = _get(document, _tokens(source), source) if is_move else _member(document, _tokens(source), source)
     if is_move:
         document = _remove(document, _tokens(source), source)
     return _add(document, tokens, value if is_move else objects.copy(value), path)
@@ -127,10 +130,18 @@ def _add(document: Any, tokens: list[str], value: Any, path: str) -> Any:
 def _replace(document: Any, tokens: list[str], value: Any, path: str) -> Any:
     if not tokens:
         return value
-    _get(document, tokens, path)
+    _member(document, tokens, path)
     parent, last = _get(document, tokens[:-1], path), tokens[-1]
     parent[last if isinstance(parent, dict) else int(last)] = value
     return document
+
+
+def _member(document: Any, tokens: list[str], path: str) -> Any:
+    """Look a value up; None for one that its object does not have."""
+    parent = _get(document, tokens[:-1], path)
+    if tokens and isinstance(parent, dict) and tokens[-1] not in parent:
+        return None
+    return _get(document, tokens, path)
 
 
 def _remove(document: Any, tokens: list[str], path: str) -> Any:

@@ -12,7 +12,7 @@ import orjson
 
 from nanokube.api import facts, objects
 from nanokube.api.objects import Object
-from nanokube.api.patch import fieldsets
+from nanokube.api.patch import entries, fieldsets
 from nanokube.api.patch.fieldsets import FieldSet
 
 # Field sets by definition and content: replicas of a template have the same. Nobody changes a set in place.
@@ -20,8 +20,6 @@ _REMEMBERED: Final[dict[tuple[str, bytes], FieldSet]] = {}
 _MOST_REMEMBERED: Final = 256
 _MEMORABLE_BYTES: Final = 16_384
 
-UPDATE: Final = "Update"
-APPLY: Final = "Apply"
 # what the server owns: nobody manages these
 _UNMANAGED_METADATA: Final = frozenset(
     (
@@ -37,13 +35,38 @@ _UNMANAGED_METADATA: Final = frozenset(
 )
 
 
+# what an endpoint of a kind does not write, besides the other half of the object (GetResetFields)
+_RESET: Final[Mapping[tuple[Any, str], tuple[str, ...]]] = {
+    ("CertificateSigningRequest", ""): ("spec", "status"),
+    ("CertificateSigningRequest", "approval"): ("spec", "status.certificate"),
+    ("CertificateSigningRequest", "status"): ("spec", "status.conditions"),
+    ("Deployment", "status"): ("spec", "metadata.labels"),
+    ("FlowSchema", "status"): ("spec", "metadata"),
+    ("Pod", "status"): ("spec", "metadata.ownerReferences"),
+    ("PriorityLevelConfiguration", "status"): ("spec", "metadata"),
+    ("ResourceClaim", "status"): ("spec", "metadata"),
+    ("ServiceCIDR", "status"): ("spec", "metadata"),
+    ("ValidatingAdmissionPolicy", "status"): ("spec", "metadata"),
+    ("VolumeAttachment", "status"): ("spec", "metadata"),
+}
+
+
 def manageable(obj: Object, subresource: str = "") -> dict[str, Any]:
     """Return the object without what nobody manages, and without what this endpoint does not write."""
     other = "spec" if subresource == "status" else "status"
-    found = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata", other)}
+    found = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
     metadata = {k: v for k, v in objects.metadata(obj).items() if k not in _UNMANAGED_METADATA}
     if metadata:
         found["metadata"] = metadata
+    for path in _RESET.get((obj.get("kind"), subresource), (other,)):
+        key, _, below = path.partition(".")
+        if not below:
+            found.pop(key, None)
+        elif key in found:
+            rest = {k: v for k, v in found[key].items() if k != below}
+            found.pop(key)
+            if rest:
+                found[key] = rest
     return found
 
 
@@ -59,10 +82,14 @@ def track_update(
 ) -> None:
     """Record in `new`, in place, that `manager` set what differs from `old` (None: a new object).
 
-    `new` may bring entries of its own, which replace those of `old`, except through a subresource.
+    `new` may bring entries of its own, which replace those of `old`, except through a subresource. An object
+    without entries gets none until somebody applies to it.
     """
-    type_ = facts.Type("@", name=definition.name)
-    entries = _entries(old, new, subresource)
+    type_ = definition.type
+    present = _entries(old, new, subresource)
+    if old is not None and not present:
+        new["metadata"]["managedFields"] = []
+        return
     before, after = manageable(old or {}, subresource), manageable(new, subresource)
     if old is None:
         mine, gone = _of_new(type_, after), FieldSet()
@@ -70,12 +97,12 @@ def track_update(
         mine = fieldsets.changed(type_, before, after)
         gone = fieldsets.removed(type_, before, after)
     if not mine and not gone:
-        new["metadata"]["managedFields"] = entries
+        new["metadata"]["managedFields"] = entries.in_order(present)
         return
     keep: list[dict[str, Any]] = []
     previous: FieldSet = {}
-    for entry in entries:
-        is_mine = matches(entry, manager, UPDATE, subresource)
+    for entry in present:
+        is_mine = entries.matches(entry, manager, entries.UPDATE, subresource)
         fields = entry.get("fieldsV1") or {}
         fields = fieldsets.subtract(fields, gone) if gone else fields
         if is_mine:
@@ -88,8 +115,8 @@ def track_update(
     if old is not None:
         total = fieldsets.in_order(total)
     if total:
-        keep.append(entry_of(manager, UPDATE, api_version, now, total, subresource))
-    new["metadata"]["managedFields"] = keep
+        keep.append(entries.entry_of(manager, entries.UPDATE, api_version, now, total, subresource))
+    new["metadata"]["managedFields"] = entries.in_order(entries.capped(keep))
 
 
 def _of_new(type_: facts.Type, after: dict[str, Any]) -> FieldSet:
@@ -117,29 +144,7 @@ def _entries(old: Object | None, new: Object, subresource: str) -> list[dict[str
 
 
 def _is_valid(entry: Mapping[str, Any]) -> bool:
-    is_known = entry.get("operation") in (UPDATE, APPLY) and entry.get("fieldsType") == "FieldsV1"
-    return is_known and bool(entry.get("apiVersion")) and type(entry.get("fieldsV1")) is dict
-
-
-def matches(entry: Mapping[str, Any], manager: str, operation: str, subresource: str = "") -> bool:
-    """Tell whether an entry is of that manager, operation and subresource."""
-    return (entry.get("manager"), entry.get("operation"), entry.get("subresource", "")) == (
-        manager,
-        operation,
-        subresource,
+    is_known = (
+        entry.get("operation") in (entries.UPDATE, entries.APPLY) and entry.get("fieldsType") == "FieldsV1"
     )
-
-
-def entry_of(
-    manager: str, operation: str, api_version: str, now: str, fields: FieldSet, subresource: str = ""
-) -> dict[str, Any]:
-    """Build an entry."""
-    entry = {
-        "manager": manager,
-        "operation": operation,
-        "apiVersion": api_version,
-        "time": now,
-        "fieldsType": "FieldsV1",
-        "fieldsV1": fields,
-    }
-    return {**entry, "subresource": subresource} if subresource else entry
+    return is_known and bool(entry.get("apiVersion")) and type(entry.get("fieldsV1")) is dict

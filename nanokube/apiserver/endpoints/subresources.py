@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from nanokube.api import errors, patch, resources, scale, schema, strategy, timestamps, validation
+from nanokube.api import errors, resources, timestamps, validation
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
@@ -18,7 +18,6 @@ from nanokube.api.strategy import pod as pods
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.authn import serviceaccount
 from nanokube.apiserver.authn.serviceaccount import Tokens
-from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.endpoints import negotiate, respond, write
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.registry import update as updating
@@ -32,60 +31,6 @@ MAX_TOKEN_S: Final = 1 << 32
 def no_check(resource: Resource, new: Object, old: Object) -> list[FieldError]:
     """What the subresource did needs no check of the whole object."""
     return []
-
-
-async def get_scale(scope: Scope) -> Answer:
-    """Answer autoscaling/v1 Scale."""
-    item = scope.registry.get(scope.call())
-    return respond.document(scope.request, scale.from_object(item.object()), scope.form())
-
-
-async def put_scale(scope: Scope) -> Answer:
-    """Set spec.replicas from a Scale."""
-    call, form = scope.call(), scope.form()
-    body = scope.decode(call, "autoscaling", "v1", "Scale")
-    item = await _rescale(scope, call, lambda old: body)
-    return respond.document(scope.request, scale.from_object(item.object()), form)
-
-
-async def patch_scale(scope: Scope) -> Answer:
-    """Patch the Scale."""
-    call, form = scope.call(), scope.form()
-    kind = scope.request.headers.get("content-type").partition(";")[0].strip()
-    if kind not in (patch.JSON, patch.MERGE, patch.STRATEGIC):
-        raise errors.unsupported_media_type((patch.JSON, patch.MERGE, patch.STRATEGIC))
-    body = schema.decode_json(scope.request.body)
-    found = schema.get("autoscaling", "v1", "Scale")
-    assert found is not None
-
-    def change(old: dict[str, Any]) -> dict[str, Any]:
-        before = scale.from_object(old)
-        if kind == patch.JSON:
-            new = patch.apply_json_patch(before, body)
-        elif kind == patch.MERGE:
-            new = patch.apply_merge_patch(before, body)
-        else:
-            new = patch.apply_strategic_patch(found.definition, before, body)
-        return found.clean(new)[0]
-
-    item = await _rescale(scope, call, change)
-    return respond.document(scope.request, scale.from_object(item.object()), form)
-
-
-async def _rescale(scope: Scope, call: Call, make: updating.Transform) -> Item:
-    def change(old: dict[str, Any]) -> dict[str, Any]:
-        wanted = make(old)
-        if ((wanted.get("spec") or {}).get("replicas") or 0) < 0:
-            raise errors.bad_request("spec.replicas: must be greater than or equal to 0")
-        new = scale.apply(old, wanted)
-        if not (wanted.get("metadata") or {}).get("resourceVersion"):
-            new["metadata"].pop("resourceVersion", None)
-        return new
-
-    def prepare(new: dict[str, Any], old: dict[str, Any]) -> None:
-        strategy.prepare_for_update(scope.resource, new, old)
-
-    return await updating.update(scope.registry, call, change, prepare=prepare)
 
 
 async def bind(scope: Scope) -> Answer:

@@ -5,10 +5,11 @@ Source: staging apiserver pkg/endpoints/handlers/{create,update,patch,delete}.go
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from nanokube.api import errors, objects, patch, schema
+from nanokube.api import errors, field, objects, patch, schema
+from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
 from nanokube.apiserver.cache.item import Item
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _PATCHES: Final = (patch.JSON, patch.MERGE, patch.STRATEGIC, patch.APPLY)
 _CUSTOM_PATCHES: Final = (patch.JSON, patch.MERGE, patch.APPLY)
+_PATCH_OPTIONS: Final = Resource("meta.k8s.io", "v1", "PatchOptions", "", "", False)
 # PUT of an absent object creates it (AllowCreateOnUpdate).
 _CREATED_BY_PUT: Final = frozenset(("leases.coordination.k8s.io", "events", "endpoints"))
 # Deleting answers the object rather than a Status (ReturnDeletedObject).
@@ -84,22 +86,48 @@ async def patch_(scope: Scope) -> Answer:
     """Patch the object or its status; a server-side apply may create it."""
     call = scope.call()
     form = negotiate.form_of(scope.request.headers.get("accept"), True)
-    kind = scope.request.headers.get("content-type").partition(";")[0].strip()
-    offered = _PATCHES if scope.resource.custom is None else _CUSTOM_PATCHES
-    if kind not in offered:
-        raise errors.unsupported_media_type(offered)
+    kind = patch_kind(scope, _PATCHES if scope.resource.custom is None else _CUSTOM_PATCHES)
     if kind == patch.APPLY:
         return await _apply(scope, call, form)
-    if scope.request.query.get("force"):
-        raise errors.bad_request(
-            'PatchOptions.meta.k8s.io "" is invalid: force: Forbidden: '
-            "may not be specified for non-apply patch"
-        )
     change = transform(scope, call, kind)
     # the status endpoint puts all but the status and metadata, which are new, back as they were
     shares = call.subresource != "status"
     item = await updating.update(scope.registry, call, change, shares=shares)
     return _answer(scope, call, item, form, 200)
+
+
+def patch_kind(scope: Scope, offered: Sequence[str]) -> str:
+    """Read what kind of patch the body is. Raises ApiError (400, 415)."""
+    kind = scope.request.headers.get("content-type").partition(";")[0].strip()
+    if kind not in offered:
+        raise errors.unsupported_media_type(offered)
+    if kind != patch.APPLY and scope.request.query.get("force"):
+        raise _options_invalid(field.forbidden("force", "may not be specified for non-apply patch"))
+    return kind
+
+
+def _options_invalid(cause: FieldError) -> errors.ApiError:
+    return errors.invalid(_PATCH_OPTIONS, "", [cause])
+
+
+def configuration(
+    scope: Scope, call: Call, resource: Resource, found: schema.Schema | CustomKind
+) -> dict[str, Any]:
+    """Read what is applied: a configuration of the resource's kind, pruned. Raises ApiError (400)."""
+    if not scope.request.query.get("fieldManager"):
+        raise _options_invalid(field.required("fieldManager", "is required for apply patch"))
+    config, duplicates = negotiate.parse_yaml(scope.request.body)
+    if not isinstance(config, dict):
+        raise errors.bad_request("the applied configuration is not an object")
+    if config.get("apiVersion") != resource.api_version or config.get("kind") != resource.kind:
+        group, _, version = str(config.get("apiVersion") or "").rpartition("/")
+        raise errors.bad_request(f"invalid object type: {group}/{version}, Kind={config.get('kind') or ''}")
+    given, (config, problems) = config, found.clean(config)
+    refusal = patch.refuse_undeclared(found.definition, given, problems)
+    if refusal is not None:
+        raise refusal
+    call.warnings += schema.report([*problems, *duplicates], call.field_validation)
+    return config
 
 
 def transform(scope: Scope, call: Call, kind: str) -> Transform:
@@ -152,23 +180,9 @@ def _clean(
 
 async def _apply(scope: Scope, call: Call, form: negotiate.Form) -> Answer:
     """Server-side apply."""
-    manager = scope.request.query.get("fieldManager")
-    if not manager:
-        raise errors.bad_request(
-            'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: '
-            "is required for apply patch"
-        )
-    config, duplicates = negotiate.parse_yaml(scope.request.body)
-    if not isinstance(config, dict):
-        raise errors.bad_request("the applied configuration is not an object")
     resource = scope.resource
     found = _schema_of(resource)
-    if config.get("apiVersion") != resource.api_version or config.get("kind") != resource.kind:
-        raise errors.bad_request(
-            f"the applied configuration must be of apiVersion {resource.api_version} and kind {resource.kind}"
-        )
-    config, problems = found.clean(config)
-    call.warnings += schema.report([*problems, *duplicates], call.field_validation)
+    config = configuration(scope, call, resource, found)
     definition = found.definition
 
     def change(old: dict[str, Any] | None) -> dict[str, Any]:
@@ -176,7 +190,7 @@ async def _apply(scope: Scope, call: Call, form: negotiate.Form) -> Answer:
             definition,
             old,
             config,
-            manager=manager,
+            manager=call.manager,
             force=call.is_forced,
             now=scope.registry.now(),
             subresource=call.subresource,
@@ -188,6 +202,7 @@ async def _apply(scope: Scope, call: Call, form: negotiate.Form) -> Answer:
             raise errors.conflict(resource, call.name, cause)
         obj = change(None)
         obj["metadata"].setdefault("name", call.name)
+        obj["metadata"].pop("resourceVersion", None)
         if obj["metadata"]["name"] != call.name:
             raise errors.bad_request("the name of the configuration does not match the name on the URL")
         item = await creating.create(scope.registry, call, obj, tracks=False)

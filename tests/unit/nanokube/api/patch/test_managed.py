@@ -7,15 +7,18 @@ from typing import Any
 import orjson
 import pytest
 
-from nanokube.api import facts
-from nanokube.api.patch import managed
+from nanokube.api import facts, patch
+from nanokube.api.patch import entries, managed
 
 MAP = facts.definition("io.k8s.api.core.v1.ConfigMap")
+DEPLOYMENT = facts.definition("io.k8s.api.apps.v1.Deployment")
+NOW = "2026-01-02T03:04:05Z"
+OTHER = entries.entry_of("other", "Apply", "v1", NOW, {"f:immutable": {}})
 
 
 @pytest.mark.parametrize(
     "old",
-    [None, {"metadata": {"name": "m", "labels": {"z": "1"}}, "data": {"b": "0"}}],
+    [None, {"metadata": {"name": "m", "labels": {"z": "1"}, "managedFields": [OTHER]}, "data": {"b": "0"}}],
     ids=["created", "updated"],
 )
 def test_fields_are_stored_in_order(old: dict[str, Any] | None) -> None:
@@ -24,6 +27,107 @@ def test_fields_are_stored_in_order(old: dict[str, Any] | None) -> None:
         "metadata": {"name": "m", "labels": {"z": "1", "a": "2"}},
         "binaryData": {"x": "eA=="},
     }
-    managed.track_update(MAP, old, new, manager="m", api_version="v1", now="2026-01-02T03:04:05Z")
+    managed.track_update(MAP, old, new, manager="m", api_version="v1", now=NOW)
     fields = new["metadata"]["managedFields"][-1]["fieldsV1"]
     assert orjson.dumps(fields) == orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+
+
+def test_an_object_without_entries_gets_none_by_an_update() -> None:
+    new: dict[str, Any] = {"metadata": {"name": "m"}, "data": {"a": "2"}}
+    managed.track_update(MAP, {"metadata": {"name": "m"}}, new, manager="m", api_version="v1", now=NOW)
+    assert new["metadata"]["managedFields"] == []
+
+
+def test_what_nobody_was_recorded_for_is_owned_before_the_first_apply() -> None:
+    live = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"a": "1", "b": "1"}}
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"a": "1"}}
+    found = patch.apply_configuration(MAP, live, config, manager="s", force=False, now=NOW)
+    owners = {e["manager"]: e["fieldsV1"] for e in found["metadata"]["managedFields"]}
+    assert owners == {
+        "before-first-apply": {"f:data": {".": {}, "f:a": {}, "f:b": {}}},
+        "s": {"f:data": {"f:a": {}}},
+    }
+
+
+def test_entries_stand_appliers_first_then_by_time_and_name() -> None:
+    found = [
+        entries.entry_of("b", "Update", "v1", "2026-01-01T00:00:00Z", {"f:x": {}}),
+        entries.entry_of("a", "Update", "v1", "2026-01-02T00:00:00Z", {"f:x": {}}),
+        entries.entry_of("a", "Update", "v1", "2026-01-01T00:00:00Z", {"f:x": {}}, "status"),
+        entries.entry_of("z", "Apply", "v1", "2026-01-03T00:00:00Z", {"f:x": {}}),
+    ]
+    order = [(e["manager"], e.get("subresource", "")) for e in entries.in_order(found)]
+    assert order == [("z", ""), ("a", "status"), ("b", ""), ("a", "")]
+
+
+def test_the_oldest_of_more_than_ten_updates_are_united() -> None:
+    many = [
+        entries.entry_of(f"m{n}", "Update", "v1", f"2026-01-{n:02}T00:00:00Z", {"f:data": {f"f:k{n}": {}}})
+        for n in range(1, 13)
+    ]
+    applied = entries.entry_of("z", "Apply", "v1", NOW, {"f:x": {}})
+    found = entries.capped([*many, applied])
+    assert len(found) == 11
+    assert [e["manager"] for e in found[:9]] == [f"m{n}" for n in range(4, 13)]
+    ancient = found[-1]
+    assert ancient["manager"] == "ancient-changes"
+    assert ancient["time"] == "2026-01-03T00:00:00Z"
+    assert ancient["fieldsV1"] == {"f:data": {"f:k1": {}, "f:k2": {}, "f:k3": {}}}
+    newest = entries.entry_of("m13", "Update", "v1", "2026-01-13T00:00:00Z", {"f:data": {"f:k13": {}}})
+    again = entries.capped([*found, newest])
+    assert len(again) == 11
+    assert again[-1]["fieldsV1"] == {"f:data": {"f:k1": {}, "f:k2": {}, "f:k3": {}, "f:k4": {}}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "subresource", "found"),
+    [
+        ("Deployment", "", {"metadata": {"labels": 1, "annotations": 2}, "spec": 3}),
+        ("Deployment", "status", {"metadata": {"annotations": 2}, "status": {"a": 4, "certificate": 5}}),
+        ("FlowSchema", "status", {"status": {"a": 4, "certificate": 5}}),
+        (
+            "CertificateSigningRequest",
+            "approval",
+            {"metadata": {"labels": 1, "annotations": 2}, "status": {"a": 4}},
+        ),
+    ],
+)
+def test_what_an_endpoint_does_not_write_nobody_manages_by_it(
+    kind: str, subresource: str, found: dict[str, Any]
+) -> None:
+    obj = {
+        "kind": kind,
+        "apiVersion": "v1",
+        "metadata": {"name": "x", "labels": 1, "annotations": 2},
+        "spec": 3,
+        "status": {"a": 4, "certificate": 5},
+    }
+    assert managed.manageable(obj, subresource) == found
+
+
+@pytest.mark.parametrize(
+    ("problems", "message"),
+    [
+        ([], None),
+        (['duplicate field "spec.replicas"'], None),
+        (
+            ['unknown field "spec.template.spec.containers[0].foo"'],
+            "failed to create typed patch object (ns/d; apps/v1, Kind=Deployment): "
+            '.spec.template.spec.containers[name="c"].foo: field not declared in schema',
+        ),
+        (
+            ['unknown field "spec.x"', 'unknown field "y"'],
+            "failed to create typed patch object (ns/d; apps/v1, Kind=Deployment): errors:\n"
+            "  .spec.x: field not declared in schema\n  .y: field not declared in schema",
+        ),
+    ],
+)
+def test_a_configuration_with_unknown_fields_is_refused(problems: list[str], message: str | None) -> None:
+    config = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "d", "namespace": "ns"},
+        "spec": {"template": {"spec": {"containers": [{"name": "c", "foo": 1}]}}},
+    }
+    found = patch.refuse_undeclared(DEPLOYMENT, config, problems)
+    assert (found.message if found else None) == message
