@@ -48,6 +48,7 @@ from nanokube.apiserver.extensions.convert import Converter
 from nanokube.apiserver.extensions.definitions import NAME as DEFINITIONS
 from nanokube.apiserver.extensions.kinds import Kinds
 from nanokube.apiserver.extensions.lifecycle import Lifecycle
+from nanokube.apiserver.extensions.local_services import LocalServices
 from nanokube.apiserver.flowcontrol.controller import Controller
 from nanokube.apiserver.flowcontrol.gate import Gate
 from nanokube.apiserver.flowcontrol.report import FlowMetrics
@@ -56,6 +57,7 @@ from nanokube.apiserver.nonresource import NonResource
 from nanokube.apiserver.outgoing.client import Client
 from nanokube.apiserver.outgoing.services import Services
 from nanokube.apiserver.registry.addresses import Addresses
+from nanokube.apiserver.registry.claims import Claims
 from nanokube.apiserver.registry.registry import Registry, draw_letters
 from nanokube.apiserver.registry.services import ServiceHooks
 from nanokube.kit.clock import Clock
@@ -75,8 +77,10 @@ class Server:
     caches: Caches
     aggregation: Aggregation
     addresses: Addresses
+    claims: Claims | None
     flow_control: Controller
     definitions: Lifecycle
+    local_services: LocalServices
     outgoing: Client
 
     async def close(self) -> None:
@@ -164,8 +168,10 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
         caches,
         aggregation,
         Addresses(registry),
+        Claims(store, caches, services) if store.is_shared else None,
         flow_control,
         Lifecycle(registry),
+        LocalServices(registry),
         outgoing,
     )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 import logging
 import resource
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Never
 
 from nanokube.apiserver.app import failed, refused
@@ -18,6 +19,8 @@ from nanokube.kit.clock import SYSTEM, Clock
 from nanokube.kit.http.server import Limits, Server
 from nanokube.kit.tls import follow
 from nanokube.storage import maintenance
+from nanokube.storage.etcd import store as etcd_store
+from nanokube.storage.etcd.settings import EtcdSettings
 from nanokube.storage.memory import MemoryStore
 from nanokube.storage.sqlite.store import SqliteStore
 from nanokube.storage.store import Store
@@ -39,11 +42,11 @@ async def run(
     """Serve until cancelled.
 
     on_ready: called once with the address bound, when requests are answered.
-    Raises OSError (address in use, store in use, unreadable keys), ValueError, sqlite3.Error, ssl.SSLError.
+    Raises OSError (address in use, store in use, unreadable keys), ValueError, sqlite3.Error, ssl.SSLError,
+    StoreError (etcd cannot be reached).
     """
     tls = tls_context(config)
-    store: Store = MemoryStore() if config.store is None else await SqliteStore.open(config.store)
-    try:
+    async with opened(config) as store:
         parts = await assemble(config, store, clock)
         # The tables read so far live for ever; collecting them again and again costs latency.
         gc.collect()
@@ -57,8 +60,11 @@ async def run(
             group.create_task(parts.caches.tick(clock))
             group.create_task(parts.aggregation.run())
             group.create_task(parts.addresses.run())
+            if parts.claims is not None:
+                group.create_task(parts.claims.run())
             group.create_task(parts.flow_control.run())
             group.create_task(parts.definitions.run())
+            group.create_task(parts.local_services.run())
             group.create_task(follow(tls, config.tls_cert, config.tls_key), name="serving certificate")
             host, port = await server.listen(config.bind_address, config.port, tls)
             log.info("serving address=%s:%d objects=%d", host, port, sum(parts.caches.counts().values()))
@@ -69,9 +75,21 @@ async def run(
             finally:
                 await asyncio.shield(server.close(SHUTDOWN_GRACE_S))
                 await parts.close()
+    raise AssertionError("unreachable")
+
+
+@contextlib.asynccontextmanager
+async def opened(config: ApiServerConfig) -> AsyncIterator[Store]:
+    """Open the store of a server until the block ends. Raises OSError, sqlite3.Error, StoreError."""
+    if isinstance(config.store, EtcdSettings):
+        async with etcd_store.opened(config.store) as shared:
+            yield shared
+        return
+    store: Store = MemoryStore() if config.store is None else await SqliteStore.open(config.store)
+    try:
+        yield store
     finally:
         await store.close()
-    raise AssertionError("unreachable")
 
 
 def _limits() -> Limits:

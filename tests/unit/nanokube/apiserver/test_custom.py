@@ -155,6 +155,27 @@ async def test_discovery_shows_it(api: Api) -> None:
         assert (await api("GET", "/apis", headers=accept)).headers.get("etag") != document.headers.get("etag")
 
 
+async def test_group_versions_have_api_services(api: Api) -> None:
+    services = "/apis/apiregistration.k8s.io/v1/apiservices"
+    async with lively(api):
+        await define(api, definition())
+        await api.server.local_services.settle()
+        found = (await api("GET", services)).json["items"]
+        assert {"v1.", "v1.apps", "v2.autoscaling", "v1.example.com"} <= {
+            i["metadata"]["name"] for i in found
+        }
+        accept = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+        table = (await api("GET", f"{services}/v1.example.com", headers=accept)).json
+        assert table["rows"][0]["cells"][:3] == ["v1.example.com", "Local", "True"]
+        await api("DELETE", f"{CRDS}/gadgets.example.com")
+
+        async def is_removed() -> bool:
+            await api.server.local_services.settle()
+            return (await api("GET", f"{services}/v1.example.com")).code == 404
+
+        await until(is_removed)
+
+
 async def test_names_that_are_taken_are_refused_until_they_are_free(api: Api) -> None:
     async with lively(api):
         await define(api, definition(shortNames=["gd"]))
