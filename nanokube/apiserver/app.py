@@ -33,6 +33,7 @@ from nanokube.apiserver.endpoints import (
     read,
     respond,
     scaling,
+    shared,
     subresources,
     watch,
     write,
@@ -46,12 +47,13 @@ from nanokube.apiserver.flowcontrol.level import Flow
 from nanokube.apiserver.flowcontrol.queueset import State
 from nanokube.apiserver.metrics import Metrics
 from nanokube.apiserver.nonresource import NonResource
+from nanokube.apiserver.registry import outage
 from nanokube.apiserver.registry.registry import Registry
 from nanokube.apiserver.requestinfo import RequestInfo, check_timeout, parse
 from nanokube.apiserver.subresources.handlers import HANDLERS
 from nanokube.kit.http import server
 from nanokube.kit.http.message import Answer, Request, Response, UpgradeResponse
-from nanokube.storage.store import Broken
+from nanokube.storage.store import Broken, Unavailable, Uncertain
 
 log = logging.getLogger(__name__)
 
@@ -207,8 +209,8 @@ class App:
         if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):
             raise errors.method_not_allowed(resource, info.verb)
         if resource.custom is not None:
-            return custom.VERBS.get(info.verb, _VERBS[info.verb])(scope)
-        return _VERBS[info.verb](scope)
+            return self._run(custom.VERBS.get(info.verb, _VERBS[info.verb]), scope)
+        return self._run(_VERBS[info.verb], scope)
 
     def _debug(self, path: str) -> Response:
         text = report.page(self.gate, path)
@@ -243,14 +245,18 @@ class App:
             raise errors.no_such_path()
         key = (resource.name, info.subresource)
         if key == ("serviceaccounts", "token") and info.verb == "create":
-            return self._token_requests.create(scope)
+            return self._run(self._token_requests.create, scope)
         if key in HANDLERS:
             return self._connect(scope)
         verbs = _SUBRESOURCES.get(key) or _SUBRESOURCES.get(("*", info.subresource), {})
         endpoint = verbs.get(info.verb)
         if endpoint is None:
             raise errors.method_not_allowed(resource, info.verb)
-        return endpoint(scope)
+        return self._run(endpoint, scope)
+
+    def _run(self, endpoint: Endpoint, scope: Scope) -> Result:
+        store = self._registry.store
+        return shared.answer(store, endpoint, scope) if store.is_shared else endpoint(scope)
 
     async def _connect(self, scope: Scope) -> Answer:
         """Hand a connect subresource to its handler, after admission."""
@@ -274,8 +280,8 @@ def failed(request: Request, err: Exception) -> Response:
     """Answer a bug of ours: the client learns an id, the log learns the rest; of the store, the cause."""
     if isinstance(err, RecursionError):
         return respond.failure(errors.bad_request("the object is nested too deeply"))
-    if isinstance(err, Broken):  # a full disk, mostly: whoever asks is who must know
-        return respond.failure(errors.internal(str(err)))
+    if isinstance(err, Broken | Unavailable | Uncertain):  # a full disk, mostly: who asks is who must know
+        return respond.failure(outage.explained(err))
     request_id = uuid.uuid4().hex[:16]
     log.error("request failed id=%s: %s %s", request_id, request.method, request.path, exc_info=err)
     return respond.failure(errors.internal(f"see the log of the server, request {request_id}"))

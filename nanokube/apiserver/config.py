@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from nanokube.storage.etcd.settings import EtcdSettings
+
 API_AUDIENCE = "https://kubernetes.default.svc.cluster.local"
 
 
@@ -13,7 +15,7 @@ class ApiServerConfig:
     """Addresses, keys and places. Files are PEM.
 
     advertise_address: the IP at which Pods reach this server, the endpoint of Service default/kubernetes.
-    store: SQLite file; None keeps everything in memory.
+    store: SQLite file, or an etcd cluster; None keeps everything in memory.
     service_account_public_key: verifies tokens; the private key signs them (ECDSA P-256).
     kubelet_*: client certificate and CA for connections to kubelets (logs, exec, proxy).
     token_file: CSV lines "token,user,uid[,"group1,group2"]" of static bearer tokens.
@@ -27,7 +29,7 @@ class ApiServerConfig:
     service_account_private_key: Path
     bind_address: str = "0.0.0.0"
     port: int = 6443
-    store: Path | None = None
+    store: Path | EtcdSettings | None = None
     service_cidr: str = "10.96.0.0/16"
     dns_ip: str = "10.96.0.10"
     node_port_range: tuple[int, int] = (30000, 32767)

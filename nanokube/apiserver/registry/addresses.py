@@ -1,7 +1,7 @@
 """IPAddress objects that show which Service has which cluster IP; the allocators decide, these follow.
 
-Upstream allocates by creating them. Here one process owns the network, its memory is the truth, and the
-objects, written just after, are what clients and tools look at.
+Upstream allocates by creating them. Here the allocators' memory is the truth (and claims.py, where servers
+share a store); the objects, written just after, are what clients and tools look at.
 Source: pkg/registry/core/service/ipallocator/ipallocator.go, pkg/controlplane/controller/defaultservicecidr.
 """
 
@@ -70,6 +70,10 @@ class Addresses:
             try:
                 await self._write(address, service)
             except errors.ApiError as err:
+                if self._registry.store.is_shared and (
+                    errors.is_already_exists(err) or errors.is_not_found(err)
+                ):
+                    continue  # another server follows the Services, too
                 log.warning("cannot record service address %s: %s", address, err.message)
 
     async def _write(self, address: str, service: Mapping[str, Any] | None) -> None:

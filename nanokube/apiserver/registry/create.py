@@ -80,6 +80,8 @@ async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, 
             obj["metadata"]["managedFields"] = entries
         else:
             obj["metadata"].pop("managedFields", None)
+        if not call.is_dry_run:
+            await registry.hooks(resource).claim(obj, {})
         return await registry.commit(call, obj, 0)
     except BaseException:
         undo()

@@ -81,6 +81,8 @@ async def _delete(registry: Registry, call: Call, item: Item, options: DeleteOpt
     for obj in (before, new):
         obj["metadata"].pop("resourceVersion", None)
     if new == before:
+        if await registry.is_stale(call, item):
+            raise Conflict(item.key, item.revision, 0)
         return item, False
     return await registry.commit(call, new, item.revision), False
 

@@ -13,7 +13,7 @@ def nothing() -> None:
 
 
 class Hooks:
-    """Called under no lock, on the loop, without awaiting: each is one step for everyone else."""
+    """Called under no lock, on the loop, without awaiting (but claim): each is one step for everyone else."""
 
     def before_create(self, obj: dict[str, Any], *, is_dry_run: bool) -> Undo:
         """Allocate for a new object, in place; return what gives it back. Raises ApiError."""
@@ -22,6 +22,9 @@ class Hooks:
     def before_update(self, new: dict[str, Any], old: Mapping[str, Any], *, is_dry_run: bool) -> Undo:
         """Allocate for a changed object, in place; return what gives it back. Raises ApiError."""
         return nothing
+
+    async def claim(self, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
+        """Make sure, last before the write, that no other server allocated the same. Raises ApiError."""
 
     def after_update(self, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
         """Release what the committed change no longer uses."""

@@ -16,10 +16,11 @@ from nanokube.apiserver.cache.selection import Selection
 from nanokube.apiserver.extensions import selectable
 from nanokube.apiserver.extensions.convert import Converter
 from nanokube.apiserver.extensions.kinds import Kinds
+from nanokube.apiserver.registry import outage
 from nanokube.apiserver.registry.call import Call
 from nanokube.apiserver.registry.hooks import Hooks
 from nanokube.kit.clock import Clock
-from nanokube.storage.store import KeyExists, Store
+from nanokube.storage.store import KeyExists, Store, Unavailable, Uncertain
 
 EVENT_TTL_S: Final = 3600.0  # kube-apiserver --event-ttl
 NO_HOOKS: Final = Hooks()
@@ -95,7 +96,10 @@ class Registry:
         return draw_letters(alphabet, count)
 
     async def commit(self, call: Call, obj: Mapping[str, Any], expect: int) -> Item:
-        """Write an object whose mod revision must be `expect` (0: absent). Raises as Store.put."""
+        """Write an object whose mod revision must be `expect` (0: absent).
+
+        Raises KeyExists, Conflict, Broken, ApiError (503, 504: the store cannot be reached).
+        """
         storage = storage_of(call.resource)
         key = object_key(storage, obj)
         if storage.custom is not None:
@@ -106,13 +110,27 @@ class Registry:
                 raise KeyExists(f"cannot create {key}: it exists")
             return Item(key, splice(encoded, expect) if expect else encoded, expect, expect)
         expires = self.clock.time() + EVENT_TTL_S if storage.name == "events" else 0.0
-        revision = await self.store.put(store_key(storage.name, key), encoded, expect=expect, expires=expires)
+        revision = await self._put(store_key(storage.name, key), encoded, expect, expires)
         if self.caches.outbox.is_full:
             await self.caches.outbox.room()
         written = self.caches.of(storage.name).find(key)  # the cache has heard of it before we have
         if written is not None and written.revision == revision:
             return written
         return Item(key, splice(encoded, revision), revision, 0)  # and it was changed again since
+
+    async def _put(self, key: str, value: bytes, expect: int, expires: float = 0.0) -> int:
+        try:
+            return await self.store.put(key, value, expect=expect, expires=expires)
+        except (Unavailable, Uncertain) as err:
+            raise outage.explained(err) from err
+
+    async def is_stale(self, call: Call, item: Item) -> bool:
+        """Tell whether another server wrote the object since; for who is about to write nothing."""
+        if not self.store.is_shared:
+            return False
+        await outage.synchronize(self.store)
+        live = self.cache(call.resource).find(item.key)
+        return live is None or live.revision != item.revision
 
     async def _commit_custom(self, call: Call, key: str, obj: Mapping[str, Any], expect: int) -> Item:
         """Write a custom resource in the version in which it is stored; give it in the one of the call."""
@@ -124,7 +142,7 @@ class Registry:
             return Item(key, splice(encoded, expect) if expect else encoded, expect, expect)
         known = self.kinds.definition(name)
         encoded = encode(await self.converter.store(call.resource, obj))
-        revision = await self.store.put(store_key(name, key), encoded, expect=expect)
+        revision = await self._put(store_key(name, key), encoded, expect)
         if self.kinds.definition(name) is not known:
             self.kinds.soil(name, revision)
         if self.caches.outbox.is_full:
@@ -135,10 +153,13 @@ class Registry:
         return await self.shown(call.resource, written)
 
     async def remove(self, call: Call, key: str, expect: int) -> int:
-        """Delete an object at mod revision `expect`. Raises as Store.delete."""
+        """Delete an object at mod revision `expect`. Raises as commit, and NotFound."""
         if call.is_dry_run:
             return expect
-        revision = await self.store.delete(store_key(call.resource.storage_name, key), expect=expect)
+        try:
+            revision = await self.store.delete(store_key(call.resource.storage_name, key), expect=expect)
+        except (Unavailable, Uncertain) as err:
+            raise outage.explained(err) from err
         if self.caches.outbox.is_full:
             await self.caches.outbox.room()
         return revision

@@ -5,14 +5,17 @@ Source: pkg/registry/core/service/storage/alloc.go.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from nanokube.api import errors, field, resources
 from nanokube.apiserver.registry import allocator
 from nanokube.apiserver.registry.allocator import Allocator
 from nanokube.apiserver.registry.hooks import Hooks, Undo
+
+Claim = Callable[[Mapping[str, Any], Mapping[str, Any]], Awaitable[None]]
 
 _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 
@@ -26,6 +29,24 @@ class ServiceHooks(Hooks):
         self._ips = allocator.for_network(cidr, choose)
         # TCP and UDP may share a number; each protocol counts for itself.
         self._ports = {p: allocator.for_ports(*ports, choose) for p in ("TCP", "UDP", "SCTP")}
+
+        self._claim: Claim | None = None
+
+    def share(self, claim: Claim) -> None:
+        """Other servers allocate, too. claim(new, old): makes sure of what a Service is to take."""
+        self._claim = claim
+
+    def note(self, *, taken: set[str], dropped: set[str]) -> None:
+        """Follow the Services of all servers, by what `numbers` gives."""
+        for number in taken | dropped:
+            protocol, _, port = number.partition("-")
+            pool = self._ports.get(protocol) if port else self._ips
+            value = int(port) if port else _number(number)
+            if pool is not None and number in dropped:
+                pool.release(value)
+            elif pool is not None:
+                with contextlib.suppress(allocator.Taken, allocator.NotInRange):
+                    pool.take(value)
 
     def reserve(self, ip: str) -> None:
         """Keep an address for a Service that the server makes itself; a second time is no error."""
@@ -56,6 +77,11 @@ class ServiceHooks(Hooks):
         before = old.get("spec") or {}
         _drop_what_the_type_lost(new["spec"], before)
         return self._allocate(new, before, is_dry_run=is_dry_run)
+
+    async def claim(self, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
+        """Make sure of what was allocated."""
+        if self._claim is not None:
+            await self._claim(new, old)
 
     def after_update(self, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
         """Release what the change dropped."""
@@ -168,10 +194,18 @@ class ServiceHooks(Hooks):
         raise _invalid(obj, f"spec.ports[{index}].nodePort", number, cause)
 
     def _release(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        if self._claim is not None:
+            return  # the Service's event has done it; what was taken since is another's
         for ip in set(_ips(before)) - set(_ips(after)):
             self._ips.release(_number(ip))
         for protocol, port in set(_node_ports(before)) - set(_node_ports(after)):
             self._ports[protocol].release(port)
+
+
+def numbers(service: Mapping[str, Any]) -> set[str]:
+    """Name what a Service has of what there is once only: addresses, and ports as "TCP-30080"."""
+    spec = service.get("spec") or {}
+    return {*_ips(spec), *(f"{protocol}-{port}" for protocol, port in _node_ports(spec))}
 
 
 def _check_families(obj: Mapping[str, Any]) -> None:

@@ -125,12 +125,16 @@ async def _write(
             raise errors.invalid(resource, call.name, found)
         await registry.admission.validate(attributes)
         if _same(new, old):
+            if await registry.is_stale(call, item):
+                raise Conflict(item.key, item.revision, 0)
             undo()
             return item
         if _is_finished(resource.name, new):
             revision = await registry.remove(call, item.key, item.revision)
             hooks.after_delete(old)
             return item.at(revision)
+        if not call.is_dry_run:
+            await hooks.claim(new, old)
         written = await registry.commit(call, new, item.revision)
     except BaseException:
         undo()

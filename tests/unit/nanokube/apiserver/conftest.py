@@ -18,6 +18,7 @@ from nanokube.kit.clock import ManualClock
 from nanokube.kit.http.message import Answer, Certificate, Headers, Peer, Request, Response, StreamResponse
 from nanokube.kit.http.stream import Stream
 from nanokube.storage.memory import MemoryStore
+from nanokube.storage.store import Store
 
 MASTERS = Certificate("admin", ("system:masters",), 4e9)
 
@@ -70,7 +71,7 @@ class FakeStream(Stream):
 class Api:
     """A client of the handler."""
 
-    def __init__(self, server: Server, store: MemoryStore, clock: ManualClock) -> None:
+    def __init__(self, server: Server, store: Store, clock: ManualClock) -> None:
         self.server = server
         self.store = store
         self.clock = clock
