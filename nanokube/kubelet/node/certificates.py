@@ -49,7 +49,7 @@ async def obtain(
 
     Raises RequestRefused, TimeoutError, ApiError, OSError.
     """
-    made = await asyncio.to_thread(pki.request, subject)
+    made = pki.request(subject)
     csr = await client.create(REQUESTS, requests.build(made.request, signer))
     name = csr["metadata"]["name"]
     wait_s = FIRST_LOOK_S

@@ -13,6 +13,7 @@ from aiohttp import web
 from nanokube.api import errors, resources
 from nanokube.client import kubeconfig, rest
 from nanokube.client.interface import PatchKind
+from nanokube.kit import tls
 
 PODS = resources.get("pods")
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -158,3 +159,49 @@ users: [{name: u, user: {client-certificate-data: Q0VSVA==, client-key-data: S0V
     assert "KEY" not in repr(access)
     with pytest.raises(kubeconfig.KubeconfigError, match="no entry 'there' in contexts"):
         kubeconfig.load(tmp_path / "config", context="there")
+
+
+async def test_new_credentials_serve_new_requests_and_old_requests_end_in_peace() -> None:
+    seen: list[str] = []
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: web.BaseRequest) -> web.Response:
+        seen.append(request.headers["Authorization"])
+        if request.path.endswith("slow"):
+            begun.set()
+            await release.wait()
+        return web.json_response({"metadata": {"name": "x"}})
+
+    async with serving(handler) as client, asyncio.TaskGroup() as group:
+        under_way = group.create_task(client.get(PODS, "slow", "ns"))
+        await begun.wait()
+        await client.become(kubeconfig.Access(client.server, token="fresh"))
+        await client.get(PODS, "quick", "ns")
+        release.set()
+        assert (await under_way)["metadata"]["name"] == "x"
+    assert seen == ["Bearer secret", "Bearer fresh"]
+
+
+async def test_a_kubeconfig_that_changes_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls, "SETTLE_S", 0.01)
+    seen: list[str] = []
+
+    async def handler(request: web.BaseRequest) -> web.Response:
+        seen.append(request.headers["Authorization"])
+        return web.json_response({"metadata": {"name": "x"}})
+
+    def write(token: str, server: str) -> None:
+        cluster, user = {"cluster": {"server": server}, "name": "c"}, {"user": {"token": token}, "name": "u"}
+        context = {"context": {"cluster": "c", "user": "u"}, "name": "x"}
+        document = {"clusters": [cluster], "users": [user], "contexts": [context], "current-context": "x"}
+        (tmp_path / "conf").write_bytes(orjson.dumps(document))
+
+    async with serving(handler) as client, asyncio.TaskGroup() as group:
+        write("secret", client.server)
+        following = group.create_task(client.follow(tmp_path / "conf"))
+        await asyncio.sleep(0.05)
+        write("fresh", client.server)
+        while "Bearer fresh" not in seen:
+            await client.get(PODS, "x", "ns")
+            await asyncio.sleep(0.02)
+        following.cancel()
