@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from nanokube.api import errors, resources
@@ -39,9 +39,15 @@ async def run(registry: Registry, config: ApiServerConfig) -> None:
     if ipaddress.ip_address(config.advertise_address).is_loopback:
         log.warning("service kubernetes has no endpoint: pods cannot reach %s", config.advertise_address)
         return
-    await _ensure(registry, "endpoints", endpoints(config), fields=("subsets",))
-    slice_fields = ("endpoints", "ports")
-    await _ensure(registry, "endpointslices.discovery.k8s.io", endpoint_slice(config), fields=slice_fields)
+    if not registry.store.is_shared:  # else every server adds itself: endpoint_leases.py
+        await publish_endpoints(registry, config, [config.advertise_address])
+
+
+async def publish_endpoints(registry: Registry, config: ApiServerConfig, addresses: Sequence[str]) -> None:
+    """Have Service kubernetes lead to the API servers at these addresses. Raises ApiError, StoreError."""
+    await _ensure(registry, "endpoints", endpoints(config, addresses), fields=("subsets",))
+    found = endpoint_slice(config, addresses)
+    await _ensure(registry, "endpointslices.discovery.k8s.io", found, fields=("endpoints", "ports"))
 
 
 def kubernetes_ip(config: ApiServerConfig) -> str:
@@ -86,23 +92,23 @@ def dns_service(config: ApiServerConfig) -> dict[str, Any]:
     }
 
 
-def endpoints(config: ApiServerConfig) -> dict[str, Any]:
+def endpoints(config: ApiServerConfig, addresses: Sequence[str]) -> dict[str, Any]:
     """Build Endpoints default/kubernetes."""
     port = {"name": "https", "port": config.port, "protocol": "TCP"}
     labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
     return {
         "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
-        "subsets": [{"addresses": [{"ip": config.advertise_address}], "ports": [port]}],
+        "subsets": [{"addresses": [{"ip": each} for each in addresses], "ports": [port]}],
     }
 
 
-def endpoint_slice(config: ApiServerConfig) -> dict[str, Any]:
+def endpoint_slice(config: ApiServerConfig, addresses: Sequence[str]) -> dict[str, Any]:
     """Build EndpointSlice default/kubernetes."""
     labels = {"kubernetes.io/service-name": "kubernetes"}
     return {
         "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
         "addressType": "IPv4",
-        "endpoints": [{"addresses": [config.advertise_address], "conditions": {"ready": True}}],
+        "endpoints": [{"addresses": [each], "conditions": {"ready": True}} for each in addresses],
         "ports": [{"name": "https", "port": config.port, "protocol": "TCP"}],
     }
 

@@ -15,6 +15,7 @@ from typing import Never
 from nanokube.apiserver.app import failed, refused
 from nanokube.apiserver.assemble import assemble
 from nanokube.apiserver.config import ApiServerConfig
+from nanokube.apiserver.endpoint_leases import EndpointLeases
 from nanokube.kit.clock import SYSTEM, Clock
 from nanokube.kit.http.server import Limits, Server
 from nanokube.kit.tls import follow
@@ -66,6 +67,9 @@ async def run(
             group.create_task(parts.definitions.run())
             group.create_task(parts.local_services.run())
             group.create_task(follow(tls, config.tls_cert, config.tls_key), name="serving certificate")
+            leases = EndpointLeases(parts.registry, config, clock) if store.is_shared else None
+            if leases is not None:
+                group.create_task(leases.run(), name="endpoint lease")
             host, port = await server.listen(config.bind_address, config.port, tls)
             log.info("serving address=%s:%d objects=%d", host, port, sum(parts.caches.counts().values()))
             if on_ready is not None:
@@ -73,6 +77,8 @@ async def run(
             try:
                 await server.wait()
             finally:
+                if leases is not None:
+                    await asyncio.shield(leases.leave())
                 await asyncio.shield(server.close(SHUTDOWN_GRACE_S))
                 await parts.close()
     raise AssertionError("unreachable")
