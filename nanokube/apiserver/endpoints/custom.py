@@ -5,16 +5,37 @@ Source: staging apiextensions-apiserver pkg/apiserver/customresource_handler.go.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from nanokube.api import errors
-from nanokube.apiserver.endpoints import watch_custom
+from nanokube.api.custom.kind import CustomKind
+from nanokube.apiserver.endpoints import respond, watch_custom
 from nanokube.apiserver.endpoints.scope import Scope
-from nanokube.kit.http.message import Answer
+from nanokube.kit.http.message import Answer, UpgradeResponse
 
-VERBS: Final[Mapping[str, Callable[[Scope], Answer | Awaitable[Answer]]]] = {"watch": watch_custom.watch}
+Result = Answer | Awaitable[Answer]
+
+VERBS: Final[Mapping[str, Callable[[Scope], Result]]] = {"watch": watch_custom.watch}
 _ACROSS: Final = ("list", "watch")
+
+
+def warned(kind: CustomKind, found: Result) -> Result:
+    """Say in an answer that the version is deprecated, if it is."""
+    if not kind.is_deprecated:
+        return found
+    return _warned_later(kind, found) if inspect.isawaitable(found) else _warned(kind, found)
+
+
+async def _warned_later(kind: CustomKind, found: Awaitable[Answer]) -> Answer:
+    return _warned(kind, await found)
+
+
+def _warned(kind: CustomKind, found: Answer) -> Answer:
+    if not isinstance(found, UpgradeResponse):
+        found.headers = [*found.headers, ("Warning", f'299 - "{respond.quote(kind.deprecation_warning)}"')]
+    return found
 
 
 def check(scope: Scope) -> None:

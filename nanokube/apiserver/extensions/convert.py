@@ -56,7 +56,11 @@ class Converter:
             return []
         definition, wanted = self._definition(resource)
         if definition.webhook is None:
-            return [self.show(resource, item) for item in items]
+            since, front = definition.since, definition.front(wanted.version)
+            return [  # as show() looks, without a call for each of many
+                item if item.written > since and item.raw.startswith(front) else self.show(resource, item)
+                for item in items
+            ]
         found: list[Item | None] = []
         for item in items:
             try:
