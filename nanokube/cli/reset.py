@@ -20,6 +20,8 @@ def reset(yes: bool) -> None:
     if not yes:
         what = "node and all that it holds" if config.is_worker else "cluster with all its data"
         click.confirm(f"This removes the {what}. Go on?", abort=True)
+    if config.store == node_config.ETCD:
+        _leave_etcd(config)
     with phases.phase("components"):
         down.stop_components(config)
     down.stop_everything_else(config)
@@ -39,6 +41,16 @@ def _leave(config: node_config.NodeConfig) -> None:
     if not is_known:
         hint = f"remove its Node there: nanokube kubectl delete node {config.node_name}"
         click.echo(f"warning: cannot tell {config.server} that this node is gone; {hint}", err=True)
+
+
+def _leave_etcd(config: node_config.NodeConfig) -> None:
+    """Tell the other servers' etcd that this member is gone, while it can be asked."""
+    from nanokube.roles import etcd
+
+    try:
+        etcd.leave(config)
+    except etcd.EtcdError as err:
+        click.echo(f"warning: {err}; hint: with the others, etcdctl member remove", err=True)
 
 
 def _config() -> node_config.NodeConfig:

@@ -18,10 +18,20 @@ from nanokube.roles import config as node_config
 @click.option("--kubelet-port", type=int, help="Port of the kubelet.  [default: 10250]")
 @click.option("--pod-cidr", help="Range of all Pods' addresses.  [default: 10.244.0.0/16]")
 @click.option("--service-cidr", help="Range of Services' addresses.  [default: 10.96.0.0/16]")
+@click.option("--store", help="etcd cluster for the objects: etcd://HOST:PORT[,HOST:PORT…], or https://….")
+@click.option("--etcd", "managed", is_flag=True, help="Run etcd of the system's packages beside this server.")
+@click.option("--etcd-ca", help="With --store: CA of etcd's servers (PEM file), for https.")
+@click.option("--etcd-cert", help="With --store: certificate by which etcd knows this server.")
+@click.option("--etcd-key", help="With --store: key of that certificate.")
+@click.option("--etcd-prefix", help='With --store: what stands before every key, like "/name".')
 @click.option("--cgroup-root", help="Name of the cgroup that holds all Pods.  [default: nanokube]")
-def up(**options: object) -> None:
+def up(managed: bool, **options: object) -> None:
     """Start this node's cluster, or resume it: safe to call at any time."""
     errors.require_root("up")
+    if managed:
+        if options["store"]:
+            raise errors.failure("--etcd and --store exclude each other")
+        options["store"] = node_config.ETCD
     config = settings.current_or_default(**_with_node_range(options))
     began, since = time.monotonic(), datetime.datetime.now(datetime.UTC)
     with node.alone(config.paths):
@@ -65,6 +75,8 @@ def check(config: node_config.NodeConfig) -> None:
 
 
 def _prepare(config: node_config.NodeConfig) -> None:
+    if config.store == node_config.ETCD:
+        _prepare_etcd(config)
     with phases.phase("certificates and settings"):
         try:
             node_config.save(config)
@@ -75,6 +87,18 @@ def _prepare(config: node_config.NodeConfig) -> None:
             raise errors.failure(str(err)) from err
         except OSError as err:
             raise errors.failure(f"cannot write {err.filename}: {err.strerror}") from err
+
+
+def _prepare_etcd(config: node_config.NodeConfig) -> None:
+    from nanokube.roles import etcd  # gRPC takes a while to import
+
+    with phases.phase("etcd"):
+        try:
+            if etcd.ensure_program():
+                click.echo(f"installed {etcd.PACKAGE}")
+            etcd.ensure_credentials(config, datetime.datetime.now(datetime.UTC))
+        except (etcd.EtcdError, bootstrap.CredentialError) as err:
+            raise errors.failure(str(err)) from err
 
 
 def _refuse_changes(config: node_config.NodeConfig) -> None:
@@ -97,6 +121,12 @@ def _refuse_other_ranges(config: node_config.NodeConfig) -> None:
         )
     if known is None or not config.paths.store.exists():
         return
+    if known.store != config.store and (known.paths.store / "cluster.db").exists():
+        old, new = (each.store or "SQLite" for each in (known, config))
+        raise errors.failure(
+            f"cannot change the store of a cluster from {old} to {new}",
+            "run `nanokube down`, then `nanokube store migrate --to …`: objects move along",
+        )
     for name in node_config.FIXED:
         old, new = getattr(known, name), getattr(config, name)
         if old != new:

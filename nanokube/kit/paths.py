@@ -47,6 +47,10 @@ class Paths:
         return self.lib / "store"
 
     @property
+    def etcd(self) -> Path:
+        return self.lib / "etcd"
+
+    @property
     def cri_lib(self) -> Path:
         return self.lib / "cri"
 

@@ -56,12 +56,10 @@ def ensure_credentials(
     directory = config.paths.pki
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     made: list[str] = []
-    authority = _ensure_authority(directory, now, made)
+    authority = ensure_authority(directory, AUTHORITY_NAME, now, made)
     _ensure_signing_pair(directory, made)
     for name, subject in _subjects(config).items():
-        pair = _read_pair(directory, name)
-        if name in renew or pair is None or not authority.vouches_for(pair, subject, now):
-            _write_pair(directory, name, authority.issue(subject, now))
+        if ensure_pair(directory, name, subject, authority, now, renew=name in renew):
             made.append(name)
     _ensure_kubeconfigs(config, authority, made)
     return made
@@ -91,14 +89,32 @@ def _subjects(config: node_config.NodeConfig) -> dict[str, pki.Subject]:
     }
 
 
-def _ensure_authority(directory: Path, now: datetime.datetime, made: list[str]) -> pki.Authority:
+def ensure_pair(
+    directory: Path,
+    name: str,
+    subject: pki.Subject,
+    authority: pki.Authority,
+    now: datetime.datetime,
+    *,
+    renew: bool = False,
+) -> bool:
+    """Make a certificate with its key if it is missing, foreign or soon to expire; tell whether it was."""
+    pair = _read_pair(directory, name)
+    if not renew and pair is not None and authority.vouches_for(pair, subject, now):
+        return False
+    _write_pair(directory, name, authority.issue(subject, now))
+    return True
+
+
+def ensure_authority(directory: Path, name: str, now: datetime.datetime, made: list[str]) -> pki.Authority:
+    """Read a directory's authority, or make it and say so in made. Raises CredentialError."""
     pair = _read_pair(directory, "ca")
     if pair is not None:
         try:
             return pki.Authority(pair)
         except ValueError as err:
             raise _damaged(directory, "ca", "ca.crt", "every kubeconfig in use must be replaced") from err
-    authority = pki.Authority.create(AUTHORITY_NAME, now)
+    authority = pki.Authority.create(name, now)
     _write_pair(directory, "ca", authority.pair)
     made.append("ca")
     return authority

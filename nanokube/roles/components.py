@@ -1,13 +1,14 @@
 """What each component of a node runs: the only place where parts are wired together."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Never
+import functools
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Never
 
 from nanokube.api import resources
 from nanokube.apiserver import config as apiserver_config
 from nanokube.apiserver import run as apiserver_run
-from nanokube.client import informer, rest
+from nanokube.client import informer, leader, rest
 from nanokube.controllers import env as controllers_env
 from nanokube.controllers import run as controllers_run
 from nanokube.dns import run as dns_run
@@ -15,9 +16,11 @@ from nanokube.kit import pki
 from nanokube.kubelet import config as kubelet_config
 from nanokube.kubelet import run as kubelet_run
 from nanokube.proxy import run as proxy_run
-from nanokube.roles import bootstrap, component
+from nanokube.roles import bootstrap, component, etcd
 from nanokube.roles import config as node_config
 from nanokube.scheduler import run as scheduler_run
+
+Lead = Callable[[], Coroutine[Any, Any, Never]]
 
 
 def mains(config: node_config.NodeConfig) -> Mapping[str, Callable[[], None]]:
@@ -25,6 +28,7 @@ def mains(config: node_config.NodeConfig) -> Mapping[str, Callable[[], None]]:
     if config.is_worker:
         return {"agent": lambda: component.run_until_stopped(lambda: agent(config))}
     return {
+        **({"etcd": lambda: etcd.main(config)} if config.store == node_config.ETCD else {}),
         "apiserver": lambda: component.run_until_stopped(lambda: apiserver_run.run(apiserver(config))),
         "agent": lambda: component.run_until_stopped(lambda: agent(config)),
         "manager": lambda: component.run_until_stopped(lambda: manager(config)),
@@ -43,7 +47,7 @@ def apiserver(config: node_config.NodeConfig) -> apiserver_config.ApiServerConfi
         client_ca=pki / "ca.crt",
         service_account_public_key=pki / "sa.pub",
         service_account_private_key=pki / "sa.key",
-        store=config.paths.store / "cluster.db",
+        store=etcd.store(config),
         service_cidr=config.service_cidr,
         dns_ip=config.dns_ip,
         kubelet_client_cert=pki / "apiserver-kubelet-client.crt",
@@ -68,9 +72,20 @@ async def manager(config: node_config.NodeConfig) -> Never:
         group.create_task(
             controlling.follow(place.kubeconfig("controller-manager")), name="controllers' credentials"
         )
-        group.create_task(scheduler_run.run(scheduling), name="scheduler")
-        group.create_task(controllers_run.run(controlling, controller_options(config)), name="controllers")
+        schedule: Lead = functools.partial(scheduler_run.run, scheduling)
+        control: Lead = functools.partial(controllers_run.run, controlling, controller_options(config))
+        if config.store:  # other servers may have a manager, too: of all, one works
+            schedule = led(scheduling, "kube-scheduler", config, schedule)
+            control = led(controlling, "kube-controller-manager", config, control)
+        group.create_task(schedule(), name="scheduler")
+        group.create_task(control(), name="controllers")
     raise AssertionError("components run until they are cancelled")
+
+
+def led(client: rest.Client, name: str, config: node_config.NodeConfig, lead: Lead) -> Lead:
+    """Have work done only while this node holds a Lease; the process ends when it is lost."""
+    elector = leader.Elector(client, leader.Election(name, config.node_name))
+    return lambda: elector.run(lead)
 
 
 def controller_options(config: node_config.NodeConfig) -> controllers_env.Options:
@@ -100,6 +115,8 @@ async def agent(config: node_config.NodeConfig) -> Never:
         group.create_task(proxy_client.follow(proxy_file), name="proxy's credentials")
         if not config.is_worker:
             group.create_task(bootstrap.keep_credentials(config), name="credentials")
+        if config.store == node_config.ETCD:
+            group.create_task(etcd.keep_credentials(config), name="etcd's credentials")
         group.create_task(kubelet_run.run(kubelet(config), kubelet_client), name="kubelet")
         services, slices = service_informers(proxy_client)
         group.create_task(services.run(), name="informer services")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nanokube.api.validation import names
 from nanokube.kit import paths
+from nanokube.storage.etcd import settings
 
 FILE = "node.json"
 # What objects in the store were made with: it stays as it is for the cluster's life.
@@ -18,6 +19,7 @@ FIXED = ("pod_cidr", "node_pod_cidr", "service_cidr", "cluster_domain")
 # What every node of a cluster must know of it: published for those that join.
 SHARED = ("pod_cidr", "service_cidr", "cluster_domain")
 SERVER, WORKER = "server", "worker"
+ETCD = "etcd"  # as store: the one that runs beside each server
 # `down` ends whatever runs below this cgroup: it must be a child of the root that is ours alone.
 CGROUP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -30,6 +32,10 @@ class ConfigError(ValueError):
 class NodeConfig:
     """Settings of a node. Ranges are CIDR notation; ports are TCP.
 
+    store: where objects are: "" SQLite, ETCD the etcd that nanokube runs, else the URLs of an etcd cluster.
+    etcd_ca, etcd_cert, etcd_key: files by which that cluster is known, and knows us.
+    etcd_prefix: what stands before every key there, "" or "/name".
+    etcd_cluster: the members that this node's etcd was added to; empty for the first.
     role: SERVER runs the control plane beside the agent, WORKER joined the one at `joined`, a URL.
     node_pod_cidr: empty on a worker, which gets its range from the cluster.
     """
@@ -44,6 +50,14 @@ class NodeConfig:
     cluster_domain: str = "cluster.local"
     cgroup_root: str = "nanokube"
     bridge: str = "nk0"
+    store: str = ""
+    etcd_ca: str = ""
+    etcd_cert: str = ""
+    etcd_key: str = ""
+    etcd_prefix: str = ""
+    etcd_client_port: int = 2379
+    etcd_peer_port: int = 2380
+    etcd_cluster: str = ""
     role: str = SERVER
     joined: str = ""
     root: Path = Path("/")
@@ -93,9 +107,10 @@ def validate(config: NodeConfig) -> NodeConfig:
         raise ConfigError(f"node's pod range {node_pods} is too small: at least /30 is needed")
     if services.num_addresses < 16:
         raise ConfigError(f"service range {services} is too small: at least /28 is needed")
-    for name in ("api_port", "kubelet_port"):
+    for name in ("api_port", "kubelet_port", "etcd_client_port", "etcd_peer_port"):
         if not 0 < getattr(config, name) < 65536:
             raise ConfigError(f"{name.replace('_', ' ')} {getattr(config, name)} is not a port")
+    _validate_store(config)
     if config.api_port == config.kubelet_port:
         raise ConfigError(f"api port and kubelet port are both {config.api_port}")
     for error in names.dns_subdomain(config.node_name):
@@ -116,6 +131,23 @@ def _validate_role(config: NodeConfig) -> None:
         raise ConfigError(f"role {config.role} does not go with joined {config.joined!r}")
     if not config.is_worker and not config.node_pod_cidr:
         raise ConfigError("a server's node needs a pod range of its own")
+
+
+def _validate_store(config: NodeConfig) -> None:
+    if config.store in ("", ETCD):
+        if config.etcd_ca or config.etcd_cert or config.etcd_key or config.etcd_prefix:
+            raise ConfigError("options of an etcd cluster need --store with its address")
+        return
+    try:
+        settings.parse(
+            config.store,
+            ca=Path(config.etcd_ca) if config.etcd_ca else None,
+            cert=Path(config.etcd_cert) if config.etcd_cert else None,
+            key=Path(config.etcd_key) if config.etcd_key else None,
+            prefix=config.etcd_prefix,
+        )
+    except ValueError as err:
+        raise ConfigError(str(err)) from err
 
 
 def _network(name: str, value: str) -> ipaddress.IPv4Network:

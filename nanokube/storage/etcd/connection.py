@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, NamedTuple, Never, TypeVar
 
 import grpc
 import grpc.aio
 
+from nanokube.storage.etcd import rpc_pb2 as pb
 from nanokube.storage.etcd import rpc_pb2_grpc as rpc
 from nanokube.storage.etcd.settings import EtcdSettings
 from nanokube.storage.store import StoreError, Unavailable
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 ATTEMPT_S: Final = 2.0  # a member answers in milliseconds, unless it is cut off or a leader is being elected
 PATIENCE_S: Final = 12.0  # an election takes some seconds
+KEEP_S: Final = 60.0  # between two looks at certificates and members
 PAUSE_S: Final = 0.05  # before the next member is asked; doubles
 
 _LOST: Final = frozenset(
@@ -66,6 +68,14 @@ class Refused(StoreError):
         self.is_busy = is_busy
 
 
+class Files(NamedTuple):
+    """What the settings' files hold."""
+
+    ca: bytes | None
+    cert: bytes | None
+    key: bytes | None
+
+
 class Member:
     """One endpoint and its services."""
 
@@ -83,8 +93,9 @@ class Connection:
     """All members; `member` is the one that is used at present. Raises OSError for unreadable files."""
 
     def __init__(self, settings: EtcdSettings) -> None:
-        credentials = _credentials(settings)
-        self._members = [Member(e, _channel(e, credentials)) for e in settings.endpoints]
+        self._settings = settings
+        self._files = _files(settings)
+        self._members = _members(settings.endpoints, self._files)
         self._at = 0
 
     @property
@@ -129,21 +140,51 @@ class Connection:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.8)
 
+    async def keep(self) -> Never:
+        """Follow renewed certificates and, where wanted, the cluster's members, for ever."""
+        while True:
+            try:
+                await self._renew()
+            except (OSError, StoreError) as err:
+                log.warning("cannot renew the connection to etcd: %s", err)
+            await asyncio.sleep(KEEP_S)
+
+    async def _renew(self) -> None:
+        endpoints = list(self._settings.endpoints)
+        if self._settings.learns:
+            request = pb.MemberListRequest()
+            answer = await self.insist(lambda m: m.cluster.MemberList(request, timeout=ATTEMPT_S))
+            endpoints += [e for e in _endpoints(answer.members) if e not in endpoints]
+        files = _files(self._settings)
+        if files == self._files and endpoints == [m.endpoint for m in self._members]:
+            return
+        log.info("etcd members: %s", ",".join(endpoints))
+        old, self._members = self._members, _members(endpoints, files)
+        self._files, self._at = files, 0
+        await asyncio.sleep(ATTEMPT_S)  # what was asked may be answered yet
+        for member in old:
+            await member.channel.close(None)
+
     async def close(self) -> None:
         """End all calls."""
         for member in self._members:
             await member.channel.close(None)
 
 
-def _channel(endpoint: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
-    if credentials is None:
-        return grpc.aio.insecure_channel(endpoint, options=_OPTIONS)
-    return grpc.aio.secure_channel(endpoint, credentials, options=_OPTIONS)
+def _endpoints(members: Iterable[Any]) -> list[str]:
+    """Name the members' addresses, without those of their own hosts only and of members yet to start."""
+    found = [url.partition("://")[2].rstrip("/") for member in members for url in member.clientURLs]
+    return sorted(e for e in found if e and not e.startswith(("127.", "localhost", "[::1]")))
 
 
-def _credentials(settings: EtcdSettings) -> grpc.ChannelCredentials | None:
-    if settings.ca is None:
-        return None
-    key = settings.key.read_bytes() if settings.key else None
-    cert = settings.cert.read_bytes() if settings.cert else None
-    return grpc.ssl_channel_credentials(settings.ca.read_bytes(), key, cert)
+def _members(endpoints: Iterable[str], files: Files) -> list[Member]:
+    options = _OPTIONS
+    if files.ca is None:
+        return [Member(e, grpc.aio.insecure_channel(e, options=options)) for e in endpoints]
+    credentials = grpc.ssl_channel_credentials(files.ca, files.key, files.cert)
+    return [Member(e, grpc.aio.secure_channel(e, credentials, options=options)) for e in endpoints]
+
+
+def _files(settings: EtcdSettings) -> Files:
+    paths = (settings.ca, settings.cert, settings.key)
+    return Files(*(path.read_bytes() if path else None for path in paths))

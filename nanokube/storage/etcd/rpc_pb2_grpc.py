@@ -437,6 +437,11 @@ class ClusterStub:
                 request_serializer=nanokube_dot_storage_dot_etcd_dot_rpc__pb2.MemberListRequest.SerializeToString,
                 response_deserializer=nanokube_dot_storage_dot_etcd_dot_rpc__pb2.MemberListResponse.FromString,
                 _registered_method=True)
+        self.MemberPromote = channel.unary_unary(
+                '/etcdserverpb.Cluster/MemberPromote',
+                request_serializer=nanokube_dot_storage_dot_etcd_dot_rpc__pb2.MemberPromoteRequest.SerializeToString,
+                response_deserializer=nanokube_dot_storage_dot_etcd_dot_rpc__pb2.MemberPromoteResponse.FromString,
+                _registered_method=True)
 
 
 class ClusterServicer:
@@ -460,6 +465,12 @@ class ClusterServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MemberPromote(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ClusterServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -477,6 +488,11 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.MemberList,
                     request_deserializer=nanokube_dot_storage_dot_etcd_dot_rpc__pb2.MemberListRequest.FromString,
                     response_serializer=nanokube_dot_storage_dot_etcd_dot_rpc__pb2.MemberListResponse.SerializeToString,
+            ),
+            'MemberPromote': grpc.unary_unary_rpc_method_handler(
+                    servicer.MemberPromote,
+                    request_deserializer=nanokube_dot_storage_dot_etcd_dot_rpc__pb2.MemberPromoteRequest.FromString,
+                    response_serializer=nanokube_dot_storage_dot_etcd_dot_rpc__pb2.MemberPromoteResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -560,6 +576,33 @@ class Cluster:
             '/etcdserverpb.Cluster/MemberList',
             nanokube_dot_storage_dot_etcd_dot_rpc__pb2.MemberListRequest.SerializeToString,
             nanokube_dot_storage_dot_etcd_dot_rpc__pb2.MemberListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MemberPromote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/etcdserverpb.Cluster/MemberPromote',
+            nanokube_dot_storage_dot_etcd_dot_rpc__pb2.MemberPromoteRequest.SerializeToString,
+            nanokube_dot_storage_dot_etcd_dot_rpc__pb2.MemberPromoteResponse.FromString,
             options,
             channel_credentials,
             insecure,

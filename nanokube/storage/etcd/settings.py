@@ -13,6 +13,7 @@ PORT = 2379  # IANA: etcd-client
 class EtcdSettings:
     """endpoints: "host:port", the nearest first. ca, cert, key: PEM files; without ca, in plain text.
 
+    learns: ask the cluster for its other members, too.
     prefix: what stands before every key, so that clusters can share an etcd; "" or "/name".
     """
 
@@ -21,6 +22,7 @@ class EtcdSettings:
     cert: Path | None = None
     key: Path | None = None
     prefix: str = ""
+    learns: bool = False
 
 
 def parse(

@@ -64,7 +64,10 @@ async def opened(
         failure: BaseException | None = None  # the block's own: no matter of the group
         async with asyncio.TaskGroup() as group:
             store = EtcdStore(settings, connection, keys, revision, group, clock)
-            tasks = [group.create_task(store.follower.run(), name="etcd watch")]
+            tasks = [
+                group.create_task(store.follower.run(), name="etcd watch"),
+                group.create_task(connection.keep(), name="etcd members"),
+            ]
             if compacts:
                 compacting = compactor.run(connection, store.note_compacted)
                 tasks.append(group.create_task(compacting, name="etcd compaction"))

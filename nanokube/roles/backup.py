@@ -1,0 +1,145 @@
+"""Backup, restore and migration of a cluster's objects, for the command line.
+
+A backup is made of a running or stopped server alike. What is restored goes on behind every revision that may
+have been given out, so that no client takes an old state for a newer one.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from nanokube.roles import config as node_config
+from nanokube.roles import etcd, node
+from nanokube.storage import backup
+from nanokube.storage.etcd import restore as etcd_restore
+from nanokube.storage.etcd import store as etcd_store
+from nanokube.storage.etcd.settings import EtcdSettings
+from nanokube.storage.sqlite import copy
+from nanokube.storage.store import StoreError
+
+EVENT_TTL_S = 3600.0  # kube-apiserver --event-ttl: etcd does not tell when a lease ends
+EVENTS = "/registry/events/"
+
+
+class BackupError(RuntimeError):
+    """It cannot be done; the message says why, hint what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Done:
+    """What was copied, and the revision that the store has now."""
+
+    entries: int
+    revision: int
+
+
+def save(config: node_config.NodeConfig, file: Path) -> Done:
+    """Write a backup. Blocks. Raises BackupError."""
+    store = etcd.store(config)
+    try:
+        revision, records = _read(store)
+        header = backup.Header(
+            revision,
+            datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "etcd" if isinstance(store, EtcdSettings) else "sqlite",
+            len(records),
+        )
+        backup.write(file, header, records)
+    except (OSError, StoreError, copy.CopyError) as err:
+        raise BackupError(f"cannot back up to {file}: {_said(err)}") from err
+    return Done(len(records), revision)
+
+
+def load(config: node_config.NodeConfig, file: Path) -> Done:
+    """Replace the cluster's objects by a backup's. Blocks. Raises BackupError."""
+    try:
+        header = backup.check(file)
+        floor = header.revision + backup.BUMP
+        store = etcd.store(config)
+        if isinstance(store, EtcdSettings):
+            revision = asyncio.run(etcd_restore.fill(_plain(store), backup.records(file), floor))
+        else:
+            _demand_stopped(config, "restore")
+            revision = copy.replace(store, backup.records(file), floor)
+    except (OSError, StoreError, copy.CopyError) as err:
+        hint = "is etcd there? `nanokube up` starts it" if config.store else ""
+        raise BackupError(f"cannot restore {file}: {_said(err)}", hint) from err
+    except backup.DamagedBackup as err:
+        raise BackupError(str(err)) from err
+    return Done(header.entries, revision)
+
+
+def migrate(config: node_config.NodeConfig, target: node_config.NodeConfig) -> Done:
+    """Copy the objects from SQLite to an etcd that has none of ours; revisions go on. Blocks.
+
+    target: the settings with the etcd, which are saved when all is there. Raises BackupError.
+    """
+    source, store = etcd.store(config), etcd.store(target)
+    if isinstance(source, EtcdSettings):
+        raise BackupError("cannot migrate: this cluster is on etcd already")
+    assert isinstance(store, EtcdSettings)
+    _demand_stopped(config, "migrate")
+    try:
+        with etcd.serving(target):
+            found = asyncio.run(etcd_restore.count(_plain(store)))
+            if found:
+                raise BackupError(
+                    f"cannot migrate to {target.store}: it has {found} keys of a cluster already",
+                    "give --etcd-prefix /another, or remove them",
+                )
+            revision, records = _read(source)
+            done = asyncio.run(etcd_restore.fill(_plain(store), records, revision))
+    except (OSError, StoreError, copy.CopyError, etcd.EtcdError) as err:
+        raise BackupError(f"cannot migrate to {target.store}: {_said(err)}") from err
+    node_config.save(target)
+    return Done(len(records), done)
+
+
+def _read(store: EtcdSettings | Path) -> tuple[int, Sequence[backup.Record]]:
+    if isinstance(store, Path):
+        return copy.read(store)
+    return asyncio.run(_read_etcd(store))
+
+
+async def _read_etcd(store: EtcdSettings) -> tuple[int, Sequence[backup.Record]]:
+    async with _opened(store) as opened:
+        found = await opened.range("/registry/", "/registry0")
+    ends = time.time() + EVENT_TTL_S
+    return found.revision, [
+        backup.Record(
+            e.key, e.value, e.create_revision, e.mod_revision, ends if e.key.startswith(EVENTS) else 0.0
+        )
+        for e in sorted(found.entries, key=lambda e: e.mod_revision)
+    ]
+
+
+@contextlib.asynccontextmanager
+async def _opened(store: EtcdSettings) -> AsyncIterator[etcd_store.EtcdStore]:
+    async with etcd_store.opened(_plain(store), compacts=False) as opened:
+        yield opened
+
+
+def _plain(store: EtcdSettings) -> EtcdSettings:
+    return dataclasses.replace(store, learns=False)
+
+
+def _demand_stopped(config: node_config.NodeConfig, verb: str) -> None:
+    if node.running_pid(config.paths) is not None:
+        raise BackupError(
+            f"cannot {verb}: the node runs, and its server has the store",
+            "run `nanokube down --keep-pods` first, `nanokube up` after",
+        )
+
+
+def _said(err: Exception) -> str:
+    if isinstance(err, OSError) and err.strerror:
+        return f"{err.filename}: {err.strerror}" if err.filename else err.strerror
+    return str(err) or type(err).__name__

@@ -1,0 +1,100 @@
+"""The members of an etcd cluster: who they are, and how one comes and goes.
+
+A new member is a learner first: it counts for no majority, so that the cluster goes on while it catches up.
+Source: etcd api/v3 rpc.proto (Cluster); etcd docs, "Learner".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from nanokube.storage.etcd import rpc_pb2 as pb
+from nanokube.storage.etcd.connection import ATTEMPT_S, Connection
+from nanokube.storage.etcd.settings import EtcdSettings
+from nanokube.storage.store import StoreError, Unavailable
+
+CHANGE_S: Final = 10.0
+PROMOTION_S: Final = 60.0
+PAUSE_S: Final = 0.3
+
+
+async def names(settings: EtcdSettings) -> list[str]:
+    """Name the members; "" for one that has not started yet. Raises OSError, Unavailable, Refused."""
+    connection = Connection(settings)
+    try:
+        return [member.name for member in await _members(connection)]
+    finally:
+        await connection.close()
+
+
+async def add(settings: EtcdSettings, name: str, peer_url: str) -> str:
+    """Add a learner; return what it must start with: "a=https://…,b=https://…" (--initial-cluster).
+
+    Added before but never started, it is given the same again. Raises OSError, Unavailable, Refused.
+    """
+    connection = Connection(settings)
+    try:
+        members = await _members(connection)
+        known = next((m for m in members if peer_url in m.peerURLs), None)
+        if known is not None and known.name:
+            raise Unavailable(f"cannot add etcd member {name}: {known.name} has {peer_url} already")
+        if known is None:
+            request = pb.MemberAddRequest(peerURLs=[peer_url], isLearner=True)
+            answer = await connection.attempt(lambda m: m.cluster.MemberAdd(request, timeout=CHANGE_S))
+            members = answer.members
+        return ",".join(f"{member.name or name}={url}" for member in members for url in member.peerURLs)
+    finally:
+        await connection.close()
+
+
+async def promote(settings: EtcdSettings, name: str, patience_s: float = PROMOTION_S) -> None:
+    """Let a learner vote, once it has caught up; a member that does already stays. Raises Unavailable."""
+    connection = Connection(settings)
+    cause = "it has not started"
+    try:
+        async with asyncio.timeout(patience_s):
+            while True:
+                try:
+                    member = next((m for m in await _members(connection) if m.name == name), None)
+                    if member is not None and not member.isLearner:
+                        return
+                    if member is not None:
+                        request = pb.MemberPromoteRequest(ID=member.ID)
+                        await connection.attempt(_promotion(request))
+                        return
+                except StoreError as err:
+                    cause = str(err)
+                await asyncio.sleep(PAUSE_S)
+    except TimeoutError as err:
+        raise Unavailable(f"cannot promote etcd member {name}: {cause}") from err
+    finally:
+        await connection.close()
+
+
+async def remove(settings: EtcdSettings, name: str) -> bool:
+    """Remove a member, unless it is the last; tell whether it was one.
+
+    Raises OSError, Unavailable, Refused (too few would be left).
+    """
+    connection = Connection(settings)
+    try:
+        members = await _members(connection)
+        gone = next((m for m in members if m.name == name), None)
+        if gone is None or len(members) == 1:
+            return False
+        request = pb.MemberRemoveRequest(ID=gone.ID)
+        await connection.attempt(lambda m: m.cluster.MemberRemove(request, timeout=CHANGE_S))
+        return True
+    finally:
+        await connection.close()
+
+
+def _promotion(request: pb.MemberPromoteRequest) -> Any:
+    return lambda m: m.cluster.MemberPromote(request, timeout=CHANGE_S)
+
+
+async def _members(connection: Connection) -> list[Any]:
+    request = pb.MemberListRequest()
+    answer = await connection.insist(lambda m: m.cluster.MemberList(request, timeout=ATTEMPT_S))
+    return list(answer.members)
