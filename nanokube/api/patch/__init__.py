@@ -11,6 +11,7 @@ JSON = "application/json-patch+json"
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+APPLY_CBOR = "application/apply-patch+cbor"
 
 apply_json_patch = json_patch.apply
 apply_merge_patch = merge.apply
@@ -21,6 +22,7 @@ refuse_undeclared = undeclared.refusal
 
 __all__ = [
     "APPLY",
+    "APPLY_CBOR",
     "JSON",
     "MERGE",
     "STRATEGIC",

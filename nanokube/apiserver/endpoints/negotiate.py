@@ -12,16 +12,19 @@ from typing import Any, Final
 
 import yaml
 
-from nanokube.api import errors, protobuf, schema
+from nanokube.api import cbor, errors, protobuf, schema
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
 _DEPTH_MAX: Final = 500  # half of what Python's recursion limit lets construct
 PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
+CBOR: Final = "application/cbor"
+CBOR_SEQUENCE: Final = "application/cbor-seq"  # what a watch in CBOR sends
 _META: Final = "meta.k8s.io"
 _META_VERSIONS: Final = ("v1", "v1beta1")
 _SHAPES: Final = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
-_SUPPORTED: Final = (JSON, YAML, PROTOBUF)
+_SUPPORTED: Final = (JSON, YAML, PROTOBUF, CBOR)
+_BINARY: Final = (PROTOBUF, CBOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +43,15 @@ OBJECT: Final = Form()
 def form_of(accept: str, allows_shapes: bool) -> Form:
     """Choose a form. Raises ApiError (406).
 
-    Protobuf is answered only to those who accept nothing else: stored bytes are JSON and go out as they are.
+    Protobuf and CBOR are answered only to those who accept nothing else: stored bytes are JSON and go out
+    as they are.
     """
     if accept in ("", "*/*", JSON):
         return OBJECT
     found = [form for clause in accept.split(",") if (form := _form(clause, allows_shapes)) is not None]
     if not found:
         raise errors.not_acceptable(_SUPPORTED)
-    return next((form for form in found if form.media != PROTOBUF), found[0])
+    return next((form for form in found if form.media not in _BINARY), found[0])
 
 
 def _form(clause: str, allows_shapes: bool) -> Form | None:
@@ -58,7 +62,7 @@ def _form(clause: str, allows_shapes: bool) -> Form | None:
     if not found or not shape:
         return Form(found) if found else None
     is_known = shape in _SHAPES and parameters.get("g") == _META and version in _META_VERSIONS
-    if not allows_shapes or not is_known or (found == PROTOBUF and shape == "Table"):
+    if not allows_shapes or not is_known or (found in _BINARY and shape == "Table"):
         return None
     return Form(found, shape.removesuffix("List"), version)
 
@@ -66,8 +70,8 @@ def _form(clause: str, allows_shapes: bool) -> Form | None:
 def _media(media: str) -> str:
     if media in (JSON, "*/*", "application/*"):
         return JSON
-    if media == PROTOBUF:
-        return PROTOBUF
+    if media in _BINARY:
+        return media
     return YAML if media in (YAML, "application/x-yaml", "text/yaml") else ""
 
 
@@ -76,20 +80,22 @@ def body_media(content_type: str) -> str:
     media = content_type.partition(";")[0].strip().lower()
     if media in ("", JSON):
         return JSON
-    if media == PROTOBUF:
-        return PROTOBUF
+    if media in _BINARY:
+        return media
     if media in (YAML, "application/x-yaml", "text/yaml"):
         return YAML
-    raise errors.unsupported_media_type((JSON, YAML, PROTOBUF))
+    raise errors.unsupported_media_type(_SUPPORTED)
 
 
 def parse(body: bytes, content_type: str) -> Any:
-    """Parse a body of JSON, YAML or protobuf without a schema. Raises ApiError (400, 415)."""
+    """Parse a body of any media type without a schema. Raises ApiError (400, 415)."""
     media = body_media(content_type)
     if media == YAML:
         return parse_yaml(body)[0]
     if media == PROTOBUF:
         return protobuf.decode(body)
+    if media == CBOR:
+        return cbor.decode(body)
     return schema.decode_json(body)
 
 

@@ -10,9 +10,9 @@ import orjson
 import yaml
 from isal import igzip
 
-from nanokube.api import errors, protobuf_encoder
+from nanokube.api import cbor, errors, protobuf_encoder
 from nanokube.api.errors import ApiError
-from nanokube.apiserver.endpoints.negotiate import PROTOBUF, YAML, Form
+from nanokube.apiserver.endpoints.negotiate import CBOR, PROTOBUF, YAML, Form
 from nanokube.apiserver.requestinfo import is_true
 from nanokube.kit.http.message import Fields, Parts, Request, Response, size_of
 
@@ -57,6 +57,8 @@ def encoded(
         return Response(status, body, YAML, headers)
     if form.media == PROTOBUF:
         return Response(status, _protobuf(orjson.loads(b"".join(parts))), PROTOBUF, headers)
+    if form.media == CBOR:
+        return Response(status, cbor.encode(orjson.loads(b"".join(parts))), CBOR, headers)
     if is_pretty(request):
         parts = [orjson.dumps(orjson.loads(b"".join(parts)), option=orjson.OPT_INDENT_2), b"\n"]
     elif "gzip" in request.headers.get("accept-encoding") and size_of(parts) >= GZIP_FROM_BYTES:

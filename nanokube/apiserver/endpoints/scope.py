@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nanokube.api import errors, jsonkeys, protobuf, schema, selectors
+from nanokube.api import cbor, errors, jsonkeys, protobuf, schema, selectors
 from nanokube.api.resources import Resource
 from nanokube.apiserver.authn.user import User
 from nanokube.apiserver.cache import fields
@@ -96,6 +96,10 @@ class Scope:
             warnings = schema.report([*problems, *duplicates], call.field_validation)
         elif media == negotiate.PROTOBUF:
             obj, warnings = found.clean(protobuf.decode(body))[0], []
+        elif media == negotiate.CBOR:
+            tree = cbor.decode(body)
+            obj, problems = found.clean(tree if isinstance(tree, dict) else {})
+            warnings = schema.report(problems, call.field_validation)
         else:
             obj, warnings = found.decode(body, call.field_validation)
         call.warnings += warnings
@@ -115,8 +119,10 @@ class Scope:
             tree = schema.decode_json(body)
             if call.field_validation != schema.IGNORE:
                 duplicates = [f'duplicate field "{path}"' for path in jsonkeys.duplicates(body)]
+        elif media == negotiate.CBOR:
+            tree = cbor.decode(body)
         else:
-            raise errors.unsupported_media_type((negotiate.JSON, negotiate.YAML))
+            raise errors.unsupported_media_type((negotiate.JSON, negotiate.YAML, negotiate.CBOR))
         if not isinstance(tree, dict):
             raise errors.bad_request("couldn't get version/kind; json parse error: the body is not an object")
         self.check_kind(tree, self.resource.api_version, self.resource.kind)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from nanokube.api import errors, protobuf_encoder
+from nanokube.api import cbor, errors, protobuf_encoder
 from nanokube.apiserver import websocket
 from nanokube.apiserver.cache import cache as caches
 from nanokube.apiserver.cache.cache import Cache, Change, TooOld
@@ -170,9 +170,11 @@ class Sender:
 
 
 def event(type_: str, body: bytes, form: Form) -> bytes:
-    """Encode one event about an object in JSON."""
+    """Encode one event about an object that is given in JSON."""
     if form.media == negotiate.PROTOBUF:
         return protobuf_encoder.frame(type_, orjson.loads(body))
+    if form.media == negotiate.CBOR:
+        return cbor.frame(type_, orjson.loads(body))
     return b'{"type":"%b","object":%b}\n' % (type_.encode(), body.rstrip())
 
 
@@ -268,6 +270,8 @@ def error_event(err: errors.ApiError, form: Form) -> bytes:
 
 
 def _content_type(form: Form) -> str:
+    if form.media == negotiate.CBOR:
+        return negotiate.CBOR_SEQUENCE
     return f"{form.media};stream=watch" if form.media == negotiate.PROTOBUF else form.media
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from nanokube.api import errors, field, objects, patch, schema
+from nanokube.api import cbor, errors, field, objects, patch, schema
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
@@ -97,8 +97,10 @@ async def patch_(scope: Scope) -> Answer:
 
 
 def patch_kind(scope: Scope, offered: Sequence[str]) -> str:
-    """Read what kind of patch the body is. Raises ApiError (400, 415)."""
+    """Read what kind of patch the body is; an apply is APPLY in CBOR too. Raises ApiError (415, 422)."""
     kind = scope.request.headers.get("content-type").partition(";")[0].strip()
+    if kind == patch.APPLY_CBOR:
+        kind = patch.APPLY
     if kind not in offered:
         raise errors.unsupported_media_type(offered)
     if kind != patch.APPLY and scope.request.query.get("force"):
@@ -116,7 +118,11 @@ def configuration(
     """Read what is applied: a configuration of the resource's kind, pruned. Raises ApiError (400)."""
     if not scope.request.query.get("fieldManager"):
         raise _options_invalid(field.required("fieldManager", "is required for apply patch"))
-    config, duplicates = negotiate.parse_yaml(scope.request.body)
+    duplicates: list[str] = []
+    if scope.request.headers.get("content-type").startswith(patch.APPLY_CBOR):
+        config = cbor.decode(scope.request.body)
+    else:
+        config, duplicates = negotiate.parse_yaml(scope.request.body)
     if not isinstance(config, dict):
         raise errors.bad_request("the applied configuration is not an object")
     if config.get("apiVersion") != resource.api_version or config.get("kind") != resource.kind:

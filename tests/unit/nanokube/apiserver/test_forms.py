@@ -1,4 +1,4 @@
-"""Forms that clients negotiate besides JSON v1: protobuf, meta.k8s.io/v1beta1."""
+"""Forms that clients negotiate besides JSON v1: protobuf, CBOR, meta.k8s.io/v1beta1."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nanokube.api import protobuf
+from nanokube.api import cbor, protobuf
 from nanokube.kit.http.message import StreamResponse
 from tests.unit.nanokube.apiserver.conftest import PODS, Api, FakeStream, pod
 
@@ -95,3 +95,59 @@ async def test_subresources_answer_as_asked(api: Api) -> None:
     await api("POST", PODS, pod())
     found = await api("GET", f"{PODS}/p/ephemeralcontainers", headers=ONLY)
     assert protobuf.decode(found.body)["kind"] == "Pod"
+
+
+CBOR = "application/cbor"
+
+
+async def test_cbor_goes_in_and_comes_out(api: Api) -> None:
+    tree = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"k": "dg=="}}
+    secrets = "/api/v1/namespaces/default/secrets"
+    only = {"accept": CBOR}
+    made = await api("POST", secrets, cbor.encode(tree), content_type=CBOR, headers=only)
+    assert (made.code, made.content_type) == (201, CBOR)
+    stored = (await api("GET", f"{secrets}/a")).json
+    assert stored["data"] == {"k": "dg=="}
+    assert cbor.decode(made.body) == stored
+    listed = cbor.decode((await api("GET", secrets, headers=only)).body)
+    assert (listed["kind"], listed["items"][0]["data"]) == ("SecretList", {"k": "dg=="})
+    both = await api("GET", secrets, headers={"accept": f"{CBOR}, application/json"})
+    assert both.content_type == "application/json"
+    table = await api("GET", secrets, headers={"accept": f"{CBOR};as=Table;g=meta.k8s.io;v=v1"})
+    assert table.code == 406
+
+
+async def test_unknown_fields_in_cbor_are_treated_as_asked(api: Api) -> None:
+    body = cbor.encode({"metadata": {"name": "a"}, "foo": 1})
+    strict = await api("POST", f"{MAPS}?fieldValidation=Strict", body, content_type=CBOR)
+    assert (strict.code, strict.json["message"]) == (400, 'strict decoding error: unknown field "foo"')
+    warned = await api("POST", MAPS, body, content_type=CBOR)
+    assert (warned.code, warned.headers.get("warning")) == (201, '299 - "unknown field \\"foo\\""')
+
+
+async def test_a_configuration_in_cbor_is_applied(api: Api) -> None:
+    tree = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}}
+    target = f"{MAPS}/a?fieldManager=m"
+    made = await api("PATCH", target, cbor.encode(tree), content_type="application/apply-patch+cbor")
+    assert (made.code, made.json["metadata"]["managedFields"][0]["operation"]) == (201, "Apply")
+    broken = await api("PATCH", target, b"\xff", content_type="application/apply-patch+cbor")
+    assert broken.code == 400
+
+
+async def test_a_watch_in_cbor_is_a_sequence(api: Api) -> None:
+    await api("POST", MAPS, {"metadata": {"name": "a"}, "data": {"k": "v"}})
+    answer = await api.answer("GET", f"{MAPS}?watch=1", headers={"accept": CBOR})
+    assert isinstance(answer, StreamResponse)
+    assert answer.content_type == "application/cbor-seq"
+    stream = FakeStream()
+    async with asyncio.TaskGroup() as group:
+        task: asyncio.Task[None] = group.create_task(answer.run(stream))  # type: ignore[arg-type]
+        await asyncio.sleep(0.005)
+        await api("DELETE", f"{MAPS}/a")
+        await asyncio.sleep(0.005)
+        task.cancel()
+    found = list(cbor.decode_sequence(b"".join(stream.written)))
+    assert [(e["type"], e["object"].get("data")) for e in found] == [
+        ("ADDED", {"k": "v"}),
+        ("DELETED", {"k": "v"}),
+    ]
