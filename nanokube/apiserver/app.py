@@ -50,6 +50,7 @@ from nanokube.apiserver.nonresource import NonResource
 from nanokube.apiserver.registry import outage
 from nanokube.apiserver.registry.registry import Registry
 from nanokube.apiserver.requestinfo import RequestInfo, check_timeout, parse
+from nanokube.apiserver.subresources import connect_options
 from nanokube.apiserver.subresources.handlers import HANDLERS
 from nanokube.kit.http import server
 from nanokube.kit.http.message import Answer, Request, Response, UpgradeResponse
@@ -262,10 +263,20 @@ class App:
         """Hand a connect subresource to its handler, after admission."""
         info = scope.info
         serve = HANDLERS[(scope.resource.name, info.subresource)]
-        attributes = chain.Attributes(
-            chain.CONNECT, scope.user, scope.resource, info.namespace, info.name, info.subresource, None, None
-        )
-        await self._registry.admission.validate(attributes)
+        options = connect_options.build(scope.resource, info.subresource, scope.request.query, info.rest)
+        if options is not None:  # logs are read, which nobody is asked about
+            attributes = chain.Attributes(
+                chain.CONNECT,
+                scope.user,
+                scope.resource,
+                info.namespace,
+                info.name,
+                info.subresource,
+                options,
+                None,
+            )
+            await self._registry.admission.mutate(attributes)
+            await self._registry.admission.validate(attributes)
         return await serve(scope.request, self._backend, info.namespace, info.name, info.rest)
 
 

@@ -17,6 +17,7 @@ apply_json_patch = json_patch.apply
 apply_merge_patch = merge.apply
 apply_strategic_patch = strategic.apply
 apply_configuration = apply.apply
+merge_configuration = apply.merge
 track_update = managed.track_update
 refuse_undeclared = undeclared.refusal
 
@@ -30,6 +31,7 @@ __all__ = [
     "apply_json_patch",
     "apply_merge_patch",
     "apply_strategic_patch",
+    "merge_configuration",
     "refuse_undeclared",
     "track_update",
 ]

@@ -54,6 +54,11 @@ def apply(
     return found
 
 
+def merge(definition: facts.Definition, live: Object, config: Object) -> dict[str, Any]:
+    """Return the object with a configuration's fields, as applying merges them; nobody comes to own them."""
+    return _merge(definition.type, objects.copy(dict(live)), objects.copy(dict(config)))
+
+
 def _own(
     found: dict[str, Any],
     others: list[dict[str, Any]],

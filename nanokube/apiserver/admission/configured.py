@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client.registry import Collector
 
 from nanokube.apiserver.admission.chain import Plugin
 from nanokube.apiserver.admission.matching.versions import Versions
+from nanokube.apiserver.admission.policies.matched import Matcher
+from nanokube.apiserver.admission.policies.metrics import PolicyMetrics
+from nanokube.apiserver.admission.policies.mutating import MutatingPolicies
+from nanokube.apiserver.admission.policies.params import Params
+from nanokube.apiserver.admission.policies.source import Source as PolicySource
+from nanokube.apiserver.admission.policies.validating import ValidatingPolicies
 from nanokube.apiserver.admission.webhooks import metrics
 from nanokube.apiserver.admission.webhooks.caller import Caller
 from nanokube.apiserver.admission.webhooks.metrics import WebhookMetrics
 from nanokube.apiserver.admission.webhooks.mutating import MutatingWebhooks
-from nanokube.apiserver.admission.webhooks.source import Source
+from nanokube.apiserver.admission.webhooks.source import Source as HookSource
 from nanokube.apiserver.admission.webhooks.validating import ValidatingWebhooks
 from nanokube.apiserver.authz.authorizer import Authorizer
 from nanokube.apiserver.cache.caches import Caches
 from nanokube.apiserver.outgoing.client import Client
 
-MUTATING = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
-VALIDATING = "validatingwebhookconfigurations.admissionregistration.k8s.io"
+_GROUP: Final = ".admissionregistration.k8s.io"
 
 
 class Configured:
@@ -33,11 +38,28 @@ class Configured:
             item = namespaces.find(name)
             return item.view() if item is not None else None
 
-        counts = WebhookMetrics()
-        mutating = Source(caches, MUTATING, versions)
-        validating = Source(caches, VALIDATING, versions)
+        def policies(kind: str) -> PolicySource:
+            return PolicySource(
+                caches, f"{kind}admissionpolicies{_GROUP}", f"{kind}admissionpolicybindings{_GROUP}", versions
+            )
+
+        def hooks(kind: str) -> HookSource:
+            return HookSource(caches, f"{kind}webhookconfigurations{_GROUP}", versions)
+
+        matcher = Matcher(Params(caches, versions), authorizer)
+        calls = WebhookMetrics()
+        changes = PolicyMetrics("mutating_admission_policy")
+        checks = PolicyMetrics("validating_admission_policy")
+        admit = Caller(client, authorizer, calls, metrics.ADMIT)
+        validate = Caller(client, authorizer, calls, metrics.VALIDATING)
         self.plugins: Sequence[Plugin] = (
-            MutatingWebhooks(mutating, Caller(client, counts, metrics.ADMIT), versions, find),
-            ValidatingWebhooks(validating, Caller(client, counts, metrics.VALIDATING), versions, find),
+            MutatingPolicies(policies("mutating"), matcher, versions, find, changes),
+            MutatingWebhooks(hooks("mutating"), admit, versions, find),
+            ValidatingPolicies(policies("validating"), matcher, versions, find, checks),
+            ValidatingWebhooks(hooks("validating"), validate, versions, find),
         )
-        self.collectors: Sequence[Collector] = counts.collectors
+        self.collectors: Sequence[Collector] = (
+            *calls.collectors,
+            *changes.collectors,
+            *checks.collectors,
+        )

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from nanokube.api import errors, objects, resources, selectors
 from nanokube.apiserver.authn.user import OWN
-from nanokube.apiserver.endpoints import respond
+from nanokube.apiserver.endpoints import respond, subresources
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.registry import call as calls
 from nanokube.apiserver.registry import delete as deleting
@@ -29,15 +29,17 @@ async def evict(scope: Scope) -> Answer:
     call, form = scope.call(), scope.form()
     body = scope.decode(call, "policy", "v1", "Eviction")
     options, is_dry_run = calls.delete_options(scope.request.query, body.get("deleteOptions") or {})
-    call.subresource = ""
     call.is_dry_run = call.is_dry_run or is_dry_run
+    await subresources.ask(scope, call, call.name, body)
+    call.subresource, call.is_consequence = "", True
     pod = scope.registry.get(call).object()
     if not _ignores_budgets(pod):
         await _spend(scope, call, pod)
     if not call.is_dry_run:
         options = await _mark(scope, call, options)
     await deleting.delete(scope.registry, call, options)
-    return respond.document(scope.request, respond.success("", "", ""), form, 201)
+    status = respond.success("", "", "")
+    return respond.document(scope.request, status, form, 201, warnings=call.warnings)
 
 
 async def _mark(scope: Scope, call: Call, options: DeleteOptions) -> DeleteOptions:

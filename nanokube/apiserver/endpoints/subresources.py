@@ -41,15 +41,48 @@ async def bind(scope: Scope) -> Answer:
     said = (body.get("metadata") or {}).get("name") or name
     if said != name:
         raise errors.bad_request(f"the name of the Binding ({said}) does not match the Pod's ({name})")
+    await ask(scope, call, name, body)
     pod = resources.get("pods")
-    call = Call(call.user, pod, call.namespace, name, "binding", call.is_dry_run, call.manager)
+    call = Call(
+        call.user,
+        pod,
+        call.namespace,
+        name,
+        "binding",
+        call.is_dry_run,
+        call.manager,
+        warnings=call.warnings,
+        is_consequence=True,
+    )
 
     def change(old: dict[str, Any]) -> dict[str, Any]:
         pods.bind(old, body, now=scope.registry.now())
         return old
 
     await updating.update(scope.registry, call, change, prepare=lambda new, old: None, check=no_check)
-    return respond.document(scope.request, respond.success("", "", ""), form, 201)
+    status = respond.success("", "", "")
+    return respond.document(scope.request, status, form, 201, warnings=call.warnings)
+
+
+async def ask(scope: Scope, call: Call, name: str, body: dict[str, Any]) -> None:
+    """Ask webhooks and policies about what is posted to a subresource, not about what follows.
+
+    They may change the body. Raises ApiError.
+    """
+    attributes = chain.Attributes(
+        chain.CREATE,
+        call.user,
+        scope.resource,
+        call.namespace,
+        name,
+        call.subresource,
+        body,
+        None,
+        call.is_dry_run,
+        call.warnings,
+        options=call.options,
+    )
+    await scope.registry.admission.ask_configured(attributes)
 
 
 async def finalize(scope: Scope) -> Answer:
@@ -132,8 +165,19 @@ class TokenRequests:
         if not MIN_TOKEN_S <= seconds <= MAX_TOKEN_S:
             raise _bad_expiry(call.name, seconds)
         attributes = chain.Attributes(
-            chain.CREATE, call.user, scope.resource, call.namespace, call.name, "token", body, None
+            chain.CREATE,
+            call.user,
+            scope.resource,
+            call.namespace,
+            call.name,
+            "token",
+            body,
+            None,
+            call.is_dry_run,
+            call.warnings,
+            options=call.options,
         )
+        await scope.registry.admission.mutate(attributes)
         await scope.registry.admission.validate(attributes)
         now = scope.registry.clock.time()
         bound = _binding(scope, call, spec.get("boundObjectRef"))

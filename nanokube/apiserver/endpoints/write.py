@@ -227,7 +227,7 @@ async def delete(scope: Scope) -> Answer:
     if is_gone and resource.storage_name not in _ANSWER_OBJECT:
         uid = item.object()["metadata"]["uid"]
         status = respond.success(resource.group, resource.plural, call.name, uid)
-        return respond.document(scope.request, status, negotiate.Form(form.media))
+        return respond.document(scope.request, status, negotiate.Form(form.media), warnings=call.warnings)
     return _answer(scope, call, item, form, 200)
 
 
@@ -239,7 +239,7 @@ async def delete_collection(scope: Scope) -> Answer:
     items = await deleting.delete_collection(scope.registry, call, scope.selection(), options)
     metadata = {"resourceVersion": str(scope.registry.caches.revision)}
     parts = render.many(scope.resource, items, metadata, form, scope.registry.clock.time())
-    return respond.encoded(scope.request, parts, form)
+    return respond.encoded(scope.request, parts, form, warnings=call.warnings)
 
 
 def _delete_options(scope: Scope) -> tuple[calls.DeleteOptions, bool]:

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from nanokube.apiserver.admission.matching.subject import Shown, Subject
+from nanokube.api.cel.environment import MATCH_CONDITIONS_BUDGET
+from nanokube.apiserver.admission.matching.expressions import Scope
+from nanokube.apiserver.admission.matching.values import BOOL, Budget, Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +22,39 @@ class Outcome:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
 class Conditions:
-    """is_fatal: that nobody can tell refuses the request; else it counts as not held."""
+    """is_fatal: if nobody can tell, the request is refused; else they do not hold."""
 
-    def __init__(self, expressions: Sequence[tuple[str, str]], *, is_fatal: bool) -> None:
-        self._expressions = expressions
-        self._is_fatal = is_fatal
+    sources: tuple[str, ...]
+    is_fatal: bool
+    scope: Scope
 
     @classmethod
-    def read(cls, conditions: Sequence[Mapping[str, Any]], *, is_fatal: bool) -> Self:
+    def read(
+        cls, conditions: Sequence[Mapping[str, Any]], *, is_fatal: bool, scope: Scope | None = None
+    ) -> Self:
         """Read matchConditions."""
-        return cls([(c["name"], c["expression"]) for c in conditions], is_fatal=is_fatal)
+        return cls(tuple(c["expression"] for c in conditions), is_fatal, scope or Scope())
 
-    def evaluate(self, subject: Subject, shown: Shown) -> Outcome:
-        """Evaluate all."""
-        return Outcome(True)
+    @property
+    def needs_params(self) -> bool:
+        """Whether the outcome may differ from parameter to parameter."""
+        return any(name in source for name in ("params", "variables") for source in self.sources)
+
+    def evaluate(self, values: Values, param: Mapping[str, Any] | None = None) -> Outcome:
+        """Evaluate all. One that is false decides, whatever is wrong with others."""
+        budget, problems = Budget(MATCH_CONDITIONS_BUDGET), []
+        for source in self.sources:
+            found = values.evaluate(self.scope, source, BOOL, budget, param)
+            if found.is_spent:
+                return Outcome(False, found.error if self.is_fatal else "")
+            if found.error:
+                problems.append(found.error)
+            elif found.value is not True:
+                return Outcome(False)
+        if not problems:
+            return Outcome(True)
+        distinct = list(dict.fromkeys(problems))
+        text = distinct[0] if len(distinct) == 1 else f"[{', '.join(distinct)}]"
+        return Outcome(False, text if self.is_fatal else "")

@@ -111,8 +111,11 @@ class Subject:
         resource = self.attributes.resource
         return self.kind_of(resource).kind != resource.kind
 
-    async def put(self, shown: Shown, obj: dict[str, Any]) -> bool:
-        """Take what became of the object, in place; tell whether it changed. Raises ApiError."""
+    async def put(self, shown: Shown, obj: dict[str, Any], *, is_strict: bool = False) -> bool:
+        """Take what became of the object, in place; tell whether it changed.
+
+        is_strict: fields that the kind does not have are errors. Raises ApiError.
+        """
         a = self.attributes
         assert a.obj is not None
         assert shown.obj is not None
@@ -123,7 +126,7 @@ class Subject:
         elif self._is_other_kind:
             new = obj
         else:
-            new = self._versions.clean(obj, shown.resource)
+            new = self._versions.clean(obj, shown.resource, is_strict=is_strict)
             if shown.resource is not a.resource:
                 new = self._versions.clean(
                     await self._versions.convert(new, shown.resource, a.resource), a.resource

@@ -13,10 +13,12 @@ from typing import Final
 from nanokube.api import errors
 from nanokube.api.errors import ApiError
 from nanokube.apiserver.admission.matching.subject import Shown, Subject
+from nanokube.apiserver.admission.matching.values import Values
 from nanokube.apiserver.admission.webhooks import metrics, review
 from nanokube.apiserver.admission.webhooks.hook import Candidate, Hook
 from nanokube.apiserver.admission.webhooks.metrics import WebhookMetrics
 from nanokube.apiserver.admission.webhooks.review import Verdict
+from nanokube.apiserver.authz.authorizer import Authorizer
 from nanokube.apiserver.outgoing.client import CallFailed, Client
 
 log = logging.getLogger(__name__)
@@ -31,8 +33,9 @@ _PREFIX: Final = {
 class Caller:
     """kind: metrics.ADMIT or metrics.VALIDATING."""
 
-    def __init__(self, client: Client, counts: WebhookMetrics, kind: str) -> None:
+    def __init__(self, client: Client, authorizer: Authorizer, counts: WebhookMetrics, kind: str) -> None:
         self._client = client
+        self._authorizer = authorizer
         self._counts = counts
         self._kind = kind
 
@@ -44,7 +47,7 @@ class Caller:
         """Tell whether the match conditions hold. Raises ApiError (403)."""
         if hook.conditions is None:
             return True
-        outcome = hook.conditions.evaluate(subject, shown)
+        outcome = hook.conditions.evaluate(Values.of(subject, shown, self._authorizer))
         if outcome.error:
             a = subject.attributes
             raise errors.forbidden(subject.resource, a.name, outcome.error)

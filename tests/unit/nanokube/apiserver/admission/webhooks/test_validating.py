@@ -350,3 +350,43 @@ async def test_the_servers_own_writes_ask_nobody(api: Api) -> None:
         await register(api, "Validating", hook(server, rule("*/*")))
         assert (await api("POST", MAPS, config_map())).code == 201
         assert [r["resource"]["resource"] for r in server.requests] == ["configmaps"]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "is_asked"),
+    [
+        (["object.data.a == 'b'"], True),
+        (["object.data.a == 'c'"], False),
+        (["request.userInfo.username == 'admin'", "request.namespace == 'default'"], True),
+        (["oldObject == null", "request.operation == 'CREATE'"], True),
+        (["object.data.missing == 'x'", "false"], False),  # one that is false decides
+        (["authorizer.requestResource.check('create').allowed()"], True),
+        (
+            ["authorizer.serviceAccount('default', 'x').group('').resource('pods').check('get').allowed()"],
+            False,
+        ),
+        (["request.options.fieldManager == 'me'"], True),
+        (["namespaceObject.metadata.name == 'default'"], True),
+    ],
+)
+async def test_match_conditions(api: Api, conditions: list[str], is_asked: bool) -> None:
+    found = [{"name": f"c{i}", "expression": text} for i, text in enumerate(conditions)]
+    async with serving(allow) as server:
+        await register(api, "Validating", hook(server, rule("configmaps"), matchConditions=found))
+        assert (await api("POST", f"{MAPS}?fieldManager=me", config_map())).code == 201
+        assert bool(server.requests) == is_asked
+
+
+async def test_a_condition_that_nobody_can_tell(api: Api) -> None:
+    condition = [{"name": "c", "expression": "object.data.missing == 'x'"}]
+    async with serving(allow) as server:
+        one = hook(server, rule("configmaps"), matchConditions=condition)
+        await register(api, "Validating", one)
+        reply = await api("POST", MAPS, config_map())
+        assert reply.code == 403
+        assert "resulted in error: no such key: missing" in reply.json["message"]
+        change = [{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]
+        path = f"{ROOT}/validatingwebhookconfigurations/hooks"
+        await api("PATCH", path, change, content_type="application/json-patch+json")
+        assert (await api("POST", MAPS, config_map())).code == 201
+        assert server.requests == []

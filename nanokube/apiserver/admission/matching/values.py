@@ -1,0 +1,177 @@
+"""What the variables of expressions are for one write, converted once for all who ask about it.
+
+Source: staging apiserver pkg/admission/plugin/cel/{activation,condition}.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from nanokube.api.cel import runtime, types
+from nanokube.api.cel.environment import Activation
+from nanokube.api.cel.errors import BudgetExceeded, EvaluationError
+from nanokube.api.cel.library import authorization
+from nanokube.api.cel.library.authorization import Answer, Question
+from nanokube.api.cel.types import Type
+from nanokube.apiserver.admission.matching import expressions
+from nanokube.apiserver.admission.matching.expressions import Scope
+from nanokube.apiserver.admission.matching.subject import Shown, Subject
+from nanokube.apiserver.authn import user as users
+from nanokube.apiserver.authn.user import User
+from nanokube.apiserver.authz.authorizer import Attributes, Authorizer, Decision
+
+_AUTHORIZER: Final = "authorizer"
+_OUT_OF_BUDGET: Final = (
+    "validation failed due to running out of cost budget, no further validation rules will be run"
+)
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What an expression gave. error: why it gave nothing. is_spent: nothing is left to spend on others."""
+
+    value: Any = None
+    error: str = ""
+    is_spent: bool = False
+
+
+class Budget:
+    """What expressions may still cost."""
+
+    def __init__(self, units: int) -> None:
+        self.left = units
+
+
+class Values:
+    """One view of one write."""
+
+    def __init__(self, subject: Subject, shown: Shown, authorizer: Authorizer) -> None:
+        self._subject = subject
+        self._shown = shown
+        self._authorizer = authorizer
+        self._activations: dict[tuple[int, bool], Activation] = {}
+        self._results: dict[tuple[Any, ...], tuple[Value, int]] = {}
+        self._params: list[Object] = []  # alive as long as their identities are keys
+
+    @classmethod
+    def of(cls, subject: Subject, shown: Shown, authorizer: Authorizer) -> Values:
+        """Give what was made before of the same view, or a new one."""
+        key = ("values", shown.resource.api_version)
+        found: Values | None = subject.converted.get(key)
+        if found is None:
+            found = subject.converted[key] = cls(subject, shown, authorizer)
+        return found
+
+    def evaluate(
+        self,
+        scope: Scope,
+        source: str,
+        returns: tuple[Type, ...],
+        budget: Budget,
+        param: Object | None = None,
+    ) -> Value:
+        """Evaluate an expression; the same one is evaluated once."""
+        key = (scope, source, id(param))
+        known = self._results.get(key)
+        if known is None:
+            known = self._results[key] = self._evaluate(scope, source, returns, budget.left, param)
+        value, cost = known
+        budget.left -= cost
+        return Value(error=_OUT_OF_BUDGET, is_spent=True) if budget.left < 0 else value
+
+    def _evaluate(
+        self, scope: Scope, source: str, returns: tuple[Type, ...], left: int, param: Object | None
+    ) -> tuple[Value, int]:
+        program = expressions.compiled(scope, source, returns)
+        if isinstance(program, str):
+            return Value(error=f"compilation error: compilation failed: {program}"), 0
+        asks = _AUTHORIZER in source or any(_AUTHORIZER in text for _, text in scope.variables)
+        try:
+            result = program.evaluate(self._activation(param, asks), left)
+        except BudgetExceeded:
+            return Value(error=_OUT_OF_BUDGET, is_spent=True), left + 1
+        except EvaluationError as err:
+            return Value(error=f"expression '{source}' resulted in error: {err}"), 0
+        return Value(result.value), result.cost
+
+    def _activation(self, param: Object | None, asks: bool) -> Activation:
+        key = (id(param), asks)
+        found = self._activations.get(key)
+        if found is None:
+            if param is not None:
+                self._params.append(param)
+            found = self._activations[key] = Activation(self._variables(param, asks), expressions.DECLARED)
+        return found
+
+    def _variables(self, param: Object | None, asks: bool) -> dict[str, Any]:
+        subject, shown = self._subject, self._shown
+        request = {k: v for k, v in subject.request(shown).items() if v is not None}
+        is_namespace = subject.attributes.resource.name == "namespaces"
+        found: dict[str, Any] = {
+            "object": shown.obj,
+            "oldObject": shown.old,
+            "request": request,
+            "namespaceObject": None if is_namespace else _namespace(subject.namespace_object()),
+            "params": param,
+        }
+        if asks:
+            authorize = self._authorize
+            found[_AUTHORIZER] = authorize
+            lent, _ = authorization.lend(authorize)
+            a = subject.attributes
+            asked = Question(
+                "",
+                "",
+                subject.resource.group,
+                subject.resource.plural,
+                a.subresource,
+                subject.namespace,
+                a.name,
+            )
+            found[f"{_AUTHORIZER}.requestResource"] = runtime.to_native(
+                authorization.resource_check(lent, asked)
+            )
+        return found
+
+    def _authorize(self, asked: Question) -> Answer:
+        user = self._subject.attributes.user
+        if asked.service_account is not None:
+            user = _service_account(*asked.service_account)
+        decision, reason = self._authorizer.authorize(
+            Attributes(
+                user,
+                asked.verb,
+                asked.group,
+                "*",
+                asked.resource,
+                asked.subresource,
+                asked.namespace,
+                asked.name,
+                asked.path,
+            )
+        )
+        return Answer(decision is Decision.ALLOW, reason)
+
+
+def _service_account(namespace: str, name: str) -> User:
+    groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", users.AUTHENTICATED)
+    return User(users.service_account(namespace, name), groups)
+
+
+def _namespace(obj: Object | None) -> Object | None:
+    if obj is None:
+        return None
+    hidden = ("managedFields", "ownerReferences", "selfLink")
+    metadata = {key: value for key, value in obj["metadata"].items() if key not in hidden}
+    return {"metadata": metadata, "spec": obj.get("spec") or {}, "status": obj.get("status") or {}}
+
+
+def texts_of(results: Sequence[Value]) -> list[str]:
+    """List what went wrong."""
+    return [result.error for result in results if result.error]
+
+
+BOOL: Final = (types.BOOL,)

@@ -1,0 +1,131 @@
+"""From a plan to the policies that are to be asked about one write: selectors, names, conditions, parameters.
+
+Source: staging apiserver pkg/admission/plugin/policy/generic/policy_dispatcher.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nanokube.api.errors import ApiError
+from nanokube.api.resources import Resource
+from nanokube.apiserver.admission.matching.conditions import Outcome
+from nanokube.apiserver.admission.matching.criteria import Selected
+from nanokube.apiserver.admission.matching.subject import Subject
+from nanokube.apiserver.admission.matching.values import Values
+from nanokube.apiserver.admission.policies.params import Misconfigured, Params
+from nanokube.apiserver.admission.policies.plan import Group, Member, Plan
+from nanokube.apiserver.admission.policies.policy import Binding, Policy
+from nanokube.apiserver.authz.authorizer import Authorizer
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A policy to ask, by one of its bindings. problem: why it cannot be asked."""
+
+    policy: Policy
+    binding: Binding | None
+    resource: Resource
+    params: Sequence[Object | None] = ()
+    problem: str = ""
+    outcome: Outcome | None = None  # of conditions that are the same for all parameters
+
+
+class Matcher:
+    """Chooses from plans."""
+
+    def __init__(self, params: Params, authorizer: Authorizer) -> None:
+        self._params = params
+        self._authorizer = authorizer
+
+    def values(self, subject: Subject, shown: Any) -> Values:
+        """Give the variables of expressions."""
+        return Values.of(subject, shown, self._authorizer)
+
+    async def matches(self, plan: Plan, subject: Subject) -> AsyncIterator[Match]:
+        """Yield the policies to ask, in order."""
+        chosen = [
+            (member.place, member, group, outcome)
+            async for member, group, outcome in self._members(plan, subject)
+        ]
+        chosen.sort(key=lambda each: each[0])
+        for _, member, group, outcome in chosen:
+            async for match in self._bound(member, group, outcome, subject):
+                yield match
+
+    async def _members(
+        self, plan: Plan, subject: Subject
+    ) -> AsyncIterator[tuple[Member, Group, Outcome | ApiError | None]]:
+        for resource, prefilter in plan.views:
+            shown = await subject.at(resource)
+
+            def root(name: str, shown: Any = shown) -> Any:
+                if name == "object":
+                    return shown.obj
+                return shown.old if name == "oldObject" else subject.request(shown)
+
+            for group in prefilter.candidates(root):
+                for each in self._chosen(
+                    group, group.members[0].selected, subject, self.values(subject, shown)
+                ):
+                    yield each
+        for group in plan.named:
+            for member in group.members:
+                if member.selected.resource(subject.name) is not None:
+                    for each in self._chosen(group, member.selected, subject, None):
+                        yield each
+
+    def _chosen(
+        self, group: Group, selected: Selected, subject: Subject, values: Values | None
+    ) -> Iterator[tuple[Member, Group, Outcome | ApiError | None]]:
+        outcome: Outcome | ApiError | None = None
+        try:
+            if not is_selected(selected, subject):
+                return
+        except ApiError as err:
+            outcome = err
+        else:
+            if group.conditions is not None and values is not None:
+                outcome = group.conditions.evaluate(values)
+                if not outcome.holds and not outcome.error:
+                    return
+        for member in group.members:
+            yield member, group, outcome
+
+    async def _bound(
+        self, member: Member, group: Group, outcome: Outcome | ApiError | None, subject: Subject
+    ) -> AsyncIterator[Match]:
+        policy = member.policy
+        resource = group.resource or member.selected.resource(subject.name)
+        assert resource is not None
+        if isinstance(outcome, ApiError):
+            yield Match(policy, None, resource, problem=f"failed to configure policy: {outcome.message}")
+            return
+        for binding, selected in member.bindings:
+            try:
+                if selected is not None and not (
+                    selected.resource(subject.name) is not None and is_selected(selected, subject)
+                ):
+                    continue
+                params = await self._params.collect(policy, binding, subject)
+            except (ApiError, Misconfigured) as err:
+                cause = err.message if isinstance(err, ApiError) else str(err)
+                yield Match(policy, binding, resource, problem=f"failed to configure binding: {cause}")
+                continue
+            yield Match(policy, binding, resource, params, outcome=outcome)
+
+    def holds(self, match: Match, values: Values, param: Object | None) -> Outcome:
+        """Tell whether the match conditions hold for a parameter."""
+        if match.outcome is not None:
+            return match.outcome
+        conditions = match.policy.conditions
+        return conditions.evaluate(values, param) if conditions is not None else Outcome(True)
+
+
+def is_selected(selected: Selected, subject: Subject) -> bool:
+    """Tell whether the selectors take the request. Raises ApiError."""
+    return subject.selects_namespace(selected.namespaces) and subject.selects_object(selected.objects)
