@@ -45,6 +45,10 @@ class Struct(dict[str, Any]):
     """A value that upstream prints as a Go struct: in the order of its fields, not sorted as a map."""
 
 
+OMITTED: Final = object()
+"""Stands for a value that is not printed."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One broken rule; `path` is dotted with list indexes and map keys in brackets."""
@@ -57,7 +61,7 @@ class FieldError:
     def body(self) -> str:
         """Return the message without the path."""
         text = _TITLES[self.type]
-        if self.type not in _VALUELESS:
+        if self.type not in _VALUELESS and self.value is not OMITTED:
             text += f": {quote(self.value)}"
         return f"{text}: {self.detail}" if self.detail else text
 
@@ -69,8 +73,9 @@ def quote(value: Any) -> str:
     """Print a value as Go's %q (strings), %v (numbers, booleans) or JSON (the rest) would."""
     if isinstance(value, str):
         return '"' + "".join(_ESCAPES.get(c) or (c if c.isprintable() else _escape(c)) for c in value) + '"'
-    option = 0 if isinstance(value, Struct) else orjson.OPT_SORT_KEYS
-    return orjson.dumps(value, option=option).decode()
+    is_ordered = isinstance(value[0] if type(value) is list and value else value, Struct)
+    text = orjson.dumps(value, option=0 if is_ordered else orjson.OPT_SORT_KEYS).decode()
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _escape(character: str) -> str:

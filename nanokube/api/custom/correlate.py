@@ -36,6 +36,27 @@ def tolerates(node: Node, new: Any, old: Any) -> Tolerates:
     return is_unchanged
 
 
+def forgives(node: Node, new: Any, old: Any) -> Tolerates:
+    """Make a function that tells whether the value at a path is what it was, or what is around it.
+
+    Where an item cannot be told from others, it is as it was if the whole list is.
+    """
+
+    def is_unchanged(path: Path) -> bool:
+        if path is not None and path[0] is None and path[1] in ("apiVersion", "kind"):
+            return False
+        here, value, before = node, new, old
+        for step in steps(path):
+            below = here.child(str(step)) if type(value) is dict else here.items
+            member = of_key(before, str(step)) if type(value) is dict else of_item(here, before, value[step])
+            if member is MISSING or below is None:
+                break
+            here, value, before = below, value[step], member
+        return bool(value == before)
+
+    return is_unchanged
+
+
 def of_key(old: Any, key: str) -> Any:
     """Return the value that an object had under a key."""
     return old.get(key, MISSING) if type(old) is dict else MISSING

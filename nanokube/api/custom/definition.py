@@ -1,14 +1,25 @@
 """CustomResourceDefinitions themselves: their defaults and what must hold of them. Pure.
 
-The façade of the rules. Source: apiextensions-apiserver/pkg/apis/apiextensions/{v1/defaults.go,validation}.
+The façade of the rules. A definition that broke a rule before the rule was there may go on breaking it.
+Source: apiextensions-apiserver/pkg/apis/apiextensions/{v1/defaults.go,validation/validation.go}.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
 
+from nanokube.api import field, objects
+from nanokube.api.custom import internal, list_rules, node, prune, spec_rules, structural_rules
+from nanokube.api.custom.options import Options, holds_any, walk
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
+
+APPROVED: Final = "api-approved.kubernetes.io"
+_PROTECTED: Final = ("k8s.io", "kubernetes.io")
+_MAX_FIELDS: Final = 8
+_TYPES: Final = frozenset(("array", "boolean", "integer", "number", "object", "string"))
 
 
 def apply_defaults(crd: dict[str, Any]) -> None:
@@ -33,14 +44,197 @@ def apply_defaults(crd: dict[str, Any]) -> None:
 
 def validate_create(crd: Object) -> list[FieldError]:
     """Return what is wrong with a new definition, apart from its metadata."""
-    return []
+    spec = internal.spec_of(objects.spec(crd))
+    names = spec.get("names") or {}
+    found: list[FieldError] = []
+    name = objects.name(crd)
+    if name and name != f"{names.get('plural') or ''}.{spec.get('group') or ''}":
+        found.append(field.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
+    found += spec_rules.validate(spec, Options())
+    found += _status(crd) + _approval(crd, None)
+    return found + _preserve(crd, None)
 
 
 def validate_update(new: Object, old: Object) -> list[FieldError]:
-    """Return what is wrong with a definition that is to replace another."""
-    return []
+    """Return what is wrong with a definition that is to replace another, apart from its metadata."""
+    spec, before = internal.spec_of(objects.spec(new)), internal.spec_of(objects.spec(old))
+    options = _options(new, old, before)
+    found = spec_rules.validate(spec, options)
+    names, old_names = spec.get("names") or {}, before.get("names") or {}
+    if options.has_fixed_names:
+        found += _immutable(spec.get("scope"), before.get("scope"), "spec.scope")
+        found += _immutable(names.get("kind"), old_names.get("kind"), "spec.names.kind")
+    found += _immutable(spec.get("group"), before.get("group"), "spec.group")
+    found += _immutable(names.get("plural"), old_names.get("plural"), "spec.names.plural")
+    found += _status(new) + _approval(new, old)
+    return found + _preserve(new, old)
 
 
 def validate_status(new: Object, old: Object) -> list[FieldError]:
     """Return what is wrong with a definition whose status is to replace that of another."""
+    return spec_rules.validate_names(objects.status(new).get("acceptedNames") or {}, "status.acceptedNames")
+
+
+def _immutable(new: Any, old: Any, path: str) -> list[FieldError]:
+    return [] if new == old else [field.invalid(path, new, "field is immutable")]
+
+
+def _status(crd: Object) -> list[FieldError]:
+    status = objects.status(crd)
+    found = spec_rules.validate_names(status.get("acceptedNames") or {}, "status.acceptedNames")
+    return found + _stored_versions(
+        status.get("storedVersions") or [], objects.spec(crd).get("versions") or ()
+    )
+
+
+def _stored_versions(stored: list[str], versions: Any) -> list[FieldError]:
+    path = "status.storedVersions"
+    if not stored:
+        return [field.invalid(path, None, "must have at least one stored version")]
+    found, missing = list[FieldError](), set(stored)
+    for version in versions:
+        name = version.get("name")
+        if version.get("storage") and name not in missing:
+            found.append(field.invalid(path, stored, f"must have the storage version {name}"))
+        missing.discard(name)
+    for index, name in enumerate(stored):
+        if name in missing:
+            detail = (
+                f"missing from spec.versions; {name} was previously a storage version, and must remain in "
+                f"spec.versions until a storage migration ensures no data remains persisted in {name} and "
+                f"removes {name} from status.storedVersions"
+            )
+            found.append(field.invalid(f"{path}[{index}]", name, detail))
+    return found
+
+
+# approval of protected groups
+
+
+def is_protected(group: str) -> bool:
+    """Tell whether only the community may define kinds in a group."""
+    return group in _PROTECTED or group.endswith(tuple(f".{each}" for each in _PROTECTED))
+
+
+def approval(crd: Object) -> tuple[str, str]:
+    """Return whether a definition is "missing" approval, "approved", "bypassed" or "invalid", and why."""
+    text = objects.annotations(crd).get(APPROVED) or ""
+    see = "see https://github.com/kubernetes/enhancements/pull/1111"
+    if not text:
+        return "missing", f'protected groups must have approval annotation "{APPROVED}", {see}'
+    if text.startswith("unapproved"):
+        return "bypassed", f"not approved: {field.quote(text)}"
+    if _is_url(text):
+        return "approved", f"approved in {text}"
+    said = "with either a URL or a reason starting with"
+    return (
+        "invalid",
+        f'protected groups must have approval annotation "{APPROVED}" {said} "unapproved", {see}',
+    )
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return False
+    return bool(url.scheme and url.netloc)
+
+
+def _approval(new: Object, old: Object | None) -> list[FieldError]:
+    if not is_protected(objects.spec(new).get("group") or ""):
+        return []
+    state, reason = approval(new)
+    if old is not None and approval(old)[0] == state:
+        return []
+    path = f"metadata.annotations[{APPROVED}]"
+    if state == "missing":
+        return [field.required(path, reason)]
+    if state == "invalid":
+        return [field.invalid(path, objects.annotations(new).get(APPROVED), reason)]
     return []
+
+
+def _preserve(new: Object, old: Object | None) -> list[FieldError]:
+    key = "preserveUnknownFields"
+    if not objects.spec(new).get(key) or (old is not None and objects.spec(old).get(key)):
+        return []
+    detail = (
+        "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in "
+        "spec.versions[*].schema instead"
+    )
+    return [field.invalid(f"spec.{key}", True, detail)]
+
+
+# what an update may go on breaking
+
+
+def _options(new: Object, old: Object, before: Mapping[str, Any]) -> Options:
+    schemas = internal.schemas_of(before)
+    rows = objects.spec(old).get("versions") or ()
+    reviews = (before.get("conversion") or {}).get("conversionReviewVersions") or ()
+    is_established = objects.is_condition_true(old, "Established")
+    return Options(
+        requires_review_version=not reviews or bool(set(reviews) & {"v1", "v1beta1"}),
+        requires_schema=all(_schema_of(row) is not None for row in rows),
+        requires_valid_types=not holds_any(schemas, lambda s: (s.get("type") or "object") not in _TYPES),
+        requires_structural=all(structural_rules.is_structural(schema) for schema in schemas),
+        requires_pruned_defaults=not any(_has_unpruned_default(schema) for schema in schemas),
+        requires_atomic_sets=not holds_any(schemas, list_rules.has_other_than_atomic),
+        requires_list_keys=not holds_any(schemas, lambda s: bool(list_rules.keyed_items(s, ""))),
+        has_fixed_names=is_established,
+        allows_bad_bundle=not is_established or _has_bad_bundle(before),
+        unchanged=_unchanged(new, old),
+        many_fields=_many_fields(new, old),
+        stored_rules=frozenset(_expressions(schemas)),
+    )
+
+
+def _schema_of(version: Mapping[str, Any]) -> Any:
+    return (version.get("schema") or {}).get("openAPIV3Schema")
+
+
+def _has_unpruned_default(schema: Mapping[str, Any]) -> bool:
+    if not structural_rules.is_structural(schema):
+        return False
+    todo = [node.of(schema)]
+    while todo:
+        found = todo.pop()
+        if found.default is not None and prune.prune(found, objects.copy(found.default)):
+            return True
+        todo += (child for _, child in found.children())
+    return False
+
+
+def _has_bad_bundle(before: Mapping[str, Any]) -> bool:
+    client = (before.get("conversion") or {}).get("webhookClientConfig") or {}
+    bundle = client.get("caBundle") or ""
+    return bool(bundle) and not spec_rules.is_bundle(bundle)
+
+
+def _unchanged(new: Object, old: Object) -> frozenset[str]:
+    before = {v.get("name"): _schema_of(v) for v in objects.spec(old).get("versions") or ()}
+    return frozenset(
+        str(v.get("name"))
+        for v in objects.spec(new).get("versions") or ()
+        if v.get("name") in before and _schema_of(v) == before[v.get("name")]
+    )
+
+
+def _many_fields(new: Object, old: Object) -> frozenset[str]:
+    before = {v.get("name"): v.get("selectableFields") or [] for v in objects.spec(old).get("versions") or ()}
+    found = {
+        str(v.get("name"))
+        for v in objects.spec(new).get("versions") or ()
+        if len(fields := before.get(v.get("name"), ())) > _MAX_FIELDS and fields == v.get("selectableFields")
+    }
+    return frozenset(found | {""} if found else found)
+
+
+def _expressions(schemas: list[Mapping[str, Any]]) -> set[str]:
+    found: set[str] = set()
+    for schema in schemas:
+        for each in walk(schema):
+            for rule in each.get("x-kubernetes-validations") or ():
+                found |= {rule.get("rule") or "", rule.get("messageExpression") or ""}
+    return found

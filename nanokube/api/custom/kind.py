@@ -14,8 +14,20 @@ from typing import Any, Final
 import orjson
 
 from nanokube.api import errors, facts, field, walk
-from nanokube.api.custom import checks, columns, correlate, fill, metadata, node, prune, scale, shape, unique
-from nanokube.api.custom.problems import Problems
+from nanokube.api.custom import (
+    checks,
+    columns,
+    correlate,
+    fill,
+    metadata,
+    node,
+    prune,
+    rule_tree,
+    scale,
+    shape,
+    unique,
+)
+from nanokube.api.custom.problems import NOWHERE, Problems
 from nanokube.api.custom.scale import ScalePaths
 from nanokube.api.field import FieldError
 from nanokube.api.objects import MutableObject, Object
@@ -119,7 +131,7 @@ class CustomKind:
                 unknown += prune.prune(self.root, found, is_root=True)
                 prune.drop_nulls(self.root, found)
             if self._has_embedded:
-                metadata.coerce(self.root, found, None, unknown)
+                metadata.coerce(self.root, found, "", unknown)
         except (walk.WrongType, metadata.Malformed) as error:
             message = f'{self.kind} in version "{self.version}" cannot be handled as a {self.kind}: {error}'
             raise errors.bad_request(message) from error
@@ -194,8 +206,16 @@ class CustomKind:
             problems.forgive(None, 0)
         return [*problems, *(self.scale.validate(obj, is_status=True) if self.scale is not None else ())]
 
+    @cached_property
+    def _rules(self) -> rule_tree.RuleNode | None:
+        return rule_tree.compile_tree(self.root)
+
     def _validate_rules(self, obj: Object, old: Object | None, found: list[FieldError]) -> list[FieldError]:
-        return []
+        if self._rules is None:
+            return []
+        if any(error.type in _BLOCKING for error in found):
+            return [field.invalid(NOWHERE, None, _UNCHECKED)]
+        return rule_tree.validate(self._rules, obj, correlate.MISSING if old is None else old)
 
 
 def deprecation_warning(spec: Mapping[str, Any], row: Mapping[str, Any]) -> str:

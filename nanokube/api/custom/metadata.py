@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from nanokube.api import facts, field, schema, walk
 from nanokube.api.custom.node import Node
-from nanokube.api.custom.problems import NOWHERE, Path, show
+from nanokube.api.custom.problems import at
 from nanokube.api.field import FieldError
 from nanokube.api.validation import formats, metadata, names
 
@@ -49,7 +49,7 @@ def has_embedded(node: Node) -> bool:
     return node.is_embedded or any(has_embedded(child) for _, child in node.children())
 
 
-def coerce(node: Node | None, value: Any, path: Path, unknown: list[str]) -> None:
+def coerce(node: Node | None, value: Any, path: str, unknown: list[str]) -> None:
     """Clean the metadata of embedded resources in place, adding unknown paths. Raises Malformed."""
     if node is None:
         return
@@ -59,18 +59,18 @@ def coerce(node: Node | None, value: Any, path: Path, unknown: list[str]) -> Non
                 _coerce_member(value, key, path, unknown)
             child = node.child(key)
             if child is not None:
-                coerce(child, value[key], (path, key), unknown)
+                coerce(child, value[key], at(node, path, key), unknown)
     elif type(value) is list and node.items is not None:
         for index, item in enumerate(value):
-            coerce(node.items, item, (path, index), unknown)
+            coerce(node.items, item, f"{path}[{index}]", unknown)
 
 
-def _coerce_member(value: dict[str, Any], key: str, path: Path, unknown: list[str]) -> None:
+def _coerce_member(value: dict[str, Any], key: str, path: str, unknown: list[str]) -> None:
     if key in ("apiVersion", "kind"):
         if type(value[key]) is not str:
-            raise Malformed(show((path, key)), value[key], "must be a string")
+            raise Malformed(f"{path}.{key}".removeprefix("."), value[key], "must be a string")
     elif key == "metadata":
-        here = show((path, key))
+        here = f"{path}.{key}".removeprefix(".")
         try:
             value[key], found = clean(value[key] if value[key] is not None else {})
         except walk.WrongType as error:
@@ -78,7 +78,7 @@ def _coerce_member(value: dict[str, Any], key: str, path: Path, unknown: list[st
         unknown += (f"{here}.{each}" for each in found)
 
 
-def validate(node: Node | None, value: Any, path: Path = None) -> list[FieldError]:
+def validate(node: Node | None, value: Any, path: str = "") -> list[FieldError]:
     """Check the embedded resources in a value."""
     if node is None:
         return []
@@ -89,16 +89,16 @@ def validate(node: Node | None, value: Any, path: Path = None) -> list[FieldErro
         for key, member in value.items():
             child = node.child(key)
             if child is not None:
-                found += validate(child, member, (path, key))
+                found += validate(child, member, at(node, path, key))
     elif type(value) is list and node.items is not None:
         for index, item in enumerate(value):
-            found += validate(node.items, item, (path, index))
+            found += validate(node.items, item, f"{path}[{index}]")
     return found
 
 
-def _validate_resource(value: dict[str, Any], path: Path) -> list[FieldError]:
+def _validate_resource(value: dict[str, Any], path: str) -> list[FieldError]:
     found: list[FieldError] = []
-    at: Callable[[str], str] = lambda key: show((path, key)) or NOWHERE  # noqa: E731
+    at: Callable[[str], str] = lambda key: f"{path}.{key}".removeprefix(".")  # noqa: E731
     found += (field.required(at(key)) for key in ("apiVersion", "kind") if key not in value)
     for key in ("apiVersion", "kind"):
         text = value.get(key)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
-import re2  # type: ignore[import-untyped]
+import re2
 
 _REMEMBERED: Final = 4096
 _LONGEST_REMEMBERED: Final = 256

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from nanokube.api import field
+from nanokube.api.custom.node import Node
 from nanokube.api.field import FieldError
 
 Path: TypeAlias = "tuple[Path, str | int] | None"
@@ -57,6 +58,13 @@ class Problems(list[FieldError]):
     def whole(self, message: str) -> None:
         """Add an error that upstream puts at no field."""
         self.append(field.invalid(self.base or NOWHERE, "", message))
+
+
+def at(node: Node, path: str, key: str) -> str:
+    """Return the field path of a member: fields by a dot, keys of maps in brackets."""
+    if key not in node.properties and node.allows_additional is not None:
+        return f"{path}[{key}]"
+    return f"{path}.{key}" if path else key
 
 
 def show(path: Path) -> str:

@@ -12,7 +12,7 @@ import orjson
 
 from nanokube.api import field
 from nanokube.api.custom.node import Node
-from nanokube.api.custom.problems import Path, show
+from nanokube.api.custom.problems import at
 from nanokube.api.field import FieldError
 
 
@@ -21,32 +21,32 @@ def has_unique_lists(node: Node) -> bool:
     return node.list_type != "atomic" or any(has_unique_lists(child) for _, child in node.children())
 
 
-def validate(node: Node, value: Any, path: Path = None) -> list[FieldError]:
+def validate(node: Node, value: Any, path: str = "") -> list[FieldError]:
     """Check the lists in a value."""
     found: list[FieldError] = []
     if type(value) is dict:
         for key, member in value.items():
             if type(member) is dict or type(member) is list:
                 child = node.child(key)
-                found += validate(child, member, (path, key)) if child is not None else ()
+                found += validate(child, member, at(node, path, key)) if child is not None else ()
     elif type(value) is list:
         if node.list_type == "set":
-            found += (field.duplicate(show((path, i)), value[i]) for i in _repeated(value))
+            found += (field.duplicate(f"{path}[{i}]", value[i]) for i in _repeated(value))
         elif node.list_type == "map":
             found += _validate_map(node, value, path)
         if node.items is not None:
             for index, item in enumerate(value):
-                found += validate(node.items, item, (path, index))
+                found += validate(node.items, item, f"{path}[{index}]")
     return found
 
 
-def _validate_map(node: Node, items: list[Any], path: Path) -> list[FieldError]:
+def _validate_map(node: Node, items: list[Any], path: str) -> list[FieldError]:
     for index, item in enumerate(items):
         if item is not None and type(item) is not dict:
             detail = "must be an object for an array of list-type map"
-            return [field.invalid(show((path, index)), item, detail)]
+            return [field.invalid(f"{path}[{index}]", item, detail)]
     keys = [{k: item[k] for k in node.list_keys if k in item} if item else {} for item in items]
-    return [field.duplicate(show((path, i)), keys[i]) for i in _repeated(keys)]
+    return [field.duplicate(f"{path}[{i}]", keys[i]) for i in _repeated(keys)]
 
 
 def _repeated(items: Sequence[Any]) -> Iterable[int]:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from nanokube.api.custom import definition
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.validation import (
     access,
     admission_policies,
+    api_services,
     autoscaling,
     batch,
     certificates,
@@ -22,6 +22,7 @@ from nanokube.api.validation import (
     devices,
     endpoints,
     event,
+    extensions,
     flow,
     formats,
     ingress,
@@ -214,10 +215,13 @@ BY_NAME: Final[Mapping[str, Kind]] = {
     "certificatesigningrequests.certificates.k8s.io": Kind(
         formats.path_segment, certificates.validate, status=certificates.validate_status
     ),
+    "apiservices.apiregistration.k8s.io": Kind(
+        formats.path_segment, api_services.validate, status=api_services.validate_status
+    ),
     "customresourcedefinitions.apiextensions.k8s.io": Kind(
         names.dns_subdomain,
-        definition.validate_create,
-        status=definition.validate_status,
-        replacement=definition.validate_update,
+        extensions.validate,
+        status=extensions.validate_status,
+        replacement=extensions.validate_replacement,
     ),
 }
