@@ -210,7 +210,8 @@ class App:
         if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):
             raise errors.method_not_allowed(resource, info.verb)
         if resource.custom is not None:
-            return self._run(custom.VERBS.get(info.verb, _VERBS[info.verb]), scope)
+            endpoint = custom.VERBS.get(info.verb, _VERBS[info.verb])
+            return custom.warned(resource.custom, self._run(endpoint, scope))
         return self._run(_VERBS[info.verb], scope)
 
     def _debug(self, path: str) -> Response:

@@ -19,6 +19,7 @@ import msgspec
 from nanokube.api import errors
 from nanokube.api.openapi import archive, gnostic
 from nanokube.api.openapi.archive import Archive, Document
+from nanokube.apiserver.extensions.documents import Overlay
 from nanokube.apiserver.extensions.kinds import Kinds
 from nanokube.kit.http.message import Request, Response
 
@@ -40,21 +41,21 @@ class OpenApi:
 
     def __init__(self, kinds: Kinds | None = None) -> None:
         self._kinds = kinds or Kinds()
-        self._archive: Archive | None = None
+        self._documents: Overlay | None = None
         self._lock = asyncio.Lock()
 
     def answer(self, request: Request, path: str) -> Response | Awaitable[Response]:
         """Answer a path. Raises ApiError (404)."""
-        if self._archive is None:
+        if self._documents is None:
             return self._build(request, path)
-        return _answer(self._archive, request, path.removeprefix("/openapi/"))
+        return _answer(self._documents, request, path.removeprefix("/openapi/"))
 
     async def _build(self, request: Request, path: str) -> Response:
         """Answer after the archive is made. Raises ApiError (404, 503)."""
         async with self._lock:
-            if self._archive is None:
-                self._archive = await asyncio.to_thread(_made_elsewhere)
-        return _answer(self._archive, request, path.removeprefix("/openapi/"))
+            if self._documents is None:
+                self._documents = Overlay(await asyncio.to_thread(_made_elsewhere), self._kinds)
+        return _answer(self._documents, request, path.removeprefix("/openapi/"))
 
 
 def _made_elsewhere() -> Archive:
@@ -68,16 +69,17 @@ def _made_elsewhere() -> Archive:
         raise errors.ApiError("ServiceUnavailable", 503, "cannot build the OpenAPI documents") from err
 
 
-def _answer(found: Archive, request: Request, name: str) -> Response:
-    if name == archive.V3:
-        return _send(request, found[name], _JSON, ())
-    if name not in found or name == archive.V2_PROTOBUF:
+def _answer(documents: Overlay, request: Request, name: str) -> Response:
+    found = documents.find(name) if name != archive.V2_PROTOBUF else None
+    if found is None:
         raise errors.no_such_path()
+    if name == archive.V3:
+        return _send(request, found, _JSON, ())
     choice = _choose(request.headers.get("accept"), _V2_TYPES if name == archive.V2 else _V3_TYPES)
     if choice is None:
         return Response(406, b"", "", [("Vary", "Accept")])
     suffix, content_type = choice
-    document, extra = found[name + suffix], [("Vary", "Accept")]
+    document, extra = documents.find(name + suffix) or found, [("Vary", "Accept")]
     asked = request.query.get("hash") if name != archive.V2 else ""
     if asked and asked != document.etag:
         address = f"/openapi/{name}?hash={document.etag}"

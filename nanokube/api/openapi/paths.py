@@ -6,7 +6,7 @@ kubectl reads from them which kind a resource has (`x-kubernetes-group-version-k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ _PATCH_TYPES: Final = (
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 )
+_CUSTOM_PATCH_TYPES: Final = tuple(t for t in _PATCH_TYPES if "strategic" not in t)
 _JSON: Final = "application/json"
 _WRITE: Final = (("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string"))
 _LIST: Final = (
@@ -54,9 +55,12 @@ _OF_COLLECTION: Final = {
 }
 
 
+NameOf = Callable[[str, str, str], str | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path; `body` and `answer` name definitions."""
+    """One method of one path; `body` and `answer` name definitions, `patches` types of patches."""
 
     method: str
     action: str
@@ -66,12 +70,13 @@ class Operation:
     query: tuple[tuple[str, str], ...]
     body: str | None
     answer: str | None
+    patches: tuple[str, ...]
 
 
-def v2(resources: Iterable[Resource]) -> dict[str, Any]:
-    """Build `paths` of Swagger 2.0."""
+def v2(resources: Iterable[Resource], name_of: NameOf = facts.name_of) -> dict[str, Any]:
+    """Build `paths` of Swagger 2.0. name_of: names the definition of group, version and kind."""
     found: dict[str, Any] = {}
-    for path, parameters, operations in _all(resources):
+    for path, parameters, operations in _all(resources, name_of):
         entry: dict[str, Any] = {o.method: _operation_v2(o) for o in operations}
         shared = [
             {"name": p, "in": "path", "required": True, "type": "string", "uniqueItems": True}
@@ -81,10 +86,10 @@ def v2(resources: Iterable[Resource]) -> dict[str, Any]:
     return found
 
 
-def v3(resources: Iterable[Resource]) -> dict[str, Any]:
-    """Build `paths` of OpenAPI v3."""
+def v3(resources: Iterable[Resource], name_of: NameOf = facts.name_of) -> dict[str, Any]:
+    """Build `paths` of OpenAPI v3. name_of: as of `v2`."""
     found: dict[str, Any] = {}
-    for path, parameters, operations in _all(resources):
+    for path, parameters, operations in _all(resources, name_of):
         entry: dict[str, Any] = {o.method: _operation_v3(o) for o in operations}
         shared = [
             {"name": p, "in": "path", "required": True, "schema": {"type": "string", "uniqueItems": True}}
@@ -94,44 +99,52 @@ def v3(resources: Iterable[Resource]) -> dict[str, Any]:
     return found
 
 
-def _all(resources: Iterable[Resource]) -> Iterator[tuple[str, list[str], list[Operation]]]:
+def _all(resources: Iterable[Resource], name_of: NameOf) -> Iterator[tuple[str, list[str], list[Operation]]]:
     """Yield path, names in braces, and operations."""
     for resource in resources:
         inside = ["namespace"] if resource.namespaced else []
         collection = resource.path("{namespace}")
         own = (resource.group, resource.version, resource.kind)
         title = f"{'Namespaced' if resource.namespaced else ''}{resource.kind}"
-        operations = _operations(resource, own, title, _OF_COLLECTION, resource.verbs)
+        operations = _operations(resource, own, title, _OF_COLLECTION, resource.verbs, name_of)
         if operations:
             yield collection, inside, operations
         if resource.namespaced and "list" in resource.verbs:
             everywhere = f"{resource.kind}ForAllNamespaces"
-            yield resource.path(), [], _operations(resource, own, everywhere, _OF_COLLECTION, ("list",))
-        operations = _operations(resource, own, title, _OF_OBJECT, resource.verbs)
+            found = _operations(resource, own, everywhere, _OF_COLLECTION, ("list",), name_of)
+            yield resource.path(), [], found
+        operations = _operations(resource, own, title, _OF_OBJECT, resource.verbs, name_of)
         if operations:
             yield f"{collection}/{{name}}", ["name", *inside], operations
         for sub in resource.subresources:
             kind = (sub.group, sub.version, sub.kind) if sub.version else (*own[:2], sub.kind)
             table = {**_OF_OBJECT, "create": _OF_COLLECTION["create"]}
-            operations = _operations(resource, kind, f"{title}{sub.name.title()}", table, sub.verbs)
+            below = f"{title}{sub.name.title()}"
+            operations = _operations(resource, kind, below, table, sub.verbs, name_of)
             yield f"{collection}/{{name}}/{sub.name}", ["name", *inside], operations
 
 
 def _operations(
-    resource: Resource, kind: tuple[str, str, str], title: str, table: Any, verbs: Iterable[str]
+    resource: Resource,
+    kind: tuple[str, str, str],
+    title: str,
+    table: Any,
+    verbs: Iterable[str],
+    name_of: NameOf,
 ) -> list[Operation]:
-    return [_operation(resource, kind, title, *table[v]) for v in verbs if v in table]
+    return [_operation(resource, kind, title, name_of, *table[v]) for v in verbs if v in table]
 
 
 def _operation(
     resource: Resource,
     kind: tuple[str, str, str],
     title: str,
+    name_of: NameOf,
     method: str,
     action: str,
     query: tuple[tuple[str, str], ...],
 ) -> Operation:
-    own = facts.name_of(*kind)
+    own = name_of(*kind)
     body = {
         "patch": schemas.PATCH,
         "delete": schemas.DELETE_OPTIONS,
@@ -140,7 +153,7 @@ def _operation(
     needs_body = action in ("post", "put")
     answer = own
     if action == "list":
-        answer = facts.name_of(resource.group, resource.version, resource.list_kind)
+        answer = name_of(resource.group, resource.version, resource.list_kind)
     elif action in ("delete", "deletecollection"):
         answer = schemas.STATUS
     group = (resource.group.removesuffix(".k8s.io") or "core").replace(".", "_")
@@ -156,6 +169,7 @@ def _operation(
         query=query,
         body=own if needs_body else body.get(action),
         answer=answer,
+        patches=_PATCH_TYPES if resource.custom is None else _CUSTOM_PATCH_TYPES,
     )
 
 
@@ -177,7 +191,7 @@ def _operation_v3(operation: Operation) -> dict[str, Any]:
         ]
     if operation.body:
         content = {"schema": {"$ref": schemas.V3_PREFIX + operation.body}}
-        types = _PATCH_TYPES if operation.action == "patch" else ("*/*",)
+        types = operation.patches if operation.action == "patch" else ("*/*",)
         found["requestBody"] = {"content": dict.fromkeys(types, content)}
     answer: dict[str, Any] = {"description": "OK"}
     if operation.answer:
@@ -188,7 +202,7 @@ def _operation_v3(operation: Operation) -> dict[str, Any]:
 
 def _operation_v2(operation: Operation) -> dict[str, Any]:
     found = _shared(operation)
-    found["consumes"] = list(_PATCH_TYPES) if operation.action == "patch" else ["*/*"]
+    found["consumes"] = list(operation.patches) if operation.action == "patch" else ["*/*"]
     found["produces"] = [_JSON]
     found["schemes"] = ["https"]
     parameters: list[dict[str, Any]] = [

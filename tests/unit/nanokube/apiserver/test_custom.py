@@ -231,6 +231,20 @@ async def test_stored_objects_get_the_defaults_of_a_new_schema(api: Api) -> None
         assert (await api("GET", GADGETS)).json["items"][0]["spec"] == {"size": 1, "weight": 7}
 
 
+async def test_deprecated_versions_say_so(api: Api) -> None:
+    async with lively(api):
+        older = version("v1beta1", is_stored=False, deprecated=True)
+        await define(api, definition(version("v1"), older))
+        path = GADGETS.replace("/v1/", "/v1beta1/")
+        for reply in (
+            await api("GET", path),
+            await api("POST", path, gadget(api_version="example.com/v1beta1", size=1)),
+            await api("GET", f"{path}/a"),
+        ):
+            assert "example.com/v1beta1 Gadget is deprecated" in reply.headers.get("warning")
+        assert not (await api("GET", f"{GADGETS}/a")).headers.get("warning")
+
+
 async def test_watches_tell_of_changes_and_end_with_the_definition(api: Api) -> None:
     async with lively(api):
         await define(api, definition(version("v1"), version("v2", is_stored=False)))

@@ -1,0 +1,178 @@
+"""OpenAPI documents of custom resources, laid over those of the built-in ones. Pure.
+
+The built-in documents have some 20 MB and take a second to make. What is added is spliced into them instead:
+as JSON between the parts that were there, as protobuf behind them (a message that occurs twice is merged),
+and compressed piece by piece, so that only what is new is compressed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from nanokube.api import openapi
+from nanokube.api.custom import openapi as custom_openapi
+from nanokube.api.openapi import archive, gnostic, schemas
+from nanokube.api.openapi.archive import Archive, Document
+from nanokube.api.resources import Resource
+from nanokube.apiserver.extensions.kinds import Kinds
+
+_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # RFC 1952 2.3: deflate, no name, no time
+_END: Final = b"\x03\x00"  # RFC 1951 3.2.6: a last block with nothing in it
+_MIDDLE: Final = b'},"definitions":{'
+_DONOR: Final = "v3/apis/apps/v1"  # has all that documents of custom resources refer to, Scale too
+_LIKE: Final = "io.k8s.api.apps.v1.Deployment"
+_LEVEL: Final = 6
+
+
+class _Piece:
+    """Part of a document, compressed so that others can follow."""
+
+    def __init__(self, plain: bytes) -> None:
+        packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)
+        self.packed = packer.compress(plain) + packer.flush(zlib.Z_FULL_FLUSH)
+
+    def plain(self) -> bytes:
+        """Return the bytes."""
+        return zlib.decompressobj(-15).decompress(self.packed)
+
+
+class Overlay:
+    """The documents as they are now: built in, and custom. base: the built-in ones."""
+
+    def __init__(self, base: Archive, kinds: Kinds) -> None:
+        self._base = base
+        self._kinds = kinds
+        self._generation = -1
+        self._custom: Sequence[Resource] = ()
+        self._documents: dict[
+            str, tuple[tuple[int, ...], Document]
+        ] = {}  # by name: of which states, and what
+        self._spliced: dict[str, Document] = {}
+        self._pieces: dict[str, list[_Piece]] = {}
+        self._known: tuple[custom_openapi.Descriptions, Mapping[str, Any]] | None = None
+
+    def find(self, name: str) -> Document | None:
+        """Return a document by its name in the archive."""
+        if self._kinds.generation != self._generation:
+            self._refresh()
+        if name in (archive.V2, archive.V2_PROTOBUF) and self._custom:
+            if name not in self._spliced:
+                self._spliced[name] = self._splice(name)
+            return self._spliced[name]
+        found = self._documents.get(name)
+        return found[1] if found else self._base.get(name)
+
+    def _refresh(self) -> None:
+        """Make the documents of group-versions whose definitions changed, and the index."""
+        self._generation = self._kinds.generation
+        self._custom = [resource for resource in self._kinds.all() if resource.custom is not None]
+        self._spliced = {}
+        by_name: dict[str, list[Resource]] = {}
+        for resource in self._custom:
+            name = f"{archive.V3}/{openapi.key(resource.group, resource.version)}"
+            if name not in self._base:
+                by_name.setdefault(name, []).append(resource)
+        documents: dict[str, tuple[tuple[int, ...], Document]] = {}
+        for name, found in by_name.items():
+            states = tuple(self._kinds.definition_of(resource).number for resource in found)
+            known = self._documents.get(name)
+            documents[name] = known if known and known[0] == states else (states, self._v3(found))
+        if documents:
+            all_ = {**self._base, **{name: found[1] for name, found in documents.items()}}
+            prefix = f"{archive.V3}/"
+            etags = {n.removeprefix(prefix): d.etag for n, d in all_.items() if n.startswith(prefix)}
+            documents[archive.V3] = ((), archive.pack(openapi.v3_index(etags)))
+        self._documents = documents
+
+    def _v3(self, found: Sequence[Resource]) -> Document:
+        """Build the document of one group-version."""
+        paths: dict[str, Any] = {}
+        definitions: dict[str, Any] = {}
+        said, shared = self._common()
+        for resource in found:
+            more = custom_openapi.v3(resource, said)
+            paths |= more[0]
+            definitions |= more[1]
+        return archive.pack(openapi.v3_of(paths, {**shared, **definitions}))
+
+    def _common(self) -> tuple[custom_openapi.Descriptions, Mapping[str, Any]]:
+        """Take what custom resources have in common with built-in ones from a document of those."""
+        if self._known is None:
+            known = orjson.loads(self._base[_DONOR].plain())["components"]["schemas"]
+            self._known = _descriptions(known), _shared(known)
+        return self._known
+
+    def _splice(self, name: str) -> Document:
+        """Add what is custom to the one document of everything."""
+        paths: dict[str, Any] = {}
+        definitions: dict[str, Any] = {}
+        said, _ = self._common()
+        for resource in self._custom:
+            more = custom_openapi.v2(resource, said)
+            paths |= more[0]
+            definitions |= more[1]
+        pieces = self._pieces.get(name)
+        if pieces is None:
+            whole = self._base[name].plain()
+            pieces = self._pieces[name] = [_Piece(part) for part in _cut(name, whole)]
+        added: list[bytes]
+        if name == archive.V2_PROTOBUF:
+            added = [gnostic.encode({"paths": paths, "definitions": definitions})]
+        else:
+            inner = orjson.dumps(definitions)[1:-1]
+            added = [b"," + orjson.dumps(paths)[1:-1] + _MIDDLE + inner + b","]
+        etag = hashlib.sha256(self._base[name].etag.encode() + b"".join(added)).hexdigest().upper()
+        return Document(etag, _join([pieces[0], *map(_Piece, added), *pieces[1:]]))
+
+
+def _cut(name: str, whole: bytes) -> list[bytes]:
+    """Cut a document where something goes in: protobuf at its end, JSON between paths and definitions."""
+    if name == archive.V2_PROTOBUF:
+        return [whole]
+    at = whole.index(_MIDDLE)
+    return [whole[:at], whole[at + len(_MIDDLE) :]]
+
+
+def _join(pieces: Sequence[_Piece]) -> bytes:
+    """Make one gzip member of pieces."""
+    checksum, size = 0, 0
+    for piece in pieces:
+        plain = piece.plain()
+        checksum, size = zlib.crc32(plain, checksum), size + len(plain)
+    tail = struct.pack("<II", checksum, size & 0xFFFFFFFF)
+    return b"".join((_HEADER, *(piece.packed for piece in pieces), _END, tail))
+
+
+def _descriptions(known: Mapping[str, Any]) -> custom_openapi.Descriptions:
+    own, listed = (known[name]["properties"] for name in (_LIKE, f"{_LIKE}List"))
+    texts = (own["apiVersion"], own["kind"], own["metadata"], listed["metadata"])
+    return custom_openapi.Descriptions(*(each.get("description", "") for each in texts))
+
+
+def _shared(known: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: dict[str, Any] = {}
+    todo = [name for name in custom_openapi.SHARED if name in known]
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found[name] = known[name]
+            todo += (ref for ref in _references(known[name]) if ref in known)
+    return found
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        ref = value.get("$ref")
+        if isinstance(ref, str):
+            yield ref.removeprefix(schemas.V3_PREFIX)
+        for each in value.values():
+            yield from _references(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _references(each)

@@ -1,0 +1,93 @@
+"""OpenAPI of custom resources: laid over the documents of built-in ones as definitions come and go."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any
+
+import orjson
+import pytest
+
+from nanokube.api import resources
+from nanokube.api.openapi import archive, gnostic
+from nanokube.apiserver import openapi
+from tests.unit.nanokube.apiserver.conftest import Api
+from tests.unit.nanokube.apiserver.custom_kinds import CRDS, SCALE, define, definition, lively, until, version
+
+NAME = "com.example.v1.Gadget"
+
+
+@pytest.fixture(scope="module")
+def small() -> archive.Archive:
+    return archive.build([resources.get("pods"), resources.get("deployments.apps")])
+
+
+@pytest.fixture(autouse=True)
+def _small(small: archive.Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openapi, "_made_elsewhere", lambda: small)
+
+
+async def test_version_2_has_what_is_defined_while_it_is(api: Api) -> None:
+    async with lively(api):
+        before = await api("GET", "/openapi/v2")
+        await define(api, definition(version("v1", subresources={"status": {}, "scale": SCALE})))
+        reply = await api("GET", "/openapi/v2")
+        found = reply.json
+        assert found["definitions"].keys() - before.json["definitions"].keys() == {NAME, f"{NAME}List"}
+        properties = found["definitions"][NAME]["properties"]
+        assert properties["spec"]["properties"]["size"] == {"type": "integer", "minimum": 1}
+        assert properties["metadata"]["$ref"].endswith("ObjectMeta")
+        added = found["paths"].keys() - before.json["paths"].keys()
+        assert "/apis/example.com/v1/namespaces/{namespace}/gadgets/{name}/scale" in added
+        zipped = await api("GET", "/openapi/v2", headers={"accept-encoding": "gzip"})
+        assert orjson.loads(gzip.decompress(zipped.body)) == found
+        assert zipped.headers.get("etag") == reply.headers.get("etag") != before.headers.get("etag")
+        again = await api("GET", "/openapi/v2", headers={"if-none-match": reply.headers.get("etag")})
+        assert again.code == 304
+        await api("DELETE", f"{CRDS}/gadgets.example.com")
+
+        async def is_gone() -> bool:
+            return NAME not in (await api("GET", "/openapi/v2")).json["definitions"]
+
+        await until(is_gone)
+
+
+async def test_version_2_as_protobuf_says_the_same_behind_the_rest(api: Api) -> None:
+    async with lively(api):
+        headers = {"accept": gnostic.CONTENT_TYPE}
+        before = await api("GET", "/openapi/v2", headers=headers)
+        await define(api, definition())
+        after = await api("GET", "/openapi/v2", headers=headers)
+        assert after.body.startswith(before.body)
+        assert NAME.encode() in after.body[len(before.body) :]
+
+
+async def test_version_3_has_a_document_for_the_group_version(api: Api) -> None:
+    async with lively(api):
+        await define(api, definition())
+        paths = (await api("GET", "/openapi/v3")).json["paths"]
+        address = paths["apis/example.com/v1"]["serverRelativeURL"]
+        document = (await api("GET", address)).json
+        schemas = document["components"]["schemas"]
+        assert schemas[NAME]["properties"]["spec"]["properties"]["color"]["default"] == "red"
+        assert schemas[NAME]["x-kubernetes-group-version-kind"] == [
+            {"group": "example.com", "version": "v1", "kind": "Gadget"}
+        ]
+        text = orjson.dumps(document).decode()
+        used = {part.partition('"')[0] for part in text.split("#/components/schemas/")[1:]}
+        assert used <= schemas.keys()
+        patch = document["paths"]["/apis/example.com/v1/namespaces/{namespace}/gadgets/{name}"]["patch"]
+        assert not [t for t in patch["requestBody"]["content"] if "strategic" in t]
+
+
+async def test_only_what_changes_is_made_anew(api: Api) -> None:
+    async with lively(api):
+        await define(api, definition())
+        first: dict[str, Any] = (await api("GET", "/openapi/v3")).json["paths"]
+        other = definition(plural="gizmos")
+        other["metadata"]["name"] = "gizmos.other.com"
+        other["spec"]["group"] = "other.com"
+        await define(api, other)
+        second = (await api("GET", "/openapi/v3")).json["paths"]
+        assert second.keys() - first.keys() == {"apis/other.com/v1"}
+        assert {key: second[key] for key in first} == first
