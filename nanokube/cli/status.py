@@ -49,7 +49,8 @@ def status() -> None:
 def processes(config: node_config.NodeConfig) -> list[Process]:
     """Return the node's own processes: launcher, components, the runtime's."""
     found = [_process("launcher", node.running_pid(config.paths))]
-    for name in WORKER_COMPONENTS if config.is_worker else SERVER_COMPONENTS:
+    beside = ("etcd",) if config.store == node_config.ETCD else ()
+    for name in WORKER_COMPONENTS if config.is_worker else (*beside, *SERVER_COMPONENTS):
         try:
             pid = int((config.paths.run / f"{name}.pid").read_text())
         except (FileNotFoundError, ValueError):

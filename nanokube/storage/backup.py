@@ -94,11 +94,10 @@ def records(path: Path) -> Iterator[Record]:
     """Read the records of a file that was checked. Raises OSError."""
     decoder = msgspec.msgpack.Decoder(Record)
     with path.open("rb") as file:
-        file.readline(4096)
-        # the frame says where it ends: the hash behind it is not read
+        count = _header(path, file.readline(4096)).entries  # what follows the last is no frame
         with zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as stream:
-            while head := stream.read(_LENGTH.size):
-                yield decoder.decode(stream.read(*_LENGTH.unpack(head)))
+            for _ in range(count):
+                yield decoder.decode(stream.read(*_LENGTH.unpack(stream.read(_LENGTH.size))))
 
 
 def _header(path: Path, line: bytes) -> Header:
