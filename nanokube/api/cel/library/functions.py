@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nanokube.api.cel import metering
 from nanokube.api.cel.library import (
     addresses,
     authorization,
@@ -23,6 +24,10 @@ from nanokube.api.cel.library import (
 from nanokube.api.cel.library.opaque import NamedFormat, NoSuchOverload, Quantity, Semver
 
 OPAQUE = opaque.ALL
+
+
+def _fail(message: str) -> None:
+    raise ValueError(message)
 
 
 def _compare(left: Any, right: Any) -> int:
@@ -131,4 +136,6 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "@equal": lists.equal,
     "@equalAs": shapes.equal,
     "@addAs": shapes.add,
+    "@fail": _fail,
+    "@tick": metering.tick,
 }
