@@ -29,6 +29,9 @@ CLUSTER_INFO: Final = "cluster-info"
 CLUSTER_INFO_NAMESPACE: Final = "kube-public"
 KUBECONFIG_KEY: Final = "kubeconfig"
 SIGNATURE_PREFIX: Final = "jws-kubeconfig-"
+# Who may read what a further server is given, sealed.
+SERVER_GROUP: Final = "system:bootstrappers:nanokube:control-plane"
+CERTIFICATES: Final = "nanokube-certs"  # Secret in kube-system
 SETTINGS: Final = "nanokube-config"  # ConfigMap in kube-system: what nodes of this cluster share
 
 _TOKEN: Final = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")

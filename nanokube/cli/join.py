@@ -1,14 +1,17 @@
 """`nanokube join`: recognize the cluster, get a certificate, start the agent; nothing stays of a failure."""
 
 import asyncio
+import contextlib
 import datetime
+import functools
 import shutil
 import time
+from collections.abc import Callable, Mapping
 
 import click
 
 from nanokube.cli import errors, phases, readiness, settings, up
-from nanokube.roles import cleanup, discovery, node
+from nanokube.roles import cleanup, discovery, etcd, node
 from nanokube.roles import config as node_config
 from nanokube.roles import join as roles_join
 
@@ -17,13 +20,20 @@ from nanokube.roles import join as roles_join
 @click.argument("server")
 @click.option("--token", required=True, help="What `nanokube token create` made.")
 @click.option("--ca-hash", required=True, help="Hash of the cluster's authority, printed with the token.")
+@click.option("--control-plane", is_flag=True, help="Become a further server, not a worker.")
+@click.option("--certificate-key", default="", help="What unseals the cluster's authorities, for a server.")
 @click.option("--node-name", help="Name of this Node.  [default: the host's name]")
 @click.option("--node-ip", help="Address of this node.  [default: the one that reaches the server]")
 @click.option("--kubelet-port", type=int, help="Port of the kubelet.  [default: 10250]")
 @click.option("--cgroup-root", help="Name of the cgroup that holds all Pods.  [default: nanokube]")
-def join(server: str, token: str, ca_hash: str, **options: object) -> None:
-    """Make this host a worker of the cluster whose API server is at SERVER, https://HOST:PORT."""
+def join(
+    server: str, token: str, ca_hash: str, control_plane: bool, certificate_key: str, **options: object
+) -> None:
+    """Make this host a worker, or a further server, of the cluster whose API server is at SERVER."""
     errors.require_root("join")
+    if control_plane != bool(certificate_key):
+        hint = "copy the whole line that `sudo nanokube token create --control-plane` prints on a server"
+        raise errors.failure("--control-plane and --certificate-key go together", hint)
     began = time.monotonic()
     try:
         invited = discovery.invitation(server, token, ca_hash)
@@ -32,11 +42,13 @@ def join(server: str, token: str, ca_hash: str, **options: object) -> None:
             if _is_joined(invited):
                 click.echo(f"this host has joined {invited.server} already; `nanokube up` resumes it")
                 return
-            config = _join(invited, {"node_ip": None, **options})
+            config = _join(invited, certificate_key, options)
     except discovery.JoinError as err:
         raise errors.failure(str(err), err.remedy) from err
+    except etcd.EtcdError as err:
+        raise errors.failure(str(err), "see on the other server: sudo nanokube status") from err
     click.echo(f"Node {config.node_name} ({config.node_ip}) is Ready ({time.monotonic() - began:.1f} s)")
-    click.echo(f"worker of:  {config.server}")
+    click.echo(f"{'worker' if config.is_worker else 'server'} of:  {config.joined}")
 
 
 def _is_joined(invited: discovery.Invitation) -> bool:
@@ -49,25 +61,45 @@ def _is_joined(invited: discovery.Invitation) -> bool:
         return False
     if known.joined == invited.server:
         return True
-    what = f"a worker of {known.joined}" if known.is_worker else "a server of its own cluster"
+    role = "worker" if known.is_worker else "server"
+    what = f"a {role} of {known.joined}" if known.joined else "a server of its own cluster"
     raise errors.failure(f"this host is {what} already", "run `nanokube reset` first")
 
 
-def _join(invited: discovery.Invitation, options: dict[str, object]) -> node_config.NodeConfig:
+def _join(
+    invited: discovery.Invitation, certificate_key: str, options: Mapping[str, object]
+) -> node_config.NodeConfig:
     with phases.phase("find the cluster"):
         cluster = discovery.discover(invited, time.time())
     given = {name: value for name, value in options.items() if value is not None}
     given.setdefault("node_ip", roles_join.check_address(cluster.own_address))
-    config = settings.worker(cluster.server, **given)
+    role = node_config.SERVER if certificate_key else node_config.WORKER
+    config = settings.joining(cluster.server, role, **given)
     up.check(config)
     with phases.phase("name, address, certificate"):
-        config, pem = asyncio.run(roles_join.enrol(cluster, invited, config))
+        if certificate_key:
+            asked = roles_join.enrol_server(cluster, invited, config, certificate_key)
+            config, bundle = asyncio.run(asked)
+            write = functools.partial(roles_join.write_server, config, bundle)
+        else:
+            config, pem = asyncio.run(roles_join.enrol(cluster, invited, config))
+            write = functools.partial(roles_join.write, config, cluster, pem)
     up.check(config)  # now that the ranges are known
+    return _start(config, write)
+
+
+def _start(
+    config: node_config.NodeConfig, write: Callable[[], node_config.NodeConfig]
+) -> node_config.NodeConfig:
+    """Write the node's files, start it, wait until it is Ready; take everything back if it fails."""
     is_new = not config.paths.etc.exists()
     began, since = time.monotonic(), datetime.datetime.now(datetime.UTC)
     try:
-        roles_join.write(config, cluster, pem)
+        config = write()
         readiness.wait_until_claimed(config, node.start(config))
+        if config.store == node_config.ETCD:
+            with phases.phase("etcd"):
+                etcd.promote(config)  # one without a vote answers no API server
         readiness.wait_until_ready(config, began, since)
     except BaseException:
         _undo(config, is_new=is_new)
@@ -83,6 +115,8 @@ def _undo(config: node_config.NodeConfig, *, is_new: bool) -> None:
         cleanup.stop_runtime(config)
         cleanup.remove_kernel_objects(config)
         asyncio.run(roles_join.leave(config))
+        with contextlib.suppress(etcd.EtcdError):
+            etcd.leave(config)
         kept = [] if is_new else [each for each in config.paths.etc.iterdir() if each.name not in _OURS]
         if not kept:
             cleanup.remove_files(config)

@@ -25,7 +25,7 @@ def reset(yes: bool) -> None:
     with phases.phase("components"):
         down.stop_components(config)
     down.stop_everything_else(config)
-    if config.is_worker:
+    if config.joined:
         _leave(config)
     with phases.phase("files"):
         cleanup.remove_files(config)
@@ -40,7 +40,7 @@ def _leave(config: node_config.NodeConfig) -> None:
         is_known = asyncio.run(join.leave(config))
     if not is_known:
         hint = f"remove its Node there: nanokube kubectl delete node {config.node_name}"
-        click.echo(f"warning: cannot tell {config.server} that this node is gone; {hint}", err=True)
+        click.echo(f"warning: cannot tell {config.joined} that this node is gone; {hint}", err=True)
 
 
 def _leave_etcd(config: node_config.NodeConfig) -> None:

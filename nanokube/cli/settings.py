@@ -53,9 +53,9 @@ def current_or_default(**changes: object) -> node_config.NodeConfig:
         raise errors.failure(str(err), "see `nanokube up --help`") from err
 
 
-def worker(server: str, **given: object) -> node_config.NodeConfig:
+def joining(server: str, role: str, **given: object) -> node_config.NodeConfig:
     """Return the settings of a host that joins the cluster at server, a URL."""
-    fields = {"role": node_config.WORKER, "joined": server, "node_pod_cidr": "", **given}
+    fields = {"role": role, "joined": server, "node_pod_cidr": "", **given}
     try:
         return node_config.validate(dataclasses.replace(default(), **fields))  # type: ignore[arg-type]
     except node_config.ConfigError as err:

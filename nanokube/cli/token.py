@@ -1,13 +1,14 @@
 """`nanokube token`: the tokens by which hosts join this cluster."""
 
 import asyncio
+import contextlib
 import datetime
 import re
 import secrets
 import string
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -20,6 +21,7 @@ from nanokube.cli import errors, settings
 from nanokube.client import kubeconfig, rest
 from nanokube.kit import pki
 from nanokube.roles import config as node_config
+from nanokube.roles import handover
 
 T = TypeVar("T")
 
@@ -28,13 +30,14 @@ CONFIG_MAPS = resources.get("configmaps")
 ALPHABET = string.ascii_lowercase + string.digits
 SIGNED_TIMEOUT_S = 10.0
 LOOK_S = 0.05
+WORKER_TTL_S, SERVER_TTL_S = 24 * 3600.0, 2 * 3600.0  # kubeadm's
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(?:\d+[smhd])+")
 
 
-def _ttl(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+def _ttl(_ctx: click.Context, _param: click.Parameter, value: str) -> float | None:
     try:
-        return duration_s(value)
+        return duration_s(value) if value else None
     except ValueError as err:
         raise click.BadParameter(str(err)) from err
 
@@ -59,29 +62,45 @@ def token() -> None:
 
 @token.command()
 @click.option(
-    "--ttl", default="24h", callback=_ttl, show_default=True, help="How long it lives; 0: for ever."
+    "--ttl", default="", callback=_ttl, help="How long it lives; 0: for ever.  [default: 24h; 2h for servers]"
 )
+@click.option("--control-plane", is_flag=True, help="Let it join servers, and lay out what they must have.")
 @click.option("--description", default="", help="What it is for.")
-def create(ttl: float, description: str) -> None:
+def create(ttl: float | None, control_plane: bool, description: str) -> None:
     """Make a token and print the line that joins a host with it."""
     config = _server("token create")
-    server = config.public_server
-    if not server:
+    _refuse_alone(config, control_plane)
+    lives_s = ttl if ttl is not None else SERVER_TTL_S if control_plane else WORKER_TTL_S
+    made = tokens.BootstrapToken(
+        _draw(6),
+        _draw(16),
+        time.time() + lives_s if lives_s else None,
+        frozenset((tokens.AUTHENTICATION, tokens.SIGNING)),
+        (tokens.JOIN_GROUP, *([tokens.SERVER_GROUP] if control_plane else [])),
+        description,
+    )
+    key = handover.new_key()
+    sealed = handover.seal(handover.collect(config), key) if control_plane else None
+    _with_client(config, lambda client: _create(client, made, sealed))
+    ca_hash = pki.public_key_hash((config.paths.pki / "ca.crt").read_bytes())
+    line = (
+        f"sudo nanokube join {config.public_server} --token {made.token_id}.{made.secret} --ca-hash {ca_hash}"
+    )
+    click.echo(f"{line} --control-plane --certificate-key {key.hex()}" if control_plane else line)
+
+
+def _refuse_alone(config: node_config.NodeConfig, control_plane: bool) -> None:
+    """Refuse what nobody could join with."""
+    if not config.public_server:
         raise errors.failure(
             f"no other host reaches this server: its address is {config.node_ip}",
             "give it one: `nanokube down`, then `nanokube up --node-ip ADDRESS`",
         )
-    made = tokens.BootstrapToken(
-        _draw(6),
-        _draw(16),
-        time.time() + ttl if ttl else None,
-        frozenset((tokens.AUTHENTICATION, tokens.SIGNING)),
-        (tokens.JOIN_GROUP,),
-        description,
-    )
-    _with_client(config, lambda client: _create(client, made))
-    ca_hash = pki.public_key_hash((config.paths.pki / "ca.crt").read_bytes())
-    click.echo(f"sudo nanokube join {server} --token {made.token_id}.{made.secret} --ca-hash {ca_hash}")
+    if control_plane and not config.store:
+        raise errors.failure(
+            "a further server cannot join: this cluster's objects are in SQLite, on this host alone",
+            "move them to etcd first: see `nanokube store --help`",
+        )
 
 
 @token.command("list")
@@ -153,9 +172,25 @@ def _with_client(config: node_config.NodeConfig, work: Callable[[rest.Client], A
         raise errors.failure(f"cannot reach the API server: {err}", hint) from err
 
 
-async def _create(client: rest.Client, made: tokens.BootstrapToken) -> None:
-    """Store a token, and wait until the cluster signs with it: before that no host could join."""
-    await client.create(SECRETS, tokens.to_secret(made))
+async def _create(
+    client: rest.Client, made: tokens.BootstrapToken, sealed: dict[str, Any] | None = None
+) -> None:
+    """Store a token, and wait until the cluster signs with it: before that no host could join.
+
+    sealed: what servers are given; it goes when the token does.
+    """
+    stored = await client.create(SECRETS, tokens.to_secret(made))
+    if sealed is not None:
+        owner = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "name": objects.name(stored),
+            "uid": objects.uid(stored),
+        }
+        sealed["metadata"]["ownerReferences"] = [owner]
+        with contextlib.suppress(api_errors.ApiError):
+            await client.delete(SECRETS, handover.SECRET, tokens.NAMESPACE)
+        await client.create(SECRETS, sealed)
     try:
         async with asyncio.timeout(SIGNED_TIMEOUT_S):
             await _until_signing(client, made.token_id)

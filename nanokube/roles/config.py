@@ -36,8 +36,9 @@ class NodeConfig:
     etcd_ca, etcd_cert, etcd_key: files by which that cluster is known, and knows us.
     etcd_prefix: what stands before every key there, "" or "/name".
     etcd_cluster: the members that this node's etcd was added to; empty for the first.
-    role: SERVER runs the control plane beside the agent, WORKER joined the one at `joined`, a URL.
-    node_pod_cidr: empty on a worker, which gets its range from the cluster.
+    role: SERVER runs the control plane beside the agent, WORKER the agent alone.
+    joined: URL of the server by which this host joined; empty on the first.
+    node_pod_cidr: empty on a host that joined: it gets its range from the cluster.
     """
 
     node_name: str
@@ -84,7 +85,7 @@ class NodeConfig:
     @property
     def server(self) -> str:
         """Where the components of this node reach the apiserver."""
-        return self.joined or f"https://127.0.0.1:{self.api_port}"
+        return self.joined if self.is_worker else f"https://127.0.0.1:{self.api_port}"
 
     @property
     def public_server(self) -> str:
@@ -127,10 +128,10 @@ def validate(config: NodeConfig) -> NodeConfig:
 def _validate_role(config: NodeConfig) -> None:
     if config.role not in (SERVER, WORKER):
         raise ConfigError(f"role {config.role!r} is neither {SERVER} nor {WORKER}")
-    if config.is_worker != bool(config.joined):
-        raise ConfigError(f"role {config.role} does not go with joined {config.joined!r}")
-    if not config.is_worker and not config.node_pod_cidr:
-        raise ConfigError("a server's node needs a pod range of its own")
+    if config.is_worker and not config.joined:
+        raise ConfigError("a worker needs the server that it joined")
+    if not config.joined and not config.node_pod_cidr:
+        raise ConfigError("the first server's node needs a pod range of its own")
 
 
 def _validate_store(config: NodeConfig) -> None:

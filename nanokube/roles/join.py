@@ -1,6 +1,7 @@
-"""How a host becomes a worker, and how it ceases to be one.
+"""How a host becomes a worker or a further server, and how it ceases to be one.
 
-    discovery ── names and addresses of the Nodes: ours must be free ── certificate by CSR ── files
+    discovery ── names and addresses of Nodes: ours must be free ──┬── worker: certificate by CSR ──┬── files
+                                                                   └── server: authorities, sealed ─┘
 
 Until the files are written nothing of this host is changed. The certificate that is asked for in vain stays a
 CertificateSigningRequest for a day.
@@ -8,8 +9,9 @@ CertificateSigningRequest for a day.
 
 import contextlib
 import dataclasses
+import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from nanokube.api import bootstrap_tokens as tokens
@@ -17,11 +19,12 @@ from nanokube.api import certificate_requests, errors, objects, resources
 from nanokube.api.objects import Object
 from nanokube.client import kubeconfig, rest
 from nanokube.kubelet.node import certificates
-from nanokube.roles import bootstrap, discovery
+from nanokube.roles import bootstrap, discovery, etcd, handover
 from nanokube.roles import config as node_config
 from nanokube.roles.discovery import JoinError
 
 NODES = resources.get("nodes")
+SECRETS = resources.get("secrets")
 CONFIG_MAPS = resources.get("configmaps")
 CERTIFICATE_TIMEOUT_S = 30.0
 LEAVE_TIMEOUT_S = 5.0
@@ -56,19 +59,49 @@ def check_address(address: str) -> str:
 async def enrol(
     cluster: discovery.Cluster, invited: discovery.Invitation, config: node_config.NodeConfig
 ) -> tuple[node_config.NodeConfig, bytes]:
-    """Ask for this host's place in the cluster: its settings, and its certificate with key, PEM.
+    """Ask for a worker's place in the cluster: its settings, and its certificate with key, PEM.
 
     Raises JoinError.
     """
+    async with _asking(cluster, invited) as client:
+        await _check_free(client, config)
+        config = with_settings(config, await client.get(CONFIG_MAPS, tokens.SETTINGS, tokens.NAMESPACE))
+        subject = certificates.client_subject(config.node_name)
+        signer = certificate_requests.KUBELET_CLIENT
+        pem = await certificates.obtain(client, subject, signer, timeout_s=CERTIFICATE_TIMEOUT_S)
+    return config, pem
+
+
+async def enrol_server(
+    cluster: discovery.Cluster, invited: discovery.Invitation, config: node_config.NodeConfig, key: str
+) -> tuple[node_config.NodeConfig, handover.Bundle]:
+    """Ask for a further server's place: its settings, and what servers share. Raises JoinError."""
+    async with _asking(cluster, invited) as client:
+        await _check_free(client, config)
+        try:
+            secret = await client.get(SECRETS, handover.SECRET, tokens.NAMESPACE)
+        except errors.ApiError as err:
+            if err.code not in (403, 404):
+                raise
+            cause = f"token {invited.token_id} is not for servers, or what was laid out with it has gone"
+            remedy = "make another on a server: `sudo nanokube token create --control-plane`"
+            raise JoinError(cause, remedy) from err
+    bundle = handover.unseal(secret, key)
+    return handover.settings_of(bundle, config), bundle
+
+
+async def _check_free(client: rest.Client, config: node_config.NodeConfig) -> None:
+    if cause := refusal((await client.list(NODES)).items, config.node_name, config.node_ip):
+        raise cause
+
+
+@contextlib.asynccontextmanager
+async def _asking(cluster: discovery.Cluster, invited: discovery.Invitation) -> AsyncIterator[rest.Client]:
+    """Give a client that the token lets in; what fails is raised as JoinError."""
     access = kubeconfig.Access(cluster.server, ca=cluster.authority, token=invited.token)
     try:
         async with rest.Client(access, user_agent="nanokube-join", timeout_s=20.0) as client:
-            if cause := refusal((await client.list(NODES)).items, config.node_name, config.node_ip):
-                raise cause
-            config = with_settings(config, await client.get(CONFIG_MAPS, tokens.SETTINGS, tokens.NAMESPACE))
-            subject = certificates.client_subject(config.node_name)
-            signer = certificate_requests.KUBELET_CLIENT
-            pem = await certificates.obtain(client, subject, signer, timeout_s=CERTIFICATE_TIMEOUT_S)
+            yield client
     except errors.ApiError as err:
         raise _denied(invited, err) from err
     except certificate_requests.RequestRefused as err:
@@ -78,7 +111,6 @@ async def enrol(
         raise JoinError(str(err) or f"no answer from {cluster.server}", remedy) from err
     except OSError as err:
         raise JoinError(f"lost {cluster.server}: {err}", "join again") from err
-    return config, pem
 
 
 def with_settings(config: node_config.NodeConfig, found: Object) -> node_config.NodeConfig:
@@ -104,20 +136,39 @@ def _denied(invited: discovery.Invitation, err: errors.ApiError) -> JoinError:
     return JoinError(f"the server refuses: {err}", "see the server's /var/log/nanokube/apiserver.log")
 
 
-def write(config: node_config.NodeConfig, cluster: discovery.Cluster, pem: bytes) -> None:
-    """Write what the node's agent needs. Raises OSError."""
+def write(config: node_config.NodeConfig, cluster: discovery.Cluster, pem: bytes) -> node_config.NodeConfig:
+    """Write what a worker's agent needs; return its settings. Raises OSError."""
     place = config.paths
     place.pki.mkdir(mode=0o700, parents=True, exist_ok=True)
     certificates.write(place.pki / "ca.crt", cluster.authority)
     certificates.write(place.pki / bootstrap.KUBELET_CLIENT, pem)
     certificates.write(place.kubeconfig("kubelet"), bootstrap.worker_kubeconfig(cluster.server).encode())
     node_config.save(config)
+    return config
+
+
+def write_server(config: node_config.NodeConfig, bundle: handover.Bundle) -> node_config.NodeConfig:
+    """Write what a further server needs, its own certificates too; return its settings, its etcd's included.
+
+    Blocks, for seconds where etcd takes a member in. Raises JoinError, OSError.
+    """
+    handover.write(bundle, config)
+    try:
+        if config.store == node_config.ETCD:
+            etcd.ensure_program()
+            config = etcd.joined(config, f"{bundle.origin}:{config.etcd_client_port}")
+        bootstrap.ensure_credentials(config, datetime.datetime.now(datetime.UTC))
+    except (etcd.EtcdError, bootstrap.CredentialError) as err:
+        raise JoinError(str(err), "see on the other server: sudo nanokube status") from err
+    node_config.save(config)
+    return config
 
 
 async def leave(config: node_config.NodeConfig) -> bool:
-    """Take this worker's Node out of the cluster; tells whether the cluster knows. Never raises."""
+    """Take a joined host's Node out of the cluster; tells whether the cluster knows. Never raises."""
     with contextlib.suppress(kubeconfig.KubeconfigError, OSError, errors.ApiError, ValueError):
-        access = kubeconfig.load(config.paths.kubeconfig("kubelet"))
+        known = kubeconfig.load(config.paths.kubeconfig("kubelet"))
+        access = dataclasses.replace(known, server=config.joined)  # a server's own has ended
         async with rest.Client(access, timeout_s=LEAVE_TIMEOUT_S) as client:
             try:
                 await client.delete(NODES, config.node_name)

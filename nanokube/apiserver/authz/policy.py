@@ -14,10 +14,12 @@ from typing import Any, Final
 import orjson
 
 from nanokube.api.bootstrap_tokens import (
+    CERTIFICATES,
     CLUSTER_INFO,
     CLUSTER_INFO_NAMESPACE,
     JOIN_GROUP,
     NAMESPACE,
+    SERVER_GROUP,
     SETTINGS,
 )
 from nanokube.apiserver.authz.rbac import GROUP
@@ -43,8 +45,9 @@ _JOIN_BINDINGS: Final = (
     (_JOIN_NODES, _JOIN_NODES, f"G:{JOIN_GROUP}"),
 )
 _JOIN_ROLES: Final = (
-    (f"{CLUSTER_INFO_NAMESPACE}/nanokube:cluster-info", CLUSTER_INFO, "U:system:anonymous"),
-    (f"{NAMESPACE}/nanokube:settings", SETTINGS, f"G:{JOIN_GROUP} G:system:nodes"),
+    (f"{CLUSTER_INFO_NAMESPACE}/nanokube:cluster-info", "configmaps", CLUSTER_INFO, "U:system:anonymous"),
+    (f"{NAMESPACE}/nanokube:settings", "configmaps", SETTINGS, f"G:{JOIN_GROUP} G:system:nodes"),
+    (f"{NAMESPACE}/nanokube:certificates", "secrets", CERTIFICATES, f"G:{SERVER_GROUP}"),
 )
 
 Wanted = tuple[str, dict[str, Any]]
@@ -72,8 +75,8 @@ def _joining() -> Iterator[Wanted]:
     yield f"clusterroles.{GROUP}", _cluster_role(_JOIN_NODES, {"rules": _JOIN_NODES_RULES})
     for name, role, subject in _JOIN_BINDINGS:
         yield f"clusterrolebindings.{GROUP}", _binding(name, "ClusterRole", role, (subject,))
-    for key, config_map, subjects in _JOIN_ROLES:
-        rules = [_rule(("get", "core", "configmaps", config_map))]
+    for key, resource, name, subjects in _JOIN_ROLES:
+        rules = [_rule(("get", "core", resource, name))]
         yield f"roles.{GROUP}", {**_metadata(key), "rules": rules}
         role = key.rpartition("/")[2]
         yield f"rolebindings.{GROUP}", _binding(key, "Role", role, subjects.split())
