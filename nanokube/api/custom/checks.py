@@ -29,6 +29,8 @@ _KINDS: Final[Mapping[type, tuple[str, str]]] = {
 }
 _NONE: Final = type(None)
 _MAX_INT32: Final = (1 << 31) - 1
+_MAX_INT64: Final = (1 << 63) - 1
+_MAX_SAFE: Final = (1 << 53) - 1  # what a JSON number says exactly, if it is a float
 _MAX_FLOAT32: Final = 3.4028234663852886e38
 _JUNCTORS: Final = ("anyOf", "oneOf", "allOf", "not")
 
@@ -75,6 +77,9 @@ def _null_steps(schema: Schema, types: list[str]) -> Steps:
 def _add_type(steps: list[Step], kind: type, types: list[str], format_: str) -> None:
     """Add the step that refuses values of a type that the schema does not have."""
     name, native = _KINDS[kind]
+    if kind is int and "integer" in types:
+        steps.append(_refuse_wide(types, format_))
+        return
     is_known = name in types or (kind is int and "number" in types)
     if is_known or (not types and (not format_ or kind in (str, list))):
         return
@@ -86,10 +91,21 @@ def _add_type(steps: list[Step], kind: type, types: list[str], format_: str) -> 
         problems.wrong_type(path, wanted, found)
 
     def refuse_fraction(value: float, path: Path, problems: Problems) -> None:
-        if not value.is_integer():
+        if not value.is_integer() or abs(value) > _MAX_SAFE:
             problems.wrong_type(path, wanted, found)
 
     steps.append(refuse_fraction if kind is float and "integer" in types else refuse)
+
+
+def _refuse_wide(types: list[str], format_: str) -> Step:
+    """Refuse numbers beyond int64, which Go reads as floats."""
+    wanted, found = (format_, "float64") if format_ else (",".join(types), "number")
+
+    def refuse(value: int, path: Path, problems: Problems) -> None:
+        if not -_MAX_INT64 - 1 <= value <= _MAX_INT64:
+            problems.wrong_type(path, wanted, found)
+
+    return refuse
 
 
 # strings
@@ -171,7 +187,7 @@ def _number_steps(schema: Schema, types: list[str], format_: str) -> list[Step]:
 
 def _range(type_: str, format_: str) -> Step:
     """Check what fits into the type: int64 if nothing else is said."""
-    limit = _MAX_FLOAT32 if format_ == "float" else _MAX_INT32 if format_ == "int32" else (1 << 63) - 1
+    limit = _MAX_FLOAT32 if format_ == "float" else _MAX_INT32 if format_ == "int32" else _MAX_INT64
     said = f"with format {format_}" if format_ else "(default format)"
 
     def check(value: float, path: Path, problems: Problems) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from nanokube.api import field, objects
-from nanokube.api.custom import internal, list_rules, node, prune, spec_rules, structural_rules
+from nanokube.api.custom import formats, internal, list_rules, node, prune, spec_rules, structural_rules
 from nanokube.api.custom.options import Options, holds_any, walk
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
@@ -73,6 +73,24 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
 def validate_status(new: Object, old: Object) -> list[FieldError]:
     """Return what is wrong with a definition whose status is to replace that of another."""
     return spec_rules.validate_names(objects.status(new).get("acceptedNames") or {}, "status.acceptedNames")
+
+
+def warnings(new: Object, old: Object | None = None) -> list[str]:
+    """Return what to say of a definition that is accepted: formats that nobody knows, if they are new."""
+    before = _unknown_formats(old) if old is not None else []
+    return [
+        f"unrecognized format {field.quote(each)}" for each in _unknown_formats(new) if each not in before
+    ]
+
+
+def _unknown_formats(crd: Object) -> list[str]:
+    schemas = internal.schemas_of(internal.spec_of(objects.spec(crd)))
+    return [
+        each["format"]
+        for schema in schemas
+        for each in walk(schema)
+        if each.get("format") and not formats.is_known(each["format"], each.get("type") or "")
+    ]
 
 
 def _immutable(new: Any, old: Any, path: str) -> list[FieldError]:

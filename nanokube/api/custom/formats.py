@@ -14,15 +14,16 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from nanokube.api import timestamps
+from nanokube.api.custom import patterns
 from nanokube.api.validation import formats, names
 
 Check = Callable[[str], object]
 
+_LETTER: Final = r"a-zA-Z0-9\p{S}\p{L}"
+# one label, or several of which the last has letters only
 _HOSTNAME: Final = (
-    r"[a-zA-Z0-9\u0080-\U0010FFFF]"
-    r"(([-0-9a-zA-Z\u0080-\U0010FFFF]{0,61}[0-9a-zA-Z\u0080-\U0010FFFF])?"
-    r"(\.[a-zA-Z0-9\u0080-\U0010FFFF]([-0-9a-zA-Z\u0080-\U0010FFFF]{0,61}[0-9a-zA-Z\u0080-\U0010FFFF])?)*)?"
-    r"(\.[a-zA-Z\u0080-\U0010FFFF]{2,63})?"
+    rf"^([{_LETTER}](-?[{_LETTER}]{{0,62}})?|"
+    rf"([{_LETTER}]([-{_LETTER}]{{0,61}}[{_LETTER}])?\.)+[a-zA-Z\p{{L}}]{{2,63}})$"
 )
 _HEX: Final = "[0-9a-f]"
 _CREDIT_CARD: Final = (
@@ -57,7 +58,7 @@ def _uuid(version: str = _HEX, variant: str = _HEX) -> Check:
 
 
 def _hostname(text: str) -> bool:
-    is_formed = re.fullmatch(_HOSTNAME, text) is not None and len(text.encode()) <= 255
+    is_formed = patterns.compile(_HOSTNAME)(text) and len(text.encode()) <= 255
     return is_formed and all(len(part.encode()) <= 63 for part in text.split("."))
 
 
@@ -190,6 +191,11 @@ def of(schema: Mapping[str, Any]) -> str:
     if type_ in ("", "string"):
         return format_ if format_.replace("-", "") in _STRINGS else ""
     return format_ if format_ in _NUMBERS.get(type_, ()) else ""
+
+
+def is_known(format_: str, type_: str) -> bool:
+    """Tell whether a type has that format."""
+    return bool(of({"format": format_, "type": type_}))
 
 
 def check(format_: str) -> Check | None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from nanokube.api import errors, facts, field, walk
+from nanokube.api import errors, facts, field, objects, walk
 from nanokube.api.custom import (
     checks,
     columns,
@@ -26,17 +26,20 @@ from nanokube.api.custom import (
     scale,
     shape,
     unique,
+    versions,
 )
 from nanokube.api.custom.problems import NOWHERE, Problems
 from nanokube.api.custom.scale import ScalePaths
 from nanokube.api.field import FieldError
 from nanokube.api.objects import MutableObject, Object
 from nanokube.api.table.columns import Columns
+from nanokube.api.validation import names
 
 # errors after which rules in CEL are not asked: their types cannot be trusted
 _BLOCKING: Final = frozenset(
     (field.NOT_SUPPORTED, field.REQUIRED, field.TOO_LONG, field.TOO_MANY, field.TYPE_INVALID)
 )
+_STANDARD_FINALIZERS: Final = frozenset(("orphan", "foregroundDeletion", "kubernetes"))
 _UNCHECKED: Final = (
     "some validation rules were not checked because the object was invalid; "
     "correct the existing errors to complete validation"
@@ -50,11 +53,11 @@ class CustomKind:
     """
 
     def __init__(self, spec: Mapping[str, Any], version: Mapping[str, Any]) -> None:
-        names = spec["names"]
+        own = spec["names"]
         self.group: str = spec["group"]
         self.version: str = version["name"]
-        self.kind: str = names["kind"]
-        self.list_kind: str = names.get("listKind") or f"{names['kind']}List"
+        self.kind: str = own["kind"]
+        self.list_kind: str = own.get("listKind") or f"{own['kind']}List"
         self.api_version = f"{self.group}/{self.version}"
         self.is_storage = bool(version.get("storage"))
         self.is_deprecated = bool(version.get("deprecated"))
@@ -223,6 +226,23 @@ def deprecation_warning(spec: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     own = row.get("deprecationWarning")
     if own is not None:
         return str(own)
-    kind, group = spec["names"]["kind"], spec["group"]
+    kind, group, rank = spec["names"]["kind"], spec["group"], versions.rank(row["name"])
     text = f"{group}/{row['name']} {kind} is deprecated"
-    return text
+    served = (v["name"] for v in spec["versions"] if v.get("served") and not v.get("deprecated"))
+    better = sorted((name for name in served if versions.rank(name) < rank), key=versions.rank)
+    return f"{text}; use {group}/{better[0]} {kind}" if better else text
+
+
+def finalizer_warnings(obj: Object, old: Object | None = None) -> list[str]:
+    """Return what to say of finalizers that an object newly has: each should name whose it is."""
+    found: list[str] = []
+    for name in sorted(set(objects.finalizers(obj)) - set(objects.finalizers(old or {}))):
+        said = [*names.qualified_name(name)]
+        if "/" not in name and name not in _STANDARD_FINALIZERS:
+            path = " including a path (/)" if "." in name else ""
+            said.append(
+                f"prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other "
+                "finalizer writers"
+            )
+        found += (f"metadata.finalizers: {field.quote(name)}: {each}" for each in said)
+    return found

@@ -37,6 +37,9 @@ def _schema() -> schema.Schema:
 
 def clean(value: Any) -> tuple[dict[str, Any], list[str]]:
     """Return canonical metadata and the paths of unknown fields. Raises walk.WrongType."""
+    if type(value) is not dict:
+        name = {str: "string", bool: "bool", list: "array"}.get(type(value), "number")
+        raise walk.WrongType(f"json: cannot unmarshal {name} into Go value of type v1.ObjectMeta")
     found = _schema().clean_quickly(value)
     if found is not None:
         return found, []

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from nanokube.api import errors, field, objects
+from nanokube.api.custom import checks
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 
@@ -123,9 +124,9 @@ def _integer(obj: Object, path: str) -> int | None:
 def _read(obj: Object, path: str, wanted: type) -> Any:
     value: Any = obj
     keys = _keys(path)
-    for index, key in enumerate(keys):
+    for key in keys:
         if type(value) is not dict:
-            raise _WrongType(_say(keys[:index], value, "map[string]interface {}"))
+            raise _WrongType(_say(keys, value, "map[string]interface{}"))
         if key not in value:
             return None
         value = value[key]
@@ -135,6 +136,7 @@ def _read(obj: Object, path: str, wanted: type) -> Any:
 
 
 def _say(keys: Sequence[str], value: Any, wanted: str) -> str:
-    shown = "<nil>" if value is None else value
+    shown = "<nil>" if value is None else field.quote(value) if type(value) is bool else value
+    shown = checks.show_number(value) if type(value) is float else shown
     kind = "<nil>" if value is None else _GO_TYPES.get(type(value), "map[string]interface {}")
     return f".{'.'.join(keys)} accessor error: {shown} is of the type {kind}, expected {wanted}"
