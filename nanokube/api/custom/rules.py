@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nanokube.api.cel import environment, syntax, types
+from nanokube.api.cel import costs, environment, syntax, types
 from nanokube.api.cel.environment import Environment, Program
 from nanokube.api.cel.errors import CompileError
 from nanokube.api.cel.syntax import Call, Const, Expr, Ident
@@ -73,10 +73,10 @@ def _compile(schema: Schema, row: Mapping[str, Any], env: Environment) -> Rule:
             isinstance(node, Ident) and node.name == _OLD for node in syntax.walk(program.checked.root)
         ),
         is_optional=is_optional,
-        cost=program.cost()[1],
+        cost=_cost(program),
         message=message,
         message_error=message_error,
-        message_cost=message.cost()[1] if message is not None else 0,
+        message_cost=_cost(message) if message is not None else 0,
         path=_path(schema, row),
     )
 
@@ -92,6 +92,15 @@ def _compile_message(row: Mapping[str, Any], env: Environment) -> tuple[Program 
     if program.type != types.STRING:
         return None, "messageExpression must evaluate to a string"
     return (_reading_optional(program) if row.get("optionalOldSelf") else program), ""
+
+
+def _cost(program: Program) -> int:
+    """Estimate the worst case; what may be of any type is as large as declared, as are names of types."""
+    declared = program.variables[_SELF]
+    if declared.kind != "dyn" or declared.max_elements < 0:
+        return program.cost()[1]
+    largest = 0, declared.max_elements
+    return costs.estimate(program.checked, lambda path: largest if len(path) == 1 else None).cost[1]
 
 
 def _path(schema: Schema, row: Mapping[str, Any]) -> str:

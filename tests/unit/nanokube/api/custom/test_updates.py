@@ -110,6 +110,12 @@ def test_too_dear_rules_may_stay_if_the_schema_stays() -> None:
     assert any(text.startswith(forbidden) for text in errors(crd({"a": dear, "b": TEXT}), old))
 
 
+def test_rules_of_integers_or_strings_cost_what_a_text_may_at_most() -> None:
+    rule = {"rule": 'type(self) == int ? self > 1 : self == "x"'}
+    either = {"x-kubernetes-int-or-string": True, "x-kubernetes-validations": [rule]}
+    assert definition.validate_create(crd({"a": either})) == []
+
+
 def test_preserving_unknown_fields_cannot_be_begun_but_kept() -> None:
     preserving = crd(preserveUnknownFields=True)
     assert any(
