@@ -17,6 +17,7 @@ from nanokube.controllers import (
     endpointslice,
     endpointslice_mirroring,
     garbage,
+    horizontal_pod_autoscaler,
     job,
     namespace,
     node_ipam,
@@ -54,6 +55,7 @@ CONTROLLERS: tuple[Callable[[Env], Controller], ...] = (
     cronjob.CronJobController,
     ttl_after_finished.TtlAfterFinishedController,
     disruption.DisruptionController,
+    horizontal_pod_autoscaler.HorizontalPodAutoscalerController,
     endpoints.EndpointsController,
     endpointslice.EndpointSliceController,
     endpointslice_mirroring.EndpointSliceMirroringController,
@@ -92,6 +94,8 @@ async def run(
 def _component(make: Callable[[Env], Controller]) -> str:
     """Name the events' source as upstream does: "deployment-controller"."""
     module = make.__module__.rpartition(".")[2].replace("_", "-")
+    if module == "horizontal-pod-autoscaler":
+        return module
     if module.startswith("node-"):
         return "node-controller"
     return NAMES.get(module, f"{module}-controller")
