@@ -8,6 +8,7 @@ Source: kube-openapi/pkg/validation/{validate,errors}.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from nanokube.api import field
@@ -32,11 +33,27 @@ _MAX_INT32: Final = (1 << 31) - 1
 _MAX_INT64: Final = (1 << 63) - 1
 _MAX_SAFE: Final = (1 << 53) - 1  # what a JSON number says exactly, if it is a float
 _MAX_FLOAT32: Final = 3.4028234663852886e38
+# keys that restrict values no further than their type does, or not at all
+_PLAIN: Final = frozenset(
+    ("type", "format", "nullable", "title", "description", "default", "example", "externalDocs")
+)
 _JUNCTORS: Final = ("anyOf", "oneOf", "allOf", "not")
 
 
 def compile_table(schema: Schema) -> Table:
     """Make the steps of a schema for each type of value."""
+    if schema.keys() <= _PLAIN:
+        return _plain(schema.get("type") or "", schema.get("format") or "", bool(schema.get("nullable")))
+    return _compile(schema)
+
+
+@lru_cache
+def _plain(type_: str, format_: str, nullable: bool) -> Table:
+    """Make the table of a schema that says no more: most are of few kinds, which share their tables."""
+    return _compile({"type": type_, "format": format_, "nullable": nullable})
+
+
+def _compile(schema: Schema) -> Table:
     table: dict[type, list[Step]] = {kind: [] for kind in _KINDS}
     types = ["integer", "string"] if schema.get("x-kubernetes-int-or-string") else []
     if not types and schema.get("type"):
