@@ -244,17 +244,20 @@ class Program:
         is_metered = meter is not None
         value, fault = None, None
         in_pieces = gathers_long
+        spent = meter.spent if meter is not None else 0
         if not in_pieces:
             value, fault = runtime.evaluate(self._expression(is_metered=is_metered), bound.native)
             in_pieces = fault is not None and runtime.is_iteration_limit(fault)
         if in_pieces:
+            if meter is not None:
+                meter.spent = spent  # the first attempt came to nothing
             value, fault = pieces.evaluate(
                 self._whole(is_metered=is_metered),
                 bound.values,
-                lambda: meter is None or not meter.is_exceeded,
+                meter,
                 gathers_long=gathers_long,
             )
-        if meter is not None and meter.is_exceeded:
+        if fault == pieces.TOO_LARGE or (meter is not None and meter.is_exceeded):
             raise BudgetExceeded(_EXCEEDED)
         if fault is not None:
             raise EvaluationError(fault)

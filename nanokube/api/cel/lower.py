@@ -11,7 +11,7 @@ import itertools
 import json
 from collections.abc import Callable
 
-from nanokube.api.cel import escaping, runtime, syntax
+from nanokube.api.cel import escaping, runtime, syntax, types
 from nanokube.api.cel.check import Checked
 from nanokube.api.cel.library.functions import FUNCTIONS
 from nanokube.api.cel.syntax import Call, Const, Entry, Expr, Fold, Ident, ListExpr, MapExpr, Select, Struct
@@ -60,7 +60,26 @@ class _Lowerer:
                 return self.struct(node)
             case Call():
                 return self.call(node)
+            case Fold() if isinstance(node.initial, MapExpr) and not node.initial.entries:
+                return self.transformation(node)
         return syntax.rebuild(node, self.visit)
+
+    def transformation(self, node: Fold) -> Expr:
+        """Gather entries in a list and make the map of them at the end, not a new map at each turn."""
+
+        def gather(step: Expr) -> Expr:
+            if isinstance(step, Call) and step.function == "_?_:_":
+                return dataclasses.replace(step, args=[*step.args[:1], gather(step.args[1]), *step.args[2:]])
+            assert isinstance(step, Call)
+            entry = step.args[1] if len(step.args) == 2 else ListExpr(0, step.args[1:])
+            return Call(step.id, None, "_+_", [step.args[0], ListExpr(0, [entry])])
+
+        self.types.setdefault(0, types.DYN)
+        given = dataclasses.replace(node, initial=ListExpr(node.initial.id, []), step=gather(node.step))
+        made = syntax.rebuild(given, self.visit)
+        assert isinstance(made, Fold)
+        entries = Call(0, None, runtime.PREFIX + "@mapOf", [ListExpr(0, [made.result])])
+        return dataclasses.replace(made, result=entries)
 
     def select(self, node: Select) -> Expr:
         if isinstance(node.operand, Ident):

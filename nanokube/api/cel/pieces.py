@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from nanokube.api.cel import lower, runtime, syntax
+from nanokube.api.cel import lower, metering, runtime, syntax
 from nanokube.api.cel.syntax import Call, Const, Expr, Fold, Ident, ListExpr, MapExpr
 
 Run = tuple[Any, str | None]  # value, or what went wrong
 
 _FIRST_PIECE = 256
 _LONGEST_PIECE = 8192
+_MOST_CARRIED = (
+    1_000_000  # elements and characters; a list of references to a large one is many times its size
+)
+TOO_LARGE = "gathered values are too large"
 _PIECE, _HELD = "@piece", "@before"
 
 
-def evaluate(root: Expr, values: Mapping[str, Any], go_on: Callable[[], bool], *, gathers_long: bool) -> Run:
+def evaluate(
+    root: Expr, values: Mapping[str, Any], meter: metering.Meter | None, *, gathers_long: bool
+) -> Run:
     """Evaluate a lowered tree over native values.
 
-    go_on: whether the budget lasts; asked between pieces.
+    meter: what is left to spend, if it is counted; work that is done again is charged once.
     gathers_long: whether inner loops may gather long lists, and so must go in pieces too.
     """
     names = itertools.count()
@@ -36,7 +42,7 @@ def evaluate(root: Expr, values: Mapping[str, Any], go_on: Callable[[], bool], *
         if isinstance(node.condition, Const) and not node.condition.value:
             return dataclasses.replace(node, initial=replace(node.initial))  # a binding: its body has a scope
         loop = dataclasses.replace(node, range=replace(node.range))
-        value, fault = _Loop(loop, bound, go_on, gathers_long=gathers_long).run()
+        value, fault = _Loop(loop, bound, meter, gathers_long=gathers_long).run()
         if fault is not None:
             return Call(0, None, runtime.PREFIX + "@fail", [ListExpr(0, [Const(0, "string", fault)])])
         name = f"@loop{next(names)}"
@@ -58,17 +64,18 @@ class _Loop:
     """One loop, over values of the variables that are not its own."""
 
     def __init__(
-        self, fold: Fold, values: Mapping[str, Any], go_on: Callable[[], bool], *, gathers_long: bool
+        self, fold: Fold, values: Mapping[str, Any], meter: metering.Meter | None, *, gathers_long: bool
     ) -> None:
         self.fold = fold
         self.values = values
-        self.go_on = go_on
+        self.meter = meter
         # lists and maps are gathered here, as the runtime appends in place only to what begins empty
         self.is_gathered = _gathers(fold)
         self.is_decided_once = isinstance(fold.initial, Const) and fold.initial.kind == "bool"  # all, exists
         self.gathers_long = gathers_long
         self.is_by_turns = gathers_long and any(map(_gathers, syntax.walk(fold.step)))
         self.fault: str | None = None
+        self.carried = 0
 
     def run(self) -> Run:
         over, fault = _run(self.fold.range, self.values)
@@ -86,13 +93,16 @@ class _Loop:
         result = Ident(0, self.fold.accumulator)
         body = _load(dataclasses.replace(self.fold, range=Ident(0, _PIECE), initial=initial, result=result))
         held, at, length = start, 0, 1 if self.is_by_turns else _FIRST_PIECE
-        while at < len(items) and self.go_on():
+        while at < len(items) and not (self.meter is not None and self.meter.is_exceeded):
+            spent = self.meter.spent if self.meter is not None else 0
             piece = items[at : at + length]
             if self.is_by_turns:
                 found, fault = self.turn(piece[0], start if self.is_gathered else held)
             else:
                 found, fault = self.piece(body, piece, held)
             if fault is not None and runtime.is_iteration_limit(fault):
+                if self.meter is not None:
+                    self.meter.spent = spent
                 if length > 1:
                     length = max(length // 4, 1)
                     continue
@@ -101,6 +111,9 @@ class _Loop:
             if not self.is_by_turns:
                 length = min(length * 2, _FIRST_PIECE if self.is_gathered else _LONGEST_PIECE)
             if fault is None:
+                if not self.is_affordable(found):
+                    self.fault = TOO_LARGE
+                    break
                 held = self.gather(held, found)
                 if self.is_decided_once and held is not start:
                     self.fault = None
@@ -114,6 +127,12 @@ class _Loop:
     def piece(self, body: Any, items: list[Any], held: Any) -> Run:
         given = dict(items) if self.fold.second else items
         return runtime.evaluate(body, runtime.activation({**self.values, _PIECE: given, _HELD: held}))
+
+    def is_affordable(self, found: Any) -> bool:
+        """Whether what was gathered so far is not too much to carry from piece to piece."""
+        if self.is_gathered:
+            self.carried += metering.weight({"": found})
+        return self.carried <= _MOST_CARRIED
 
     def gather(self, held: Any, found: Any) -> Any:
         if not self.is_gathered:
@@ -130,10 +149,10 @@ class _Loop:
             values[self.fold.variable], values[self.fold.second] = item
         else:
             values[self.fold.variable] = item
-        goes_on, fault = evaluate(self.fold.condition, values, self.go_on, gathers_long=self.gathers_long)
+        goes_on, fault = evaluate(self.fold.condition, values, self.meter, gathers_long=self.gathers_long)
         if fault is not None or not goes_on:
             return held, fault
-        return evaluate(self.fold.step, values, self.go_on, gathers_long=self.gathers_long)
+        return evaluate(self.fold.step, values, self.meter, gathers_long=self.gathers_long)
 
 
 def _gathers(node: Expr) -> bool:

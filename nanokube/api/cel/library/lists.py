@@ -123,13 +123,15 @@ def intersects(left: list[Any], right: list[Any]) -> bool:
     return any(contains(left, item) for item in _list(right))
 
 
-def insert(held: dict[Any, Any], key: Any, *value: Any) -> dict[Any, Any]:
-    """Add an entry to a map, or all of another map; what a transformation does at each step."""
-    added = key if not value else {key: value[0]}
-    for name in added:
-        if name in held:
-            raise ValueError(f"insert failed: key {name} already exists")
-    return {**held, **added}
+def map_of(entries: list[Any]) -> dict[Any, Any]:
+    """Make a map of what a transformation gathered: pairs of key and value, or maps."""
+    made: dict[Any, Any] = {}
+    for entry in entries:
+        for key, value in entry.items() if isinstance(entry, dict) else [entry]:
+            if key in made:
+                raise ValueError(f"insert failed: key {key} already exists")
+            made[key] = value
+    return made
 
 
 def contains(items: Iterable[Any], wanted: Any) -> bool:
