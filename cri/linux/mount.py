@@ -10,7 +10,7 @@ import ctypes
 import os
 import struct
 
-from cri.linux.libc import check, lib, syscall
+from cri.linux.libc import check, function, lib, syscall
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE, MS_SHARED = 0x1000, 0x4000, 1 << 18, 1 << 19, 1 << 20
@@ -26,6 +26,14 @@ _MOVE_MOUNT_F_EMPTY_PATH = 4
 _MOVE_MOUNT_T_EMPTY_PATH = 0x40
 _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_SET_FD, _FSCONFIG_CMD_CREATE = 0, 1, 5, 6
 AT_FDCWD = -100
+
+_int, _text = ctypes.c_int, ctypes.c_char_p
+_fsopen = function("fsopen", _text, _int)
+_fsconfig = function("fsconfig", _int, _int, _text, _text, _int)
+_fsmount = function("fsmount", _int, _int, _int)
+_open_tree = function("open_tree", _int, _text, _int)
+_move_mount = function("move_mount", _int, _text, _int, _text, _int)
+_mount_setattr = function("mount_setattr", _int, _text, _int, _text, ctypes.c_size_t)
 
 
 def mount(
@@ -57,32 +65,32 @@ def pivot_root(new_root: str, put_old: str) -> None:
 
 def fsopen(fstype: str) -> int:
     """Open a configuration of a new filesystem. Source: fsopen(2)."""
-    return syscall("fsopen", fstype.encode(), 1)
+    return _fsopen(fstype.encode(), 1)
 
 
 def fsconfig_string(fd: int, key: str, value: str | bytes) -> None:
     """Set an option that has a value."""
-    syscall("fsconfig", fd, _FSCONFIG_SET_STRING, key.encode(), os.fsencode(value), 0)
+    _fsconfig(fd, _FSCONFIG_SET_STRING, key.encode(), os.fsencode(value), 0)
 
 
 def fsconfig_flag(fd: int, key: str) -> None:
     """Set an option without a value."""
-    syscall("fsconfig", fd, _FSCONFIG_SET_FLAG, key.encode(), None, 0)
+    _fsconfig(fd, _FSCONFIG_SET_FLAG, key.encode(), None, 0)
 
 
 def fsconfig_fd(fd: int, key: str, value: int) -> None:
     """Set an option to an open file (overlay's layers: Linux 6.13)."""
-    syscall("fsconfig", fd, _FSCONFIG_SET_FD, key.encode(), None, value)
+    _fsconfig(fd, _FSCONFIG_SET_FD, key.encode(), None, value)
 
 
 def fsconfig_create(fd: int) -> None:
     """Make the filesystem that was configured."""
-    syscall("fsconfig", fd, _FSCONFIG_CMD_CREATE, None, None, 0)
+    _fsconfig(fd, _FSCONFIG_CMD_CREATE, None, None, 0)
 
 
 def fsmount(fd: int, attributes: int = 0) -> int:
     """Make a detached mount of the filesystem; attributes: MOUNT_ATTR_*."""
-    return syscall("fsmount", fd, 1, attributes)
+    return _fsmount(fd, 1, attributes)
 
 
 def new_filesystem(fstype: str, options: tuple[str, ...] = (), attributes: int = 0) -> int:
@@ -110,13 +118,17 @@ def clone_tree(dir_fd: int, path: str = "", *, recursive: bool = True) -> int:
         flags |= _AT_RECURSIVE
     if not path:
         flags |= _AT_EMPTY_PATH
-    return syscall("open_tree", dir_fd, os.fsencode(path), flags)
+    return _open_tree(dir_fd, os.fsencode(path), flags)
 
 
 def attach(mount_fd: int, target_fd: int) -> None:
     """Attach a detached mount on an open (O_PATH) file or directory. Source: move_mount(2)."""
-    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
-    syscall("move_mount", mount_fd, b"", target_fd, b"", flags)
+    _move_mount(mount_fd, b"", target_fd, b"", _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH)
+
+
+def attach_at(mount_fd: int, dir_fd: int, name: str) -> None:
+    """Attach a detached mount on an entry of a directory that nobody else can change; follows no link."""
+    _move_mount(mount_fd, b"", dir_fd, os.fsencode(name), _MOVE_MOUNT_F_EMPTY_PATH)
 
 
 def set_attributes(
@@ -134,4 +146,4 @@ def set_attributes(
     """
     block = struct.pack("=QQQQ", set_, clear, propagation, user_namespace)
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
-    syscall("mount_setattr", mount_fd, b"", flags, block, len(block))
+    _mount_setattr(mount_fd, b"", flags, block, len(block))

@@ -1,16 +1,14 @@
-"""The threads that enter network, IPC and UTS namespaces, so that no other thread ever does.
+"""Entering network, IPC and UTS namespaces for the time of a function.
 
 unshare(2) and setns(2) change the calling thread alone for these three kinds, which makes them legal in a
-process with threads. After each job the thread goes back to the host's namespaces; one that cannot go back
-takes no more jobs and ends, and another takes its place.
+process with threads. A thread that cannot go back must do nothing else, whatever it serves: the process ends,
+and keeper starts another, which takes up what was under way.
 """
 
 import logging
 import os
-import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
 
 from cri.linux import clone
@@ -22,59 +20,39 @@ T = TypeVar("T")
 
 FLAGS = {"net": clone.CLONE_NEWNET, "ipc": clone.CLONE_NEWIPC, "uts": clone.CLONE_NEWUTS}
 # Creating namespaces takes one global lock in the kernel: more threads only wait for each other.
-THREADS = 2
+AT_ONCE = 2
 
 
 class NetworkWorker:
-    """Runs functions, each alone on a thread, from the host's namespaces and back to them."""
+    """Runs functions that move their thread to other namespaces. Make it where the host's are."""
 
-    def __init__(self, threads: int = THREADS) -> None:
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._count = threads
-        for _ in range(threads):
-            self._spawn()
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        self._turns = threading.Semaphore(at_once)
+        self._home = [
+            (kind, os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)) for kind in FLAGS
+        ]
+        self._inodes = {kind: os.fstat(fd).st_ino for kind, fd in self._home}
 
     def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run function(*args) on a worker thread; block for its result or exception."""
-        future: Future[T] = Future()
-
-        def job() -> None:
+        """Return function(*args), and with it to the namespaces we came from; may wait for its turn."""
+        with self._turns:
             try:
-                future.set_result(function(*args, **kwargs))
-            except BaseException as err:  # the caller's to handle
-                future.set_exception(err)
-
-        self._jobs.put(job)
-        return future.result()
+                return function(*args, **kwargs)
+            finally:
+                self._return()
 
     def close(self) -> None:
-        """Let the threads end after the jobs already given."""
-        for _ in range(self._count):
-            self._jobs.put(None)
+        """Let go of descriptors, after the last run()."""
+        home, self._home = self._home, []
+        for _, fd in home:
+            os.close(fd)
 
-    def _spawn(self) -> None:
-        threading.Thread(target=self._serve, name="network", daemon=True).start()
-
-    def _serve(self) -> None:
-        home = [(kind, os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)) for kind in FLAGS]
+    def _return(self) -> None:
+        """Bring the thread back to where it came from, or end the process."""
         try:
-            while (job := self._jobs.get()) is not None:
-                job()
-                if not _return(home):
-                    self._spawn()
-                    return
-        finally:
-            for _, fd in home:
-                os.close(fd)
-
-
-def _return(home: list[tuple[str, int]]) -> bool:
-    """Bring the thread back to where it came from; tell whether that worked."""
-    try:
-        for kind, fd in home:
-            if os.stat(f"/proc/thread-self/ns/{kind}").st_ino != os.fstat(fd).st_ino:
-                clone.setns(fd, FLAGS[kind])
-    except OSError:
-        log.exception("network thread could not return to the host's namespaces")
-        return False
-    return True
+            for kind, fd in self._home:
+                if os.stat(f"/proc/thread-self/ns/{kind}").st_ino != self._inodes[kind]:
+                    clone.setns(fd, FLAGS[kind])
+        except OSError:
+            log.exception("thread could not return to the host's namespaces: the server ends")
+            os._exit(1)

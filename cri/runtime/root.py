@@ -122,12 +122,10 @@ def open_source(
         return _image(entry, user, stage, label, empty)
     source = entry["source"]
     try:
-        fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
+        tree = mount.clone_tree(mount.AT_FDCWD, source)
     except FileNotFoundError:
         os.makedirs(source, 0o755)  # as every CRI runtime does for hostPath without a type
-        fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
-    tree = mount.clone_tree(fd)
-    os.close(fd)
+        tree = mount.clone_tree(mount.AT_FDCWD, source)
     if entry["idmapped"] and user >= 0:
         _map_owners(tree, user, recursive=True)
     if entry["readonly"]:
@@ -176,6 +174,8 @@ def open_target(root: int, path: str, *, is_directory: bool) -> int:
     except FileNotFoundError:
         pass
     rest = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." not in rest and (target := _make_last(root, rest, is_directory=is_directory)) >= 0:
+        return target
     done: list[str] = []
     for _ in range(_LINKS_MAX + len(path)):
         if not rest:
@@ -201,6 +201,21 @@ def open_target(root: int, path: str, *, is_directory: bool) -> int:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
+def _make_last(root: int, parts: list[str], *, is_directory: bool) -> int:
+    """Make what is missing where only that is, and open it; -1 where it takes more steps."""
+    try:
+        parent = openat2(root, "/".join(parts[:-1]) or ".", os.O_PATH | os.O_DIRECTORY, resolve=_SAFE)
+    except (FileNotFoundError, NotADirectoryError):
+        return -1
+    try:
+        _make_in(parent, parts[-1], is_directory=is_directory)
+        return _open_plain(parent, parts[-1:])
+    except FileExistsError:  # a link that leads nowhere
+        return -1
+    finally:
+        os.close(parent)
+
+
 def _open_plain(root: int, parts: list[str]) -> int:
     flags = os.O_PATH | os.O_NOFOLLOW
     return openat2(root, "/".join(parts) or ".", flags, resolve=RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
@@ -209,13 +224,16 @@ def _open_plain(root: int, parts: list[str]) -> int:
 def _make(root: int, parents: list[str], name: str, is_directory: bool) -> None:
     parent = _open_plain(root, parents)
     try:
-        if is_directory:
-            os.mkdir(name, 0o755, dir_fd=parent)
-        else:
-            flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
-            os.close(os.open(name, flags, 0o644, dir_fd=parent))
+        _make_in(parent, name, is_directory=is_directory)
     finally:
         os.close(parent)
+
+
+def _make_in(parent: int, name: str, *, is_directory: bool) -> None:
+    if is_directory:
+        os.mkdir(name, 0o755, dir_fd=parent)
+    else:
+        os.mknod(name, stat.S_IFREG | 0o644, dir_fd=parent)  # neither follows a link nor replaces anything
 
 
 def attach(root: int, tree: int, path: str) -> None:
@@ -223,7 +241,8 @@ def attach(root: int, tree: int, path: str) -> None:
     is_directory = stat.S_ISDIR(os.fstat(tree).st_mode)
     target = open_target(root, path, is_directory=is_directory)
     try:
-        _attach_at(tree, target, path, is_directory=is_directory)
+        _check_kind(os.fstat(target), path, is_directory=is_directory)
+        mount.attach(tree, target)
     finally:
         os.close(target)
 
@@ -241,23 +260,25 @@ def attach_bind(root: int, tree: int, path: str, proc: int) -> None:
             raise OSError(errno.EINVAL, "would cover the whole root filesystem", path)
         if proc >= 0 and found.st_dev == os.fstat(proc).st_dev and path not in _PROC_TARGETS:
             raise OSError(errno.EPERM, "is below /proc", path)
-        _attach_at(tree, target, path, is_directory=is_directory)
+        _check_kind(found, path, is_directory=is_directory)
+        mount.attach(tree, target)
     finally:
         os.close(target)
 
 
-def _attach_at(tree: int, target: int, path: str, *, is_directory: bool) -> None:
-    if stat.S_ISDIR(os.fstat(target).st_mode) != is_directory:
+def _check_kind(found: os.stat_result, path: str, *, is_directory: bool) -> None:
+    if stat.S_ISDIR(found.st_mode) != is_directory:
         number = errno.ENOTDIR if is_directory else errno.EISDIR
         raise OSError(number, os.strerror(number), path)
-    mount.attach(tree, target)
 
 
 def make_dev(owner: tuple[int, int], label: str = "") -> int:
     """Make a filesystem for /dev with the default nodes, all of it owner's; its detached mount."""
     dev = mount.new_filesystem("tmpfs", ("size=65536k", "mode=755", *_context(label)), _NOSUID)
+    old = os.umask(0)
     for name, major, minor in DEVICES:
-        _node(dev, name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
+        os.mknod(name, stat.S_IFCHR | 0o666, os.makedev(major, minor), dir_fd=dev)
+    os.umask(old)
     for name, target in _DEV_LINKS:
         os.symlink(target, name, dir_fd=dev)
     for name in ("pts", "shm", "mqueue"):
@@ -277,15 +298,15 @@ def attach_dev(root: int, dev: int, covered: frozenset[str], shm_size: int, labe
     attach(root, dev, "/dev")
     if "/dev/pts" not in covered:
         options = ("newinstance", "ptmxmode=0666", "mode=0620", "gid=5", *_context(label))
-        attach(dev, mount.new_filesystem("devpts", options, _NOSUID | _NOEXEC), "pts")
+        mount.attach_at(mount.new_filesystem("devpts", options, _NOSUID | _NOEXEC), dev, "pts")
     if "/dev/shm" not in covered:
         size = (f"size={shm_size}", "mode=1777", *_context(label))
-        attach(dev, mount.new_filesystem("tmpfs", size, _INERT), "shm")
+        mount.attach_at(mount.new_filesystem("tmpfs", size, _INERT), dev, "shm")
     if "/dev/mqueue" not in covered:
         queues = mount.new_filesystem("mqueue", (), _INERT)
         with contextlib.suppress(PermissionError):  # not from within a user namespace
             labels.label_file(queues, label)  # one filesystem an IPC namespace: it takes no context twice
-        attach(dev, queues, "mqueue")
+        mount.attach_at(queues, dev, "mqueue")
 
 
 def host_nodes() -> list[tuple[str, int, int, int, int]]:
@@ -341,7 +362,7 @@ def make_cgroup(root: int, v1: Sequence[str], *, pure_v2: bool, writable: bool) 
         name = controllers
         tree = mount.new_filesystem("cgroup", tuple(controllers.split(",")), attributes)
         os.mkdir(name, 0o755, dir_fd=top)
-        attach(top, tree, name)
+        mount.attach_at(tree, top, name)
     mount.set_attributes(top, set_=_RDONLY, recursive=False)
 
 
@@ -350,18 +371,24 @@ def mask(root: int, null: int, paths: Sequence[str], label: str = "") -> None:
 
     A path that is not there is skipped; any other failure is one (a hidden link must not open a hole).
     """
+    empty = -1
     for path in paths:
         target = _open_existing(root, path)
         if target < 0:
             continue
-        if stat.S_ISDIR(os.fstat(target).st_mode):
-            options = ("size=0", "nr_inodes=2", *_context(label))
-            tree = mount.new_filesystem("tmpfs", options, _INERT | _RDONLY)
-        else:
+        if not stat.S_ISDIR(os.fstat(target).st_mode):
             tree = mount.clone_tree(null, recursive=False)
+        elif empty >= 0:
+            tree = mount.clone_tree(empty, recursive=False)
+        else:
+            options = ("size=0", "nr_inodes=2", *_context(label))
+            tree = empty = mount.new_filesystem("tmpfs", options, _INERT | _RDONLY)
         mount.attach(tree, target)
-        os.close(tree)
+        if tree != empty:
+            os.close(tree)
         os.close(target)
+    if empty >= 0:
+        os.close(empty)
 
 
 def make_readonly(root: int, paths: Sequence[str]) -> None:

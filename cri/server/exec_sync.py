@@ -30,15 +30,30 @@ def handle(
     record = running.get(env, request.container_id)
     with leaving(context) as left:
         result = env.client.exec_sync(
-            record.id, list(request.cmd), limits.seconds(request.timeout), OUTPUT_BYTES_MAX, left
+            record.id,
+            list(request.cmd),
+            timeout_s(limits.seconds(request.timeout), limits.patience(context.time_remaining())),
+            OUTPUT_BYTES_MAX,
+            left,
         )
     stdout, stderr = fit(result.stdout, result.stderr, OUTPUT_BYTES_MAX)
     return pb.ExecSyncResponse(stdout=stdout, stderr=stderr, exit_code=result.exit_code)
 
 
+def timeout_s(wanted: float, patience_s: float | None) -> float:
+    """Return how long a command may run, 0 = for ever: no longer than its client waits. Pure.
+
+    >>> timeout_s(10, None), timeout_s(0, 5.0), timeout_s(10, 5.0), timeout_s(0, None)
+    (10, 5.0, 5.0, 0)
+    """
+    if patience_s is None:
+        return wanted
+    return min(wanted, patience_s) if wanted else patience_s
+
+
 @contextlib.contextmanager
 def leaving(context: grpc.ServicerContext) -> Iterator[int]:
-    """Give a descriptor that becomes readable when the call's client leaves or its time is up."""
+    """Give a descriptor that becomes readable when the call's client leaves."""
     fd = os.eventfd(0, os.EFD_CLOEXEC)
     lock, is_open = threading.Lock(), True
 

@@ -7,10 +7,7 @@ import os
 import signal
 import socket
 import threading
-from concurrent import futures
 from pathlib import Path
-
-import grpc
 
 from cri.cgroup import hierarchy
 from cri.config import Config
@@ -20,6 +17,7 @@ from cri.images.service import ImageService
 from cri.linux import malloc
 from cri.network.attach import Network
 from cri.network.worker import NetworkWorker
+from cri.rpc.server import Server
 from cri.runtime.client import RuntimeClient
 from cri.server import observe, pod_labels, recovery, service
 from cri.server.backend import RuntimeBackend
@@ -31,8 +29,6 @@ from cri.streaming.server import StreamingServer
 
 log = logging.getLogger(__name__)
 
-# What kubelet and crictl allow themselves. Source: k8s.io/cri-client maxMsgSize.
-_MESSAGE_BYTES_MAX = 16 << 20
 _GRACE_S = 2.0
 _GC_OBJECTS = 10_000  # new objects between two looks for cycles; Python's own 700 costs 4 % of our time
 # Each of 20 threads would have a heap of its own, and each heap keeps the most it ever held.
@@ -42,14 +38,6 @@ _HEAPS = 2
 _MAPPED_BYTES = (1 << 20) + (64 << 10)
 # Two or three of those pieces, freed and asked for again all through a pull.
 _KEPT_BYTES = 4 << 20
-_OPTIONS = (
-    ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
-    ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
-    # A kubelet keeps connections alive by pings without calls; the default would answer GOAWAY.
-    ("grpc.http2.min_ping_interval_without_data_ms", 5000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.so_reuseport", 0),
-)
 
 
 def assemble(config: Config) -> Environment:
@@ -99,9 +87,7 @@ def run(config: Config, stopping: threading.Event | None = None) -> None:
     pod_labels.label_layers(env)
     env.streaming.start()
     watching = observe.start(env)
-    server = grpc.server(
-        futures.ThreadPoolExecutor(config.max_workers, thread_name_prefix="rpc"), options=_OPTIONS
-    )
+    server = Server(config.max_workers)
     service.register(server, env)
     transfer.register(server, env.images)
     bind(server, config.socket)
@@ -113,7 +99,7 @@ def run(config: Config, stopping: threading.Event | None = None) -> None:
     log.info("stopping")
     env.events.close()
     watching.set()
-    server.stop(_GRACE_S).wait()
+    server.stop(_GRACE_S)
     env.streaming.stop()
     env.worker.close()
     env.client.close()
@@ -127,7 +113,7 @@ def _settle() -> None:
     gc.set_threshold(_GC_OBJECTS)
 
 
-def bind(server: grpc.Server, path: Path) -> None:
+def bind(server: Server, path: Path) -> None:
     """Listen on a Unix socket that only root may reach; a stale one is replaced.
 
     Raises OSError if the path is taken by a server that answers.
@@ -138,7 +124,7 @@ def bind(server: grpc.Server, path: Path) -> None:
     path.unlink(missing_ok=True)
     mask = os.umask(0o177)
     try:
-        server.add_insecure_port(f"unix://{path}")
+        server.listen(path)
     finally:
         os.umask(mask)
 

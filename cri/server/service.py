@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import grpc
 
 from cri.api import runtime_pb2_grpc
+from cri.rpc.server import Server
 from cri.server import (
     checkpoint_container,
     container_events,
@@ -98,7 +99,7 @@ IMAGE: Mapping[str, Handler] = {
 IMAGE_STREAMS: Mapping[str, StreamHandler] = {"StreamImages": list_images.stream}
 
 
-def register(server: grpc.Server, env: Environment) -> None:
+def register(server: Server, env: Environment) -> None:
     """Add both services to a gRPC server that is not started yet."""
     runtime = runtime_pb2_grpc.RuntimeServiceServicer()
     image = runtime_pb2_grpc.ImageServiceServicer()

@@ -1,5 +1,6 @@
 """RPC Version."""
 
+import functools
 import importlib.metadata
 
 import grpc
@@ -21,6 +22,7 @@ def handle(env: Environment, request: pb.VersionRequest, context: grpc.ServicerC
     )
 
 
+@functools.cache
 def runtime_version() -> str:
     """Return the installed version; a source tree that is not installed has none."""
     try:

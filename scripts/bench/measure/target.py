@@ -16,6 +16,8 @@ from scripts.bench.measure.account import WORKLOAD, Account
 from tests.root.cri.server import conftest
 
 TIMEOUT_S = 120
+# A PID namespace of its own, as the kubelet asks for at sandbox and container unless a Pod shares one.
+_NAMESPACES = pb.NamespaceOption(pid=pb.CONTAINER)
 
 
 class Target:
@@ -52,7 +54,11 @@ class Target:
         name = f"p{self._count}"
         metadata = pb.PodSandboxMetadata(name=name, uid=f"u{self._count}", namespace="bench")
         return pb.PodSandboxConfig(
-            metadata=metadata, linux=pb.LinuxPodSandboxConfig(cgroup_parent=self._parent)
+            metadata=metadata,
+            linux=pb.LinuxPodSandboxConfig(
+                cgroup_parent=self._parent,
+                security_context=pb.LinuxSandboxSecurityContext(namespace_options=_NAMESPACES),
+            ),
         )
 
     def call(self, method: str, request: Any, *, figure: str = "") -> Any:
@@ -118,8 +124,8 @@ class Target:
 
 
 def _security() -> pb.LinuxContainerSecurityContext:
-    """A PID namespace of its own, as the kubelet asks for unless a Pod shares one; seccomp by default."""
+    """Seccomp by default."""
     return pb.LinuxContainerSecurityContext(
-        namespace_options=pb.NamespaceOption(pid=pb.CONTAINER),
+        namespace_options=_NAMESPACES,
         seccomp=pb.SecurityProfile(profile_type=pb.SecurityProfile.RuntimeDefault),
     )
