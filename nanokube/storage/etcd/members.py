@@ -84,7 +84,8 @@ async def remove(settings: EtcdSettings, name: str) -> bool:
         if gone is None or len(members) == 1:
             return False
         request = pb.MemberRemoveRequest(ID=gone.ID)
-        await connection.attempt(lambda m: m.cluster.MemberRemove(request, timeout=CHANGE_S))
+        # refused as "unhealthy" until the others have been connected for 5 s: asked again
+        await connection.insist(lambda m: m.cluster.MemberRemove(request, timeout=CHANGE_S))
         return True
     finally:
         await connection.close()

@@ -24,8 +24,9 @@ READY_S = 20.0
 class Etcd:
     """NANOKUBE_TEST_ETCD names another binary than the one in PATH."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, name: str = "a") -> None:
         self._directory = directory
+        self.name = name
         self.port, self._peer_port = _free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -33,16 +34,22 @@ class Etcd:
     def settings(self) -> EtcdSettings:
         return EtcdSettings((f"127.0.0.1:{self.port}",))
 
-    def start(self) -> None:
-        client, peer = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self._peer_port}"
+    @property
+    def peer(self) -> str:
+        return f"http://127.0.0.1:{self._peer_port}"
+
+    def start(self, cluster: str = "", state: str = "new") -> None:
+        """cluster: of which members, "a=URL,b=URL"; empty: of this one."""
+        client, peer = f"http://127.0.0.1:{self.port}", self.peer
         self._directory.mkdir(parents=True, exist_ok=True)
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    _binary(), "-name", "a", "-data-dir", str(self._directory / "data"),
+                    _binary(), "-name", self.name, "-data-dir", str(self._directory / "data"),
                     "-listen-client-urls", client, "-advertise-client-urls", client,
                     "-listen-peer-urls", peer, "-initial-advertise-peer-urls", peer,
-                    "-initial-cluster", f"a={peer}", "-log-level", "error",
+                    "-initial-cluster", cluster or f"{self.name}={peer}", "-initial-cluster-state", state,
+                    "-log-level", "error",
                 ],
                 stdout=log, stderr=log, cwd=self._directory,
             )  # fmt: skip
