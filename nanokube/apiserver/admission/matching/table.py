@@ -11,6 +11,7 @@ from typing import Final, Generic, TypeVar
 
 from nanokube.api.resources import Resource
 from nanokube.apiserver.admission.chain import Attributes
+from nanokube.apiserver.admission.matching import rules
 from nanokube.apiserver.cache.caches import Caches
 
 T = TypeVar("T")
@@ -41,15 +42,17 @@ class Table(Generic[T]):
         self._defined = 0
         self._found: dict[Key, T] = {}
 
-    def find(self, attributes: Attributes) -> T:
-        """Give what is configured for such a request."""
+    def find(self, attributes: Attributes) -> T | None:
+        """Give what is configured for such a request; None for requests that configure admission."""
+        resource = attributes.requested or attributes.resource
+        if rules.is_exempt(resource):
+            return None
         stamp = tuple([cache.changed for cache in self._caches])
         if stamp != self._stamp or self._defined != self._definitions.changed:
             if stamp != self._stamp:
                 self._load()
             self._stamp, self._defined = stamp, self._definitions.changed
             self._found.clear()
-        resource = attributes.requested or attributes.resource
         key = (attributes.operation, resource.name, resource.version, attributes.subresource)
         try:
             return self._found[key]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from nanokube.api.resources import Resource
 from nanokube.apiserver.admission.chain import Attributes
-from nanokube.apiserver.admission.matching import rules
 from nanokube.apiserver.admission.matching.table import Table
 from nanokube.apiserver.admission.matching.versions import Versions
 from nanokube.apiserver.admission.policies import plan, policy
@@ -27,16 +26,15 @@ class Source:
 
     def find(self, attributes: Attributes) -> Plan:
         """Give the policies that are about such a request."""
-        return self._table.find(attributes)
+        return self._table.find(attributes) or plan.EMPTY
 
     def _load(self) -> None:
         self._loaded = policy.read(
-            (item.object() for item in self._policies.scan()),
-            (item.object() for item in self._bindings.scan()),
+            (item.view() for item in self._policies.scan()), (item.view() for item in self._bindings.scan())
         )
 
     def _select(self, operation: str, resource: Resource, subresource: str) -> Plan:
-        if not self._loaded or rules.is_exempt(resource):
+        if not self._loaded:
             return plan.EMPTY
         others = self._versions.others(resource)
         return plan.make(self._loaded, operation, resource, others, subresource)

@@ -24,7 +24,7 @@ class Source:
 
     def find(self, attributes: Attributes) -> tuple[Candidate, ...]:
         """List the webhooks whose rules are about such a request."""
-        return self._table.find(attributes)
+        return self._table.find(attributes) or ()
 
     def _load(self) -> None:
         self._hooks = hooks.read(item.object() for item in self._configurations.scan())
