@@ -97,6 +97,7 @@ class Connection:
         self._files = _files(settings)
         self._members = _members(settings.endpoints, self._files)
         self._at = 0
+        self.on_leave: Callable[[], None] = lambda: None  # what still waits for the member may give it up
 
     @property
     def member(self) -> Member:
@@ -107,6 +108,7 @@ class Connection:
         """Turn to the next member, unless somebody has already."""
         if member is self.member and len(self._members) > 1:
             self._at = (self._at + 1) % len(self._members)
+            self.on_leave()
             log.warning(
                 "left etcd member: from=%s to=%s cause=%s", member.endpoint, self.member.endpoint, cause
             )

@@ -56,6 +56,7 @@ class Follower:
         self.revision = revision
         self.last_event = 0
         self.broken = ""
+        connection.on_leave = self.restart
 
     async def run(self) -> None:
         """Follow until cancelled or broken."""
