@@ -16,8 +16,10 @@ class DefinitionRules(Rules):
     """The stored version joins those that were stored before."""
 
     def on_create(self, obj: dict[str, Any]) -> None:
-        """Begin with the stored version."""
+        """Begin with the stored version, and with names that nobody has accepted yet: clients demand them."""
         _store(obj)
+        names = {"plural": "", "kind": "", **((obj.get("status") or {}).get("acceptedNames") or {})}
+        obj["status"] = {**(obj.get("status") or {}), "acceptedNames": names}
 
     def on_update(self, new: dict[str, Any], old: Object) -> None:
         """Add the stored version."""
