@@ -19,7 +19,10 @@ _STEP: Final = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
 
 def refusal(definition: facts.Definition, config: Object, problems: Sequence[str]) -> ApiError | None:
-    """Build the answer (500, as upstream) to a configuration with unknown fields; None if it has none."""
+    """Build the answer to a configuration with unknown fields; None if it has none.
+
+    In upstream's words, but 400: its 500 would be our fault.
+    """
     paths = [match[1] for text in problems if (match := _UNKNOWN.fullmatch(text))]
     if not paths:
         return None
@@ -29,7 +32,7 @@ def refusal(definition: facts.Definition, config: Object, problems: Sequence[str
     about = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {group}/{version}"
     listed = texts[0] if len(texts) == 1 else "".join(["errors:", *(f"\n  {text}" for text in texts)])
     message = f"failed to create typed patch object ({about}, Kind={config.get('kind', '')}): {listed}"
-    return ApiError("", errors.CODES["InternalError"], message)
+    return errors.bad_request(message)
 
 
 def _shown(definition: facts.Definition, config: Object, path: str) -> str:

@@ -86,7 +86,7 @@ async def test_what_is_no_scale_of_the_object_is_refused(api: Api) -> None:
 async def test_an_apply_with_fields_that_are_none_is_refused(api: Api) -> None:
     body = {**deployment(1), "spec": {**deployment(1)["spec"], "foo": 1}}
     answer = await apply(api, "", body, "m")
-    assert answer.code == 500
+    assert answer.code == 400
     assert answer.json["message"] == (
         "failed to create typed patch object (/d; apps/v1, Kind=Deployment): "
         ".spec.foo: field not declared in schema"
