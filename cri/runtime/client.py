@@ -251,13 +251,14 @@ class RuntimeClient:
         """
         self._call({"op": "remove", "id": container_id})
 
-    def events(self) -> Iterator[Event]:
-        """Yield events from now on, for ever; raises Unavailable when the supervisor goes away (then list()).
+    def events(self, *kinds: str) -> Iterator[Event]:
+        """Yield events (of these kinds) from now on, for ever.
 
-        The subscription is made before this returns, so list() after it misses nothing.
+        Raises Unavailable when the supervisor goes away (then list()). The subscription is made before this
+        returns, so list() after it misses nothing.
         """
         connection = _connect(self._runtime)
-        _send(connection, {"op": "subscribe"})
+        _send(connection, {"op": "subscribe", "kinds": kinds})
         _answer(connection)
         return _stream(connection)
 

@@ -52,7 +52,7 @@ class Supervisor:
         os.makedirs(self.stage, mode=0o700, exist_ok=True)
         os.makedirs(f"{run_dir}/c", mode=0o700, exist_ok=True)
         self.logs = LogClient(self.loop, f"{run_dir}/logs.sock", self._readd_logs)
-        self._subscribers: set[socket.socket] = set()
+        self._subscribers: dict[socket.socket, frozenset[str]] = {}  # and the kinds each wants, none = all
         self._connections: dict[int, socket.socket] = {}
 
     def run(self) -> None:
@@ -118,7 +118,7 @@ class Supervisor:
             return
         self.loop.remove(fd)
         self._connections.pop(fd, None)
-        self._subscribers.discard(connection)
+        self._subscribers.pop(connection, None)
         connection.close()
         for session in [s for s in self.sessions.values() if s.connection is connection]:
             session.abandon()
@@ -162,11 +162,11 @@ class Supervisor:
             made.drop_record()
             raise
         self.containers[made.id] = made
+        if made.is_outer:
+            made.on_born = lambda: self.reply(connection, made.state())
+        else:  # before others are told: each who wakes takes time from who waits
+            self.reply(connection, made.state())
         self.publish("created", made)
-        if not made.is_outer:
-            return made.state()
-        made.on_born = lambda: self.reply(connection, made.state())
-        return None
 
     def spawn(self, made: Container) -> None:
         """Clone the first process and watch it."""
@@ -270,17 +270,19 @@ class Supervisor:
         told, made.on_start = made.on_start, None
         if made.setup_error:
             self._fail_start(made)
+            if told:
+                told(made.setup_error)
         else:
-            self.set_running(made)
-        if told:
-            told(made.setup_error)
+            self.set_running(made, told)
 
-    def set_running(self, made: Container) -> None:
-        """Note and tell that the command runs."""
+    def set_running(self, made: Container, told: Callable[[str], None] | None = None) -> None:
+        """Note that the command runs; answer who has started it, then tell the others."""
         made.phase = RUNNING
         made.started_at = time.time_ns()
         made.save()
         failpoint.hit("supervisor.run_noted")
+        if told:
+            told("")
         self.publish("started", made)
         verify.schedule(self, made)
 
@@ -422,13 +424,14 @@ class Supervisor:
             self.loop.after(wait_s, lambda: self._remove_group(attempt, told, tries + 1))
 
     def _do_subscribe(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
-        self._subscribers.add(connection)
+        self._subscribers[connection] = frozenset(request["kinds"])
         return {}
 
     def publish(self, kind: str, made: Container) -> None:
         """Tell subscribers; one that does not read is dropped and must list again."""
-        for connection in tuple(self._subscribers):
-            self.reply(connection, {"event": kind, "state": made.state()})
+        for connection, kinds in tuple(self._subscribers.items()):
+            if not kinds or kind in kinds:
+                self.reply(connection, {"event": kind, "state": made.state()})
 
     def _do_exec(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
         made = self.find(request["id"])
