@@ -15,6 +15,7 @@ import logging
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Never
@@ -31,6 +32,7 @@ PROGRAM = "etcd"
 PACKAGE = "etcd-server"  # Debian 12 and later, Ubuntu 24.04 and later
 QUOTA_BYTES = 8 * 1024**3  # the most that etcd advises; its default of 2 GiB is met by large clusters
 LEAVE_S = 10.0
+AGAIN_S = 0.5
 
 
 class EtcdError(RuntimeError):
@@ -212,8 +214,17 @@ def leave(config: node_config.NodeConfig) -> bool:
     """
 
     async def remove() -> bool:
-        async with asyncio.timeout(LEAVE_S):
-            return await members.remove(_others(config), config.node_name)
+        # etcd refuses while a member has been connected for less than 5 s: one that just joined, too. Two
+        # members of which one ends without being removed are an etcd that answers nothing any more.
+        deadline = time.monotonic() + LEAVE_S
+        while True:
+            try:
+                async with asyncio.timeout(LEAVE_S):
+                    return await members.remove(_others(config), config.node_name)
+            except StoreError:
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(AGAIN_S)
 
     if config.store != node_config.ETCD or not (config.paths.pki / "etcd" / "client.key").exists():
         return False
