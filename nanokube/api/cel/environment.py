@@ -28,7 +28,7 @@ from nanokube.api.cel import (
     syntax,
     types,
 )
-from nanokube.api.cel.errors import BudgetExceeded, CompileError, EvaluationError
+from nanokube.api.cel.errors import BudgetExceeded, CompileError, EvaluationError, ResultTypeError
 from nanokube.api.cel.library import authorization, regexes
 from nanokube.api.cel.syntax import Call, Const, Expr, Ident, ListExpr
 from nanokube.api.cel.types import Type
@@ -93,14 +93,13 @@ class Environment:
         """Parse and check an expression.
 
         returns: the types that it may have; DYN stands for any.
-        Raises CompileError.
+        Raises CompileError; of it ResultTypeError for another type.
         """
         checked = self._check(source)
         wanted = (returns,) if isinstance(returns, Type) else tuple(returns)
         found = checked.types[checked.root.id]
         if not any(item.kind == "dyn" or item == found for item in wanted):
-            names = " or ".join(str(item) for item in wanted)
-            raise CompileError(f"must evaluate to {names}")
+            raise ResultTypeError(wanted, found)
         return Program(self, source, checked, found)
 
     def _check(self, source: str) -> check.Checked:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from nanokube.api.cel.syntax import Source
+from nanokube.api.cel.types import Type
 
 _MOST = 100  # cel-go prints no more
 _LONGEST_SNIPPET = 16384
@@ -16,6 +18,16 @@ class CelError(Exception):
 
 class CompileError(CelError):
     """The expression does not parse or does not check; the text is what upstream prints after its prefix."""
+
+
+class ResultTypeError(CompileError):
+    """The expression checks, but gives another type than it may."""
+
+    def __init__(self, wanted: Sequence[Type], found: Type) -> None:
+        names = [_type_name(each) for each in wanted]
+        allowed = names[0] if len(names) == 1 else f"one of [{' '.join(names)}]"
+        super().__init__(f"must evaluate to {allowed} but got {_type_name(found)}")
+        self.found = found
 
 
 class EvaluationError(CelError):
@@ -56,3 +68,7 @@ def _display(line: int, column: int, message: str, source: Source) -> str:
     end = snippet[column : column + 1]
     mark = "\uff3e" if end and not end.isascii() else "^"
     return f"{text}\n | {snippet}\n | {marks}{mark}"
+
+
+def _type_name(given: Type) -> str:
+    return "null_type" if given.kind == "null" else str(given)

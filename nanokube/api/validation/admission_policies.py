@@ -1,17 +1,20 @@
-"""Validation of admission policies and their bindings. Pure; CEL expressions are not compiled here.
+"""Validation of admission policies and their bindings. Pure.
 
 Source: pkg/apis/admissionregistration/validation/validation.go.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Final
 
 from nanokube.api import field, objects
+from nanokube.api.cel.admission import Scope
+from nanokube.api.cel.types import Type
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import conditions, formats, metadata, names, webhooks
+from nanokube.api.validation import conditions, expressions, formats, metadata, names, webhooks
 
 _ACTIONS: Final = ("Audit", "Deny", "Warn")
 _REASONS: Final = ("Forbidden", "Invalid", "RequestEntityTooLarge")
@@ -32,7 +35,7 @@ _ONE_OF_THEM: Final = "validations or auditAnnotations must contain at least one
 def validate_validating(obj: Object) -> list[FieldError]:
     """Check a ValidatingAdmissionPolicy."""
     spec = objects.spec(obj)
-    found = _shared(spec)
+    scope, found = _shared(spec)
     validations, annotations = spec.get("validations") or [], spec.get("auditAnnotations") or []
     if not validations and not annotations:
         return [
@@ -40,14 +43,14 @@ def validate_validating(obj: Object) -> list[FieldError]:
             *(field.required(f"spec.{k}", _ONE_OF_THEM) for k in ("validations", "auditAnnotations")),
         ]
     for index, each in enumerate(validations):
-        found += _validation(each, f"spec.validations[{index}]")
+        found += _validation(each, scope, f"spec.validations[{index}]")
     if len(annotations) > _MAX_ANNOTATIONS:
         detail = f"must not have more than {_MAX_ANNOTATIONS} auditAnnotations"
         found.append(field.invalid("spec.auditAnnotations", annotations, detail))
     seen = set[str]()
     for index, each in enumerate(annotations):
         path, key = f"spec.auditAnnotations[{index}]", each.get("key") or ""
-        found += _annotation(each, objects.name(obj), path)
+        found += _annotation(each, objects.name(obj), scope, path)
         if key in seen:
             found.append(field.duplicate(f"{path}.key", key))
         seen.add(key)
@@ -57,12 +60,14 @@ def validate_validating(obj: Object) -> list[FieldError]:
 def validate_mutating(obj: Object) -> list[FieldError]:
     """Check a MutatingAdmissionPolicy."""
     spec = objects.spec(obj)
-    found = _shared(spec) + _mutating_operations(spec.get("matchConstraints"), "spec.matchConstraints")
+    scope, found = _shared(spec)
+    found += _mutating_operations(spec.get("matchConstraints"), "spec.matchConstraints")
+    scope = dataclasses.replace(scope, is_patch=True)
     mutations = spec.get("mutations") or ()
     if not mutations:
         found.append(field.required("spec.mutations", "mutations must contain at least one item"))
     for index, mutation in enumerate(mutations):
-        found += _mutation(mutation, f"spec.mutations[{index}]")
+        found += _mutation(mutation, scope, f"spec.mutations[{index}]")
     policy = spec.get("reinvocationPolicy")
     if not policy:
         return [*found, field.required("spec.reinvocationPolicy")]
@@ -120,7 +125,8 @@ def _mutating_operations(match: Object | None, path: str) -> list[FieldError]:
     ]
 
 
-def _shared(spec: Object) -> list[FieldError]:
+def _shared(spec: Object) -> tuple[Scope, list[FieldError]]:
+    """Check what both kinds have, and say what their expressions may refer to."""
     policy = spec.get("failurePolicy")
     if policy is None:
         found = [field.required("spec.failurePolicy")]
@@ -134,10 +140,16 @@ def _shared(spec: Object) -> list[FieldError]:
         found += _match(match, "spec.matchConstraints")
         if not match.get("resourceRules"):
             found.append(field.required("spec.matchConstraints.resourceRules"))
-    found += webhooks.match_conditions(spec.get("matchConditions") or (), "spec.matchConditions")
+    scope = Scope(has_params=spec.get("paramKind") is not None)
+    found += webhooks.match_conditions(
+        spec.get("matchConditions") or (), "spec.matchConditions", has_params=scope.has_params
+    )
     for index, variable in enumerate(spec.get("variables") or ()):
-        found += _variable(variable, f"spec.variables[{index}]")
-    return found
+        found += _variable(variable, scope, f"spec.variables[{index}]")
+        name, expression = variable.get("name") or "", variable.get("expression") or ""
+        if _is_identifier(name) and expression.strip():
+            scope = expressions.with_variable(scope, name, expression)
+    return scope, found
 
 
 def _param_kind(kind: Object | None, path: str) -> list[FieldError]:
@@ -198,31 +210,43 @@ def _named_rule(rule: Object, path: str) -> list[FieldError]:
     return found + webhooks.rule_with_operations(rule, path)
 
 
-def _variable(variable: Object, path: str) -> list[FieldError]:
+def _is_identifier(name: str) -> bool:
+    return _IDENTIFIER.fullmatch(name) is not None and name not in _RESERVED
+
+
+def _variable(variable: Object, scope: Scope, path: str) -> list[FieldError]:
     name, found = variable.get("name") or "", list[FieldError]()
     if not name.strip():
         found.append(field.required(f"{path}.name", "name is not specified"))
-    elif _IDENTIFIER.fullmatch(name) is None or name in _RESERVED:
+    elif not _is_identifier(name):
         found.append(field.invalid(f"{path}.name", name, "must be a valid CEL identifier"))
-    if not (variable.get("expression") or "").strip():
-        found.append(field.required(f"{path}.expression", "expression is not specified"))
-    return found
+    return found + _expression(variable, scope, expressions.ANY, f"{path}.expression")
 
 
-def _validation(validation: Object, path: str) -> list[FieldError]:
-    found: list[FieldError] = []
-    if not (validation.get("expression") or "").strip():
-        found.append(field.required(f"{path}.expression", "expression is not specified"))
+def _expression(holder: Object, scope: Scope, returns: tuple[Type, ...], path: str) -> list[FieldError]:
+    expression = holder.get("expression") or ""
+    if not expression.strip():
+        return [field.required(path, "expression is not specified")]
+    return expressions.check(scope, expression, returns, path)
+
+
+def _validation(validation: Object, scope: Scope, path: str) -> list[FieldError]:
+    found = _expression(validation, scope, expressions.BOOL, f"{path}.expression")
     for key in ("messageExpression", "message"):
         text = validation.get(key) or ""
         if text and not text.strip():
             found.append(field.invalid(f"{path}.{key}", text, "must be non-empty if specified"))
+        elif key == "messageExpression" and text:
+            # messages may not ask the authorizer, but may read variables that did
+            is_asked = any("authorizer" in source for _, source in scope.variables)
+            telling = dataclasses.replace(scope, has_authorizer=is_asked)
+            found += expressions.check(telling, text, expressions.TEXT, f"{path}.{key}")
         elif key == "message" and re.search("[\n\r]", text.strip()):
             found.append(field.invalid(f"{path}.{key}", text, "must not contain line breaks"))
     return found + formats.optional_choice(validation.get("reason"), _REASONS, f"{path}.reason")
 
 
-def _annotation(annotation: Object, policy: str, path: str) -> list[FieldError]:
+def _annotation(annotation: Object, policy: str, scope: Scope, path: str) -> list[FieldError]:
     key, found = annotation.get("key") or "", list[FieldError]()
     if policy:
         found += formats.each(names.qualified_name, f"{policy}/{key}", f"{path}.key")
@@ -233,10 +257,13 @@ def _annotation(annotation: Object, policy: str, path: str) -> list[FieldError]:
         found.append(field.required(where, "valueExpression is not specified"))
     elif len(expression.encode()) > _MAX_EXPRESSION_BYTES:
         found.append(field.required(where, f"must not exceed {_MAX_EXPRESSION_BYTES} bytes in length"))
+    else:
+        written = annotation.get("valueExpression")
+        found += expressions.check(scope, expression, expressions.TEXT_OR_NULL, where, shown=written)
     return found
 
 
-def _mutation(mutation: Object, path: str) -> list[FieldError]:
+def _mutation(mutation: Object, scope: Scope, path: str) -> list[FieldError]:
     kind = mutation.get("patchType") or ""
     if not kind:
         return [field.required(f"{path}.patchType")]
@@ -246,8 +273,11 @@ def _mutation(mutation: Object, path: str) -> list[FieldError]:
     wanted, found = fields.pop(kind), list[FieldError]()
     if mutation.get(wanted) is None:
         found.append(field.required(f"{path}.{wanted}", f"must be specified when patchType is {kind}"))
-    elif not (mutation[wanted].get("expression") or "").strip():
+    elif not (expression := (mutation[wanted].get("expression") or "").strip()):
         found.append(field.required(f"{path}.{wanted}.expression"))
+    else:
+        returns = expressions.PATCHES if kind == "JSONPatch" else expressions.OBJECT
+        found += expressions.check(scope, expression, returns, f"{path}.{wanted}.expression")
     for other in fields.values():
         if mutation.get(other) is not None:
             detail = f"must not be specified when patchType is {kind}"

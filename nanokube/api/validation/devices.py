@@ -1,6 +1,6 @@
 """What claims, classes and slices of devices share: names, bounded lists, selectors, configuration. Pure.
 
-CEL expressions are measured, not compiled. Source: pkg/apis/resource/validation/validation.go,
+Source: pkg/apis/resource/validation/validation.go,
 staging/src/k8s.io/api/resource/v1/types.go (limits).
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Final
 from nanokube.api import field, objects
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import formats, names
+from nanokube.api.validation import expressions, formats, names
 
 MAX_SELECTORS: Final = 32
 MAX_CONFIGS: Final = 32
@@ -148,7 +148,7 @@ def _selector(selector: Object, path: str) -> list[FieldError]:
         return [field.required(f"{path}.cel")]
     if len((cel.get("expression") or "").encode()) > _MAX_EXPRESSION_BYTES:
         return [field.too_long(f"{path}.cel.expression", _MAX_EXPRESSION_BYTES)]
-    return []
+    return list(expressions.device_selector(cel.get("expression") or "", f"{path}.cel.expression"))
 
 
 def configuration(config: Object, path: str) -> list[FieldError]:

@@ -10,9 +10,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from nanokube.api import field
+from nanokube.api.cel.admission import Scope
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import formats, metadata, names
+from nanokube.api.validation import expressions, formats, metadata, names
 
 FAILURE_POLICIES: Final = ("Fail", "Ignore")
 MATCH_POLICIES: Final = ("Equivalent", "Exact")
@@ -195,15 +196,19 @@ def _resources(values: list[str], path: str) -> list[FieldError]:
     return found
 
 
-def match_conditions(conditions: Collection[Any], path: str) -> list[FieldError]:
-    """Check the conditions under which a webhook or policy is asked at all; expressions are not compiled."""
+def match_conditions(conditions: Collection[Any], path: str, *, has_params: bool = False) -> list[FieldError]:
+    """Check the conditions under which a webhook or policy is asked at all. has_params: `params` exists."""
+    scope = Scope(has_params=has_params)
     found, seen = list[FieldError](), set[str]()
     if len(conditions) > MAX_CONDITIONS:
         found.append(field.too_many(path, len(conditions), MAX_CONDITIONS))
     for index, condition in enumerate(conditions):
         where, name = f"{path}[{index}]", condition.get("name") or ""
-        if not (condition.get("expression") or "").strip():
+        expression = (condition.get("expression") or "").strip()
+        if not expression:
             found.append(field.required(f"{where}.expression"))
+        else:
+            found += expressions.check(scope, expression, expressions.BOOL, f"{where}.expression")
         found += formats.required_name(name, names.qualified_name, f"{where}.name")
         if name and name in seen:
             found.append(field.duplicate(f"{where}.name", name))

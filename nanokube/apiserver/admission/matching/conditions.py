@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from nanokube.api.cel.admission import Scope
 from nanokube.api.cel.environment import MATCH_CONDITIONS_BUDGET
-from nanokube.apiserver.admission.matching.expressions import Scope
 from nanokube.apiserver.admission.matching.values import BOOL, Budget, Values
 
 

@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 from nanokube.api import errors, objects
+from nanokube.api.cel import admission as expressions
 from nanokube.api.cel import types
 from nanokube.api.cel.environment import RUNTIME_BUDGET
 from nanokube.api.errors import ApiError
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.admission.chain import Attributes
-from nanokube.apiserver.admission.matching import expressions
 from nanokube.apiserver.admission.matching.subject import FindNamespace, Shown, Subject
 from nanokube.apiserver.admission.matching.values import Budget
 from nanokube.apiserver.admission.matching.versions import Versions

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from nanokube.api.cel.admission import Scope
 from nanokube.apiserver.admission.matching.conditions import Conditions
 from nanokube.apiserver.admission.matching.criteria import Criteria
-from nanokube.apiserver.admission.matching.expressions import Scope
 
 ACTIONS: Final = ("Deny", "Warn", "Audit")
 Object = Mapping[str, Any]

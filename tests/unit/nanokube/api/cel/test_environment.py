@@ -180,7 +180,7 @@ def test_several_issues_come_in_order_of_position() -> None:
 
 
 def test_result_must_have_the_type_asked_for() -> None:
-    with pytest.raises(CompileError, match="must evaluate to bool"):
+    with pytest.raises(CompileError, match="must evaluate to bool but got int"):
         ENV.compile("1", returns=types.BOOL)
     assert ENV.compile("object.spec", returns=(types.BOOL, types.DYN)).type == types.DYN
 

@@ -91,6 +91,11 @@ H = "webhooks[0]"
         ({f"{H}.matchConditions": [{"name": "a b", "expression": " "}]},
          [f"{H}.matchConditions[0].expression: Required value",
           f'{H}.matchConditions[0].name: Invalid value: "a b": name part must consist of']),
+        ({f"{H}.matchConditions": [{"name": "a", "expression": "1"},
+                                   {"name": "b", "expression": "params.x"}]},
+         [f'{H}.matchConditions[0].expression: Invalid value: "1": must evaluate to bool but got int',
+          f'{H}.matchConditions[1].expression: Invalid value: "params.x": compilation failed: '
+          "ERROR: <input>:1:1: undeclared reference to 'params' (in container '')"]),
         ({f"{H}.matchConditions": [{"name": "a", "expression": "true"}] * 65},
          [f"{H}.matchConditions: Too many: 65: must have at most 64 items"]),
         ({f"{H}.namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}},
@@ -150,8 +155,25 @@ NEEDS_ONE = "Required value: validations or auditAnnotations must contain at lea
         ({"spec.variables": [{"name": "for", "expression": ""}]},
          ['spec.variables[0].name: Invalid value: "for": must be a valid CEL identifier',
           "spec.variables[0].expression: Required value: expression is not specified"]),
+        ({"spec.variables": [{"name": "a", "expression": "object.x +"}, {"name": "b", "expression": "1"}],
+          "spec.validations": [{"expression": "variables.b > 0 && variables.a"},
+                               {"expression": "variables.c", "messageExpression": "authorizer.path('/')"}],
+          "spec.auditAnnotations": [{"key": "a", "valueExpression": " variables.b "}]},
+         ['spec.variables[0].expression: Invalid value: "object.x +": compilation failed: '
+          "ERROR: <input>:1:11: Syntax error: mismatched input '<EOF>'",
+          'spec.validations[1].expression: Invalid value: "variables.c": compilation failed: '
+          "ERROR: <input>:1:10: undefined field 'c'",
+          "spec.validations[1].messageExpression: Invalid value: \"authorizer.path('/')\": "
+          "compilation failed: ERROR: <input>:1:1: undeclared reference to 'authorizer' (in container '')",
+          'spec.auditAnnotations[0].valueExpression: Invalid value: " variables.b ": '
+          "must evaluate to one of [string null_type] but got int"]),
+        ({"spec.paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+          "spec.matchConditions": [{"name": "a", "expression": "params.data.a == 'b'"}],
+          V: {"expression": "params.data.a == request.name"
+                            " && authorizer.requestResource.check('x').allowed()",
+              "messageExpression": "params.data.a + '!'"}}, []),
         ({"spec.auditAnnotations": [{"key": "a", "valueExpression": "x" * 5121},
-                                    {"key": "a", "valueExpression": "1"}]},
+                                    {"key": "a", "valueExpression": "'1'"}]},
          ["spec.auditAnnotations[0].valueExpression: Required value: must not exceed 5120 bytes in length",
           'spec.auditAnnotations[1].key: Duplicate value: "a"']),
         ({"spec.matchConstraints.resourceRules": [{**RULE, "resourceNames": ["a/b", "a/b"]}]},
@@ -167,7 +189,7 @@ def test_validating_policies(changes: dict[str, Any], expected: list[str], refus
     assert [text[: len(e)] for text, e in zip(found, expected, strict=True)] == expected
 
 
-MUTATION = {"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}
+MUTATION = {"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'add', path: '/a'}]"}}
 MUTATING_OBJECT = {
     "spec": {"matchConstraints": MATCH, "mutations": [MUTATION], "reinvocationPolicy": "Never"},
 }

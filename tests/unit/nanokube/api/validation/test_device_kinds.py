@@ -42,6 +42,15 @@ NO_REQUEST = (
          [f"{E}.count: Invalid value: 2: must not be specified when allocationMode is 'All'"]),
         ({f"{E}.count": -1}, [f"{E}.count: Invalid value: -1: must be greater than zero"]),
         ({f"{E}.selectors": [{}]}, [f"{E}.selectors[0].cel: Required value"]),
+        ({f"{E}.selectors": [{"cel": {"expression": "device.attributes['dra.example'].size"}},
+                             {"cel": {"expression": "device.driver"}},
+                             {"cel": {"expression": "device.capacity['a'].b.isLessThan(quantity('1'))"}},
+                             {"cel": {"expression": "device.attributes.all(a, device.attributes.all(b, "
+                                                    "device.attributes.all(c, device.attributes.all(d, "
+                                                    "a + b + c + d == 'x'))))"}}]},
+         [f'{E}.selectors[1].cel.expression: Invalid value: "device.driver": must evaluate to bool or the '
+          "unknown type, not string",
+          f"{E}.selectors[3].cel.expression: Forbidden: too complex, exceeds cost limit"]),
         ({f"{E}.selectors": [{"cel": {"expression": "x" * 10241}}]},
          [f"{E}.selectors[0].cel.expression: Too long: may not be more than 10240 bytes"]),
         ({f"{E}.tolerations": [{"key": "a", "operator": "Exists", "value": "v", "effect": "x"}]},
