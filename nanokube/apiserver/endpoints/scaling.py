@@ -90,6 +90,7 @@ async def _rescale(scope: Scope, call: Call, make: Make, *, tracks: bool = True)
         live = scale_of(resource, old)
         live["metadata"]["managedFields"] = scale.managers(parent, resource.api_version, path)
         wanted = make(objects.copy(live))
+        wanted["metadata"] = dict(objects.metadata(wanted))
         _check(call, wanted, old)
         if tracks:
             patch.track_update(
