@@ -25,6 +25,7 @@ from nanokube.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from nanokube.apiserver.admission.node_restriction import NodeRestriction
 from nanokube.apiserver.admission.node_taint import NodeTaint
 from nanokube.apiserver.admission.pod_security import PodSecurity
+from nanokube.apiserver.admission.policies.status import PolicyStatus
 from nanokube.apiserver.admission.priority import Priority
 from nanokube.apiserver.admission.resource_quota import ResourceQuota
 from nanokube.apiserver.admission.service_account import ServiceAccount
@@ -77,6 +78,7 @@ class Server:
     caches: Caches
     aggregation: Aggregation
     addresses: Addresses
+    policy_status: PolicyStatus
     claims: Claims | None
     flow_control: Controller
     definitions: Lifecycle
@@ -168,6 +170,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
         caches,
         aggregation,
         Addresses(registry),
+        PolicyStatus(registry),
         Claims(store, caches, services) if store.is_shared else None,
         flow_control,
         Lifecycle(registry),

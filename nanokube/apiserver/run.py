@@ -61,6 +61,7 @@ async def run(
             group.create_task(parts.caches.tick(clock))
             group.create_task(parts.aggregation.run())
             group.create_task(parts.addresses.run())
+            group.create_task(parts.policy_status.run())
             if parts.claims is not None:
                 group.create_task(parts.claims.run())
             group.create_task(parts.flow_control.run())

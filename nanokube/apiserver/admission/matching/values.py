@@ -9,14 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from nanokube.api.cel import admission as expressions
 from nanokube.api.cel import runtime, types
+from nanokube.api.cel.admission import Scope
 from nanokube.api.cel.environment import Activation
 from nanokube.api.cel.errors import BudgetExceeded, EvaluationError
 from nanokube.api.cel.library import authorization
 from nanokube.api.cel.library.authorization import Answer, Question
 from nanokube.api.cel.types import Type
-from nanokube.apiserver.admission.matching import expressions
-from nanokube.apiserver.admission.matching.expressions import Scope
+from nanokube.apiserver.admission.matching import reads
+from nanokube.apiserver.admission.matching.reads import Parts
 from nanokube.apiserver.admission.matching.subject import Shown, Subject
 from nanokube.apiserver.authn import user as users
 from nanokube.apiserver.authn.user import User
@@ -53,6 +55,8 @@ class Values:
         self._shown = shown
         self._authorizer = authorizer
         self._activations: dict[tuple[int, bool], Activation] = {}
+        self._partials: dict[Parts, Activation] = {}
+        self._asked: Object | None = None
         self._results: dict[tuple[Any, ...], tuple[Value, int]] = {}
         self._params: list[Object] = []  # alive as long as their identities are keys
 
@@ -89,8 +93,10 @@ class Values:
         if isinstance(program, str):
             return Value(error=f"compilation error: compilation failed: {program}"), 0
         asks = _AUTHORIZER in source or any(_AUTHORIZER in text for _, text in scope.variables)
+        parts = reads.parts(program) if not asks and not scope.variables and param is None else None
+        bound = self._activation(param, asks) if parts is None else self._partial(parts)
         try:
-            result = program.evaluate(self._activation(param, asks), left)
+            result = program.evaluate(bound, left)
         except BudgetExceeded:
             return Value(error=_OUT_OF_BUDGET, is_spent=True), left + 1
         except EvaluationError as err:
@@ -106,15 +112,47 @@ class Values:
             found = self._activations[key] = Activation(self._variables(param, asks), expressions.DECLARED)
         return found
 
+    def _partial(self, parts: Parts) -> Activation:
+        """Bind only what an expression reads: the conversion costs more than most expressions."""
+        found = self._partials.get(parts)
+        if found is None:
+            values: dict[str, Any] = {}
+            for name in {part[0] for part in parts}:
+                whole = self._plain(name)
+                is_object = name in reads.OBJECTS and whole is not None
+                values[name] = reads.project(whole, parts, name) if is_object else whole
+            found = self._partials[parts] = Activation(values, expressions.DECLARED)
+        return found
+
+    def _plain(self, name: str) -> Any:
+        match name:
+            case "object":
+                return self._shown.obj
+            case "oldObject":
+                return self._shown.old
+            case "request":
+                return self._request()
+            case "namespaceObject":
+                return self._namespace()
+        return None
+
+    def _request(self) -> Object:
+        if self._asked is None:
+            asked = self._subject.request(self._shown)
+            self._asked = {key: value for key, value in asked.items() if value is not None}
+        return self._asked
+
+    def _namespace(self) -> Object | None:
+        is_namespace = self._subject.attributes.resource.name == "namespaces"
+        return None if is_namespace else _namespace(self._subject.namespace_object())
+
     def _variables(self, param: Object | None, asks: bool) -> dict[str, Any]:
         subject, shown = self._subject, self._shown
-        request = {k: v for k, v in subject.request(shown).items() if v is not None}
-        is_namespace = subject.attributes.resource.name == "namespaces"
         found: dict[str, Any] = {
             "object": shown.obj,
             "oldObject": shown.old,
-            "request": request,
-            "namespaceObject": None if is_namespace else _namespace(subject.namespace_object()),
+            "request": self._request(),
+            "namespaceObject": self._namespace(),
             "params": param,
         }
         if asks:
