@@ -10,13 +10,11 @@ import functools
 from dataclasses import dataclass
 from typing import Any, Final
 
-import yaml
-
 from nanokube.api import cbor, errors, protobuf, schema
+from nanokube.apiserver.endpoints import yaml_body
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
-_DEPTH_MAX: Final = 500  # half of what Python's recursion limit lets construct
 PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 CBOR: Final = "application/cbor"
 CBOR_SEQUENCE: Final = "application/cbor-seq"  # what a watch in CBOR sends
@@ -91,71 +89,9 @@ def parse(body: bytes, content_type: str) -> Any:
     """Parse a body of any media type without a schema. Raises ApiError (400, 415)."""
     media = body_media(content_type)
     if media == YAML:
-        return parse_yaml(body)[0]
+        return yaml_body.parse(body)[0]
     if media == PROTOBUF:
         return protobuf.decode(body)
     if media == CBOR:
         return cbor.decode(body)
     return schema.decode_json(body)
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Remembers duplicate keys.
-
-    Timestamps stay text, as in JSON; 1.1's other surprises (yes, no, on) stay, as upstream's.
-    """
-
-    duplicates: list[str]
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            key = str(key_node.value)
-            if key in seen:
-                line = key_node.start_mark.line + 1
-                self.duplicates.append(f'line {line}: key "{key}" already set in map')
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-def _text(loader: Any, node: Any) -> str:
-    return str(loader.construct_scalar(node))
-
-
-def _mapping(loader: Any, node: Any) -> dict[Any, Any]:
-    found: dict[Any, Any] = loader.construct_mapping(node, deep=True)
-    return found
-
-
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _text)
-_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
-
-
-def _check_events(body: bytes) -> None:
-    """Refuse what makes a small body a big effort: repetition, and depth (the scanner is quadratic in it)."""
-    depth = 0
-    for event in yaml.parse(body, _Loader):
-        if isinstance(event, yaml.events.AliasEvent):
-            raise yaml.YAMLError("aliases are not supported")  # CVE-2019-11253
-        if isinstance(event, yaml.events.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.events.CollectionEndEvent):
-            depth -= 1
-        if depth > _DEPTH_MAX:
-            raise yaml.YAMLError(f"nested deeper than {_DEPTH_MAX} levels")
-
-
-def parse_yaml(body: bytes) -> tuple[Any, list[str]]:
-    """Parse YAML; return the tree and what was said of duplicate keys. Raises ApiError (400)."""
-    loader = None
-    try:
-        _check_events(body)
-        loader = _Loader(body)
-        loader.duplicates = []
-        return loader.get_single_data(), loader.duplicates
-    except (yaml.YAMLError, ValueError, RecursionError) as err:
-        text = " ".join(str(err).split())
-        raise errors.bad_request(f"error converting YAML to JSON: yaml: {text}") from err
-    finally:
-        if loader is not None:
-            loader.dispose()

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
-import yaml
 from isal import igzip
 
 from nanokube.api import cbor, errors, protobuf_encoder
 from nanokube.api.errors import ApiError
+from nanokube.apiserver.endpoints import yaml_body
 from nanokube.apiserver.endpoints.negotiate import CBOR, PROTOBUF, YAML, Form
 from nanokube.apiserver.requestinfo import is_true
 from nanokube.kit.http.message import Fields, Parts, Request, Response, size_of
@@ -53,7 +53,7 @@ def encoded(
     if warnings:
         headers = [*_PRIVATE, *_warnings(warnings)]
     if form.media == YAML:
-        body = yaml.safe_dump(orjson.loads(b"".join(parts)), sort_keys=False, allow_unicode=True).encode()
+        body = yaml_body.dump(orjson.loads(b"".join(parts)))
         return Response(status, body, YAML, headers)
     if form.media == PROTOBUF:
         return Response(status, _protobuf(orjson.loads(b"".join(parts))), PROTOBUF, headers)

@@ -10,7 +10,7 @@ from nanokube.api.resources import Resource
 from nanokube.apiserver.authn.user import User
 from nanokube.apiserver.cache import fields
 from nanokube.apiserver.cache.selection import Selection
-from nanokube.apiserver.endpoints import negotiate
+from nanokube.apiserver.endpoints import negotiate, yaml_body
 from nanokube.apiserver.extensions import selectable
 from nanokube.apiserver.registry import call as calls
 from nanokube.apiserver.registry.call import Call
@@ -91,7 +91,7 @@ class Scope:
         if not body:
             raise errors.bad_request("the body of the request is empty")
         if media == negotiate.YAML:
-            tree, duplicates = negotiate.parse_yaml(body)
+            tree, duplicates = yaml_body.parse(body)
             obj, problems = found.clean(tree if isinstance(tree, dict) else {})
             warnings = schema.report([*problems, *duplicates], call.field_validation)
         elif media == negotiate.PROTOBUF:
@@ -114,7 +114,7 @@ class Scope:
             raise errors.bad_request("the body of the request is empty")
         duplicates: list[str] = []
         if media == negotiate.YAML:
-            tree, duplicates = negotiate.parse_yaml(body)
+            tree, duplicates = yaml_body.parse(body)
         elif media == negotiate.JSON:
             tree = schema.decode_json(body)
             if call.field_validation != schema.IGNORE:

@@ -13,7 +13,7 @@ from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
 from nanokube.apiserver.cache.item import Item
-from nanokube.apiserver.endpoints import negotiate, render, respond
+from nanokube.apiserver.endpoints import negotiate, render, respond, yaml_body
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.registry import call as calls
 from nanokube.apiserver.registry import create as creating
@@ -122,7 +122,7 @@ def configuration(
     if scope.request.headers.get("content-type").startswith(patch.APPLY_CBOR):
         config = cbor.decode(scope.request.body)
     else:
-        config, duplicates = negotiate.parse_yaml(scope.request.body)
+        config, duplicates = yaml_body.parse(scope.request.body)
     if not isinstance(config, dict):
         raise errors.bad_request("the applied configuration is not an object")
     if config.get("apiVersion") != resource.api_version or config.get("kind") != resource.kind:

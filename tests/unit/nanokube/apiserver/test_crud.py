@@ -143,7 +143,7 @@ async def test_apply_creates_then_merges_and_conflicts_between_managers(api: Api
 
 
 async def test_yaml_goes_in_and_out_and_aliases_do_not(api: Api) -> None:
-    text = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: y\ndata:\n  when: '2020-01-01'\n"
+    text = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: 'y'\ndata:\n  when: '2020-01-01'\n"
     made = await api("POST", CONFIGMAPS, text, content_type="application/yaml")
     assert made.code == 201
     shown = await api("GET", f"{CONFIGMAPS}/y", headers={"accept": "application/yaml"})
