@@ -74,7 +74,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A struct of the API."""
+    """A struct of the API.
+
+    resets: paths that an endpoint, by subresource, does not write; None: the rules of built-in kinds.
+    """
 
     name: str
     fields: Mapping[str, Field]
@@ -82,6 +85,7 @@ class Definition:
     is_atomic: bool
     scalar: Type | None = None
     kind: tuple[str, str, str] | None = field(default=None)
+    resets: Mapping[str, tuple[str, ...]] | None = None
 
     @property
     def title(self) -> str:

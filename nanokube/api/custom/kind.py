@@ -39,6 +39,7 @@ from nanokube.api.validation import names
 _BLOCKING: Final = frozenset(
     (field.NOT_SUPPORTED, field.REQUIRED, field.TOO_LONG, field.TOO_MANY, field.TYPE_INVALID)
 )
+_RESETS: Final = {"": ("status",), "status": ("metadata", "spec")}  # what endpoints do not write
 _STANDARD_FINALIZERS: Final = frozenset(("orphan", "foregroundDeletion", "kubernetes"))
 _UNCHECKED: Final = (
     "some validation rules were not checked because the object was invalid; "
@@ -81,7 +82,8 @@ class CustomKind:
         """The fields as managed fields and server-side apply read them."""
         # what is remembered by name must not survive a change of the schema
         digest = hashlib.blake2b(orjson.dumps(self.schema), digest_size=8).hexdigest()
-        return shape.definition(self.root, f"{self.api_version}.{self.kind}#{digest}")
+        resets = _RESETS if self.has_status else {}
+        return shape.definition(self.root, f"{self.api_version}.{self.kind}#{digest}", resets)
 
     @cached_property
     def columns(self) -> Columns:

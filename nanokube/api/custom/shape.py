@@ -39,12 +39,14 @@ class _OpenFields(dict[str, facts.Field]):
         return dict.get(self, key) or facts.Field(OPEN)
 
 
-def definition(node: Node, name: str) -> facts.Definition:
+def definition(
+    node: Node, name: str, resets: Mapping[str, tuple[str, ...]] | None = None
+) -> facts.Definition:
     """Make the definition of a kind. name: differs whenever the schema does."""
     fields: dict[str, facts.Field] = _OpenFields() if node.preserves else {}
     fields.update((key, _field(child, f"{name}.{key}")) for key, child in node.properties.items())
     fields.update(_META_FIELDS)
-    return facts.Definition(name, fields, frozenset(), node.map_type == "atomic")
+    return facts.Definition(name, fields, frozenset(), node.map_type == "atomic", resets=resets)
 
 
 def _field(node: Node, name: str) -> facts.Field:

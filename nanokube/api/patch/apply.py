@@ -32,7 +32,7 @@ def apply(
     if objects.metadata(config).get("managedFields"):
         raise errors.bad_request("metadata.managedFields must be nil")
     type_ = definition.type
-    wanted = fieldsets.of(type_, managed.manageable(config, subresource))
+    wanted = fieldsets.of(type_, managed.manageable(config, subresource, definition))
     if live is None:
         found: dict[str, Any] = objects.copy(config)
         others: list[dict[str, Any]] = []
@@ -41,7 +41,9 @@ def apply(
         others = [dict(e) for e in present if not entries.matches(e, manager, entries.APPLY, subresource)]
         is_kubectl = manager == last_applied.MANAGER and not subresource
         allowed = last_applied.unchanged(type_, live) if is_kubectl and not force else {}
-        _check_conflicts(type_, live, managed.manageable(config, subresource), others, allowed, force)
+        _check_conflicts(
+            type_, live, managed.manageable(config, subresource, definition), others, allowed, force
+        )
         mine = next((e for e in present if entries.matches(e, manager, entries.APPLY, subresource)), {})
         abandoned = fieldsets.subtract(mine.get("fieldsV1") or {}, wanted)
         for other in others:

@@ -30,8 +30,8 @@ def unchanged(type_: facts.Type, live: Object) -> FieldSet:
         return {}
     if type(config) is not dict:
         return {}
-    applied = managed.manageable(config)
-    differing = fieldsets.changed(type_, managed.manageable(live), applied)
+    applied = managed.manageable(config, "", type_.struct)
+    differing = fieldsets.changed(type_, managed.manageable(live, "", type_.struct), applied)
     return fieldsets.subtract(fieldsets.of(type_, applied), differing)
 
 

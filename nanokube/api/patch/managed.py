@@ -51,14 +51,15 @@ _RESET: Final[Mapping[tuple[Any, str], tuple[str, ...]]] = {
 }
 
 
-def manageable(obj: Object, subresource: str = "") -> dict[str, Any]:
+def manageable(
+    obj: Object, subresource: str = "", definition: facts.Definition | None = None
+) -> dict[str, Any]:
     """Return the object without what nobody manages, and without what this endpoint does not write."""
-    other = "spec" if subresource == "status" else "status"
     found = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
     metadata = {k: v for k, v in objects.metadata(obj).items() if k not in _UNMANAGED_METADATA}
     if metadata:
         found["metadata"] = metadata
-    for path in _RESET.get((obj.get("kind"), subresource), (other,)):
+    for path in _reset(obj.get("kind"), subresource, definition):
         key, _, below = path.partition(".")
         if not below:
             found.pop(key, None)
@@ -68,6 +69,12 @@ def manageable(obj: Object, subresource: str = "") -> dict[str, Any]:
             if rest:
                 found[key] = rest
     return found
+
+
+def _reset(kind: Any, subresource: str, definition: facts.Definition | None) -> tuple[str, ...]:
+    if definition is not None and definition.resets is not None:
+        return definition.resets.get(subresource, ())
+    return _RESET.get((kind, subresource), ("spec" if subresource == "status" else "status",))
 
 
 def track_update(
@@ -90,7 +97,8 @@ def track_update(
     if old is not None and not present:
         new["metadata"]["managedFields"] = []
         return
-    before, after = manageable(old or {}, subresource), manageable(new, subresource)
+    before = manageable(old or {}, subresource, definition)
+    after = manageable(new, subresource, definition)
     if old is None:
         mine, gone = _of_new(type_, after), FieldSet()
     else:

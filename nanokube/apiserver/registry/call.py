@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -37,6 +37,10 @@ class Call:
     def key(self) -> str:
         """ "namespace/name" or "name"."""
         return f"{self.namespace}/{self.name}" if self.resource.namespaced else self.name
+
+    def warn(self, texts: Iterable[str]) -> None:
+        """Tell the client each text once, however often the write is tried."""
+        self.warnings += (text for text in dict.fromkeys(texts) if text not in self.warnings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from nanokube.api import defaults, errors, facts, field, objects, patch, strategy, validation
 from nanokube.api.resources import Resource
+from nanokube.api.validation import warnings
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.registry import views
@@ -75,6 +76,7 @@ async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, 
         found = validation.validate_create(resource, obj, requested=call.resource)
         if found:
             raise errors.invalid(resource, name, found)
+        call.warn(warnings.of(resource, obj))
         await registry.admission.validate(attributes)
         if entries:
             obj["metadata"]["managedFields"] = entries

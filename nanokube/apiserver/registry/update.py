@@ -13,6 +13,7 @@ from nanokube.api import defaults, errors, objects, strategy, validation
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
+from nanokube.api.validation import warnings
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.registry import views
@@ -120,9 +121,7 @@ async def _write(
     hooks = registry.hooks(resource)
     undo = hooks.before_update(new, old, is_dry_run=call.is_dry_run)
     try:
-        found = (check or _check_of(call))(resource, new, old)
-        if found:
-            raise errors.invalid(resource, call.name, found)
+        _judge(call, resource, new, old, check)
         await registry.admission.validate(attributes)
         if _same(new, old):
             if await registry.is_stale(call, item):
@@ -154,6 +153,17 @@ def _prepare(
         defaults.apply(resource, new)  # or what is left to defaults would count as a change of the spec
         (prepare or partial(strategy.prepare_for_update, resource))(new, old)
     defaults.apply(resource, new)
+
+
+def _judge(
+    call: Call, resource: Resource, new: dict[str, Any], old: dict[str, Any], check: Check | None
+) -> None:
+    """Refuse what is wrong, warn of what is odd. Raises ApiError (422)."""
+    found = (check or _check_of(call))(resource, new, old)
+    if found:
+        raise errors.invalid(resource, call.name, found)
+    if not call.subresource:
+        call.warn(warnings.of(resource, new, old))
 
 
 def _check_of(call: Call) -> Check:

@@ -196,6 +196,43 @@ async def test_server_side_apply(api: Api) -> None:
         assert forced.json["spec"]["size"] == 2
 
 
+@pytest.mark.parametrize("has_status", [True, False])
+async def test_who_applies_a_status_owns_it_unless_it_has_an_endpoint(api: Api, has_status: bool) -> None:
+    async with lively(api):
+        subresources: dict[str, Any] = {"status": {}} if has_status else {}
+        await define(api, definition(version("v1", subresources=subresources)))
+        options = {"content_type": "application/apply-patch+yaml"}
+        applied = {**gadget(size=1), "status": {"selector": "a"}}
+        made = await api("PATCH", f"{GADGETS}/a?fieldManager=one", applied, **options)
+        fields = made.json["metadata"]["managedFields"][0]["fieldsV1"]
+        assert ("f:status" in fields, "status" in made.json) == (not has_status, not has_status)
+        other = {**gadget(), "status": {"selector": "b"}}
+        refused = await api("PATCH", f"{GADGETS}/a?fieldManager=two", other, **options)
+        assert refused.code == (200 if has_status else 409)
+        posted = await api("POST", GADGETS, {**gadget("b", size=1), "status": {"selector": "a"}})
+        assert ("f:status" in posted.json["metadata"]["managedFields"][0]["fieldsV1"]) is not has_status
+
+
+async def test_unknown_formats_and_plain_finalizers_are_warned_of(api: Api) -> None:
+    async with lively(api):
+        odd = version("v1")
+        odd["schema"] = {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "string"}}}}
+        odd["schema"]["openAPIV3Schema"]["properties"]["spec"]["format"] = "odd"
+        made = await api("POST", CRDS, definition(odd))
+        assert made.headers.get("warning") == '299 - "unrecognized format \\"odd\\""'
+        await define(api, definition(plural="widgets"))
+        path = GADGETS.replace("gadgets", "widgets")
+        widget = {**gadget(size=1), "kind": "Widget"}
+        widget["metadata"] = {"name": "a", "finalizers": ["mine"]}
+        said = (await api("POST", path, widget)).headers.get("warning")
+        assert 'metadata.finalizers: \\"mine\\": prefer a domain-qualified finalizer name' in said
+        merge = "application/merge-patch+json"
+        change = {"metadata": {"finalizers": ["mine", "yours"]}}
+        patched = await api("PATCH", f"{path}/a", change, content_type=merge)
+        assert "yours" in patched.headers.get("warning")
+        assert "mine" not in patched.headers.get("warning")
+
+
 async def test_versions_show_the_same_objects(api: Api) -> None:
     async with lively(api):
         other = {"type": "object", "properties": {"spec": {"type": "object", "properties": {
@@ -293,7 +330,10 @@ async def test_the_end_takes_the_objects_along(api: Api) -> None:
 async def test_field_selectors_and_columns(api: Api) -> None:
     async with lively(api):
         columns = [{"name": "Size", "type": "integer", "jsonPath": ".spec.size"}]
-        more = {"selectableFields": [{"jsonPath": ".spec.color"}], "additionalPrinterColumns": columns}
+        more: dict[str, Any] = {
+            "selectableFields": [{"jsonPath": ".spec.color"}],
+            "additionalPrinterColumns": columns,
+        }
         await define(api, definition(version("v1", **more)))
         await api("POST", GADGETS, gadget("a", size=1))
         await api("POST", GADGETS, gadget("b", size=2, color="blue"))
