@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 
-def default(subnet: str, bridge: str, data_dir: Path, cluster_cidrs: Sequence[str] = ()) -> dict[str, Any]:
+def default(
+    subnet: str, bridge: str, data_dir: Path, cluster_cidrs: Sequence[str] = (), mtu: int = 0
+) -> dict[str, Any]:
     """Return the conflist of a node: bridge with host-local addresses, and host ports.
 
     subnet: the node's Pod range, `10.244.0.0/24`; its first address is the gateway, on the bridge.
     cluster_cidrs: Pods of all nodes; what goes there keeps the Pod's address, everything else is masqueraded.
+    mtu: of the Pods' links, in bytes; 0 is the kernel's default.
     data_dir: where leases and records of changed host settings are kept.
     """
     network = ipaddress.ip_network(subnet)
@@ -27,6 +30,7 @@ def default(subnet: str, bridge: str, data_dir: Path, cluster_cidrs: Sequence[st
                 "routed": True,
                 "deleteLink": False,  # our runtime drops the namespace after DEL, and the link with it
                 "clusterCIDRs": list(cluster_cidrs),
+                "mtu": mtu,
                 "dataDir": str(data_dir),
                 "ipam": {
                     "type": "host-local",

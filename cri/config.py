@@ -23,7 +23,8 @@ class Config:
     lib_dir: images, snapshots, writable layers.
     cgroup_root: the cgroup below which everything this runtime makes lives.
     cni_conf_dir: the first `*.conflist` (by name) is the Pod network.
-    cni_data_dir, bridge: for the network written when a kubelet names the Pod range and there is none.
+    cni_data_dir, bridge, cluster_cidrs, mtu: for the network written when a kubelet names the Pod range and
+        there is none; to cluster_cidrs, the Pods of all nodes, a Pod's own address is kept.
     registry_config_dir: one directory a registry host with a `hosts.toml`, as containerd's certs.d.
     pinned_images: full references, `*` matches anything; garbage collection spares them and imported ones.
     enable_selinux: label containers where the kernel has SELinux; else what asks for a label is refused.
@@ -38,6 +39,8 @@ class Config:
     cni_bin_dirs: tuple[Path, ...] = (Path("/opt/cni/bin"),)
     cni_data_dir: Path = Path("/var/lib/nanokube/cni")
     bridge: str = "nk0"
+    cluster_cidrs: tuple[str, ...] = ()
+    mtu: int = 0
     registry_config_dir: Path | None = None
     insecure_registries: tuple[str, ...] = ()
     pinned_images: tuple[str, ...] = ()

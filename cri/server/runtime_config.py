@@ -42,7 +42,10 @@ def update(
     directory = env.config.cni_conf_dir
     if conflist.find(directory) is None:
         directory.mkdir(parents=True, exist_ok=True)
-        network = own_network.default(str(subnet), env.config.bridge, env.config.cni_data_dir)
+        config = env.config
+        network = own_network.default(
+            str(subnet), config.bridge, config.cni_data_dir, config.cluster_cidrs, config.mtu
+        )
         files.replace(directory / _CONFLIST, json.dumps(network, indent=2).encode())
         log.info("network configured range=%s", subnet)
     return pb.UpdateRuntimeConfigResponse()

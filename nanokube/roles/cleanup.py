@@ -20,6 +20,7 @@ import grpc
 from cri.api import runtime_pb2, runtime_pb2_grpc
 from cri.linux import apparmor, mount, nftables
 from nanokube.kit import paths
+from nanokube.podnet import kernel as podnet
 from nanokube.proxy import ruleset
 from nanokube.roles import config as node_config
 from nanokube.roles import keeper, systemd
@@ -76,6 +77,8 @@ def remove_kernel_objects(config: node_config.NodeConfig) -> None:
         tables.run(ruleset.remove())
         tables.close()
     link.remove()
+    with contextlib.suppress(OSError, nftables.NftablesError):
+        podnet.remove()
     host.reset(config.paths.cni)
     for place in mounts_below(config.paths):
         with contextlib.suppress(OSError):

@@ -15,6 +15,8 @@ from nanokube.dns import run as dns_run
 from nanokube.kit import pki
 from nanokube.kubelet import config as kubelet_config
 from nanokube.kubelet import run as kubelet_run
+from nanokube.podnet import plan as podnet_plan
+from nanokube.podnet import run as podnet_run
 from nanokube.proxy import run as proxy_run
 from nanokube.roles import bootstrap, component, etcd
 from nanokube.roles import config as node_config
@@ -53,6 +55,9 @@ def apiserver(config: node_config.NodeConfig) -> apiserver_config.ApiServerConfi
         kubelet_client_cert=pki / "apiserver-kubelet-client.crt",
         kubelet_client_key=pki / "apiserver-kubelet-client.key",
         kubelet_ca=pki / "ca.crt",
+        front_proxy_ca=pki / "front-proxy-ca.crt",
+        front_proxy_cert=pki / "front-proxy-client.crt",
+        front_proxy_key=pki / "front-proxy-client.key",
     )
 
 
@@ -121,11 +126,22 @@ async def agent(config: node_config.NodeConfig) -> Never:
         services, slices = service_informers(proxy_client)
         group.create_task(services.run(), name="informer services")
         group.create_task(slices.run(), name="informer endpointslices")
+        nodes = informer.Informer(proxy_client, resources.get("nodes"), transform=podnet_plan.trim)
+        group.create_task(nodes.run(), name="informer nodes")
+        network = podnet_run.run(nodes, config.node_name, [config.pod_cidr], host_setting(config))
+        group.create_task(network, name="pod network")
         proxying = proxy_run.run(services, slices, config.node_name, [config.dns_ip])
         group.create_task(proxying, name="proxy")
         dns = dns_run.DnsConfig(config.dns_ip, config.service_cidr, config.node_ip, config.cluster_domain)
         group.create_task(dns_run.run(services, slices, dns), name="dns")
     raise AssertionError("components run until they are cancelled")
+
+
+def host_setting(config: node_config.NodeConfig) -> Callable[[str, str], None]:
+    """Return what changes a setting of the host, which `reset` puts back."""
+    from cni import host
+
+    return functools.partial(host.set_sysctl, config.paths.cni)
 
 
 def service_informers(client: rest.Client) -> tuple[informer.Informer, informer.Informer]:

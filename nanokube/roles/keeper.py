@@ -37,8 +37,11 @@ def running_pid(config: node_config.NodeConfig) -> int | None:
         return None
 
 
-def settings(config: node_config.NodeConfig) -> dict[str, Any]:
-    """Return the runtime's configuration file (cri/config.py) for this node. Pure."""
+def settings(config: node_config.NodeConfig, mtu: int = 0) -> dict[str, Any]:
+    """Return the runtime's configuration file (cri/config.py) for this node. Pure.
+
+    mtu: of the link that leads to other nodes, which Pods' links share; 0 if unknown.
+    """
     place = config.paths
     return {
         "socket": str(place.cri_socket),
@@ -49,6 +52,8 @@ def settings(config: node_config.NodeConfig) -> dict[str, Any]:
         "cni_bin_dirs": [str(place.cni / "bin"), "/opt/cni/bin"],
         "cni_data_dir": str(place.cni),
         "bridge": config.bridge,
+        "cluster_cidrs": [config.pod_cidr],
+        "mtu": mtu,
         "registry_config_dir": str(place.etc / "certs.d"),
     }
 
@@ -75,13 +80,13 @@ def _start(config: node_config.NodeConfig) -> int:
     place = config.paths
     place.log.mkdir(mode=0o750, parents=True, exist_ok=True)
     file = place.etc / "cri.json"
-    file.write_text(json.dumps(settings(config), indent=2) + "\n")
+    mtu = _mtu(config.node_ip)
+    file.write_text(json.dumps(settings(config, mtu), indent=2) + "\n")
     network = place.cni / "net.d"
     network.mkdir(parents=True, exist_ok=True)
     if config.node_pod_cidr:  # a worker's runtime is told by its kubelet, which the cluster tells
-        (network / "10-nanokube.conflist").write_text(
-            json.dumps(conflist.default(config.node_pod_cidr, config.bridge, place.cni), indent=2) + "\n"
-        )
+        own = conflist.default(config.node_pod_cidr, config.bridge, place.cni, [config.pod_cidr], mtu)
+        (network / "10-nanokube.conflist").write_text(json.dumps(own, indent=2) + "\n")
     install.install(place.cni / "bin")
     with (place.log / "cri.log").open("ab") as output:
         process = subprocess.Popen(
@@ -94,6 +99,17 @@ def _start(config: node_config.NodeConfig) -> int:
         )
     log.info("started container runtime pid=%d", process.pid)
     return process.pid
+
+
+def _mtu(address: str) -> int:
+    """Return the MTU of the link that has an address of this host; 0 if none has it."""
+    from pyroute2 import IPRoute
+
+    with IPRoute() as netlink:
+        for found in netlink.get_addr(address=address):
+            (link,) = netlink.get_links(found["index"])
+            return int(link.get_attr("IFLA_MTU"))
+    return 0
 
 
 def _start_time(pid: int) -> str:
