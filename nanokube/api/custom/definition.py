@@ -75,6 +75,19 @@ def validate_status(new: Object, old: Object) -> list[FieldError]:
     return spec_rules.validate_names(objects.status(new).get("acceptedNames") or {}, "status.acceptedNames")
 
 
+def structural_problem(crd: Object) -> str:
+    """Return why schemas are not structural, as the condition says it, or ""; those of old may be so."""
+    found: list[str] = []
+    if objects.spec(crd).get("preserveUnknownFields"):
+        found.append(str(field.invalid("spec.preserveUnknownFields", True, "must be false")))
+    for index, version in enumerate(objects.spec(crd).get("versions") or ()):
+        schema = _schema_of(version)
+        if schema is not None:
+            path = f"spec.versions[{index}].schema.openAPIV3Schema"
+            found += map(str, structural_rules.validate(schema, path))
+    return found[0] if len(found) == 1 else f"[{', '.join(found)}]" if found else ""
+
+
 def warnings(new: Object, old: Object | None = None) -> list[str]:
     """Return what to say of a definition that is accepted: formats that nobody knows, if they are new."""
     before = _unknown_formats(old) if old is not None else []

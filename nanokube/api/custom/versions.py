@@ -1,7 +1,7 @@
 """The order of versions: stable before beta before alpha, later before earlier. Pure.
 
->>> sorted(["v1", "v2alpha1", "v10", "foo", "v1beta2", "v1beta1"], key=rank)
-['v10', 'v1', 'v1beta2', 'v1beta1', 'v2alpha1', 'foo']
+>>> sorted(["v1", "v2alpha1", "v10", "foo", "v1beta2", "v0", "v1beta1"], key=rank)
+['v10', 'v1', 'v0', 'v1beta2', 'v1beta1', 'v2alpha1', 'foo']
 
 Source: apimachinery/pkg/util/version/helpers.go (CompareKubeAwareVersionStrings).
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_VERSION: Final = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?")
+_VERSION: Final = re.compile(r"v([0-9]+)(?:(alpha|beta)([0-9]+))?")
 _STAGES: Final = {None: 0, "beta": 1, "alpha": 2}
 
 

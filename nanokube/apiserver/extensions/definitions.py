@@ -8,18 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from nanokube.api import objects
+from nanokube.api.custom import definition
 
 NAME: Final = "customresourcedefinitions.apiextensions.k8s.io"
 FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
-APPROVED: Final = "api-approved.kubernetes.io"
 
 ESTABLISHED: Final = "Established"
 NAMES_ACCEPTED: Final = "NamesAccepted"
 TERMINATING: Final = "Terminating"
 _CONFORMANT: Final = "KubernetesAPIApprovalPolicyConformant"
+_NON_STRUCTURAL: Final = "NonStructuralSchema"
+_APPROVALS: Final = {
+    "missing": ("False", "MissingAnnotation"),
+    "bypassed": ("False", "UnapprovedAnnotation"),
+    "approved": ("True", "ApprovedAnnotation"),
+    "invalid": ("False", "InvalidAnnotation"),
+}
 
 Condition = tuple[str, str, str, str]  # type, status, reason, message
 
@@ -57,6 +63,7 @@ def begin_deletion(crd: dict[str, Any], now: str) -> None:
 def settle(crd: dict[str, Any], others: Iterable[Mapping[str, Any]], now: str) -> None:
     """Accept names and set the conditions, in place. others: the group's other definitions."""
     _name(crd, others, now)
+    _structure(crd, now)
     approval = _approval(crd)
     if approval is not None:
         set_condition(crd, approval, now)
@@ -112,25 +119,19 @@ def _clashes(wanted: Any, accepted: Any, taken: set[str]) -> list[str]:
 
 
 def _approval(crd: Mapping[str, Any]) -> Condition | None:
-    group = crd["spec"]["group"]
-    if group not in ("k8s.io", "kubernetes.io") and not group.endswith((".k8s.io", ".kubernetes.io")):
+    if not definition.is_protected(crd["spec"]["group"]):
         return None
-    said = objects.annotations(crd).get(APPROVED, "")
-    see = "see https://github.com/kubernetes/enhancements/pull/1111"
-    if not said:
-        message = f'protected groups must have approval annotation "{APPROVED}", {see}'
-        return (_CONFORMANT, "False", "MissingAnnotation", message)
-    if said.startswith("unapproved"):
-        return (_CONFORMANT, "False", "UnapprovedAnnotation", f'not approved: "{said}"')
-    if _is_url(said):
-        return (_CONFORMANT, "True", "ApprovedAnnotation", f"approved in {said}")
-    message = f'protected groups must have approval annotation "{APPROVED}" with either a URL or a reason '
-    return (_CONFORMANT, "False", "InvalidAnnotation", f'{message}starting with "unapproved", {see}')
+    state, reason = definition.approval(crd)
+    return (_CONFORMANT, *_APPROVALS[state], reason)
 
 
-def _is_url(text: str) -> bool:
-    try:
-        found = urlsplit(text)
-    except ValueError:
-        return False
-    return bool(found.scheme and found.netloc)
+def _structure(crd: dict[str, Any], now: str) -> None:
+    """Say that schemas are not structural, as they may be in definitions that are older than the rule."""
+    if is_true(crd, ESTABLISHED) and not is_true(crd, _NON_STRUCTURAL):
+        return  # nothing makes it so: look once
+    problem = definition.structural_problem(crd)
+    if problem:
+        set_condition(crd, (_NON_STRUCTURAL, "True", "Violations", problem), now)
+        return
+    conditions = crd["status"].get("conditions") or ()
+    crd["status"]["conditions"] = [c for c in conditions if c.get("type") != _NON_STRUCTURAL]

@@ -14,15 +14,18 @@ import itertools
 import logging
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from nanokube.api import objects, resources
 from nanokube.api.custom import resource as custom_resources
+from nanokube.api.custom import versions
 from nanokube.api.resources import Resource
 from nanokube.apiserver.cache.cache import DELETED, Change
 from nanokube.apiserver.extensions import definitions
 
 log = logging.getLogger(__name__)
+
+_WRITING: Final = frozenset(("create", "update", "patch"))
 
 _numbers = itertools.count(1)
 
@@ -72,6 +75,14 @@ class Definition:
         """Whether the definition is being deleted, and its objects with it."""
         return definitions.is_true(self.crd, definitions.TERMINATING)
 
+    def listed(self) -> Sequence[Resource]:
+        """Give what discovery shows: what makes and changes objects is not told of while all are deleted."""
+        if not self.is_terminating:
+            return self.served
+        return [
+            dataclasses.replace(r, verbs=tuple(v for v in r.verbs if v not in _WRITING)) for r in self.served
+        ]
+
     def is_same(self, crd: Mapping[str, Any]) -> bool:
         """Tell whether a new state of the definition serves the same."""
         return _essence(crd) == _essence(self.crd)
@@ -104,7 +115,7 @@ class Kinds:
         return self._by_kind.get((api_version, kind))
 
     def all(self) -> Sequence[Resource]:
-        """List all that is served: built in first, then custom by group, the preferred version first."""
+        """List what discovery shows: built in first, then custom by group, the preferred version first."""
         return self._all
 
     def definition(self, name: str) -> Definition | None:
@@ -158,8 +169,8 @@ class Kinds:
                 old.end_watches()
             return old is not None
         if old is not None and old.is_same(crd):
-            old.crd = crd
-            return False
+            was_terminating, old.crd = old.is_terminating, crd
+            return old.is_terminating != was_terminating
         try:
             new = Definition(crd, revision)
         except Exception:
@@ -171,13 +182,12 @@ class Kinds:
         return True
 
     def _publish(self) -> None:
-        custom = sorted(
-            (r for d in self._definitions.values() for r in d.served),
-            key=lambda r: (r.group, version_rank(r.version), r.plural),
-        )
-        self._all = (*resources.ALL, *custom)
-        self._by_path = {(r.group, r.version, r.plural): r for r in reversed(self._all)}
-        self._by_kind = {(r.api_version, r.kind): r for r in reversed(self._all)}
+        served = [r for d in self._definitions.values() for r in d.served]
+        listed = [r for d in self._definitions.values() for r in d.listed()]
+        listed.sort(key=lambda r: (r.group, versions.rank(r.version), r.plural))
+        self._all = (*resources.ALL, *listed)
+        self._by_path = {(r.group, r.version, r.plural): r for r in (*served, *resources.ALL)}
+        self._by_kind = {(r.api_version, r.kind): r for r in (*served, *resources.ALL)}
         self.generation += 1
         for listener in self.listeners:
             listener()
@@ -185,30 +195,3 @@ class Kinds:
 
 def _essence(crd: Mapping[str, Any]) -> tuple[Any, Any]:
     return crd["spec"], (crd.get("status") or {}).get("acceptedNames")
-
-
-def version_rank(version: str) -> tuple[int, int, int, str]:
-    """Order versions: v2, v1, v1beta1, v1alpha1, then the rest by name.
-
-    Source: apimachinery pkg/version/helpers.go.
-    """
-    digits, stage, number = _parts(version)
-    if digits is None:
-        return (3, 0, 0, version)
-    return ({"": 0, "beta": 1, "alpha": 2}[stage], -digits, -number, "")
-
-
-def _parts(version: str) -> tuple[int | None, str, int]:
-    rest = version.removeprefix("v")
-    if rest == version:
-        return None, "", 0
-    for stage in ("beta", "alpha"):
-        major, found, minor = rest.partition(stage)
-        if found:
-            is_number = _is_number(major) and _is_number(minor)
-            return (int(major), stage, int(minor)) if is_number else (None, "", 0)
-    return (int(rest), "", 0) if _is_number(rest) else (None, "", 0)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()

@@ -315,6 +315,8 @@ async def test_the_end_takes_the_objects_along(api: Api) -> None:
         refused = await api("POST", GADGETS, gadget("late", size=1))
         assert refused.code == 405
         assert "terminating" in refused.json["message"]
+        (shown,) = (await api("GET", "/apis/example.com/v1")).json["resources"]
+        assert shown["verbs"] == ["delete", "deletecollection", "get", "list", "watch"]
         crd = (await api("GET", f"{CRDS}/gadgets.example.com")).json
         assert conditions(crd)["Terminating"] == ("True", "InstanceDeletionInProgress")
         merge = {"content_type": "application/merge-patch+json"}
