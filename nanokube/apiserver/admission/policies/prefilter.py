@@ -23,11 +23,7 @@ G = TypeVar("G")
 Path = tuple[str, ...]
 _ROOTS: Final = ("object", "oldObject", "request")
 _PLAIN: Final = (str, int, bool)
-_TESTS: Final[Mapping[str, Callable[[str, str], bool]]] = {
-    "startsWith": str.startswith,
-    "endsWith": str.endswith,
-    "contains": str.__contains__,
-}
+_TESTS: Final = ("startsWith", "endsWith", "contains")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +49,9 @@ class _Column(Generic[G]):
 
     every: list[tuple[frozenset[Path], G]] = field(default_factory=list)
     equal: dict[tuple[type, Any], list[G]] = field(default_factory=dict)
-    tests: list[tuple[Callable[[str, str], bool], str, G]] = field(default_factory=list)
+    begin: dict[int, dict[str, list[G]]] = field(default_factory=dict)  # by length
+    end: dict[int, dict[str, list[G]]] = field(default_factory=dict)
+    within: list[tuple[str, G]] = field(default_factory=list)
     missing: dict[int, list[G]] = field(default_factory=dict)
 
     def add(self, known: Known, group: G) -> None:
@@ -61,8 +59,13 @@ class _Column(Generic[G]):
         if known.test.function == "==":
             for value in known.test.values:
                 self.equal.setdefault((type(value), value), []).append(group)
+            return
+        text = known.test.values[0]
+        if known.test.function == "contains":
+            self.within.append((text, group))
         else:
-            self.tests.append((_TESTS[known.test.function], known.test.values[0], group))
+            ends = self.begin if known.test.function == "startsWith" else self.end
+            ends.setdefault(len(text), {}).setdefault(text, []).append(group)
 
     def candidates(self, path: Path, root: Any) -> Sequence[G]:
         """List those that are not certainly false for an object."""
@@ -76,10 +79,18 @@ class _Column(Generic[G]):
         if type(value) not in _PLAIN:
             return [group for _, group in self.every]
         found = list(self.equal.get((type(value), value), ()))
-        if self.tests:
-            is_text = type(value) is str
-            found += [g for test, text, g in self.tests if not is_text or test(value, text)]
+        if type(value) is not str:
+            return found if not self._has_tests else [group for _, group in self.every]
+        for size, texts in self.begin.items():
+            found += texts.get(value[:size], ())
+        for size, texts in self.end.items():
+            found += texts.get(value[max(0, len(value) - size) :], ())
+        found += [group for text, group in self.within if text in value]
         return found
+
+    @property
+    def _has_tests(self) -> bool:
+        return bool(self.begin or self.end or self.within)
 
     def _without(self, path: Path, depth: int) -> Sequence[G]:
         """List those that do not ask whether the field is there, and so fail."""
