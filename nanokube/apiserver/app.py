@@ -20,6 +20,7 @@ from nanokube.api import errors
 from nanokube.api.errors import ApiError
 from nanokube.api.resources import Resource
 from nanokube.apiserver.admission import chain
+from nanokube.apiserver.aggregator.aggregator import Aggregator
 from nanokube.apiserver.authn import impersonation
 from nanokube.apiserver.authn.authenticator import Authenticator
 from nanokube.apiserver.authn.user import User
@@ -105,6 +106,7 @@ class App:
         metrics: Metrics,
         backend: ConnectBackend,
         gate: Gate,
+        aggregator: Aggregator,
     ) -> None:
         self._registry = registry
         self._authenticator = authenticator
@@ -115,6 +117,7 @@ class App:
         self._metrics = metrics
         self._backend = backend
         self.gate = gate
+        self._aggregator = aggregator
 
     def handle(self, request: Request) -> Result:
         """Answer a request."""
@@ -140,6 +143,10 @@ class App:
         except Exception as err:
             result = failed(request, err)
         return self._done(info, flow, result, started)
+
+    def streams_body(self, request: Request) -> bool:
+        """Tell the HTTP server whose bodies are read as fast as another server takes them."""
+        return self._aggregator.streams(request)
 
     def _done(self, info: RequestInfo, flow: Flow | None, answer: Answer, started: float) -> Answer:
         """Count an answer, and say in it where it belonged."""
@@ -189,6 +196,11 @@ class App:
 
     def _route(self, request: Request, info: RequestInfo, user: User) -> Result:
         self._authorize(user, info)
+        remote = self._aggregator.find(info)
+        if remote is not None:
+            return self._aggregator.forward(request, info, user, remote)
+        if request.stream is not None:  # its APIService went while the request came
+            raise errors.service_unavailable("service unavailable")
         if not info.is_resource:
             if info.path.startswith(report.PREFIX):
                 return self._debug(info.path)

@@ -30,9 +30,11 @@ from nanokube.apiserver.admission.priority import Priority
 from nanokube.apiserver.admission.resource_quota import ResourceQuota
 from nanokube.apiserver.admission.service_account import ServiceAccount
 from nanokube.apiserver.admission.volumes import ClaimResize, StorageProtection
+from nanokube.apiserver.aggregator.aggregator import Aggregator
 from nanokube.apiserver.app import App
 from nanokube.apiserver.authn.authenticator import Authenticator
 from nanokube.apiserver.authn.bootstrap_tokens import BootstrapTokens
+from nanokube.apiserver.authn.front_proxy import FrontProxies
 from nanokube.apiserver.authn.serviceaccount import Tokens
 from nanokube.apiserver.authn.tokens import StaticTokens
 from nanokube.apiserver.authz.aggregation import Aggregation
@@ -84,10 +86,12 @@ class Server:
     definitions: Lifecycle
     local_services: LocalServices
     outgoing: Client
+    aggregator: Aggregator
 
     async def close(self) -> None:
-        """Close the connections to webhooks."""
+        """Close the connections to webhooks and extension servers."""
         await self.outgoing.close()
+        await self.aggregator.close()
 
 
 def admission(
@@ -163,7 +167,9 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     )
     flow_control = Controller(registry, gate)
     await flow_control.settle()
-    app = _app(config, registry, authorizer, reviews, tokens, static, clock, gate, configured.collectors)
+    aggregator = Aggregator(registry, config)
+    collectors = (*configured.collectors, aggregator.monitor.unavailable)
+    app = _app(config, registry, authorizer, reviews, tokens, static, clock, gate, collectors, aggregator)
     return Server(
         app,
         registry,
@@ -176,6 +182,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
         Lifecycle(registry),
         LocalServices(registry),
         outgoing,
+        aggregator,
     )
 
 
@@ -218,19 +225,23 @@ def _app(
     clock: Clock,
     gate: Gate,
     collectors: Sequence[Collector],
+    aggregator: Aggregator,
 ) -> App:
     metrics = Metrics(registry.caches.counts, registry.kinds.find)
     for collector in (FlowMetrics(gate), *collectors):
         metrics.registry.register(collector)
+    front_proxies = FrontProxies(config.front_proxy_ca.read_bytes()) if config.front_proxy_ca else None
+    bootstrap_tokens = BootstrapTokens(registry.find)
     checks = {"ping": lambda: True, "storage": lambda: registry.store.is_healthy}
     return App(
         registry,
-        Authenticator(tokens, static, config.issuer, clock, BootstrapTokens(registry.find)),
+        Authenticator(tokens, static, config.issuer, clock, bootstrap_tokens, front_proxies),
         authorizer,
         reviews,
         TokenRequests(tokens, config.issuer),
-        NonResource(config, tokens, metrics, checks, registry.kinds),
+        NonResource(config, tokens, metrics, checks, registry.kinds, aggregator.documents),
         metrics,
         ConnectBackend(registry, config),
         gate,
+        aggregator,
     )

@@ -18,6 +18,8 @@ class ApiServerConfig:
     store: SQLite file, or an etcd cluster; None keeps everything in memory.
     service_account_public_key: verifies tokens; the private key signs them (ECDSA P-256).
     kubelet_*: client certificate and CA for connections to kubelets (logs, exec, proxy).
+    front_proxy_*: the authority of proxies that name users in header fields, and our certificate of it, for
+        extension servers.
     token_file: CSV lines "token,user,uid[,"group1,group2"]" of static bearer tokens.
     """
 
@@ -36,6 +38,9 @@ class ApiServerConfig:
     kubelet_client_cert: Path | None = None
     kubelet_client_key: Path | None = None
     kubelet_ca: Path | None = None
+    front_proxy_ca: Path | None = None
+    front_proxy_cert: Path | None = None
+    front_proxy_key: Path | None = None
     token_file: Path | None = None
     issuer: str = API_AUDIENCE
     log_level: str = "INFO"

@@ -10,6 +10,7 @@ import orjson
 
 from nanokube.api import discovery, errors
 from nanokube.apiserver import metrics, version
+from nanokube.apiserver.aggregator.documents import Documents
 from nanokube.apiserver.authn.serviceaccount import Tokens
 from nanokube.apiserver.config import ApiServerConfig
 from nanokube.apiserver.endpoints import negotiate, respond
@@ -31,15 +32,22 @@ class NonResource:
     """Answers paths outside the resources. checks: name -> whether it is well."""
 
     def __init__(
-        self, config: ApiServerConfig, tokens: Tokens, counters: Metrics, checks: Checks, kinds: Kinds
+        self,
+        config: ApiServerConfig,
+        tokens: Tokens,
+        counters: Metrics,
+        checks: Checks,
+        kinds: Kinds,
+        remotes: Documents,
     ) -> None:
         self._config = config
         self._tokens = tokens
         self._metrics = counters
         self._checks = checks
         self._kinds = kinds
-        self._aggregated: dict[bool, tuple[int, bytes, str]] = {}  # by core: generation, body, hash
-        self._openapi = OpenApi(kinds)
+        self._remotes = remotes
+        self._aggregated: dict[bool, tuple[tuple[int, int], bytes, str]] = {}  # by core: state, body, hash
+        self._openapi = OpenApi(kinds, remotes)
 
     def answer(self, request: Request) -> Response | Awaitable[Response]:
         """Answer a path. Raises ApiError (404, 405)."""
@@ -70,7 +78,9 @@ class NonResource:
             case "/":
                 known = discovery.group_versions(self._kinds.all())
                 groups = [f"/apis/{g}/{v}" for g, vs in known.items() if g for v in vs]
-                paths = sorted({*_INDEX, *groups, *(p.rpartition("/")[0] for p in groups)})
+                paths = sorted(
+                    {*_INDEX, *groups, *(p.rpartition("/")[0] for p in groups), *self._remotes.paths()}
+                )
                 return respond.document(request, {"paths": paths}, negotiate.OBJECT)
         raise errors.no_such_path()
 
@@ -108,16 +118,16 @@ class NonResource:
             if request.headers.get("if-none-match") == etag:
                 return Response(304, b"", "", headers)
             return Response(200, body, discovery.AGGREGATED_V2, headers)
-        found: dict[str, Any] | None
+        found: Mapping[str, Any] | None
         match parts:
             case ["api"]:
                 found = discovery.api_versions(f"{self._config.advertise_address}:{self._config.port}")
             case ["api", api_version]:
                 found = discovery.api_resource_list("", api_version, self._kinds.all())
             case ["apis"]:
-                found = discovery.api_group_list(self._kinds.all())
+                found = self._remotes.merged_groups(discovery.api_group_list(self._kinds.all()))
             case ["apis", group]:
-                found = discovery.api_group(group, self._kinds.all())
+                found = self._remotes.merged_group(group, discovery.api_group(group, self._kinds.all()))
             case ["apis", group, api_version]:
                 found = discovery.api_resource_list(group, api_version, self._kinds.all())
             case _:
@@ -130,10 +140,12 @@ class NonResource:
     def _aggregate(self, is_core: bool) -> tuple[bytes, str]:
         """Give the aggregated document of /api or /apis and its ETag, made anew when the kinds changed."""
         found = self._aggregated.get(is_core)
-        if found is None or found[0] != self._kinds.generation:
-            body = orjson.dumps(discovery.aggregated(self._kinds.all(), core=is_core))
+        state = (self._kinds.generation, self._remotes.generation)
+        if found is None or found[0] != state:
+            made = discovery.aggregated(self._kinds.all(), core=is_core)
+            body = orjson.dumps(made if is_core else self._remotes.merged(made))
             etag = f'"{hashlib.sha256(body).hexdigest().upper()}"'
-            found = self._aggregated[is_core] = (self._kinds.generation, body, etag)
+            found = self._aggregated[is_core] = (state, body, etag)
         return found[1], found[2]
 
 

@@ -19,6 +19,7 @@ import msgspec
 from nanokube.api import errors
 from nanokube.api.openapi import archive, gnostic
 from nanokube.api.openapi.archive import Archive, Document
+from nanokube.apiserver.aggregator.documents import Documents
 from nanokube.apiserver.extensions.documents import Overlay
 from nanokube.apiserver.extensions.kinds import Kinds
 from nanokube.kit.http.message import Request, Response
@@ -39,8 +40,9 @@ _V3_TYPES: Final[Mapping[str, tuple[str, str]]] = {_JSON: ("", _JSON)}
 class OpenApi:
     """Answers the paths below /openapi/."""
 
-    def __init__(self, kinds: Kinds | None = None) -> None:
+    def __init__(self, kinds: Kinds | None = None, remotes: Documents | None = None) -> None:
         self._kinds = kinds or Kinds()
+        self._remotes = remotes
         self._documents: Overlay | None = None
         self._lock = asyncio.Lock()
 
@@ -54,7 +56,9 @@ class OpenApi:
         """Answer after the archive is made. Raises ApiError (404, 503)."""
         async with self._lock:
             if self._documents is None:
-                self._documents = Overlay(await asyncio.to_thread(_made_elsewhere), self._kinds)
+                self._documents = Overlay(
+                    await asyncio.to_thread(_made_elsewhere), self._kinds, self._remotes
+                )
         return _answer(self._documents, request, path.removeprefix("/openapi/"))
 
 

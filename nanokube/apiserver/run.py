@@ -55,7 +55,13 @@ async def run(
         gc.set_threshold(50_000, 20, 50)
         async with (
             asyncio.TaskGroup() as group,
-            Server(parts.app.handle, limits=_limits(), on_error=failed, on_refusal=refused) as server,
+            Server(
+                parts.app.handle,
+                limits=_limits(),
+                streams_body=parts.app.streams_body,
+                on_error=failed,
+                on_refusal=refused,
+            ) as server,
         ):
             group.create_task(maintenance.run(store, clock))
             group.create_task(parts.caches.tick(clock))
@@ -67,6 +73,7 @@ async def run(
             group.create_task(parts.flow_control.run())
             group.create_task(parts.definitions.run())
             group.create_task(parts.local_services.run())
+            group.create_task(parts.aggregator.run())
             group.create_task(follow(tls, config.tls_cert, config.tls_key), name="serving certificate")
             leases = EndpointLeases(parts.registry, config, clock) if store.is_shared else None
             if leases is not None:
@@ -116,6 +123,8 @@ def tls_context(config: ApiServerConfig) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(config.tls_cert, config.tls_key)
     context.load_verify_locations(config.client_ca)
+    if config.front_proxy_ca is not None:
+        context.load_verify_locations(config.front_proxy_ca)
     context.verify_mode = ssl.CERT_OPTIONAL
     context.set_alpn_protocols(["http/1.1"])
     return context

@@ -31,6 +31,9 @@ class CredentialError(ValueError):
 
 
 AUTHORITY_NAME = "kubernetes"
+# Who tells extension servers, in header fields, who makes a request; an authority apart from that of clients.
+FRONT_PROXY_AUTHORITY = "front-proxy-ca"
+FRONT_PROXY_CLIENT = "front-proxy-client"
 
 
 async def keep_credentials(config: node_config.NodeConfig, time: clock.Clock = clock.SYSTEM) -> Never:
@@ -61,6 +64,10 @@ def ensure_credentials(
     for name, subject in _subjects(config).items():
         if ensure_pair(directory, name, subject, authority, now, renew=name in renew):
             made.append(name)
+    proxies = ensure_authority(directory, FRONT_PROXY_AUTHORITY, now, made, file=FRONT_PROXY_AUTHORITY)
+    subject, renews = pki.Subject(FRONT_PROXY_CLIENT), FRONT_PROXY_CLIENT in renew
+    if ensure_pair(directory, FRONT_PROXY_CLIENT, subject, proxies, now, renew=renews):
+        made.append(FRONT_PROXY_CLIENT)
     _ensure_kubeconfigs(config, authority, made)
     return made
 
@@ -106,17 +113,22 @@ def ensure_pair(
     return True
 
 
-def ensure_authority(directory: Path, name: str, now: datetime.datetime, made: list[str]) -> pki.Authority:
+def ensure_authority(
+    directory: Path, name: str, now: datetime.datetime, made: list[str], *, file: str = "ca"
+) -> pki.Authority:
     """Read a directory's authority, or make it and say so in made. Raises CredentialError."""
-    pair = _read_pair(directory, "ca")
+    pair = _read_pair(directory, file)
     if pair is not None:
         try:
             return pki.Authority(pair)
         except ValueError as err:
-            raise _damaged(directory, "ca", "ca.crt", "every kubeconfig in use must be replaced") from err
+            consequence = "every kubeconfig in use must be replaced"
+            if file != "ca":
+                consequence = "what it signed is made anew"
+            raise _damaged(directory, file, f"{file}.crt", consequence) from err
     authority = pki.Authority.create(name, now)
-    _write_pair(directory, "ca", authority.pair)
-    made.append("ca")
+    _write_pair(directory, file, authority.pair)
+    made.append(file)
     return authority
 
 

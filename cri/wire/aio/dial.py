@@ -86,16 +86,18 @@ async def dial(
     body: bytes = b"",
     *,
     tls: ssl.SSLContext | None = None,
+    server_name: str = "",
     head_timeout_s: float | None = 30.0,
 ) -> Answer:
     """Connect, send a request and return the head of the answer.
 
     fields: without Host, Connection and the body's framing; an Upgrade field asks for an upgrade.
+    server_name: whom the peer's certificate must be for, if that is not host.
     Raises OSError (TimeoutError, ssl.SSLError), RemoteProtocolError.
     """
     async with asyncio.timeout(CONNECT_TIMEOUT_S):
         reader, writer = await asyncio.open_connection(
-            host, port, ssl=tls, server_hostname=host if tls else None
+            host, port, ssl=tls, server_hostname=(server_name or host) if tls else None
         )
     try:
         http = h11.Connection(h11.CLIENT)

@@ -27,9 +27,13 @@ _SECURITY: Final = {
 }
 
 
-def v3_index(etags: Mapping[str, str]) -> bytes:
-    """Build /openapi/v3: the addresses of documents. etags: `key` -> hash of its document."""
+def v3_index(etags: Mapping[str, str], others: Mapping[str, str] | None = None) -> bytes:
+    """Build /openapi/v3: the addresses of documents. etags: `key` -> hash of its document.
+
+    others: `key` -> address, of documents that other servers have.
+    """
     found = {each: {"serverRelativeURL": f"/openapi/v3/{each}?hash={etag}"} for each, etag in etags.items()}
+    found |= {each: {"serverRelativeURL": url} for each, url in (others or {}).items()}
     return orjson.dumps({"paths": found})
 
 

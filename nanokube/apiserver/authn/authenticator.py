@@ -1,9 +1,10 @@
-"""From a request to a User: client certificate, bearer token, or nobody."""
+"""From a request to a User: a front proxy's word, client certificate, bearer token, or nobody."""
 
 from __future__ import annotations
 
 from nanokube.api import errors
 from nanokube.apiserver.authn.bootstrap_tokens import BootstrapTokens
+from nanokube.apiserver.authn.front_proxy import FrontProxies
 from nanokube.apiserver.authn.serviceaccount import InvalidToken, Tokens
 from nanokube.apiserver.authn.tokens import StaticTokens
 from nanokube.apiserver.authn.user import ANONYMOUS, AUTHENTICATED, User
@@ -26,18 +27,28 @@ class Authenticator:
         audience: str,
         clock: Clock,
         bootstrap: BootstrapTokens | None = None,
+        front_proxies: FrontProxies | None = None,
     ) -> None:
         self._tokens = tokens
         self._bootstrap = bootstrap
         self._static = static
         self._audience = audience
         self._clock = clock
+        self._front_proxies = front_proxies
 
     def authenticate(self, request: Request) -> User:
         """Tell who makes the request. Raises ApiError (401)."""
         peer = request.peer
-        if peer.certificate is not None:
-            user: User | None = peer.memo.get("user")
+        user: User | None
+        if self._front_proxies is not None and self._front_proxies.has_signed(peer):
+            assert peer.certificate is not None
+            if peer.certificate.not_after < self._clock.time():
+                raise errors.unauthorized()
+            user = self._front_proxies.user(request)
+            if user is not None:
+                return user
+        elif peer.certificate is not None:
+            user = peer.memo.get("user")
             if user is None:
                 groups = (*peer.certificate.organizations, AUTHENTICATED)
                 user = peer.memo["user"] = User(peer.certificate.common_name, groups)

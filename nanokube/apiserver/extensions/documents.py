@@ -1,4 +1,4 @@
-"""OpenAPI documents of custom resources, laid over those of the built-in ones. Pure.
+"""OpenAPI documents of custom resources and extension servers, laid over those of the built-in ones. Pure.
 
 The built-in documents have some 20 MB and take a second to make. What is added is spliced into them instead:
 as JSON between the parts that were there, as protobuf behind them (a message that occurs twice is merged),
@@ -20,6 +20,8 @@ from nanokube.api.custom import openapi as custom_openapi
 from nanokube.api.openapi import archive, gnostic, schemas
 from nanokube.api.openapi.archive import Archive, Document
 from nanokube.api.resources import Resource
+from nanokube.apiserver.aggregator.documents import Documents
+from nanokube.apiserver.aggregator.openapi import Part
 from nanokube.apiserver.extensions.kinds import Kinds
 
 _HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # RFC 1952 2.3: deflate, no name, no time
@@ -43,12 +45,13 @@ class _Piece:
 
 
 class Overlay:
-    """The documents as they are now: built in, and custom. base: the built-in ones."""
+    """The documents as they are now: built in, custom, of others. base: the built-in ones."""
 
-    def __init__(self, base: Archive, kinds: Kinds) -> None:
+    def __init__(self, base: Archive, kinds: Kinds, remotes: Documents | None = None) -> None:
         self._base = base
         self._kinds = kinds
-        self._generation = -1
+        self._remotes = remotes
+        self._generation = (-1, -1)
         self._custom: Sequence[Resource] = ()
         self._documents: dict[
             str, tuple[tuple[int, ...], Document]
@@ -59,18 +62,24 @@ class Overlay:
 
     def find(self, name: str) -> Document | None:
         """Return a document by its name in the archive."""
-        if self._kinds.generation != self._generation:
+        if self._state() != self._generation:
             self._refresh()
-        if name in (archive.V2, archive.V2_PROTOBUF) and self._custom:
+        if name in (archive.V2, archive.V2_PROTOBUF) and (self._custom or self._parts()):
             if name not in self._spliced:
                 self._spliced[name] = self._splice(name)
             return self._spliced[name]
         found = self._documents.get(name)
         return found[1] if found else self._base.get(name)
 
+    def _state(self) -> tuple[int, int]:
+        return self._kinds.generation, self._remotes.openapi_generation if self._remotes else 0
+
+    def _parts(self) -> Sequence[Part]:
+        return self._remotes.openapi_parts() if self._remotes else ()
+
     def _refresh(self) -> None:
         """Make the documents of group-versions whose definitions changed, and the index."""
-        self._generation = self._kinds.generation
+        self._generation = self._state()
         self._custom = [resource for resource in self._kinds.all() if resource.custom is not None]
         self._spliced = {}
         by_name: dict[str, list[Resource]] = {}
@@ -83,11 +92,12 @@ class Overlay:
             states = tuple(self._kinds.definition_of(resource).number for resource in found)
             known = self._documents.get(name)
             documents[name] = known if known and known[0] == states else (states, self._v3(found))
-        if documents:
+        addresses = self._remotes.openapi_addresses() if self._remotes else {}
+        if documents or addresses:
             all_ = {**self._base, **{name: found[1] for name, found in documents.items()}}
             prefix = f"{archive.V3}/"
             etags = {n.removeprefix(prefix): d.etag for n, d in all_.items() if n.startswith(prefix)}
-            documents[archive.V3] = ((), archive.pack(openapi.v3_index(etags)))
+            documents[archive.V3] = ((), archive.pack(openapi.v3_index(etags, addresses)))
         self._documents = documents
 
     def _v3(self, found: Sequence[Resource]) -> Document:
@@ -117,6 +127,7 @@ class Overlay:
             more = custom_openapi.v2(resource, said)
             paths |= more[0]
             definitions |= more[1]
+        paths, definitions = self._with_parts(paths, definitions)
         pieces = self._pieces.get(name)
         if pieces is None:
             whole = self._base[name].plain()
@@ -129,6 +140,22 @@ class Overlay:
             added = [b"," + orjson.dumps(paths)[1:-1] + _MIDDLE + inner + b","]
         etag = hashlib.sha256(self._base[name].etag.encode() + b"".join(added)).hexdigest().upper()
         return Document(etag, _join([pieces[0], *map(_Piece, added), *pieces[1:]]))
+
+    def _with_parts(
+        self, paths: dict[str, Any], definitions: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Add what extension servers say; of definitions of one name ours is taken, or the first."""
+        parts = self._parts()
+        if not parts:
+            return paths, definitions
+        whole = self._base[archive.V2].plain()
+        for part in parts:
+            paths = {**part.paths, **paths}
+            new = {name: each for name, each in part.definitions.items() if name not in definitions}
+            definitions |= {
+                name: each for name, each in new.items() if b'"%b":{' % name.encode() not in whole
+            }
+        return paths, definitions
 
 
 def _cut(name: str, whole: bytes) -> list[bytes]:

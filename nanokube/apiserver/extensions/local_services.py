@@ -13,6 +13,7 @@ from typing import Any, Final, Never
 
 from nanokube.api import discovery, errors, objects, resources
 from nanokube.apiserver.authn.user import OWN
+from nanokube.apiserver.cache.cache import DELETED, Change
 from nanokube.apiserver.registry import create, delete
 from nanokube.apiserver.registry.call import Call, DeleteOptions
 from nanokube.apiserver.registry.registry import Registry
@@ -36,8 +37,17 @@ class LocalServices:
         self._changed = asyncio.Event()
         registry.kinds.listeners.append(self._changed.set)
 
+    def offer(self, change: Change) -> None:
+        """An APIService changed: one that is gone may be missing, or have hidden what is served here."""
+        if change.type == DELETED:
+            self._changed.set()
+
+    def tick(self, now: float, revision: int) -> None:
+        """Nothing depends on time."""
+
     async def run(self) -> Never:
         """Make and remove APIServices, for ever."""
+        self._registry.caches.of(NAME).attach(self)
         while True:
             self._changed.clear()
             try:

@@ -55,7 +55,7 @@ class Client:
         except TimeoutError as err:
             raise CallFailed(f'Post "{url}": context deadline exceeded', is_timeout=True) from err
         except (aiohttp.ClientError, OSError, ValueError, CannotReach) as err:
-            raise CallFailed(f'Post "{url}": {_cause(err)}') from err
+            raise CallFailed(f'Post "{url}": {cause_of(err)}') from err
 
     async def _post(self, target: Target, url: str, body: bytes, timeout_s: float) -> bytes:
         async with asyncio.timeout(timeout_s):
@@ -92,7 +92,7 @@ class Client:
                 limit_per_host=CONNECTIONS_PER_HOST,
                 keepalive_timeout=KEEPALIVE_S,
                 use_dns_cache=not is_service,
-                resolver=_Resolver(self._endpoints) if is_service else None,
+                resolver=Resolver(self._endpoints) if is_service else None,
             )
             session = self._sessions[is_service] = aiohttp.ClientSession(
                 connector=connector,
@@ -123,7 +123,7 @@ def _note_reuse() -> aiohttp.TraceConfig:
     return config
 
 
-class _Resolver(AbstractResolver):
+class Resolver(AbstractResolver):
     """Finds endpoints of Services, whose names are <name>.<namespace>.svc."""
 
     def __init__(self, endpoints: Endpoints) -> None:
@@ -193,7 +193,7 @@ def _refused(status: int, body: bytes) -> CallFailed:
     return CallFailed(words.get(status, f"the server responded with the status code {status}"), status)
 
 
-def _cause(err: Exception) -> str:
+def cause_of(err: Exception) -> str:
     """Word an error of the network as Go does, where clients look for the words."""
     if isinstance(err, aiohttp.ClientConnectorCertificateError):
         return f"tls: failed to verify certificate: x509: {err.certificate_error}"

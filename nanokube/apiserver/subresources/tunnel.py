@@ -20,14 +20,29 @@ log = logging.getLogger(__name__)
 
 
 async def tunnel(
-    request: Request, address: Address, target: str, tls: ssl.SSLContext | None, fields: Fields | None = None
+    request: Request,
+    address: Address,
+    target: str,
+    tls: ssl.SSLContext | None,
+    fields: Fields | None = None,
+    *,
+    server_name: str = "",
 ) -> Answer:
-    """Ask the server behind us for the same upgrade; a refusal is handed on. Raises ApiError."""
+    """Ask the server behind us for the same upgrade; a refusal is handed on. Raises ApiError.
+
+    server_name: whom its certificate must be for, if that is not the address.
+    """
     if not request.upgrade:
         raise errors.bad_request("Upgrade request required")
     try:
         answer = await dial.dial(
-            address.host, address.port, request.method, target, request_fields(request, fields), tls=tls
+            address.host,
+            address.port,
+            request.method,
+            target,
+            request_fields(request, fields),
+            tls=tls,
+            server_name=server_name,
         )
     except (OSError, ProtocolError) as err:
         raise errors.internal(f"error dialing backend: {err}") from err

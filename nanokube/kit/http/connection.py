@@ -486,4 +486,10 @@ def certificate_of(ssl_object: Any) -> Certificate | None:
     names = [value for key, value in subject if key == "commonName"]
     organizations = tuple(value for key, value in subject if key == "organizationName")
     expiry = calendar.timegm(time.strptime(found["notAfter"], "%b %d %H:%M:%S %Y %Z"))
-    return Certificate(names[0] if names else "", organizations, float(expiry), found.get("serialNumber", ""))
+    return Certificate(
+        names[0] if names else "",
+        organizations,
+        float(expiry),
+        found.get("serialNumber", ""),
+        ssl_object.getpeercert(binary_form=True) or b"",
+    )

@@ -100,12 +100,13 @@ NO_QUERY = Query()
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The subject of a client certificate that the TLS layer verified against the client CA."""
+    """The subject of a client certificate that the TLS layer verified. encoded: all of it, DER."""
 
     common_name: str
     organizations: tuple[str, ...]
     not_after: float  # seconds since the epoch
     serial: str = ""
+    encoded: bytes = b""
 
 
 @dataclass(slots=True)
