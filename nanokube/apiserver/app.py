@@ -144,9 +144,9 @@ class App:
             result = failed(request, err)
         return self._done(info, flow, result, started)
 
-    def streams_body(self, request: Request) -> bool:
-        """Tell the HTTP server whose bodies are read as fast as another server takes them."""
-        return self._aggregator.streams(request)
+    def streams_body(self, target: str) -> bool:
+        """Tell the HTTP server for which targets bodies are read as fast as another server takes them."""
+        return self._aggregator.streams(target)
 
     def _done(self, info: RequestInfo, flow: Flow | None, answer: Answer, started: float) -> Answer:
         """Count an answer, and say in it where it belonged."""

@@ -61,11 +61,11 @@ class Aggregator:
             return self.documents.openapi_owner(info.path.removeprefix(_OPENAPI))
         return None
 
-    def streams(self, request: Request) -> bool:
-        """Tell whether a request's body is to be read as fast as a remote takes it."""
+    def streams(self, target: str) -> bool:
+        """Tell whether the body of a request for target is to be read as fast as a remote takes it."""
         if not self.table:
             return False
-        parts = request.path.split("/", 4)
+        parts = target.split("/", 4)
         return len(parts) > 4 and parts[1] == "apis" and self.table.find(parts[2], parts[3]) is not None
 
     async def forward(self, request: Request, info: RequestInfo, user: User, remote: Remote) -> Answer:

@@ -184,9 +184,9 @@ class Connection(asyncio.Protocol):
         length = self._headers.get("content-length")
         chooser = self._server.streams_body
         if chooser is not None and (length not in ("", "0") or "transfer-encoding" in self._headers):
-            request = self._make_request()
-            if chooser(request):
+            if chooser(self._url.decode("latin-1")):
                 self._continue()
+                request = self._make_request()
                 request.stream = self._receiving = BodyStream(self._transport)
                 self._enqueue(request)
                 return

@@ -60,7 +60,7 @@ class Server:
     """One handler behind any number of listeners. Use as an async context manager.
 
     handler: may be a plain function for what can be answered at once.
-    streams_body: True for a request whose body the handler pulls from request.stream.
+    streams_body: given a target, True for requests whose body the handler pulls from request.stream.
     on_refusal: makes the answer to what cannot be parsed or held: 400, 413, 431.
     on_error: makes the answer when the handler raised; the traceback is logged here.
     """
@@ -70,7 +70,7 @@ class Server:
         handler: Handler,
         *,
         limits: Limits | None = None,
-        streams_body: Callable[[Request], bool] | None = None,
+        streams_body: Callable[[str], bool] | None = None,
         on_error: Callable[[Request, Exception], Response] = internal_error,
         on_refusal: Callable[[int], Response] = refusal,
     ) -> None:

@@ -19,7 +19,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 async def serving(
     handler: Callable[[Request], Answer | Awaitable[Answer]],
     limits: Limits | None = None,
-    streams_body: Callable[[Request], bool] | None = None,
+    streams_body: Callable[[str], bool] | None = None,
 ) -> AsyncIterator[Streams]:
     async with Server(handler, limits=limits, streams_body=streams_body) as server:
         host, port = await server.listen("127.0.0.1", 0)
