@@ -69,7 +69,8 @@ def rows() -> dict[str, tuple[str, Condition] | None]:
     return {
         NONE: None,
         "about other resources": ("deployments", lambda n: f"object.metadata.name == 'web-{n}'"),
-        "false: the same expression": ("pods", lambda n: "object.metadata.name.matches('^nobody-.*$')"),
+        "false: the same expression": ("pods", lambda n: "size(object.metadata.name) > 200"),
+        "false: the same pattern": ("pods", lambda n: "object.metadata.name.matches('^nobody-.*$')"),
         "false: a label each": (
             "pods",
             lambda n: f"has(object.metadata.labels) && object.metadata.labels['app'] == 'web-{n}'",
