@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from nanokube.kit.clock import SYSTEM
 from nanokube.storage import maintenance
+from nanokube.storage.encryption import store as encryption
+from nanokube.storage.encryption import transformer
 from nanokube.storage.memory import MemoryStore
 from nanokube.storage.sqlite.store import SqliteStore
 from nanokube.storage.store import (
@@ -32,8 +35,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[etcd.Etcd]:
         yield server
 
 
-@pytest.fixture(params=["memory", "sqlite", "etcd"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+ENCRYPTION = """{apiVersion: apiserver.config.k8s.io/v1, kind: EncryptionConfiguration, resources: [
+  {resources: ["*.*"], providers: [{aesgcm: {keys: [{name: k, secret: MDEyMzQ1Njc4OWFiY2RlZg==}]}}]}]}"""
+
+
+@pytest.fixture(params=["memory", "sqlite", "etcd", "encrypted"])
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Store]:
     if request.param == "etcd":
         async with etcd.fresh(request.getfixturevalue("server")) as opened:
             yield opened
@@ -41,7 +50,13 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     embedded: Store = (
         MemoryStore() if request.param == "memory" else await SqliteStore.open(tmp_path / "s.db")
     )
-    yield embedded
+    if request.param == "encrypted":
+        monkeypatch.setattr(transformer, "resource_of", lambda _key: "anything")  # keys here are short
+        (tmp_path / "encryption.yaml").write_text(ENCRYPTION)
+        async with encryption.opened(embedded, tmp_path / "encryption.yaml", SYSTEM) as encrypted:
+            yield encrypted
+    else:
+        yield embedded
     await embedded.close()
 
 
