@@ -57,17 +57,24 @@ def validate_create(crd: Object) -> list[FieldError]:
 
 def validate_update(new: Object, old: Object) -> list[FieldError]:
     """Return what is wrong with a definition that is to replace another, apart from its metadata."""
+    found = [] if objects.spec(new) == objects.spec(old) else _spec_update(new, old)
+    found += _status(new) + _approval(new, old)
+    return found + _preserve(new, old)
+
+
+def _spec_update(new: Object, old: Object) -> list[FieldError]:
     spec, before = internal.spec_of(objects.spec(new)), internal.spec_of(objects.spec(old))
-    options = _options(new, old, before)
-    found = spec_rules.validate(spec, options)
+    is_established = objects.is_condition_true(old, "Established")
+    allows_bad_bundle = not is_established or _has_bad_bundle(before)
+    found = spec_rules.validate(spec, Options(allows_bad_bundle=allows_bad_bundle))
+    if found:  # maybe not, with what is forgiven: to find that out takes as long as to check
+        found = spec_rules.validate(spec, _options(new, old, before, allows_bad_bundle=allows_bad_bundle))
     names, old_names = spec.get("names") or {}, before.get("names") or {}
-    if options.has_fixed_names:
+    if is_established:
         found += _immutable(spec.get("scope"), before.get("scope"), "spec.scope")
         found += _immutable(names.get("kind"), old_names.get("kind"), "spec.names.kind")
     found += _immutable(spec.get("group"), before.get("group"), "spec.group")
-    found += _immutable(names.get("plural"), old_names.get("plural"), "spec.names.plural")
-    found += _status(new) + _approval(new, old)
-    return found + _preserve(new, old)
+    return found + _immutable(names.get("plural"), old_names.get("plural"), "spec.names.plural")
 
 
 def validate_status(new: Object, old: Object) -> list[FieldError]:
@@ -90,10 +97,9 @@ def structural_problem(crd: Object) -> str:
 
 def warnings(new: Object, old: Object | None = None) -> list[str]:
     """Return what to say of a definition that is accepted: formats that nobody knows, if they are new."""
-    before = _unknown_formats(old) if old is not None else []
-    return [
-        f"unrecognized format {field.quote(each)}" for each in _unknown_formats(new) if each not in before
-    ]
+    found = _unknown_formats(new)
+    before = _unknown_formats(old) if found and old is not None else []
+    return [f"unrecognized format {field.quote(each)}" for each in found if each not in before]
 
 
 def _unknown_formats(crd: Object) -> list[str]:
@@ -200,11 +206,10 @@ def _preserve(new: Object, old: Object | None) -> list[FieldError]:
 # what an update may go on breaking
 
 
-def _options(new: Object, old: Object, before: Mapping[str, Any]) -> Options:
+def _options(new: Object, old: Object, before: Mapping[str, Any], *, allows_bad_bundle: bool) -> Options:
     schemas = internal.schemas_of(before)
     rows = objects.spec(old).get("versions") or ()
     reviews = (before.get("conversion") or {}).get("conversionReviewVersions") or ()
-    is_established = objects.is_condition_true(old, "Established")
     return Options(
         requires_review_version=not reviews or bool(set(reviews) & {"v1", "v1beta1"}),
         requires_schema=all(_schema_of(row) is not None for row in rows),
@@ -213,8 +218,7 @@ def _options(new: Object, old: Object, before: Mapping[str, Any]) -> Options:
         requires_pruned_defaults=not any(_has_unpruned_default(schema) for schema in schemas),
         requires_atomic_sets=not holds_any(schemas, list_rules.has_other_than_atomic),
         requires_list_keys=not holds_any(schemas, lambda s: bool(list_rules.keyed_items(s, ""))),
-        has_fixed_names=is_established,
-        allows_bad_bundle=not is_established or _has_bad_bundle(before),
+        allows_bad_bundle=allows_bad_bundle,
         unchanged=_unchanged(new, old),
         many_fields=_many_fields(new, old),
         stored_rules=frozenset(_expressions(schemas)),

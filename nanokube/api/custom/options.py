@@ -27,7 +27,6 @@ class Options:
     requires_pruned_defaults: bool = True
     requires_atomic_sets: bool = True
     requires_list_keys: bool = True
-    has_fixed_names: bool = False
     allows_bad_bundle: bool = True
     limits_cost: bool = True
     unchanged: frozenset[str] = field(default_factory=frozenset)

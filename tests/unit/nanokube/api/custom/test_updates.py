@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nanokube.api.custom import definition
+from nanokube.api.custom import definition, spec_rules
 
 TEXT = {"type": "string"}
 
@@ -155,3 +155,10 @@ def test_protected_groups_need_approval() -> None:
         found["metadata"]["annotations"] = {definition.APPROVED: text}
         assert definition.approval(found)[0] == state
     assert not definition.is_protected("ex.io")
+
+
+def test_what_is_not_changed_is_not_judged_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = crd(), crd()
+    new["metadata"]["annotations"] = {"a": "b"}
+    monkeypatch.setattr(spec_rules, "validate", None)
+    assert errors(new, old) == []
