@@ -23,6 +23,7 @@ AUTHORITY = pki.Authority.create("kubernetes", NOW)
 OTHER = pki.Authority.create("kubernetes", NOW)
 HASH = pki.public_key_hash(AUTHORITY.pair.certificate)
 SECRET = "0123456789abcdef"
+SOME_HASH = "sha256:" + "0" * 64
 
 
 def info(secret: str = SECRET, authority: pki.Authority = AUTHORITY) -> dict[str, Any]:
@@ -111,10 +112,10 @@ def test_what_is_not_the_cluster_is_refused(tmp_path: Path, answer: dict[str, An
 @pytest.mark.parametrize(
     ("server", "token", "ca_hash", "cause"),
     [
-        ("http://192.0.2.1", f"abcdef.{SECRET}", HASH, "not https://HOST:PORT"),
-        ("https://192.0.2.1:99999", f"abcdef.{SECRET}", HASH, "cannot read the server's address"),
-        ("https://192.0.2.1/path", f"abcdef.{SECRET}", HASH, "not https://HOST:PORT"),
-        ("192.0.2.1", "abcdef", HASH, "the token is not"),
+        ("http://192.0.2.1", f"abcdef.{SECRET}", SOME_HASH, "not https://HOST:PORT"),
+        ("https://192.0.2.1:99999", f"abcdef.{SECRET}", SOME_HASH, "cannot read the server's address"),
+        ("https://192.0.2.1/path", f"abcdef.{SECRET}", SOME_HASH, "not https://HOST:PORT"),
+        ("192.0.2.1", "abcdef", SOME_HASH, "the token is not"),
         ("192.0.2.1", f"abcdef.{SECRET}", "sha256:12", "the hash"),
     ],
 )
