@@ -131,7 +131,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     """Read the keys, fill the caches, make the bootstrap objects. Raises OSError, ValueError, ApiError."""
     caches = Caches(store)
     await caches.start()
-    kinds = Kinds()
+    kinds = Kinds(is_shared=store.is_shared)
     definitions = caches.of(DEFINITIONS)
     kinds.load((item.object() for item in definitions.scan()), store.revision)
     definitions.attach(kinds)

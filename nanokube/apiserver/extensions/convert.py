@@ -16,8 +16,10 @@ import orjson
 from nanokube.api import errors, objects
 from nanokube.api.custom import conversion
 from nanokube.api.resources import Resource
+from nanokube.apiserver.cache.cache import Cache
 from nanokube.apiserver.cache.item import Item, encode, splice
 from nanokube.apiserver.extensions.conversion_webhook import ConversionWebhook
+from nanokube.apiserver.extensions.freshness import is_fresh
 from nanokube.apiserver.extensions.kinds import Definition, Kinds
 
 
@@ -37,7 +39,7 @@ class Converter:
         if resource.custom is None:
             return item
         definition, wanted = self._definition(resource)
-        if item.written > definition.since and item.raw.startswith(definition.front(wanted.version)):
+        if is_fresh(definition, item, wanted.version):
             return item
         key = definition.number, wanted.version
         if item.shown is not None and key in item.shown:
@@ -47,6 +49,11 @@ class Converter:
         found = _shown(item, self._convert(definition, item, wanted))
         _remember(item, key, found)
         return found
+
+    def shows_as_stored(self, resource: Resource, cache: Cache) -> bool:
+        """Tell, without looking at each, whether all objects in a cache are as a resource shows them."""
+        definition, wanted = self._definition(resource)
+        return definition.is_whole(cache, wanted.version)
 
     async def show_all(self, resource: Resource, items: Sequence[Item]) -> list[Item]:
         """Give objects in a resource's version, asking a webhook at most once. Raises ApiError."""

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import itertools
 import logging
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -20,11 +21,15 @@ from nanokube.api import objects, resources
 from nanokube.api.custom import resource as custom_resources
 from nanokube.api.custom import versions
 from nanokube.api.resources import Resource
-from nanokube.apiserver.cache.cache import DELETED, Change
+from nanokube.apiserver.cache.cache import DELETED, Cache, Change
 from nanokube.apiserver.extensions import definitions
+from nanokube.apiserver.extensions.freshness import Freshness
 
 log = logging.getLogger(__name__)
 
+SETTLING_TICKS: Final = (
+    2  # of 10 s each; servers hear of a change within milliseconds, unless they are in trouble
+)
 _WRITING: Final = frozenset(("create", "update", "patch"))
 
 _numbers = itertools.count(1)
@@ -41,7 +46,8 @@ class Definition:
         spec = crd["spec"]
         self.name = objects.name(crd)
         self.crd = crd
-        self.since = since
+        self._since = since
+        self._freshness: Freshness | None = None
         self.number = next(_numbers)
         self.watches: weakref.WeakSet[asyncio.Timeout] = weakref.WeakSet()
         all_served = {**spec, "versions": [{**v, "served": True} for v in spec["versions"]]}
@@ -61,6 +67,29 @@ class Definition:
         conversion = spec.get("conversion") or {}
         is_webhook = conversion.get("strategy") == "Webhook"
         self.webhook: Mapping[str, Any] | None = conversion.get("webhook") if is_webhook else None
+
+    @property
+    def since(self) -> int:
+        """The revision up to which objects may have been written under another state of the definition."""
+        return self._since
+
+    @since.setter
+    def since(self, revision: int) -> None:
+        self._since = revision
+        self._forget()
+
+    def is_whole(self, cache: Cache, version: str) -> bool:
+        """Tell whether all objects in the cache go out in a version as they are stored."""
+        if version != self.storage.version:
+            return False
+        if self._freshness is None:
+            self._freshness = Freshness(self, cache)
+        return self._freshness.is_whole
+
+    def _forget(self) -> None:
+        if self._freshness is not None:
+            self._freshness.close()
+            self._freshness = None
 
     def front(self, version: str) -> bytes:
         """Give the first bytes of objects stored in a version."""
@@ -87,8 +116,9 @@ class Definition:
         """Tell whether a new state of the definition serves the same."""
         return _essence(crd) == _essence(self.crd)
 
-    def end_watches(self) -> None:
+    def end(self) -> None:
         """End the watches of what is not served like this any more."""
+        self._forget()
         for watch in tuple(self.watches):
             with contextlib.suppress(RuntimeError):  # it has ended
                 watch.reschedule(0.0)
@@ -96,9 +126,14 @@ class Definition:
 
 
 class Kinds:
-    """The table. listeners: called after each change."""
+    """The table. listeners: called after each change.
 
-    def __init__(self) -> None:
+    is_shared: other servers write too, and hear of a changed definition a moment later or earlier.
+    """
+
+    def __init__(self, *, is_shared: bool = False) -> None:
+        self._is_shared = is_shared
+        self._settling: dict[str, int] = {}  # by name: ticks until all servers know of a change
         self._by_path = {(r.group, r.version, r.plural): r for r in resources.ALL}
         self._by_kind = {(r.api_version, r.kind): r for r in resources.ALL}
         self._definitions: dict[str, Definition] = {}
@@ -145,13 +180,19 @@ class Kinds:
             gone = self._definitions.pop(change.item.name, None)
             if gone is None:
                 return
-            gone.end_watches()
+            gone.end()
         elif not self._take(crd, change.revision):
             return
         self._publish()
 
     def tick(self, now: float, revision: int) -> None:
-        """Nothing depends on time."""
+        """Trust what is written from now on under definitions that changed some ticks ago."""
+        for name in tuple(self._settling):
+            self._settling[name] -= 1
+            if not self._settling[name]:
+                del self._settling[name]
+                if name in self._definitions:
+                    self._definitions[name].since = revision
 
     def soil(self, name: str, revision: int) -> None:
         """An object was written at revision by who did not know of a change of its definition."""
@@ -166,19 +207,21 @@ class Kinds:
         if not definitions.is_true(crd, definitions.ESTABLISHED):
             if old is not None:
                 del self._definitions[name]
-                old.end_watches()
+                old.end()
             return old is not None
         if old is not None and old.is_same(crd):
             was_terminating, old.crd = old.is_terminating, crd
             return old.is_terminating != was_terminating
         try:
-            new = Definition(crd, revision)
+            new = Definition(crd, sys.maxsize if self._is_shared else revision)
         except Exception:
             log.exception("custom resource not served: name=%s", name)
             return False
         self._definitions[name] = new
+        if self._is_shared:
+            self._settling[name] = SETTLING_TICKS
         if old is not None:
-            old.end_watches()
+            old.end()
         return True
 
     def _publish(self) -> None:

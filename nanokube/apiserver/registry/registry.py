@@ -84,7 +84,8 @@ class Registry:
         if resource.custom is None:
             return cache.select(selection, start)
         found = cache.select(selectable.without_fields(selection), start)
-        shown = await self.converter.show_all(resource, found)
+        is_as_stored = self.converter.shows_as_stored(resource, cache)
+        shown = found if is_as_stored else await self.converter.show_all(resource, found)
         return shown if selection.fields.is_empty else selectable.filtered(resource, selection, shown)
 
     def now(self) -> str:
