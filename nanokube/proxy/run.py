@@ -4,15 +4,18 @@ At start the whole table is written in one transaction; established connections 
 """
 
 import asyncio
+import dataclasses
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Never
+
+from pyroute2.netlink.exceptions import NetlinkError
 
 from cri.linux import nftables
 from nanokube.api import objects
 from nanokube.api.objects import Object
 from nanokube.client import informer
-from nanokube.proxy import forwards, ruleset, table
+from nanokube.proxy import conntrack, forwards, health, ruleset, table
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +23,15 @@ SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 SERVICE_INDEX = "service"
 # A Service that another proxy implements (Cilium's, a mesh's) says so by this label.
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
+ZONE_LABEL = "topology.kubernetes.io/zone"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ranges:
+    """The cluster's ranges: Pods of all nodes, Services."""
+
+    pods: Sequence[str] = ()
+    services: Sequence[str] = ()
 
 
 def index_of_slice(endpoint_slice: Object) -> list[str]:
@@ -37,35 +49,59 @@ class Proxy:
         slices: informer.Informer,
         node_name: str,
         *,
+        nodes: informer.Informer | None = None,
         local_addresses: Iterable[str] = (),
+        ranges: Ranges = Ranges(),
         nft: "Callable[[str], str] | None" = None,
+        flush: Callable[[Iterable[conntrack.Stale]], int] = conntrack.flush,
     ) -> None:
-        """services and slices are run by the caller; slices has the index SERVICE_INDEX (index_of_slice).
+        """All informers are run by the caller; slices has the index SERVICE_INDEX (index_of_slice).
 
-        local_addresses: ClusterIPs that this node itself answers (the cluster's DNS): left alone.
-        nft: runs nft commands as one transaction (tests); default: libnftables.
+        nodes: tells this node's zone. local_addresses: ClusterIPs that this node itself answers (the
+        cluster's DNS): left alone. nft: runs nft commands as one transaction (tests); default: libnftables.
+        flush: forgets stale UDP flows.
         """
         self._services = services
         self._slices = slices
-        self._node_name = node_name
+        self._nodes = nodes
+        self._here = forwards.Here(node_name)
         self._local_addresses = frozenset(local_addresses)
         self._run_nft = nft or nftables.Nftables().run
-        self._table = table.Table()
+        self._flush = flush
+        self._table = table.Table(ranges.pods, ranges.services)
+        self._wanted: dict[str, forwards.Forwards] = {}
+        self._checks = health.Checks()
+        self._checked: dict[str, tuple[int, int]] = {}
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
 
     async def run(self) -> Never:
         """Follow changes until cancelled."""
-        await informer.wait_synced(self._services, self._slices)
+        sources = [each for each in (self._services, self._slices, self._nodes) if each is not None]
+        await informer.wait_synced(*sources)
+        if self._nodes is not None:
+            self._nodes.subscribe(self._on_node)
         self._services.subscribe(self._on_service)
         self._slices.subscribe(self._on_slice)
-        for key in self._take_dirty():
-            self._table.replace(key, self._elements_of(key))
-        await self._rebuild()
-        log.info("proxy synced services=%d", len(self._table.owners()))
-        while True:
-            await self._wake.wait()
-            await self._apply(self._take_dirty())
+        try:
+            keys = self._take_dirty()
+            for key in keys:
+                self._table.replace(key, ruleset.elements(self._update(key)))
+            await self._rebuild()
+            await self._checks.replace(self._checked)
+            log.info("proxy synced services=%d", len(self._table.owners()))
+            while True:
+                await self._wake.wait()
+                await self._apply(self._take_dirty())
+        finally:
+            self._checks.close()
+
+    def _on_node(self, _change: str, _old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        zone = new["metadata"].get("labels", {}).get(ZONE_LABEL, "")
+        if new["metadata"]["name"] == self._here.name and zone != self._here.zone:
+            self._here = forwards.Here(self._here.name, zone)
+            for service in self._services.list():
+                self._mark(objects.key(service))
 
     def _on_service(self, _change: str, _old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         self._mark(objects.key(new))
@@ -86,7 +122,23 @@ class Proxy:
         return dirty
 
     async def _apply(self, keys: Iterable[str]) -> None:
-        commands = [text for key in keys if (text := self._table.replace(key, self._elements_of(key)))]
+        commands: list[str] = []
+        stale: list[conntrack.Stale] = []
+        checked = dict(self._checked)
+        for key in keys:
+            before = self._wanted.get(key, forwards.NOTHING)
+            after = self._update(key)
+            if before != after:
+                commands.append(self._table.replace(key, ruleset.elements(after)))
+                if conntrack.needs_flush(before, after):
+                    stale.append(conntrack.stale(before, after))
+        await self._write([each for each in commands if each])
+        if stale:
+            await self._forget(stale)
+        if checked != self._checked:
+            await self._checks.replace(self._checked)
+
+    async def _write(self, commands: Sequence[str]) -> None:
         if not commands:
             return
         try:
@@ -96,17 +148,35 @@ class Proxy:
             log.warning("rewriting the table cause=%s", str(err).splitlines()[0])
             await self._rebuild()
 
+    async def _forget(self, stale: Sequence[conntrack.Stale]) -> None:
+        """Only now that the table leads elsewhere: a flow forgotten earlier would find its old way again."""
+        try:
+            count = await asyncio.to_thread(self._flush, stale)
+            log.debug("forgot udp flows count=%d", count)
+        except (OSError, NetlinkError) as err:
+            log.warning("udp flows not forgotten error=%s", err)
+
     async def _rebuild(self) -> None:
         await asyncio.to_thread(self._run_nft, self._table.everything())
 
-    def _elements_of(self, key: str) -> dict[tuple[str, str], str]:
+    def _update(self, key: str) -> forwards.Forwards:
+        """Take in what a Service and its slices say now; returns what follows."""
         service = self._services.get(key)
-        if service is None or PROXY_NAME_LABEL in service["metadata"].get("labels", {}):
-            return {}
-        if service["spec"].get("clusterIP") in self._local_addresses:
-            return {}
-        slices = self._slices.by_index(SERVICE_INDEX, key)
-        return ruleset.elements(forwards.of_service(service, slices, self._node_name))
+        self._checked.pop(key, None)
+        if service is None or not self._is_ours(service):
+            self._wanted.pop(key, None)
+            return forwards.NOTHING
+        slices = list(self._slices.by_index(SERVICE_INDEX, key))
+        port = service["spec"].get("healthCheckNodePort") or 0
+        if port:
+            self._checked[key] = (port, forwards.local_endpoints(service, slices, self._here))
+        self._wanted[key] = forwards.of_service(service, slices, self._here)
+        return self._wanted[key]
+
+    def _is_ours(self, service: Object) -> bool:
+        if PROXY_NAME_LABEL in service["metadata"].get("labels", {}):
+            return False
+        return service["spec"].get("clusterIP") not in self._local_addresses
 
 
 async def run(
@@ -114,6 +184,10 @@ async def run(
     slices: informer.Informer,
     node_name: str,
     local_addresses: Iterable[str] = (),
+    *,
+    nodes: informer.Informer | None = None,
+    ranges: Ranges = Ranges(),
 ) -> Never:
     """Run the proxy of one node. The caller runs the informers."""
-    await Proxy(services, slices, node_name, local_addresses=local_addresses).run()
+    proxy = Proxy(services, slices, node_name, nodes=nodes, local_addresses=local_addresses, ranges=ranges)
+    await proxy.run()

@@ -1,6 +1,6 @@
 """What the table holds, owned Service by Service: a change touches that Service's elements only. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from nanokube.proxy import ruleset
 
@@ -10,7 +10,9 @@ Element = tuple[str, str]
 class Table:
     """Elements by owner. Two Services may own one element (both lead to one Pod): it goes with the last."""
 
-    def __init__(self) -> None:
+    def __init__(self, pods: Sequence[str] = (), services: Sequence[str] = ()) -> None:
+        """pods, services: the cluster's ranges."""
+        self._ranges = (pods, services)
         self._owned: dict[str, Mapping[Element, str]] = {}
         self._owners: dict[Element, dict[str, str]] = {}
 
@@ -34,7 +36,7 @@ class Table:
 
     def everything(self) -> str:
         """Return the commands that make the whole table anew."""
-        return f"{ruleset.skeleton()}\n{ruleset.changes({}, self._effective(self._owners))}"
+        return f"{ruleset.skeleton(*self._ranges)}\n{ruleset.changes({}, self._effective(self._owners))}"
 
     def owners(self) -> set[str]:
         """Return who owns elements."""

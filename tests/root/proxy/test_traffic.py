@@ -14,7 +14,7 @@ SCRIPT = textwrap.dedent(
     import collections, socket, subprocess, threading
     from cri.linux import nftables
     from nanokube.proxy import forwards, ruleset, table
-    from nanokube.proxy.forwards import Endpoint, Forward
+    from nanokube.proxy.forwards import Endpoint, Forward, Forwards
 
     def sh(command): subprocess.run(command, shell=True, check=True)
     sh("ip link set lo up; ip link add d0 type bridge; ip link set d0 up; ip addr add 10.1.0.1/24 dev d0")
@@ -46,13 +46,15 @@ SCRIPT = textwrap.dedent(
     two = (Endpoint("10.244.0.2", 8080), Endpoint("10.244.0.3", 8080))
     held, nft = table.Table(), nftables.Nftables()
     nft.run(held.everything())
-    forwards_ = [
-        Forward("10.96.0.20", "tcp", 80, 30080, two, two, False),
-        Forward("10.96.0.20", "udp", 53, 30053, two, two, False),
-        Forward("10.96.0.21", "tcp", 80, 0, two, two, True),
-        Forward("10.96.0.22", "tcp", 80, 0, (), (), False),
-    ]
-    nft.run(held.replace("a", ruleset.elements(forwards_)))
+    def fill(*each): nft.run(held.replace("a", ruleset.elements(Forwards(each))))
+    fill(
+        Forward("10.96.0.20", 4, "tcp", 80, two), Forward("", 4, "tcp", 30080, two),
+        Forward("10.96.0.20", 4, "udp", 53, two), Forward("", 4, "udp", 30053, two),
+        Forward("10.96.0.21", 4, "tcp", 80, two, affinity_s=1000),
+        Forward("10.96.0.22", 4, "tcp", 80, ()),
+        Forward("10.96.0.23", 4, "tcp", 80, two, sources=("192.0.2.0/24",), is_virtual=True),
+        Forward("10.96.0.24", 4, "tcp", 80, (), inside=two[:1], is_refused=False),
+    )
     spread = collections.Counter(ask(("10.96.0.20", 80)) for _ in range(40))
     assert len(spread) == 2 and min(spread.values()) > 4, spread
     assert len({ask(("10.1.0.1", 30080)) for _ in range(40)}) == 2
@@ -65,8 +67,17 @@ SCRIPT = textwrap.dedent(
         except ConnectionRefusedError:
             continue
         raise AssertionError(f"{refused} answered")
-    one = [Forward("10.96.0.20", "tcp", 80, 30080, two[1:], two[1:], False)]
-    nft.run(held.replace("a", ruleset.elements(one)))
+    assert {ask(("10.96.0.24", 80)) for _ in range(9)} == {"10.244.0.2"}, "the node itself is inside"
+    kept = ask(("10.96.0.21", 80))
+    three = tuple(Endpoint(ip, 8080) for ip in ("10.244.0.2", "10.244.0.3", "10.244.0.4", "10.244.0.5"))
+    fill(Forward("10.96.0.21", 4, "tcp", 80, three, affinity_s=1000))
+    assert {ask(("10.96.0.21", 80)) for _ in range(9)} == {kept}, "new endpoints take no client away"
+    others = tuple(each for each in two if each.ip != kept)
+    fill(Forward("10.96.0.21", 4, "tcp", 80, others, affinity_s=1000))
+    assert {ask(("10.96.0.21", 80)) for _ in range(9)} == {others[0].ip}, "a client whose endpoint left moves"
+    fill(Forward("10.96.0.21", 4, "tcp", 80, two, affinity_s=1000))
+    assert {ask(("10.96.0.21", 80)) for _ in range(9)} == {others[0].ip}, "and stays there"
+    fill(Forward("10.96.0.20", 4, "tcp", 80, two[1:]))
     assert {ask(("10.96.0.20", 80)) for _ in range(10)} == {"10.244.0.3"}
     nft.run(held.everything())
     assert {ask(("10.96.0.20", 80)) for _ in range(10)} == {"10.244.0.3"}
