@@ -34,7 +34,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "nanokube.dns": ("nanokube.kit", "nanokube.api", "nanokube.client", *LEAVES),
     "nanokube.kubelet": ("nanokube.kit", "nanokube.api", "nanokube.client", *LEAVES),
     "nanokube.roles": ("nanokube", "cni", *LEAVES),
-    "nanokube.cli": ("nanokube.kit", "nanokube.api", "nanokube.client", "nanokube.roles", *LEAVES),
+    "nanokube.lab": ("nanokube.kit", *LEAVES),
+    "nanokube.cli": (
+        *("nanokube.kit", "nanokube.api", "nanokube.client", "nanokube.roles", "nanokube.lab"),
+        *LEAVES,
+    ),
 }
 
 

@@ -20,6 +20,7 @@ VERBS: Mapping[str, tuple[str, str, str]] = {
     "store": ("nanokube.cli.backup", "store", "Move the cluster's objects to etcd."),
     "doctor": ("nanokube.cli.doctor", "doctor", "Check this host and name the remedy for what is missing."),
     "demo": ("nanokube.cli.demo", "demo", "Run a Deployment behind a Service and fetch it."),
+    "lab": ("nanokube.cli.lab", "lab", "Make a cluster of several nodes on this machine, and break it."),
     "image": ("nanokube.cli.image", "image", "List, pull, import and remove images."),
     "kubectl": ("nanokube.cli.kubectl", "kubectl", "Run stock kubectl against this cluster."),
     "completion": ("nanokube.cli.completion", "completion", "Print shell completion for bash, zsh or fish."),

@@ -40,7 +40,7 @@ def status() -> None:
     console.print(table)
     console.print(f"memory in all (PSS): {sum(each.pss_kib for each in found) / 1024:.1f} MiB")
     if config.is_worker:
-        console.print(f"worker of {config.server}")
+        console.print(f"worker of {config.joined}")
     is_ready = readiness.is_ready(readiness.Probe(config).node())
     console.print(f"node {config.node_name}: {'[green]Ready[/]' if is_ready else '[red]not Ready[/]'}")
     raise SystemExit(0 if is_ready else 1)

@@ -45,7 +45,7 @@ def up(managed: bool, **options: object) -> None:
     readiness.wait_until_ready(config, began, since)
     click.echo(f"Node {config.node_name} is Ready ({time.monotonic() - began:.1f} s)")
     if config.is_worker:
-        click.echo(f"worker of:  {config.server}")
+        click.echo(f"worker of:  {config.joined}")
         return
     click.echo(f"kubeconfig: {config.paths.admin_kubeconfig}")
     click.echo("try:        nanokube kubectl get pods -A     nanokube demo     nanokube status")

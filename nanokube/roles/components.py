@@ -18,7 +18,7 @@ from nanokube.kubelet import run as kubelet_run
 from nanokube.podnet import plan as podnet_plan
 from nanokube.podnet import run as podnet_run
 from nanokube.proxy import run as proxy_run
-from nanokube.roles import bootstrap, component, etcd
+from nanokube.roles import balancer, bootstrap, component, etcd
 from nanokube.roles import config as node_config
 from nanokube.scheduler import run as scheduler_run
 
@@ -124,6 +124,8 @@ async def agent(config: node_config.NodeConfig) -> Never:
             group.create_task(etcd.keep_credentials(config), name="etcd's credentials")
         group.create_task(kubelet_run.run(kubelet(config), kubelet_client), name="kubelet")
         services, slices = service_informers(proxy_client)
+        if config.is_worker:
+            group.create_task(balance(config, slices), name="balancer")
         group.create_task(services.run(), name="informer services")
         group.create_task(slices.run(), name="informer endpointslices")
         nodes = informer.Informer(proxy_client, resources.get("nodes"), transform=podnet_plan.trim)
@@ -135,6 +137,18 @@ async def agent(config: node_config.NodeConfig) -> Never:
         dns = dns_run.DnsConfig(config.dns_ip, config.service_cidr, config.node_ip, config.cluster_domain)
         group.create_task(dns_run.run(services, slices, dns), name="dns")
     raise AssertionError("components run until they are cancelled")
+
+
+async def balance(config: node_config.NodeConfig, slices: informer.Informer) -> Never:
+    """Run a worker's way to the servers, which it learns of from the slices of Service kubernetes."""
+    file = config.paths.lib / "servers.json"
+    leases = balancer.LeaseReader(config.paths.kubeconfig("kubelet"), config.node_name)
+    balanced = balancer.Balancer([balancer.host_port(config.joined)], leases.answers, file)
+    balancer.follow(balanced, slices)
+    try:
+        await balanced.run(config.balancer_port)
+    finally:
+        await leases.close()
 
 
 def host_setting(config: node_config.NodeConfig) -> Callable[[str, str], None]:

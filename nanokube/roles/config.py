@@ -38,6 +38,7 @@ class NodeConfig:
     etcd_cluster: the members that this node's etcd was added to; empty for the first.
     role: SERVER runs the control plane beside the agent, WORKER the agent alone.
     joined: URL of the server by which this host joined; empty on the first.
+    balancer_port: where a worker's agent forwards to whichever server answers, on loopback.
     node_pod_cidr: empty on a host that joined: it gets its range from the cluster.
     """
 
@@ -45,6 +46,7 @@ class NodeConfig:
     node_ip: str
     api_port: int = 6443
     kubelet_port: int = 10250
+    balancer_port: int = 6444
     pod_cidr: str = "10.244.0.0/16"
     node_pod_cidr: str = "10.244.0.0/24"
     service_cidr: str = "10.96.0.0/16"
@@ -85,7 +87,7 @@ class NodeConfig:
     @property
     def server(self) -> str:
         """Where the components of this node reach the apiserver."""
-        return self.joined if self.is_worker else f"https://127.0.0.1:{self.api_port}"
+        return f"https://127.0.0.1:{self.balancer_port if self.is_worker else self.api_port}"
 
     @property
     def public_server(self) -> str:
@@ -108,7 +110,7 @@ def validate(config: NodeConfig) -> NodeConfig:
         raise ConfigError(f"node's pod range {node_pods} is too small: at least /30 is needed")
     if services.num_addresses < 16:
         raise ConfigError(f"service range {services} is too small: at least /28 is needed")
-    for name in ("api_port", "kubelet_port", "etcd_client_port", "etcd_peer_port"):
+    for name in ("api_port", "kubelet_port", "balancer_port", "etcd_client_port", "etcd_peer_port"):
         if not 0 < getattr(config, name) < 65536:
             raise ConfigError(f"{name.replace('_', ' ')} {getattr(config, name)} is not a port")
     _validate_store(config)

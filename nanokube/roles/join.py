@@ -142,7 +142,7 @@ def write(config: node_config.NodeConfig, cluster: discovery.Cluster, pem: bytes
     place.pki.mkdir(mode=0o700, parents=True, exist_ok=True)
     certificates.write(place.pki / "ca.crt", cluster.authority)
     certificates.write(place.pki / bootstrap.KUBELET_CLIENT, pem)
-    certificates.write(place.kubeconfig("kubelet"), bootstrap.worker_kubeconfig(cluster.server).encode())
+    certificates.write(place.kubeconfig("kubelet"), bootstrap.worker_kubeconfig(config.server).encode())
     node_config.save(config)
     return config
 
@@ -191,5 +191,6 @@ async def renew(config: node_config.NodeConfig, names: Sequence[str]) -> list[st
             for file in chosen:
                 await keeper.renew(file)
     except (OSError, ValueError, errors.ApiError, certificate_requests.RequestRefused) as err:
-        raise JoinError(f"cannot renew: {err}", f"see that {config.server} is reachable") from err
+        remedy = f"see that the agent runs and {config.joined} is reachable"
+        raise JoinError(f"cannot renew: {err}", remedy) from err
     return [file.stem for file in chosen]

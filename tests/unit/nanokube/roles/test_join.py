@@ -61,9 +61,9 @@ def test_a_worker_is_written_and_read_again(tmp_path: Path) -> None:
     )
     join.write(config, discovery.Cluster(config.joined, b"CA", "192.0.2.2"), b"PEM")
     assert node_config.load(config.paths) == config
-    assert config.server == "https://192.0.2.1:6443"
+    assert config.server == "https://127.0.0.1:6444"
     access = kubeconfig.load(config.paths.kubeconfig("kubelet"))
-    assert (access.server, access.ca, access.client_certificate) == (config.joined, b"CA", b"PEM")
+    assert (access.server, access.ca, access.client_certificate) == (config.server, b"CA", b"PEM")
     files = {each.name for each in kubeconfig.files(config.paths.kubeconfig("kubelet"))}
     assert files == {"kubelet.conf", bootstrap.KUBELET_CLIENT}
     assert yaml.safe_load(bootstrap.worker_kubeconfig("x"))["current-context"] == "nanokube"
