@@ -1,6 +1,7 @@
 """Seccomp profiles -> BPF programs: RuntimeDefault, and Localhost profiles in the runtime-spec's JSON form.
 
-Compiling goes through libseccomp (milliseconds), so programs are kept by content.
+Compiling goes through libseccomp (milliseconds), so programs are kept by content. What it writes is
+made shorter, as every start and every exec waits until the kernel has taken it.
 Source: runtime-spec config-linux.md "Seccomp"; seccomp(2); libseccomp seccomp_rule_add(3).
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 
 import pyseccomp
 
-from cri.bundle import seccomp_default
+from cri.bundle import filter_tree, seccomp_default
 from cri.linux import seccomp as kernel
 
 _ACTIONS = {
@@ -107,6 +108,11 @@ def _list(holder: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def _compile(profile: Mapping[str, Any]) -> bytes:
+    return filter_tree.compact(export(profile))
+
+
+def export(profile: Mapping[str, Any]) -> bytes:
+    """Compile a profile as libseccomp does it. Raises ProfileError."""
     with _lock:
         try:
             program = pyseccomp.SyscallFilter(
