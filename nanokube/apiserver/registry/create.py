@@ -14,12 +14,16 @@ from nanokube.apiserver.admission import chain
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.registry import views
 from nanokube.apiserver.registry.call import Call
+from nanokube.apiserver.registry.hooks import Lost
 from nanokube.apiserver.registry.registry import Registry, storage_of
 from nanokube.storage.store import KeyExists
 
 _NAME_ATTEMPTS: Final = (
     8  # staging apiserver pkg/registry/generic/registry/store.go, maxNameGenerationCreateAttempts
 )
+
+
+_CLAIM_ATTEMPTS: Final = 10
 
 
 async def create(registry: Registry, call: Call, obj: dict[str, Any], *, tracks: bool = True) -> Item:
@@ -71,7 +75,23 @@ async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, 
     entries = obj["metadata"].get("managedFields")
     await registry.admission.mutate(attributes)
     strategy.prepare_for_create(resource, obj, namespace=call.namespace, uid=registry.random_uid(), now=now)
-    undo = registry.hooks(resource).before_create(obj, is_dry_run=call.is_dry_run)
+    hooks = registry.hooks(resource)
+    for _ in range(_CLAIM_ATTEMPTS):
+        attributes.obj = objects.copy(obj) if hooks.is_shared else obj
+        try:
+            return await _allocate_and_write(registry, call, attributes, attributes.obj, entries)
+        except Lost as err:
+            err.learn()
+            lost = err
+    raise errors.ApiError("Conflict", 409, f"cannot create {call.resource.name} {name!r}: {lost}")
+
+
+async def _allocate_and_write(
+    registry: Registry, call: Call, attributes: chain.Attributes, obj: dict[str, Any], entries: Any
+) -> Item:
+    resource, name = attributes.resource, attributes.name
+    hooks = registry.hooks(resource)
+    undo = hooks.before_create(obj, is_dry_run=call.is_dry_run)
     try:
         found = validation.validate_create(resource, obj, requested=call.resource)
         if found:
@@ -83,7 +103,7 @@ async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, 
         else:
             obj["metadata"].pop("managedFields", None)
         if not call.is_dry_run:
-            await registry.hooks(resource).claim(obj, {})
+            await hooks.claim(obj, {})
         return await registry.commit(call, obj, 0)
     except BaseException:
         undo()

@@ -8,12 +8,25 @@ from typing import Any
 Undo = Callable[[], None]
 
 
+class Lost(Exception):
+    """Another server allocated the same first. learn: to be called once what was allocated is given back."""
+
+    def __init__(self, message: str, learn: Callable[[], None]) -> None:
+        super().__init__(message)
+        self.learn = learn
+
+
 def nothing() -> None:
     """Undo nothing."""
 
 
 class Hooks:
     """Called under no lock, on the loop, without awaiting (but claim): each is one step for everyone else."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Other servers allocate too, so that an allocation may be lost to them."""
+        return False
 
     def before_create(self, obj: dict[str, Any], *, is_dry_run: bool) -> Undo:
         """Allocate for a new object, in place; return what gives it back. Raises ApiError."""
@@ -24,7 +37,7 @@ class Hooks:
         return nothing
 
     async def claim(self, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
-        """Make sure, last before the write, that no other server allocated the same. Raises ApiError."""
+        """Make sure, last before the write, that nobody allocated the same. Raises ApiError, Lost."""
 
     def after_update(self, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
         """Release what the committed change no longer uses."""

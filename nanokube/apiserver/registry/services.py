@@ -78,6 +78,11 @@ class ServiceHooks(Hooks):
         _drop_what_the_type_lost(new["spec"], before)
         return self._allocate(new, before, is_dry_run=is_dry_run)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers allocate, too."""
+        return self._claim is not None
+
     async def claim(self, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
         """Make sure of what was allocated."""
         if self._claim is not None:

@@ -19,6 +19,7 @@ from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.registry import views
 from nanokube.apiserver.registry.call import Call
 from nanokube.apiserver.registry.create import check_namespace, track
+from nanokube.apiserver.registry.hooks import Lost
 from nanokube.apiserver.registry.registry import Registry, storage_of
 from nanokube.storage.store import Conflict
 
@@ -135,6 +136,10 @@ async def _write(
         if not call.is_dry_run:
             await hooks.claim(new, old)
         written = await registry.commit(call, new, item.revision)
+    except Lost as err:
+        undo()
+        err.learn()
+        raise Conflict(item.key, item.revision, item.revision) from err
     except BaseException:
         undo()
         raise

@@ -111,17 +111,16 @@ async def test_no_address_or_port_is_given_twice(pair: tuple[Api, Api]) -> None:
         return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": f"s{i}"}, "spec": spec}
 
     answers = await asyncio.gather(*(pair[i % 2]("POST", SERVICES, service(i)) for i in range(32)))
-    made = [answer.json["spec"] for answer in answers if answer.code == 201]
-    assert len(made) > 16, [answer.json for answer in answers if answer.code != 201]
+    assert [a.json.get("message") for a in answers if a.code != 201] == []  # who was second took the next
+    made = [answer.json["spec"] for answer in answers]
     assert len({spec["clusterIP"] for spec in made}) == len(made)
     assert len({spec["ports"][0]["nodePort"] for spec in made}) == len(made)
     fixed = service(99)
     fixed["spec"]["ports"][0]["nodePort"] = made[0]["ports"][0]["nodePort"]
     for server in pair:
         assert (await server("POST", SERVICES, fixed)).code == 422
-    for i, answer in enumerate(answers):
-        if answer.code == 201:
-            assert (await pair[(i + 1) % 2]("DELETE", f"{SERVICES}/s{i}")).code == 200
+    for i in range(len(answers)):
+        assert (await pair[(i + 1) % 2]("DELETE", f"{SERVICES}/s{i}")).code == 200
     async with asyncio.timeout(10):
         while len(pair[0].server.caches.of("serviceclaims")) > 2:  # kubernetes and kube-dns  # noqa: ASYNC110
             await asyncio.sleep(0.01)
