@@ -128,7 +128,7 @@ class App:
         try:
             if request.query.raw:
                 check_timeout(info, request.query.get("timeout"))
-            user = impersonation.apply(request, self._authenticator.authenticate(request), self._authorizer)
+            user = self._identify(request, info)
             flow = self.gate.flow(user, info)
             if flow is None or flow.level.is_free:
                 result = self._route(request, info, user)
@@ -141,8 +141,18 @@ class App:
         except ApiError as err:
             result = respond.failure(err)
         except Exception as err:
-            result = failed(request, err)
+            result = self._failed(request, err)
         return self._done(info, flow, result, started)
+
+    def _identify(self, request: Request, info: RequestInfo) -> User:
+        """Tell whom a request acts as. Raises ApiError."""
+        return self._impersonated(request, self._authenticator.authenticate(request))
+
+    def _impersonated(self, request: Request, user: User) -> User:
+        return impersonation.apply(request, user, self._authorizer)
+
+    def _failed(self, request: Request, err: Exception) -> Response:
+        return failed(request, err)
 
     def streams_body(self, target: str) -> bool:
         """Tell the HTTP server for which targets bodies are read as fast as another server takes them."""
@@ -186,7 +196,7 @@ class App:
         except ApiError as err:
             answer = respond.failure(err)
         except Exception as err:
-            answer = failed(request, err)
+            answer = self._failed(request, err)
         finally:
             if held is not None:
                 self.gate.leave(held)
@@ -244,13 +254,16 @@ class App:
             info.name,
             info.path,
         )
-        decision, reason = self._authorizer.authorize(attributes)
+        decision, reason = self._decide(attributes)
         if decision is Decision.ALLOW:
             return
         resource = self._registry.kinds.find(info.group, info.version, info.resource)
         if resource is None and info.is_resource:
             resource = Resource(info.group, info.version, "", info.resource, "", True)
         raise errors.forbidden(resource, info.name, refusal(attributes, reason))
+
+    def _decide(self, attributes: Attributes) -> tuple[Decision, str]:
+        return self._authorizer.authorize(attributes)
 
     def _subresource(self, scope: Scope) -> Result:
         resource, info = scope.resource, scope.info

@@ -32,6 +32,8 @@ from nanokube.apiserver.admission.service_account import ServiceAccount
 from nanokube.apiserver.admission.volumes import ClaimResize, StorageProtection
 from nanokube.apiserver.aggregator.aggregator import Aggregator
 from nanokube.apiserver.app import App
+from nanokube.apiserver.audit import audited
+from nanokube.apiserver.audit.auditor import Auditor, open_auditor
 from nanokube.apiserver.authn.authenticator import Authenticator
 from nanokube.apiserver.authn.bootstrap_tokens import BootstrapTokens
 from nanokube.apiserver.authn.front_proxy import FrontProxies
@@ -87,11 +89,14 @@ class Server:
     local_services: LocalServices
     outgoing: Client
     aggregator: Aggregator
+    auditor: Auditor | None
 
     async def close(self) -> None:
         """Close the connections to webhooks and extension servers."""
         await self.outgoing.close()
         await self.aggregator.close()
+        if self.auditor is not None:
+            await self.auditor.close()
 
 
 def admission(
@@ -148,7 +153,9 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     authorizer = Union((Masters(), NodeAuthorizer(caches.pods_of_node), rbac))
     quota = ResourceQuota(lookup)
     configured = Configured(caches, Versions(kinds, converter), authorizer, outgoing)
-    plugins = admission(lookup, draw_letters, authorizer, rbac, configured.plugins, quota)
+    auditor = open_auditor(config.audit, clock)
+    chain = admission(lookup, draw_letters, authorizer, rbac, configured.plugins, quota)
+    plugins = chain if auditor is None else audited.AuditedChain(chain)
     hooks = {"services": services}
     registry = Registry(store, caches, clock, plugins, hooks, kinds=kinds, converter=converter)
     quota.serve(registry)
@@ -169,7 +176,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     await flow_control.settle()
     aggregator = Aggregator(registry, config)
     collectors = (*configured.collectors, aggregator.monitor.unavailable)
-    app = _app(config, registry, authorizer, reviews, tokens, static, clock, gate, collectors, aggregator)
+    app = _app(config, registry, authorizer, reviews, tokens, static, gate, collectors, aggregator, auditor)
     return Server(
         app,
         registry,
@@ -183,6 +190,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
         LocalServices(registry),
         outgoing,
         aggregator,
+        auditor,
     )
 
 
@@ -222,10 +230,10 @@ def _app(
     reviews: Reviews,
     tokens: Tokens,
     static: StaticTokens | None,
-    clock: Clock,
     gate: Gate,
     collectors: Sequence[Collector],
     aggregator: Aggregator,
+    auditor: Auditor | None,
 ) -> App:
     metrics = Metrics(registry.caches.counts, registry.kinds.find)
     for collector in (FlowMetrics(gate), *collectors):
@@ -233,9 +241,9 @@ def _app(
     front_proxies = FrontProxies(config.front_proxy_ca.read_bytes()) if config.front_proxy_ca else None
     bootstrap_tokens = BootstrapTokens(registry.find)
     checks = {"ping": lambda: True, "storage": lambda: registry.store.is_healthy}
-    return App(
+    parts = (
         registry,
-        Authenticator(tokens, static, config.issuer, clock, bootstrap_tokens, front_proxies),
+        Authenticator(tokens, static, config.issuer, registry.clock, bootstrap_tokens, front_proxies),
         authorizer,
         reviews,
         TokenRequests(tokens, config.issuer),
@@ -245,3 +253,8 @@ def _app(
         gate,
         aggregator,
     )
+    if auditor is None:
+        return App(*parts)
+    for collector in auditor.metrics.collectors:
+        metrics.registry.register(collector)
+    return audited.AuditedApp(auditor, *parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from nanokube.apiserver.audit.settings import AuditSettings
 from nanokube.storage.etcd.settings import EtcdSettings
 
 API_AUDIENCE = "https://kubernetes.default.svc.cluster.local"
@@ -20,6 +21,7 @@ class ApiServerConfig:
     kubelet_*: client certificate and CA for connections to kubelets (logs, exec, proxy).
     front_proxy_*: the authority of proxies that name users in header fields, and our certificate of it, for
         extension servers.
+    audit: which requests are recorded, and where; None records nothing and costs nothing.
     token_file: CSV lines "token,user,uid[,"group1,group2"]" of static bearer tokens.
     """
 
@@ -42,5 +44,6 @@ class ApiServerConfig:
     front_proxy_cert: Path | None = None
     front_proxy_key: Path | None = None
     token_file: Path | None = None
+    audit: AuditSettings | None = None
     issuer: str = API_AUDIENCE
     log_level: str = "INFO"

@@ -74,6 +74,8 @@ async def run(
             group.create_task(parts.definitions.run())
             group.create_task(parts.local_services.run())
             group.create_task(parts.aggregator.run())
+            if parts.auditor is not None:
+                group.create_task(parts.auditor.run(), name="audit")
             group.create_task(follow(tls, config.tls_cert, config.tls_key), name="serving certificate")
             leases = EndpointLeases(parts.registry, config, clock) if store.is_shared else None
             if leases is not None:

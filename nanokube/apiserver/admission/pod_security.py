@@ -55,11 +55,18 @@ class PodSecurity(chain.Plugin):
     def _pod(self, a: chain.Attributes, spec: Mapping[str, Any], *, is_enforced: bool) -> None:
         labels = objects.labels(self._lookup.find("namespaces", a.namespace) or {})
         if not any(key.startswith(_LABEL) for key in labels):
+            if a.resource.name == "pods":
+                a.annotations[_LABEL + "enforce-policy"] = f"{pod_security.PRIVILEGED}:latest"
             return
+        title = refused = ""
         if is_enforced:
-            title, found = _judge(spec, labels, "enforce")
-            if found:
-                raise errors.forbidden(a.resource, a.name, f'violates PodSecurity "{title}": {found}')
+            title, refused = _judge(spec, labels, "enforce")
+            a.annotations[_LABEL + "enforce-policy"] = title
+        audited, found = _judge(spec, labels, "audit")
+        if found:
+            a.annotations[_LABEL + "audit-violations"] = f'would violate PodSecurity "{audited}": {found}'
+        if refused:
+            raise errors.forbidden(a.resource, a.name, f'violates PodSecurity "{title}": {refused}')
         title, found = _judge(spec, labels, "warn")
         if found:
             a.warnings.append(f'would violate PodSecurity "{title}": {found}')
