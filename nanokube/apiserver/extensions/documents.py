@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 from nanokube.api import openapi
@@ -53,9 +54,9 @@ class Overlay:
         self._remotes = remotes
         self._generation = (-1, -1)
         self._custom: Sequence[Resource] = ()
-        self._documents: dict[
-            str, tuple[tuple[int, ...], Document]
-        ] = {}  # by name: of which states, and what
+        self._groups: Mapping[str, tuple[str, Sequence[Resource]]] = {}  # by name: etag, what is in it
+        self._documents: dict[str, Document] = {}
+        self._index: Document | None = None
         self._spliced: dict[str, Document] = {}
         self._pieces: dict[str, list[_Piece]] = {}
         self._known: tuple[custom_openapi.Descriptions, Mapping[str, Any]] | None = None
@@ -68,8 +69,9 @@ class Overlay:
             if name not in self._spliced:
                 self._spliced[name] = self._splice(name)
             return self._spliced[name]
-        found = self._documents.get(name)
-        return found[1] if found else self._base.get(name)
+        if name == archive.V3 and self._index is not None:
+            return self._index
+        return self._of_group(name) if name in self._groups else self._base.get(name)
 
     def _state(self) -> tuple[int, int]:
         return self._kinds.generation, self._remotes.openapi_generation if self._remotes else 0
@@ -78,27 +80,44 @@ class Overlay:
         return self._remotes.openapi_parts() if self._remotes else ()
 
     def _refresh(self) -> None:
-        """Make the documents of group-versions whose definitions changed, and the index."""
+        """Note what there is to document, and make the index."""
         self._generation = self._state()
-        self._custom = [resource for resource in self._kinds.all() if resource.custom is not None]
+        self._custom = [self._whole(each) for each in self._kinds.all() if each.custom is not None]
         self._spliced = {}
         by_name: dict[str, list[Resource]] = {}
         for resource in self._custom:
             name = f"{archive.V3}/{openapi.key(resource.group, resource.version)}"
             if name not in self._base:
                 by_name.setdefault(name, []).append(resource)
-        documents: dict[str, tuple[tuple[int, ...], Document]] = {}
-        for name, found in by_name.items():
-            states = tuple(self._kinds.definition_of(resource).number for resource in found)
-            known = self._documents.get(name)
-            documents[name] = known if known and known[0] == states else (states, self._v3(found))
+        self._groups = {name: (self._etag(found), found) for name, found in by_name.items()}
+        self._documents = {name: each for name, each in self._documents.items() if name in by_name}
+        self._index = None
         addresses = self._remotes.openapi_addresses() if self._remotes else {}
-        if documents or addresses:
-            all_ = {**self._base, **{name: found[1] for name, found in documents.items()}}
+        if self._groups or addresses:
             prefix = f"{archive.V3}/"
-            etags = {n.removeprefix(prefix): d.etag for n, d in all_.items() if n.startswith(prefix)}
-            documents[archive.V3] = ((), archive.pack(openapi.v3_index(etags, addresses)))
-        self._documents = documents
+            etags = {n: document.etag for n, document in self._base.items() if n.startswith(prefix)}
+            etags |= {name: etag for name, (etag, _) in self._groups.items()}
+            named = {name.removeprefix(prefix): etag for name, etag in etags.items()}
+            self._index = archive.pack(openapi.v3_index(named, addresses))
+
+    def _whole(self, resource: Resource) -> Resource:
+        """Give a resource with all its verbs, which are not listed while its definition ends."""
+        return self._kinds.definition_of(resource).versions[resource.version]
+
+    def _etag(self, found: Sequence[Resource]) -> str:
+        """Tell a document from others by what it is made of: the index must not wait for all to be made."""
+        digest = hashlib.sha256(self._base[_DONOR].etag.encode())
+        for resource in found:
+            digest.update(f"{resource.plural}/".encode() + self._kinds.definition_of(resource).digest)
+        return digest.hexdigest().upper()
+
+    def _of_group(self, name: str) -> Document:
+        """Make the document of a group-version, unless it is there."""
+        etag, found = self._groups[name]
+        known = self._documents.get(name)
+        if known is None or known.etag != etag:
+            known = self._documents[name] = msgspec.structs.replace(self._v3(found), etag=etag)
+        return known
 
     def _v3(self, found: Sequence[Resource]) -> Document:
         """Build the document of one group-version."""

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from nanokube.api import resources
+from nanokube.api.custom import openapi as custom_openapi
 from nanokube.api.openapi import archive, gnostic
 from nanokube.apiserver import openapi
 from tests.unit.nanokube.apiserver.conftest import Api
@@ -91,3 +92,15 @@ async def test_only_what_changes_is_made_anew(api: Api) -> None:
         second = (await api("GET", "/openapi/v3")).json["paths"]
         assert second.keys() - first.keys() == {"apis/other.com/v1"}
         assert {key: second[key] for key in first} == first
+
+
+async def test_the_index_does_not_wait_for_documents(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who applies many definitions asks for the index before each."""
+    async with lively(api):
+        await define(api, definition())
+        with monkeypatch.context() as patched:
+            patched.setattr(custom_openapi, "v3", None)
+            path = (await api("GET", "/openapi/v3")).json["paths"]["apis/example.com/v1"]["serverRelativeURL"]
+        reply = await api("GET", path)
+        assert reply.code == 200
+        assert path.endswith(f"hash={reply.headers.get('etag').strip(chr(34))}")
