@@ -6,7 +6,7 @@ import time
 
 import click
 
-from nanokube.cli import errors, phases, readiness, settings
+from nanokube.cli import audit_options, errors, phases, readiness, settings
 from nanokube.roles import bootstrap, checks, node
 from nanokube.roles import config as node_config
 
@@ -25,6 +25,7 @@ from nanokube.roles import config as node_config
 @click.option("--etcd-key", help="With --store: key of that certificate.")
 @click.option("--etcd-prefix", help='With --store: what stands before every key, like "/name".')
 @click.option("--cgroup-root", help="Name of the cgroup that holds all Pods.  [default: nanokube]")
+@audit_options.audit_options
 def up(managed: bool, **options: object) -> None:
     """Start this node's cluster, or resume it: safe to call at any time."""
     errors.require_root("up")
@@ -32,7 +33,8 @@ def up(managed: bool, **options: object) -> None:
         if options["store"]:
             raise errors.failure("--etcd and --store exclude each other")
         options["store"] = node_config.ETCD
-    config = settings.current_or_default(**_with_node_range(options))
+    recorded = audit_options.taken(options)
+    config = audit_options.applied(settings.current_or_default(**_with_node_range(options)), recorded)
     began, since = time.monotonic(), datetime.datetime.now(datetime.UTC)
     with node.alone(config.paths):
         if node.running_pid(config.paths) is None:

@@ -18,7 +18,7 @@ from nanokube.kubelet import run as kubelet_run
 from nanokube.podnet import plan as podnet_plan
 from nanokube.podnet import run as podnet_run
 from nanokube.proxy import run as proxy_run
-from nanokube.roles import balancer, bootstrap, component, etcd
+from nanokube.roles import audit, balancer, bootstrap, component, etcd
 from nanokube.roles import config as node_config
 from nanokube.scheduler import run as scheduler_run
 
@@ -58,6 +58,7 @@ def apiserver(config: node_config.NodeConfig) -> apiserver_config.ApiServerConfi
         front_proxy_ca=pki / "front-proxy-ca.crt",
         front_proxy_cert=pki / "front-proxy-client.crt",
         front_proxy_key=pki / "front-proxy-client.key",
+        audit=audit.parse(config.audit),
     )
 
 

@@ -7,10 +7,12 @@ import dataclasses
 import ipaddress
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from nanokube.api.validation import names
 from nanokube.kit import paths
+from nanokube.roles import audit
 from nanokube.storage.etcd import settings
 
 FILE = "node.json"
@@ -35,6 +37,7 @@ class NodeConfig:
     store: where objects are: "" SQLite, ETCD the etcd that nanokube runs, else the URLs of an etcd cluster.
     etcd_ca, etcd_cert, etcd_key: files by which that cluster is known, and knows us.
     etcd_prefix: what stands before every key there, "" or "/name".
+    audit: options of auditing by their names, see nanokube.apiserver.audit.settings; empty for none.
     etcd_cluster: the members that this node's etcd was added to; empty for the first.
     role: SERVER runs the control plane beside the agent, WORKER the agent alone.
     joined: URL of the server by which this host joined; empty on the first.
@@ -63,6 +66,7 @@ class NodeConfig:
     etcd_cluster: str = ""
     role: str = SERVER
     joined: str = ""
+    audit: Mapping[str, str] = dataclasses.field(default_factory=dict)
     root: Path = Path("/")
 
     @property
@@ -114,6 +118,10 @@ def validate(config: NodeConfig) -> NodeConfig:
         if not 0 < getattr(config, name) < 65536:
             raise ConfigError(f"{name.replace('_', ' ')} {getattr(config, name)} is not a port")
     _validate_store(config)
+    try:
+        audit.parse(config.audit)
+    except audit.AuditError as err:
+        raise ConfigError(str(err)) from err
     if config.api_port == config.kubelet_port:
         raise ConfigError(f"api port and kubelet port are both {config.api_port}")
     for error in names.dns_subdomain(config.node_name):
