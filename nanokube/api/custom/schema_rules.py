@@ -37,6 +37,8 @@ _ROOT_KEYS: Final = frozenset(
     name[0].lower() + name[1:] for name in _AT_ROOT.split() if not name.startswith("X")
 ) | {"x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations"}
 _UNSUPPORTED: Final = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
+_UNASKED: Final = frozenset(("not", "allOf", "oneOf", "anyOf", "definitions", "dependencies"))
+_HOLDING: Final = _UNASKED | {"properties", "additionalProperties", "items"}
 _LINE_BREAKS: Final = re.compile(r"[\n\r]")
 
 
@@ -159,7 +161,9 @@ def _standard(schema: Schema, path: str, place: Place, options: Options) -> list
 
 def _below(schema: Schema, path: str, place: Place, options: Options, found: Findings) -> None:
     """Check the schemas that a schema holds."""
-    below = replace(place, is_root=False)
+    if _HOLDING.isdisjoint(schema):
+        return
+    below = replace(place, is_root=False) if place.is_root else place
     scope = place.scope
     others, properties = schema.get("additionalProperties"), schema.get("properties") or {}
     if others is not None and others is not True and properties:
@@ -177,7 +181,7 @@ def _below(schema: Schema, path: str, place: Place, options: Options, found: Fin
             if place.is_root:
                 where = replace(where, no_defaults=f"in top-level {key}")
         _schema(each, f"{path}.properties[{key}]", where, options, found)
-    unasked = replace(below, scope=None)
+    unasked = below if scope is None or _UNASKED.isdisjoint(schema) else replace(below, scope=None)
     if schema.get("not") is not None:
         _schema(schema["not"], f"{path}.not", unasked, options, found)
     for key in ("allOf", "oneOf", "anyOf"):
@@ -193,9 +197,11 @@ def _below(schema: Schema, path: str, place: Place, options: Options, found: Fin
 
 def _items(schema: Schema, path: str, below: Place, options: Options, found: Findings) -> None:
     items, scope = schema.get("items"), below.scope
+    if items is None:
+        return
     if schema.get("x-kubernetes-list-type") != "map" and not below.uncorrelated:
         below = replace(below, uncorrelated=path)
-    each_item = items if type(items) is list else [items] if items is not None else []
+    each_item = items if type(items) is list else [items]
     for index, item in enumerate(each_item):
         where = replace(below, scope=scope and scope.child(item, "items"))
         _schema(item, f"{path}.items" + (f"[{index}]" if type(items) is list else ""), where, options, found)

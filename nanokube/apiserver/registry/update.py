@@ -101,21 +101,7 @@ async def _write(
     _prepare(call, resource, new, old, prepare)
     if tracks:  # before admission: what the server adds belongs to nobody
         track(call, old, new, registry.now())
-    attributes = chain.Attributes(
-        chain.UPDATE,
-        call.user,
-        resource,
-        call.namespace,
-        call.name,
-        call.subresource,
-        new,
-        old,
-        call.is_dry_run,
-        call.warnings,
-        call.resource,
-        call.options,
-        is_consequence=call.is_consequence,
-    )
+    attributes = _attributes(call, resource, new, old)
     await registry.admission.mutate(attributes)
     if attributes.is_changed:  # by webhooks, which may have touched what this endpoint does not change
         _prepare(call, resource, new, old, prepare)
@@ -146,6 +132,24 @@ async def _write(
     if not call.is_dry_run:
         hooks.after_update(new, old)
     return written
+
+
+def _attributes(call: Call, resource: Resource, new: dict[str, Any], old: dict[str, Any]) -> chain.Attributes:
+    return chain.Attributes(
+        chain.UPDATE,
+        call.user,
+        resource,
+        call.namespace,
+        call.name,
+        call.subresource,
+        new,
+        old,
+        call.is_dry_run,
+        call.warnings,
+        call.resource,
+        call.options,
+        is_consequence=call.is_consequence,
+    )
 
 
 def _prepare(
