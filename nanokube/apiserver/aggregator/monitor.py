@@ -183,8 +183,9 @@ class Monitor:
             prepare=lambda new, old: None, check=no_check, shares=True,
         )  # fmt: skip
         log.info(
-            "api service judged: name=%s available=%s reason=%s",
+            "api service judged: name=%s available=%s reason=%s: %s",
             remote.name,
             verdict.is_available,
             verdict.reason,
+            verdict.message,
         )
