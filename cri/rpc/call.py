@@ -32,6 +32,7 @@ class Call:
         "deadline",
         "details",
         "has_begun",
+        "is_complete",
         "is_over",
         "path",
         "request",
@@ -47,6 +48,7 @@ class Call:
         self.path = ""
         self.request = bytearray()
         self.deadline: float | None = None
+        self.is_complete = False  # all of the request is there
         self.has_begun = False  # the headers were sent
         self.is_over = False  # answered, or nobody waits for the answer
         self.code: grpc.StatusCode = grpc.StatusCode.OK

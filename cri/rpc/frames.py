@@ -8,7 +8,7 @@ import struct
 import urllib.parse
 from collections.abc import Mapping
 
-from cri.rpc import hpack
+import hpack
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD_BYTES = 9
@@ -26,13 +26,15 @@ class Kind(enum.IntEnum):
 
 class Setting(enum.IntEnum):
     HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = range(1, 6)
+    MAX_HEADER_LIST_SIZE = 6
 
 
 class Code(enum.IntEnum):
     """Why a stream or a connection ends."""
 
     NO_ERROR, PROTOCOL, INTERNAL, FLOW_CONTROL = range(4)
-    FRAME_SIZE, REFUSED_STREAM, CANCEL, COMPRESSION = range(6, 10)
+    STREAM_CLOSED, FRAME_SIZE, REFUSED_STREAM, CANCEL, COMPRESSION = range(5, 10)
+    ENHANCE_YOUR_CALM = 11
 
 
 END_STREAM = ACK = 1
@@ -87,8 +89,14 @@ def unpadded(flags: int, payload: bytes) -> bytes:
     return payload[start:end]
 
 
-_HEADERS = hpack.encode([(":status", "200"), ("content-type", "application/grpc")])
-_OK = hpack.encode([("grpc-status", "0")])
+def headers(fields: Mapping[str, str]) -> bytes:
+    """A block of headers which no table keeps: it may be written in any order with others."""
+    literals = [hpack.NeverIndexedHeaderTuple(name, value) for name, value in fields.items()]
+    return hpack.Encoder().encode(literals, huffman=False)
+
+
+_HEADERS = headers({":status": "200", "content-type": "application/grpc"})
+_OK = headers({"grpc-status": "0"})
 
 
 def response_head(stream: int) -> bytes:
@@ -106,7 +114,7 @@ def trailers(stream: int, status: int = 0, message: str = "", *, is_only: bool =
     block = _OK
     if status:
         escaped = urllib.parse.quote(message, safe=_PLAIN)
-        block = hpack.encode([("grpc-status", str(status)), ("grpc-message", escaped)])
+        block = headers({"grpc-status": str(status), "grpc-message": escaped})
     return frame(Kind.HEADERS, END_HEADERS | END_STREAM, stream, _HEADERS + block if is_only else block)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from cri.rpc import frames
 from cri.rpc.call import Aborted, Call
@@ -151,7 +152,7 @@ class Server:
                 if not self._idle and self._threads <= self._threads_max:
                     self._spawn()  # who reads while this thread runs a call
         with contextlib.suppress(OSError):  # dropped by a stop
-            self._epoll.modify(fd, _ONCE)
+            self._epoll.modify(fd, _ONCE | (select.EPOLLOUT if connection.has_replies else 0))
         if len(calls) > 1:
             os.eventfd_write(self._bell, len(calls) - 1)
         if calls:
@@ -184,7 +185,8 @@ class Server:
     def _run(self, connection: Connection, call: Call) -> None:
         """Answer one call."""
         try:
-            self._answer(connection, call)
+            if not call.is_over:  # reset while it waited for a thread
+                self._answer(connection, call)
         except Closed as err:
             log.debug("call %s ended: %s", call.path, err)
         except Aborted:
@@ -193,14 +195,16 @@ class Server:
             log.exception("call failed %s", call.path)
             self._finish(connection, call, grpc.StatusCode.UNKNOWN, f"cannot serve call: {err}")
         finally:
-            connection.calls.pop(call.stream, None)
-            call.end()
+            connection.forget(call)
 
     def _answer(self, connection: Connection, call: Call) -> None:
         method = self._methods.get(call.path)
         if method is None or method.request_streaming:
             call.abort(grpc.StatusCode.UNIMPLEMENTED, f"cannot find method {call.path[:200]!r}")
-        request = method.request_deserializer(_message(call))
+        try:
+            request = method.request_deserializer(_message(call))
+        except DecodeError as err:
+            call.abort(grpc.StatusCode.INTERNAL, f"cannot read request: {err}")
         if not method.response_streaming:
             answer = method.response_serializer(method.unary_unary(request, call))
             connection.send(call, _checked(call, answer), is_last=True)
