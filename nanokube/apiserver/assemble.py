@@ -66,6 +66,8 @@ from nanokube.apiserver.registry.claims import Claims
 from nanokube.apiserver.registry.registry import Registry, draw_letters
 from nanokube.apiserver.registry.services import ServiceHooks
 from nanokube.kit.clock import Clock
+from nanokube.storage.encryption.metrics import EncryptionMetrics
+from nanokube.storage.encryption.store import EncryptedStore
 from nanokube.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -241,6 +243,9 @@ def _app(
     front_proxies = FrontProxies(config.front_proxy_ca.read_bytes()) if config.front_proxy_ca else None
     bootstrap_tokens = BootstrapTokens(registry.find)
     checks = {"ping": lambda: True, "storage": lambda: registry.store.is_healthy}
+    if isinstance(registry.store, EncryptedStore):
+        metrics.registry.register(EncryptionMetrics(registry.store))
+        checks["kms-providers"] = registry.store.are_plugins_healthy
     parts = (
         registry,
         Authenticator(tokens, static, config.issuer, registry.clock, bootstrap_tokens, front_proxies),

@@ -17,6 +17,7 @@ class ApiServerConfig:
 
     advertise_address: the IP at which Pods reach this server, the endpoint of Service default/kubernetes.
     store: SQLite file, or an etcd cluster; None keeps everything in memory.
+    encryption: EncryptionConfiguration (YAML) of values at rest, followed; it may come later.
     service_account_public_key: verifies tokens; the private key signs them (ECDSA P-256).
     kubelet_*: client certificate and CA for connections to kubelets (logs, exec, proxy).
     front_proxy_*: the authority of proxies that name users in header fields, and our certificate of it, for
@@ -34,6 +35,7 @@ class ApiServerConfig:
     bind_address: str = "0.0.0.0"
     port: int = 6443
     store: Path | EtcdSettings | None = None
+    encryption: Path | None = None
     service_cidr: str = "10.96.0.0/16"
     dns_ip: str = "10.96.0.10"
     node_port_range: tuple[int, int] = (30000, 32767)

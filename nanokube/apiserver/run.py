@@ -20,6 +20,7 @@ from nanokube.kit.clock import SYSTEM, Clock
 from nanokube.kit.http.server import Limits, Server
 from nanokube.kit.tls import follow
 from nanokube.storage import maintenance
+from nanokube.storage.encryption import store as encryption
 from nanokube.storage.etcd import store as etcd_store
 from nanokube.storage.etcd.settings import EtcdSettings
 from nanokube.storage.memory import MemoryStore
@@ -47,7 +48,7 @@ async def run(
     StoreError (etcd cannot be reached).
     """
     tls = tls_context(config)
-    async with opened(config) as store:
+    async with opened(config, clock) as store:
         parts = await assemble(config, store, clock)
         # The tables read so far live for ever; collecting them again and again costs latency.
         gc.collect()
@@ -95,8 +96,21 @@ async def run(
 
 
 @contextlib.asynccontextmanager
-async def opened(config: ApiServerConfig) -> AsyncIterator[Store]:
-    """Open the store of a server until the block ends. Raises OSError, sqlite3.Error, StoreError."""
+async def opened(config: ApiServerConfig, clock: Clock = SYSTEM) -> AsyncIterator[Store]:
+    """Open the store of a server, with its values encrypted as configured, until the block ends.
+
+    Raises OSError, sqlite3.Error, StoreError, ConfigurationError.
+    """
+    async with _bare(config) as store:
+        if config.encryption is None:
+            yield store
+            return
+        async with encryption.opened(store, config.encryption, clock) as encrypted:
+            yield encrypted
+
+
+@contextlib.asynccontextmanager
+async def _bare(config: ApiServerConfig) -> AsyncIterator[Store]:
     if isinstance(config.store, EtcdSettings):
         async with etcd_store.opened(config.store) as shared:
             yield shared

@@ -12,7 +12,8 @@ from nanokube.cli import errors, phases, settings
 def backup(file: Path) -> None:
     """Write all of the cluster's objects to FILE, while it runs or not. It holds Secrets: guard it.
 
-    Keys and certificates in /etc/nanokube/pki, and Pods' data on nodes, are not part of it.
+    Keys and certificates in /etc/nanokube/pki, and Pods' data on nodes, are not part of it. Secrets are
+    encrypted in it as in the store: they need the keys in /etc/nanokube/pki/encryption.yaml to be read.
     """
     errors.require_root("backup")
     config = settings.saved()
@@ -24,6 +25,10 @@ def backup(file: Path) -> None:
     except roles_backup.BackupError as err:
         raise errors.failure(str(err), err.hint) from err
     click.echo(f"{done.entries} objects at revision {done.revision} in {file}")
+    if done.keys:
+        place = config.paths.pki / "encryption.yaml"
+        needs = ", ".join(done.keys)
+        click.echo(f"warning: it cannot be restored without {needs}: keep a copy of {place}", err=True)
 
 
 @click.command()

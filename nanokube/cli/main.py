@@ -17,6 +17,11 @@ VERBS: Mapping[str, tuple[str, str, str]] = {
     "status": ("nanokube.cli.status", "status", "Show what runs on this node and how it fares."),
     "backup": ("nanokube.cli.backup", "backup", "Write all of the cluster's objects to a file."),
     "restore": ("nanokube.cli.backup", "restore", "Put a backup in place of the cluster's objects."),
+    "encryption": (
+        "nanokube.cli.encryption",
+        "encryption",
+        "Show how Secrets are encrypted at rest, and change the keys.",
+    ),
     "store": ("nanokube.cli.backup", "store", "Move the cluster's objects to etcd."),
     "doctor": ("nanokube.cli.doctor", "doctor", "Check this host and name the remedy for what is missing."),
     "demo": ("nanokube.cli.demo", "demo", "Run a Deployment behind a Service and fetch it."),

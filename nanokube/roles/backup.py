@@ -12,9 +12,14 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from nanokube.kit import clock
 from nanokube.roles import config as node_config
-from nanokube.roles import etcd, node
+from nanokube.roles import encryption_keys, etcd, node
 from nanokube.storage import backup
+from nanokube.storage.encryption import prefix, transformer
+from nanokube.storage.encryption import store as encryption
+from nanokube.storage.encryption.configuration import ConfigurationError
+from nanokube.storage.encryption.errors import Unreadable
 from nanokube.storage.etcd import restore as etcd_restore
 from nanokube.storage.etcd import store as etcd_store
 from nanokube.storage.etcd.settings import EtcdSettings
@@ -35,10 +40,11 @@ class BackupError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Done:
-    """What was copied, and the revision that the store has now."""
+    """What was copied, and the revision that the store has now. keys: by which some of it is encrypted."""
 
     entries: int
     revision: int
+    keys: Sequence[str] = ()
 
 
 def save(config: node_config.NodeConfig, file: Path) -> Done:
@@ -55,13 +61,15 @@ def save(config: node_config.NodeConfig, file: Path) -> Done:
         backup.write(file, header, records)
     except (OSError, StoreError, copy.CopyError) as err:
         raise BackupError(f"cannot back up to {file}: {_said(err)}") from err
-    return Done(len(records), revision)
+    ways = {prefix.prefix_of(record.value) for record in records} - {b""}
+    return Done(len(records), revision, sorted(map(prefix.spoken, ways)))
 
 
 def load(config: node_config.NodeConfig, file: Path) -> Done:
     """Replace the cluster's objects by a backup's. Blocks. Raises BackupError."""
     try:
         header = backup.check(file)
+        _demand_keys(config, file)
         floor = header.revision + backup.BUMP
         store = etcd.store(config)
         if isinstance(store, EtcdSettings):
@@ -101,6 +109,18 @@ def migrate(config: node_config.NodeConfig, target: node_config.NodeConfig) -> D
         raise BackupError(f"cannot migrate to {target.store}: {_said(err)}") from err
     node_config.save(target)
     return Done(len(records), done)
+
+
+def _demand_keys(config: node_config.NodeConfig, file: Path) -> None:
+    """Look whether the server will be able to read what is restored."""
+    keys = encryption_keys.path(config)
+    try:
+        known = transformer.Transformer(encryption.read(keys), clock.SYSTEM)
+        for record in backup.records(file):
+            known.unseal(record.key, record.value, may_ask=True)
+    except (Unreadable, ConfigurationError) as err:
+        hint = f"put the {keys} of that time there, or its keys behind the one that is there"
+        raise BackupError(f"cannot restore {file}: {err}", hint) from err
 
 
 def _read(store: EtcdSettings | Path) -> tuple[int, Sequence[backup.Record]]:

@@ -16,6 +16,9 @@ import yaml
 
 from nanokube.kit import clock, pki, tasks
 from nanokube.roles import config as node_config
+from nanokube.roles import encryption_keys
+from nanokube.storage.encryption import prefix
+from nanokube.storage.sqlite import copy
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +64,7 @@ def ensure_credentials(
     made: list[str] = []
     authority = ensure_authority(directory, AUTHORITY_NAME, now, made)
     _ensure_signing_pair(directory, made)
+    _ensure_encryption(config, now, made)
     for name, subject in _subjects(config).items():
         if ensure_pair(directory, name, subject, authority, now, renew=name in renew):
             made.append(name)
@@ -142,6 +146,32 @@ def _ensure_signing_pair(directory: Path, made: list[str]) -> None:
         pki.check_signing_pair(pair)
     except ValueError as err:
         raise _damaged(directory, "sa", "sa.pub", "tokens of service accounts end") from err
+
+
+def _ensure_encryption(config: node_config.NodeConfig, now: datetime.datetime, made: list[str]) -> None:
+    """Make the key by which Secrets are encrypted; a server that joined was handed the first one's."""
+    file = encryption_keys.path(config)
+    if not config.joined and not file.exists():
+        _demand_no_encrypted(config, file)
+        write_private(file, encryption_keys.render(encryption_keys.fresh(now)))
+        made.append(file.stem)
+
+
+def _demand_no_encrypted(config: node_config.NodeConfig, file: Path) -> None:
+    """A new key would not read what a lost one encrypted. Raises CredentialError."""
+    store = config.paths.store / "cluster.db"
+    if config.store or not store.exists():
+        return
+    try:
+        ways = {prefix.prefix_of(record.value) for record in copy.read(store)[1]} - {b""}
+    except copy.CopyError as err:
+        raise CredentialError(f"cannot start: {err}") from err
+    if ways:
+        keys = ", ".join(sorted(map(prefix.spoken, ways)))
+        raise CredentialError(
+            f"cannot start: {file} is gone, and objects in {store} are encrypted by {keys}\n"
+            "hint: put a copy of it there: nothing else reads them"
+        )
 
 
 def _damaged(directory: Path, name: str, public: str, consequence: str) -> CredentialError:

@@ -18,7 +18,7 @@ from nanokube.kubelet import run as kubelet_run
 from nanokube.podnet import plan as podnet_plan
 from nanokube.podnet import run as podnet_run
 from nanokube.proxy import run as proxy_run
-from nanokube.roles import audit, balancer, bootstrap, component, etcd
+from nanokube.roles import audit, balancer, bootstrap, component, encryption_keys, etcd
 from nanokube.roles import config as node_config
 from nanokube.scheduler import run as scheduler_run
 
@@ -50,6 +50,7 @@ def apiserver(config: node_config.NodeConfig) -> apiserver_config.ApiServerConfi
         service_account_public_key=pki / "sa.pub",
         service_account_private_key=pki / "sa.key",
         store=etcd.store(config),
+        encryption=encryption_keys.path(config),
         service_cidr=config.service_cidr,
         dns_ip=config.dns_ip,
         kubelet_client_cert=pki / "apiserver-kubelet-client.crt",

@@ -22,6 +22,7 @@ from nanokube.api import bootstrap_tokens as tokens
 from nanokube.api.objects import Object
 from nanokube.kubelet.node import certificates
 from nanokube.roles import config as node_config
+from nanokube.roles import encryption_keys
 from nanokube.roles.discovery import JoinError
 
 SECRET: Final = tokens.CERTIFICATES
@@ -29,7 +30,7 @@ FIELD: Final = "bundle"
 # Below pki/; those that this cluster does not have are left out.
 FILES: Final = (
     *("ca.crt", "ca.key", "sa.pub", "sa.key", "front-proxy-ca.crt", "front-proxy-ca.key"),
-    *("etcd/ca.crt", "etcd/ca.key"),
+    *("etcd/ca.crt", "etcd/ca.key", encryption_keys.FILE),
 )
 # Settings that name a file anywhere on the first server; a further one keeps it in pki/store/.
 FILE_SETTINGS: Final = ("etcd_ca", "etcd_cert", "etcd_key")

@@ -25,7 +25,8 @@ from nanokube.storage.encryption import configuration
 from nanokube.storage.encryption.configuration import Configuration, ConfigurationError
 from nanokube.storage.encryption.errors import PluginError, SeedUnknown, Unreadable
 from nanokube.storage.encryption.plugin import Plugin
-from nanokube.storage.encryption.transformer import ENCRYPTED, ROOT, Transformer
+from nanokube.storage.encryption.prefix import ENCRYPTED, ROOT
+from nanokube.storage.encryption.transformer import Transformer
 from nanokube.storage.store import (
     Compacted,
     Conflict,
@@ -55,7 +56,7 @@ class EncryptedStore:
     def __init__(self, inner: Store, path: Path, transformer: Transformer, clock: Clock) -> None:
         self.inner = inner
         self.transformer = transformer
-        self.reload_failed = False
+        self.reloads = {"success": 0, "failure": 0}
         self._path = path
         self._clock = clock
         self._lost: Unreadable | None = None
@@ -86,7 +87,6 @@ class EncryptedStore:
         """Others write to it too."""
         return self.inner.is_shared
 
-    @property
     def are_plugins_healthy(self) -> bool:
         """Every key management service's plugin answers."""
         return not self.transformer.failures()
@@ -107,7 +107,7 @@ class EncryptedStore:
             entries = await asyncio.to_thread(_opened, self.transformer, found.entries)
         except Unreadable as err:
             if not revision or revision >= self.inner.revision:
-                raise
+                raise Unreadable(f"{err}; the keys are in {self._path}") from err
             raise Compacted(revision, self.inner.revision) from err  # its key was dropped since
         return replace(found, entries=entries)
 
@@ -172,9 +172,9 @@ class EncryptedStore:
             await asyncio.to_thread(_opened, made, found.entries)
         except (ConfigurationError, OSError, StoreError) as err:
             log.error("encryption configuration not taken: %s", err)
-            self.reload_failed = True
+            self.reloads["failure"] += 1
             return False
-        self.reload_failed = False
+        self.reloads["success"] += 1
         self.transformer = made
         self._replaced.set()
         _close([plugin for kms, plugin in plugins.items() if kms not in made.plugins])

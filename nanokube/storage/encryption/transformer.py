@@ -16,9 +16,8 @@ from nanokube.storage.encryption.ciphers import AesCbc, AesGcm, Cipher, Secretbo
 from nanokube.storage.encryption.configuration import Configuration, Kms, Local, Provider
 from nanokube.storage.encryption.errors import Unreadable
 from nanokube.storage.encryption.plugin import Plugin
+from nanokube.storage.encryption.prefix import ENCRYPTED, prefix_of, resource_of, spoken
 
-ENCRYPTED: Final = b"k8s:enc:"
-ROOT: Final = "/registry/"
 # Below ROOT, but no resource: leases of servers, and claims of Services' addresses.
 INTERNAL: Final = frozenset(("masterleases", "serviceclaims"))
 _CIPHERS: Final[Mapping[str, Callable[[bytes], Cipher]]] = {
@@ -139,42 +138,3 @@ class Transformer:
                 yield Way(prefix, _CIPHERS[provider.kind](key.secret))
         else:
             yield PLAIN
-
-
-def resource_of(place: str) -> str:
-    """Name the resource of a key of the store; "" if it is none.
-
-    >>> resource_of("/registry/secrets/default/token"), resource_of(".nanokube/offset")
-    ('secrets', '')
-    """
-    return place[len(ROOT) :].partition("/")[0] if place.startswith(ROOT) else ""
-
-
-def prefix_of(stored: bytes) -> bytes:
-    """Give what stands before an encrypted value; b"" of a plain one.
-
-    >>> prefix_of(b"k8s:enc:aesgcm:v1:key1:..."), prefix_of(b"{}")
-    (b'k8s:enc:aesgcm:v1:key1:', b'')
-    """
-    if not stored.startswith(ENCRYPTED):
-        return b""
-    end = 0
-    for _ in range(5):
-        end = stored.find(b":", end) + 1
-        if not end:
-            return ENCRYPTED
-    return stored[:end]
-
-
-def spoken(prefix: bytes) -> str:
-    """Say a prefix in words.
-
-    >>> spoken(b"k8s:enc:aesgcm:v1:key1:"), spoken(b"")
-    ('aesgcm key key1', 'nothing')
-    """
-    if not prefix:
-        return "nothing"
-    parts = prefix.decode(errors="replace").split(":")
-    if len(parts) < 5:
-        return "an unknown way"
-    return f"kms plugin {parts[4]}" if parts[2] == "kms" else f"{parts[2]} key {parts[4]}"

@@ -10,6 +10,7 @@ import yaml
 
 from nanokube.roles import bootstrap
 from nanokube.roles import config as node_config
+from nanokube.storage.sqlite.store import SqliteStore
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
@@ -79,3 +80,17 @@ def test_a_binary_kubeconfig_is_written_anew(tmp_path: Path) -> None:
     bootstrap.ensure_credentials(config, NOW)
     config.paths.admin_kubeconfig.write_bytes(b"\xff\xfe")
     assert bootstrap.ensure_credentials(config, NOW) == ["admin.conf"]
+
+
+async def test_a_lost_key_is_not_replaced_where_something_needs_it(tmp_path: Path) -> None:
+    config = node_config.NodeConfig("n1", "192.0.2.10", root=tmp_path)
+    assert "encryption" in bootstrap.ensure_credentials(config, NOW)
+    file = config.paths.pki / "encryption.yaml"
+    assert file.stat().st_mode & 0o777 == 0o600
+    store = await SqliteStore.open(config.paths.store / "cluster.db")
+    await store.put("/registry/secrets/default/a", b"k8s:enc:aesgcm:v1:old:xxx")
+    await store.close()
+    file.unlink()
+    with pytest.raises(bootstrap.CredentialError, match=r"is gone.*aesgcm key old"):
+        bootstrap.ensure_credentials(config, NOW)
+    assert not file.exists()

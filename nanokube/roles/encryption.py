@@ -1,0 +1,256 @@
+"""How the cluster's values are encrypted at rest, and how their keys are rotated, for the command line.
+
+    rotate: new key first in the file ── the server takes it, writes all again ── the old key leaves the file
+
+Of several servers each has a file of its own, and must have a key before any writes by it: their rotation
+goes in stages, with the file copied between them.
+"""
+
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import datetime
+import enum
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+from nanokube.api import errors
+from nanokube.client import kubeconfig, rest
+from nanokube.kit import clock
+from nanokube.roles import bootstrap, encryption_keys, etcd, node
+from nanokube.roles import config as node_config
+from nanokube.storage.backup import Record
+from nanokube.storage.encryption import configuration, metrics, prefix, transformer
+from nanokube.storage.encryption import store as encryption
+from nanokube.storage.etcd import store as etcd_store
+from nanokube.storage.etcd.settings import EtcdSettings
+from nanokube.storage.sqlite import copy
+from nanokube.storage.sqlite.store import SqliteStore
+from nanokube.storage.store import Store, StoreError
+
+SERVERS = "/registry/masterleases/"
+TAKEN_S = 30.0  # a server takes a changed file within a second; a large store is read first
+LOOK_S = 0.5
+STALLED_S = 60.0
+# A write that was encrypted before the server took the new key is in the store by then: etcd's are given up.
+SETTLED_S = 2.0
+SETTLED_SHARED_S = 15.0
+
+
+class Stage(enum.StrEnum):
+    """A step of a rotation over several servers."""
+
+    ADD = "add"
+    USE = "use"
+    DROP = "drop"
+
+
+class EncryptionError(RuntimeError):
+    """It cannot be done; the message says why, hint what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stored:
+    """How many objects of a resource are stored in one way. is_current: they would be again."""
+
+    resource: str
+    by: str
+    is_current: bool
+    count: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rotated:
+    """What a rotation did. left: objects that are stored by an old key until they expire."""
+
+    is_over: bool
+    left: int = 0
+
+
+Say = Callable[[str], contextlib.AbstractContextManager[None]]
+
+
+def status(config: node_config.NodeConfig) -> list[Stored]:
+    """Count what is stored in which way; of what is plain, only what should not be. Blocks.
+
+    Raises EncryptionError.
+    """
+    made = _transformer(config)
+    counts: collections.Counter[tuple[str, str, bool]] = collections.Counter()
+    for record in _records(config):
+        resource = prefix.resource_of(record.key)
+        way = prefix.prefix_of(record.value)
+        is_current = made.is_current(record.key, record.value)
+        if resource and (way or not is_current):
+            counts[resource, prefix.spoken(way), is_current] += 1
+    return [Stored(*asked, count) for asked, count in sorted(counts.items())]
+
+
+def rotate(config: node_config.NodeConfig, stage: Stage | None, say: Say) -> Rotated:
+    """Change the keys, or go on with a change that was interrupted; with a stage do this step alone. Blocks.
+
+    say: shows what is being done while it is. Raises EncryptionError.
+    """
+    document = _document(config)
+    if not encryption_keys.can_rotate(document):
+        raise EncryptionError(
+            f"{encryption_keys.path(config)} has no keys that encrypt",
+            "a plugin's key is rotated by its service: the server follows",
+        )
+    if stage is None and (servers := _servers(config)) > 1:
+        raise EncryptionError(
+            f"the cluster has {servers} servers: each needs a key before any writes by it",
+            "rotate in stages: --stage add, use, drop; after each copy "
+            f"{encryption_keys.path(config)} to the others",
+        )
+    is_rotating = encryption_keys.is_rotating(document)
+    now = datetime.datetime.now(datetime.UTC)
+    if stage is Stage.ADD:
+        if is_rotating:
+            raise EncryptionError("a rotation is under way", "go on with --stage use, then drop")
+        with say("new key"):
+            _put(config, encryption_keys.with_later_keys(document, now))
+        return Rotated(is_over=False)
+    if stage is not None and not is_rotating:
+        raise EncryptionError("no rotation is under way", "begin with --stage add")
+    if stage is Stage.DROP and encryption_keys.with_newest_keys_first(document) != document:
+        raise EncryptionError("objects are not written by the newest key yet", "call --stage use first")
+    if stage is Stage.USE or (stage is None and is_rotating):
+        document = encryption_keys.with_newest_keys_first(document)
+    elif stage is None:
+        document = encryption_keys.with_new_keys(document, now)
+    with say("new key"):
+        _put(config, document)
+    with say("objects"):
+        left = _rewritten(config)
+    if left or stage is Stage.USE:
+        return Rotated(is_over=False, left=left)
+    with say("old key"):
+        _put(config, encryption_keys.without_old_keys(document))
+    return Rotated(is_over=True)
+
+
+def _document(config: node_config.NodeConfig) -> encryption_keys.Document:
+    file = encryption_keys.path(config)
+    try:
+        text = file.read_bytes()
+        configuration.parse(text)
+    except OSError as err:
+        raise EncryptionError(f"cannot read {file}: {err.strerror}") from err
+    except configuration.ConfigurationError as err:
+        raise EncryptionError(f"cannot use {file}: {err}") from err
+    return encryption_keys.read(text)
+
+
+def _put(config: node_config.NodeConfig, document: encryption_keys.Document) -> None:
+    """Write the file, and wait until the server, if it runs, has taken it."""
+    file, text = encryption_keys.path(config), encryption_keys.render(document)
+    if file.read_bytes() != text:
+        bootstrap.write_private(file, text)
+    if node.running_pid(config.paths) is None:
+        return
+    asyncio.run(_taken(config, configuration.digest(text)))
+
+
+async def _taken(config: node_config.NodeConfig, digest: str) -> None:
+    wanted = f'{metrics.IN_USE}{{hash="{digest}"}} 1'
+    cause = "it goes on with the former keys"
+    with contextlib.suppress(TimeoutError):
+        async with (
+            asyncio.timeout(TAKEN_S),
+            rest.Client.from_kubeconfig(config.paths.admin_kubeconfig) as client,
+        ):
+            while True:
+                try:
+                    if wanted in (await client.raw("GET", "/metrics")).decode():
+                        return
+                except (OSError, errors.ApiError, kubeconfig.KubeconfigError) as err:
+                    cause = str(err)
+                await asyncio.sleep(LOOK_S)
+    raise EncryptionError(
+        f"the API server does not take {encryption_keys.path(config)}: {cause}",
+        "see /var/log/nanokube/apiserver.log; then call this again, it goes on",
+    )
+
+
+def _rewritten(config: node_config.NodeConfig) -> int:
+    """Wait until all is stored by the new key, or do it where no server runs; tell how much is left."""
+    store = etcd.store(config)
+    if node.running_pid(config.paths) is None:
+        asyncio.run(_rewrite(config, store))
+    else:
+        time.sleep(SETTLED_SHARED_S if isinstance(store, EtcdSettings) else SETTLED_S)
+    made, least, since = _transformer(config), sys.maxsize, time.monotonic()
+    while True:
+        old = [r.key for r in _records(config) if not made.is_current(r.key, r.value)]
+        lasting = sum(not key.startswith(encryption.EXPIRING) for key in old)
+        if not lasting:
+            return len(old)
+        if lasting < least:
+            least, since = lasting, time.monotonic()
+        if time.monotonic() - since > STALLED_S:
+            raise EncryptionError(
+                f"{lasting} objects are still stored by an old key, and their number stays",
+                "see /var/log/nanokube/apiserver.log; then call this again, it goes on",
+            )
+        time.sleep(LOOK_S)
+
+
+async def _rewrite(config: node_config.NodeConfig, store: EtcdSettings | Path) -> None:
+    try:
+        async with (
+            _opened(store) as inner,
+            encryption.opened(inner, encryption_keys.path(config), clock.SYSTEM) as encrypted,
+        ):
+            await encrypted.rewrite()
+    except (OSError, StoreError, configuration.ConfigurationError) as err:
+        raise EncryptionError(f"cannot write objects again: {err}") from err
+
+
+@contextlib.asynccontextmanager
+async def _opened(store: EtcdSettings | Path) -> AsyncIterator[Store]:
+    if isinstance(store, EtcdSettings):
+        async with etcd_store.opened(dataclasses.replace(store, learns=False), compacts=False) as shared:
+            yield shared
+        return
+    embedded = await SqliteStore.open(store)
+    try:
+        yield embedded
+    finally:
+        await embedded.close()
+
+
+def _transformer(config: node_config.NodeConfig) -> transformer.Transformer:
+    try:
+        made = transformer.Transformer(encryption.read(encryption_keys.path(config)), clock.SYSTEM)
+        made.poll()
+    except (OSError, StoreError, configuration.ConfigurationError) as err:
+        raise EncryptionError(str(err)) from err
+    return made
+
+
+def _servers(config: node_config.NodeConfig) -> int:
+    if not config.store:
+        return 1
+    return sum(record.key.startswith(SERVERS) for record in _records(config))
+
+
+def _records(config: node_config.NodeConfig) -> Sequence[Record]:
+    store = etcd.store(config)
+    try:
+        return copy.read(store)[1] if isinstance(store, Path) else asyncio.run(_read(store))
+    except (OSError, StoreError, copy.CopyError) as err:
+        raise EncryptionError(f"cannot read the store: {err}") from err
+
+
+async def _read(store: EtcdSettings) -> list[Record]:
+    async with _opened(store) as opened:
+        found = await opened.range(prefix.ROOT, "/registry0")
+    return [Record(e.key, e.value, e.create_revision, e.mod_revision) for e in found.entries]

@@ -1,0 +1,116 @@
+"""Rotation of the store's keys: what the file goes through, and what is stored in the end."""
+
+import asyncio
+import contextlib
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nanokube.kit import clock
+from nanokube.roles import bootstrap, encryption, encryption_keys
+from nanokube.roles import config as node_config
+from nanokube.storage.encryption import configuration
+from nanokube.storage.encryption import store as encrypted_store
+from nanokube.storage.sqlite.store import SqliteStore
+
+NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+LATER = NOW + datetime.timedelta(days=1)
+SECRET = "/registry/secrets/default/a"
+
+
+@contextlib.contextmanager
+def say(_what: str) -> Iterator[None]:
+    yield
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> node_config.NodeConfig:
+    made = node_config.NodeConfig("n1", "192.0.2.10", root=tmp_path)
+    made.paths.pki.mkdir(parents=True)
+    bootstrap.write_private(encryption_keys.path(made), encryption_keys.render(encryption_keys.fresh(NOW)))
+    asyncio.run(_put(made, SECRET, b'{"a":1}'))
+    return made
+
+
+async def _put(config: node_config.NodeConfig, key: str, value: bytes) -> None:
+    inner = await SqliteStore.open(config.paths.store / "cluster.db")
+    async with encrypted_store.opened(inner, encryption_keys.path(config), clock.SYSTEM) as store:
+        await store.put(key, value)
+    await inner.close()
+
+
+def keys(config: node_config.NodeConfig) -> list[str]:
+    document = encryption_keys.read(encryption_keys.path(config).read_bytes())
+    provider = document["resources"][0]["providers"][0]
+    return [key["name"] for key in provider["aesgcm"]["keys"]]
+
+
+def stored_by(config: node_config.NodeConfig) -> list[tuple[str, int, bool]]:
+    return [(each.by, each.count, each.is_current) for each in encryption.status(config)]
+
+
+def test_the_file_is_what_kubernetes_reads() -> None:
+    document = encryption_keys.fresh(NOW)
+    found = configuration.parse(encryption_keys.render(document))
+    kinds = [type(each) for each in found.providers("", "secrets")]
+    assert kinds == [configuration.Local, configuration.Identity]
+
+
+def test_rotation_leaves_one_new_key(config: node_config.NodeConfig) -> None:
+    (first,) = keys(config)
+    assert stored_by(config) == [(f"aesgcm key {first}", 1, True)]
+    assert encryption.rotate(config, None, say) == encryption.Rotated(is_over=True)
+    (second,) = keys(config)
+    assert second != first
+    assert stored_by(config) == [(f"aesgcm key {second}", 1, True)]
+
+
+def test_an_interrupted_rotation_goes_on(config: node_config.NodeConfig) -> None:
+    file = encryption_keys.path(config)
+    begun = encryption_keys.with_new_keys(encryption_keys.read(file.read_bytes()), LATER)
+    bootstrap.write_private(file, encryption_keys.render(begun))
+    second, _first = keys(config)
+    assert [is_current for _, _, is_current in stored_by(config)] == [False]
+    encryption.rotate(config, None, say)
+    assert keys(config) == [second]
+    assert stored_by(config) == [(f"aesgcm key {second}", 1, True)]
+
+
+def test_stages_write_by_a_key_only_once_all_have_it(config: node_config.NodeConfig) -> None:
+    (first,) = keys(config)
+    encryption.rotate(config, encryption.Stage.ADD, say)
+    assert keys(config)[0] == first
+    second = keys(config)[1]
+    for _ in range(2):  # interrupted, and called again
+        encryption.rotate(config, encryption.Stage.USE, say)
+        assert keys(config) == [second, first]
+    assert stored_by(config) == [(f"aesgcm key {second}", 1, True)]
+    assert encryption.rotate(config, encryption.Stage.DROP, say).is_over
+    assert keys(config) == [second]
+    for stage in (encryption.Stage.USE, encryption.Stage.DROP):
+        with pytest.raises(encryption.EncryptionError, match="no rotation is under way"):
+            encryption.rotate(config, stage, say)
+
+
+def test_a_stage_too_early_drops_nothing(config: node_config.NodeConfig) -> None:
+    encryption.rotate(config, encryption.Stage.ADD, say)
+    with pytest.raises(encryption.EncryptionError, match="under way"):
+        encryption.rotate(config, encryption.Stage.ADD, say)
+    before = keys(config)
+    with pytest.raises(encryption.EncryptionError, match="not written by the newest key yet"):
+        encryption.rotate(config, encryption.Stage.DROP, say)
+    assert keys(config) == before
+
+
+def test_what_is_plain_is_told(config: node_config.NodeConfig) -> None:
+    async def plain() -> None:
+        inner = await SqliteStore.open(config.paths.store / "cluster.db")
+        await inner.put("/registry/secrets/default/old", b"{}")
+        await inner.put("/registry/configmaps/default/a", b"{}")
+        await inner.close()
+
+    asyncio.run(plain())
+    assert ("nothing", 1, False) in stored_by(config)
+    assert len(stored_by(config)) == 2
