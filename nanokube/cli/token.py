@@ -32,6 +32,7 @@ SIGNED_TIMEOUT_S = 10.0
 LOOK_S = 0.05
 WORKER_TTL_S, SERVER_TTL_S = 24 * 3600.0, 2 * 3600.0  # kubeadm's
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_KEY = re.compile(r"[0-9a-f]{64}")
 _DURATION = re.compile(r"(?:\d+[smhd])+")
 
 
@@ -55,31 +56,53 @@ def duration_s(text: str) -> float:
     return float(sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([smhd])", text)))
 
 
+def _given(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    if value and tokens.split(value) is None:
+        raise click.BadParameter("a token is six lower-case letters or digits, a dot, and sixteen more")
+    return value
+
+
+def _key(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    if value and not _KEY.fullmatch(value):
+        raise click.BadParameter("a key is 64 hexadecimal digits")
+    return value
+
+
 @click.group()
 def token() -> None:
     """Make, list and delete tokens by which hosts join."""
 
 
 @token.command()
+@click.argument("given", metavar="[TOKEN]", required=False, default="", callback=_given)
 @click.option(
     "--ttl", default="", callback=_ttl, help="How long it lives; 0: for ever.  [default: 24h; 2h for servers]"
 )
 @click.option("--control-plane", is_flag=True, help="Let it join servers, and lay out what they must have.")
+@click.option(
+    "--certificate-key", default="", callback=_key, help="For servers: what seals it.  [default: drawn]"
+)
 @click.option("--description", default="", help="What it is for.")
-def create(ttl: float | None, control_plane: bool, description: str) -> None:
-    """Make a token and print the line that joins a host with it."""
+def create(
+    given: str, ttl: float | None, control_plane: bool, certificate_key: str, description: str
+) -> None:
+    """Make a token and print the line that joins a host with it.
+
+    TOKEN and the key are drawn unless given, for hosts that are told them beforehand.
+    """
     config = _server("token create")
     _refuse_alone(config, control_plane)
     lives_s = ttl if ttl is not None else SERVER_TTL_S if control_plane else WORKER_TTL_S
+    token_id, secret = tokens.split(given) or (_draw(6), _draw(16))
     made = tokens.BootstrapToken(
-        _draw(6),
-        _draw(16),
+        token_id,
+        secret,
         time.time() + lives_s if lives_s else None,
         frozenset((tokens.AUTHENTICATION, tokens.SIGNING)),
         (tokens.JOIN_GROUP, *([tokens.SERVER_GROUP] if control_plane else [])),
         description,
     )
-    key = handover.new_key()
+    key = bytes.fromhex(certificate_key) or handover.new_key()
     sealed = handover.seal(handover.collect(config), key) if control_plane else None
     _with_client(config, lambda client: _create(client, made, sealed))
     ca_hash = pki.public_key_hash((config.paths.pki / "ca.crt").read_bytes())
