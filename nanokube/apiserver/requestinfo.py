@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from nanokube.api import errors
+from nanokube.api import errors, selectors
 from nanokube.kit.http.message import Request
 
 _VERBS: Final[Mapping[str, str]] = {
@@ -67,8 +67,24 @@ def parse(request: Request) -> RequestInfo:
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
     verb = _verb(request, name, subresource)
+    if not name and verb in ("list", "watch"):
+        name = _only_name(request)
     tail = "/".join(rest[3:]) if len(rest) > 3 else ""
     return RequestInfo(True, verb, path, group, version, resource, namespace, name, subresource, tail)
+
+
+def _only_name(request: Request) -> str:
+    """Return the only name that a list or watch can show: roles may allow one object to be watched."""
+    if not request.query.raw:
+        return ""
+    text = request.query.get("fieldSelector")
+    if not text:
+        return ""
+    try:
+        name = selectors.parse_fields(text).exact("metadata.name") or ""
+    except ValueError:
+        return ""  # refused by the endpoint
+    return "" if name in (".", "..") or "/" in name or "%" in name else name
 
 
 def _verb(request: Request, name: str, subresource: str) -> str:

@@ -23,7 +23,7 @@ def answer(scope: Scope) -> Answer:
     if scope.info.verb == "watch":
         raise errors.method_not_allowed(scope.resource, "watch")
     items = [_component(is_healthy=scope.registry.store.is_healthy)]
-    name = scope.info.name
+    name = scope.info.name if scope.info.verb == "get" else ""
     if name and name != _STORE:
         raise errors.not_found(scope.resource, name)
     form = negotiate.form_of(scope.request.headers.get("accept"), True)
