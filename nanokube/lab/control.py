@@ -42,9 +42,9 @@ def create(lab: place.Lab) -> place.Lab:
         )
     assert hub.stdout is not None
     with hub.stdout:
-        if hub.stdout.readline() != b"ready\n":
-            hub.kill()
-            hub.wait()
+        said = hub.stdout.readline()
+        hub.wait()  # it has forked
+        if said != b"ready\n":
             raise place.LabError("the lab's hub did not start", f"see {lab.directory}/hub.log")
     for node in lab.nodes:
         power(lab, node.name, on=True)

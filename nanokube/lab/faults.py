@@ -61,7 +61,8 @@ def ruleset(lab: place.Lab, of: Mapping[str, Any]) -> str:
     lines = [f"table netdev {TABLE}", f"delete table netdev {TABLE}"]
     rules = [f"ether saddr {lab.node(each).mac} drop" for each in of.get("blocked", ())]
     if lost := of.get("loss_percent"):
-        rules.append(f"numgen random mod 10000 < {round(lost * 100)} drop")
+        share = round(lost * 100)
+        rules.append(f"numgen random mod 10000 < {share} drop" if share < 10000 else "drop")
     if rules:
         hook = f'type filter hook ingress device "{machine.LINK}" priority {BEFORE_ALL};'
         lines += [f"table netdev {TABLE} {{", "chain lost {", hook, *rules, "}", "}"]

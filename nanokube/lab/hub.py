@@ -156,6 +156,8 @@ class Hub:
 
 def main(directory: Path) -> Never:
     """Run the hub of the lab whose record is in directory."""
+    if os.fork():
+        os._exit(0)  # who made the lab does not wait for its end
     kit_log.set_up("INFO")
     lab = dataclasses.replace(place.read(directory), directory=directory)
     clone.unshare(clone.CLONE_NEWNET | clone.CLONE_NEWNS)

@@ -17,6 +17,7 @@ import dataclasses
 import json
 import random
 import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -146,8 +147,8 @@ class Run:
         )
         self._kubectl(["apply", "-f", "-"], text)
 
-    def delete(self, argument: str) -> None:
-        self._kubectl(["delete", "--wait", *shlex.split(argument)])
+    def kubectl(self, argument: str) -> None:
+        self._kubectl(shlex.split(self._named(argument)))
 
     def _kubectl(self, arguments: Sequence[str], stdin: str = "") -> str:
         code, said = self._machines.kubectl(arguments, stdin)
@@ -226,7 +227,7 @@ def _holds(argument: Mapping[str, Any], said: str) -> bool:
 
 VERBS: Final[Mapping[str, Callable[[Run, Any], None]]] = {
     "apply": Run.apply,
-    "delete": Run.delete,
+    "kubectl": Run.kubectl,
     "wait": Run.wait,
     "expect": Run.expect,
     "exec": Run.exec,
@@ -255,6 +256,8 @@ class LabMachines:
         return done.returncode, done.stdout + done.stderr
 
     def exec(self, node: str, command: Sequence[str]) -> tuple[int, str]:
+        if command[0] == "nanokube":  # this one, wherever it is
+            command = [sys.executable, "-m", "nanokube.cli", *command[1:]]
         done = control.run(self._lab, node, command, check=False)
         return done.returncode, done.stdout + done.stderr
 

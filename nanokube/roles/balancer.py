@@ -12,6 +12,7 @@ checked.
 import asyncio
 import contextlib
 import dataclasses
+import hashlib
 import json
 import logging
 import urllib.parse
@@ -39,11 +40,15 @@ Answers = Callable[[str], Awaitable[bool]]
 class Balancer:
     """Forwards connections to the chosen of several servers ("host:port")."""
 
-    def __init__(self, servers: Iterable[str], answers: Answers, file: Path) -> None:
-        """answers: whether a server does. file: where known servers are kept for the next start."""
+    def __init__(self, servers: Iterable[str], answers: Answers, file: Path, *, key: str = "") -> None:
+        """answers: whether a server does. file: where known servers are kept for the next start.
+
+        key: this node's name; nodes choose differently of the same servers.
+        """
         self._answers = answers
         self._file = file
-        self._servers = list(dict.fromkeys([*self._kept(), *servers]))
+        known = sorted(self._kept(), key=lambda each: hashlib.sha256(f"{key} {each}".encode()).digest())
+        self._servers = list(dict.fromkeys([*known, *servers]))
         self.chosen = self._servers[0]
         self._suspected = asyncio.Event()
         self._choosing = asyncio.Lock()

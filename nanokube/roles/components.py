@@ -145,7 +145,9 @@ async def balance(config: node_config.NodeConfig, slices: informer.Informer) -> 
     """Run a worker's way to the servers, which it learns of from the slices of Service kubernetes."""
     file = config.paths.lib / "servers.json"
     leases = balancer.LeaseReader(config.paths.kubeconfig("kubelet"), config.node_name)
-    balanced = balancer.Balancer([balancer.host_port(config.joined)], leases.answers, file)
+    balanced = balancer.Balancer(
+        [balancer.host_port(config.joined)], leases.answers, file, key=config.node_name
+    )
     balancer.follow(balanced, slices)
     try:
         await balanced.run(config.balancer_port)

@@ -7,6 +7,7 @@ Source: etcd api/v3 rpc.proto (Cluster); etcd docs, "Learner".
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, Final
 
 from nanokube.storage.etcd import rpc_pb2 as pb
@@ -17,6 +18,9 @@ from nanokube.storage.store import StoreError, Unavailable
 CHANGE_S: Final = 10.0
 PROMOTION_S: Final = 60.0
 PAUSE_S: Final = 0.3
+# The member before has been connected for less than 5 s, or does not vote yet (etcd api/v3rpc/rpctypes).
+SOON: Final = ("unhealthy cluster", "too many learner members")
+ADDITION_S: Final = 30.0
 
 
 async def names(settings: EtcdSettings) -> list[str]:
@@ -41,11 +45,23 @@ async def add(settings: EtcdSettings, name: str, peer_url: str) -> str:
             raise Unavailable(f"cannot add etcd member {name}: {known.name} has {peer_url} already")
         if known is None:
             request = pb.MemberAddRequest(peerURLs=[peer_url], isLearner=True)
-            answer = await connection.attempt(lambda m: m.cluster.MemberAdd(request, timeout=CHANGE_S))
-            members = answer.members
+            members = await _added(connection, request)
         return ",".join(f"{member.name or name}={url}" for member in members for url in member.peerURLs)
     finally:
         await connection.close()
+
+
+async def _added(connection: Connection, request: pb.MemberAddRequest) -> list[Any]:
+    """Add a member; wait where etcd refuses because of one that came just before. Raises as add does."""
+    deadline = time.monotonic() + ADDITION_S
+    while True:
+        try:
+            answer = await connection.attempt(lambda m: m.cluster.MemberAdd(request, timeout=CHANGE_S))
+            return list(answer.members)
+        except StoreError as err:
+            if time.monotonic() > deadline or not any(each in str(err) for each in SOON):
+                raise
+        await asyncio.sleep(PAUSE_S)
 
 
 async def promote(settings: EtcdSettings, name: str, patience_s: float = PROMOTION_S) -> None:

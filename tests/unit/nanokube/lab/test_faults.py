@@ -38,5 +38,6 @@ def test_rules_drop_by_the_senders_link_address() -> None:
     text = faults.ruleset(LAB, {"blocked": ["s1"], "loss_percent": 2.5})
     assert "ether saddr 02:6e:6b:00:00:01 drop" in text
     assert "numgen random mod 10000 < 250 drop" in text
+    assert "numgen" not in faults.ruleset(LAB, {"loss_percent": 100}), "nft takes no 10000 of 10000"
     assert text.startswith("table netdev nanokube_lab\ndelete table netdev nanokube_lab\n")
     assert "chain" not in faults.ruleset(LAB, {"delay_ms": 5})
