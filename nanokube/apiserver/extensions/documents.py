@@ -155,8 +155,8 @@ class Overlay:
         if name == archive.V2_PROTOBUF:
             added = [gnostic.encode({"paths": paths, "definitions": definitions})]
         else:
-            inner = orjson.dumps(definitions)[1:-1]
-            added = [b"," + orjson.dumps(paths)[1:-1] + _MIDDLE + inner + b","]
+            outer, inner = orjson.dumps(paths)[1:-1], orjson.dumps(definitions)[1:-1]
+            added = [(b"," + outer if outer else b"") + _MIDDLE + (inner + b"," if inner else b"")]
         etag = hashlib.sha256(self._base[name].etag.encode() + b"".join(added)).hexdigest().upper()
         return Document(etag, _join([pieces[0], *map(_Piece, added), *pieces[1:]]))
 

@@ -57,8 +57,10 @@ class Extension:
         self.is_ill = False
         self.requests: list[web.Request] = []
         self.body = b""
+        self.sent = 0
         self.changes: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.gone = asyncio.Event()  # a watch was left
+        self.gone = asyncio.Event()  # a watch, or a request that takes for ever, was left
+        self.has_openapi = True
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
@@ -92,6 +94,8 @@ class Extension:
         return web.Response(body=body, headers={"Content-Type": form})
 
     def _openapi(self, path: str) -> web.Response:
+        if not self.has_openapi:
+            return web.Response(status=404)
         key = "apis/metrics.k8s.io/v1beta1"
         if path == "/openapi/v3":
             return web.json_response({"paths": {key: {"serverRelativeURL": f"/openapi/v3/{key}?hash=1"}}})
@@ -119,6 +123,13 @@ class Extension:
             return await self._echo(request)
         if request.query.get("watch"):
             return await self._watch(request)
+        if request.path.endswith("/slow"):
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                self.gone.set()
+        if request.path.endswith("/long"):
+            return await self._long(request)
         if request.path.endswith("/moved"):
             return web.Response(status=302, headers={"Location": "https://198.51.100.1/"})
         if request.path.endswith("/again"):
@@ -136,6 +147,13 @@ class Extension:
                 await answer.write(orjson.dumps(await self.changes.get()) + b"\n")
         finally:
             self.gone.set()
+
+    async def _long(self, request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        while True:
+            await answer.write(bytes(1 << 16))
+            self.sent += 1 << 16
 
     async def _echo(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse()

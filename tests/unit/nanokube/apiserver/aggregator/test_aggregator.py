@@ -13,6 +13,9 @@ import aiohttp
 import pytest
 import yarl
 
+from nanokube.api import resources
+from nanokube.api.openapi import archive
+from nanokube.apiserver import openapi as server_openapi
 from nanokube.kit import pki
 from nanokube.kit.http.message import Certificate, Headers
 from tests.unit.nanokube.apiserver.aggregator import extension
@@ -211,6 +214,53 @@ async def test_openapi_has_what_is_theirs_and_nothing_else(front: Front) -> None
     async with front.client.get(f"{front.base}/openapi/v3/{key}?hash=1") as answer:
         assert (await answer.json()) == {"openapi": "3.0.0"}
     assert front.behind.requests[-1].headers["X-Remote-User"] == "system:aggregator"
+
+
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = archive.build([resources.get("deployments.apps")])
+    monkeypatch.setattr(server_openapi, "_made_elsewhere", lambda: built)
+
+
+@pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize("has_openapi", [True, False])
+async def test_openapi_documents_are_whole_with_and_without_theirs(front: Front, has_openapi: bool) -> None:
+    front.behind.has_openapi = has_openapi
+    before = (await front.api("GET", "/openapi/v2")).json
+    await front.register()
+    await front.becomes("Passed")
+    documents = front.api.server.aggregator.documents
+    await eventually(lambda: _value(documents.openapi_parts()), bool)
+    after = (await front.api("GET", "/openapi/v2")).json
+    added = after["paths"].keys() - before["paths"].keys()
+    assert added == ({f"{PATH}/nodes"} if has_openapi else set())
+    assert ("metrics.NodeMetrics" in after["definitions"]) is has_openapi
+    index = (await front.api("GET", "/openapi/v3")).json["paths"]
+    assert ("apis/metrics.k8s.io/v1beta1" in index) is has_openapi
+    assert "apis/apps/v1" in index
+
+
+async def test_who_leaves_before_the_answer_ends_the_request(front: Front) -> None:
+    await front.register()
+    await front.becomes("Passed")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await front.client.get(f"{front.base}{PATH}/nodes/slow")
+    async with asyncio.timeout(2):
+        await front.behind.gone.wait()
+
+
+async def test_who_does_not_read_holds_the_extension_server_up(front: Front) -> None:
+    await front.register()
+    await front.becomes("Passed")
+    async with front.client.get(f"{front.base}{PATH}/nodes/long") as answer:
+        assert await answer.content.readexactly(1 << 20) == bytes(1 << 20)
+        sent = -1
+        while sent != front.behind.sent:
+            sent = front.behind.sent
+            await asyncio.sleep(0.1)
+        assert sent < 64 << 20  # what the sockets between hold
+        answer.close()
 
 
 async def _value(found: object) -> object:
