@@ -56,6 +56,7 @@ class Extension:
         self.is_modern = True  # serves aggregated discovery
         self.is_ill = False
         self.requests: list[web.Request] = []
+        self.peers: set[object] = set()
         self.body = b""
         self.sent = 0
         self.changes: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -64,6 +65,8 @@ class Extension:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
+        if request.transport is not None:
+            self.peers.add(request.transport.get_extra_info("peername"))
         if self.is_ill:
             return web.Response(status=500)
         path = request.path

@@ -42,6 +42,17 @@ async def test_requests_reach_the_extension_server_with_the_user(front: Front) -
     assert seen.headers["X-Forwarded-For"] == "127.0.0.1"
 
 
+async def test_connections_are_kept(front: Front) -> None:
+    await front.register()
+    await front.becomes("Passed")
+    front.behind.peers.clear()
+    for path in ("nodes", "nodes/again", "nodes", "nodes"):
+        async with front.client.get(f"{front.base}{PATH}/{path}") as answer:
+            assert answer.status == 200
+            await answer.read()
+    assert len(front.behind.peers) <= 2, "one of the monitor's, which may be busy, and one more"
+
+
 async def test_nobody_gives_themselves_a_name(front: Front) -> None:
     await front.register()
     await front.becomes("Passed")
