@@ -167,7 +167,7 @@ def _legacy_entries(resource: Resource) -> Iterator[dict[str, Any]]:
     if resource.categories:
         entry["categories"] = list(resource.categories)
     if resource.is_stored:
-        digest = hashlib.sha256(f"{resource.storage_name}/{resource.kind}".encode()).digest()
+        digest = hashlib.sha256(_storage_name(resource).encode()).digest()
         entry["storageVersionHash"] = base64.b64encode(digest[:8]).decode()
     yield entry
     for sub in resource.subresources:
@@ -181,6 +181,12 @@ def _legacy_entries(resource: Resource) -> Iterator[dict[str, Any]]:
         if sub.version:
             below |= {"group": sub.group, "version": sub.version}
         yield below
+
+
+def _storage_name(resource: Resource) -> str:
+    if resource.custom is None:
+        return f"{resource.storage_name}/{resource.kind}"
+    return f"{resource.group}/{resource.custom.stored_version}/{resource.kind}"
 
 
 def _of_version(resources: Sequence[Resource], group: str, version: str) -> list[Resource]:

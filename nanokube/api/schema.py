@@ -23,6 +23,7 @@ from nanokube.api import errors, facts, jsonkeys, scalars, walk
 from nanokube.api.objects import MutableObject
 
 STRICT: Final = "Strict"
+STRICT_ERROR: Final = "strict decoding error"
 WARN: Final = "Warn"
 IGNORE: Final = "Ignore"
 
@@ -119,7 +120,7 @@ class Schema:
 def report(problems: list[str], field_validation: str) -> list[str]:
     """Return problems as warnings, or none under "Ignore". Raises ApiError (400) under "Strict"."""
     if field_validation == STRICT and problems:
-        raise errors.bad_request(f"strict decoding error: {', '.join(problems)}")
+        raise errors.bad_request(f"{STRICT_ERROR}: {', '.join(problems)}")
     return problems if field_validation == WARN else []
 
 

@@ -61,6 +61,9 @@ class CustomKind:
         self.list_kind: str = own.get("listKind") or f"{own['kind']}List"
         self.api_version = f"{self.group}/{self.version}"
         self.is_storage = bool(version.get("storage"))
+        self.stored_version: str = next(
+            (v["name"] for v in spec["versions"] if v.get("storage")), self.version
+        )
         self.is_deprecated = bool(version.get("deprecated"))
         subresources = version.get("subresources") or {}
         self.has_status = subresources.get("status") is not None

@@ -103,7 +103,7 @@ class _Writer:
             "items": self._refer(item),
             "description": f"List of {plural}. More info: {more}",
         }
-        metadata = self._refer(LIST_META, self._said.list_metadata)
+        metadata = self._refer(LIST_META, f"Standard list metadata. More info: {more}#types-kinds")
         found = {
             "type": "object",
             "description": f"{self._kind.list_kind} is a list of {self._kind.kind}",
@@ -136,7 +136,7 @@ class _Writer:
         """Write a schema of the tree, and those below."""
         found: Schema = {}
         for key, value in schema.items():
-            if value is None or value is False or (key == "required" and not value):
+            if value is None or (value is False and key != "default") or (key == "required" and not value):
                 continue
             if key == "properties":
                 found[key] = {name: self._write(each) for name, each in value.items()}

@@ -112,7 +112,8 @@ def _check_conflicts(
     refused = [c for c in conflicts if not fieldsets.contains(allowed, c[1])]
     if force or not refused:
         for entry in others:
-            entry["fieldsV1"] = fieldsets.subtract(entry.get("fieldsV1") or {}, differing)
+            kept = fieldsets.subtract(entry.get("fieldsV1") or {}, differing)
+            entry["fieldsV1"] = fieldsets.collapsed(kept)
         return
     raise errors.apply_conflict(*_explain(refused))
 

@@ -16,6 +16,7 @@ import orjson
 from nanokube.api import facts
 
 FieldSet: TypeAlias = dict[str, Any]
+_ALONE: Final[FieldSet] = {".": {}}
 _BRANCHES: Final = frozenset((dict, list))
 
 
@@ -203,6 +204,11 @@ def subtract(a: FieldSet, b: FieldSet) -> FieldSet:
             if rest:
                 found[key] = rest
     return found
+
+
+def collapsed(tree: FieldSet) -> FieldSet:
+    """Write paths below which nothing is left as such: "f:spec": {} rather than "f:spec": {".": {}}."""
+    return {key: {} if below == _ALONE else collapsed(below) for key, below in tree.items()}
 
 
 def leaves(tree: FieldSet, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

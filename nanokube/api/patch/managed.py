@@ -99,6 +99,9 @@ def track_update(
         return
     before = manageable(old or {}, subresource, definition)
     after = manageable(new, subresource, definition)
+    if old is not None:  # objects always have metadata: what is managed of it comes and goes within
+        before.setdefault("metadata", {})
+        after.setdefault("metadata", {})
     if old is None:
         mine, gone = _of_new(type_, after), FieldSet()
     else:
@@ -116,7 +119,7 @@ def track_update(
         if is_mine:
             previous = fields
         else:
-            fields = fieldsets.subtract(fields, mine) if mine else fields
+            fields = fieldsets.collapsed(fieldsets.subtract(fields, mine)) if mine else fields
             if fields:
                 keep.append({**entry, "fieldsV1": fields})
     total = fieldsets.union(previous, mine)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +85,10 @@ class Scope:
 
     def decode(self, call: Call, group: str, version: str, kind: str) -> dict[str, Any]:
         """Read the body as one kind, checked and pruned. Raises ApiError (400, 415)."""
+        with _explained(version, kind):
+            return self._decode(call, group, version, kind)
+
+    def _decode(self, call: Call, group: str, version: str, kind: str) -> dict[str, Any]:
         found = schema.get(group, version, kind)
         if found is None:
             raise errors.internal(f"no schema for {group}/{version} {kind}")
@@ -147,5 +153,18 @@ class Scope:
     def body_object(self, call: Call) -> dict[str, Any]:
         """Read the body as the resource's own kind."""
         if self.resource.custom is not None:
-            return self._decode_custom(call, self.resource.custom)
+            with _explained(self.resource.version, self.resource.kind):
+                return self._decode_custom(call, self.resource.custom)
         return self.decode(call, self.resource.group, self.resource.version, self.resource.kind)
+
+
+@contextlib.contextmanager
+def _explained(version: str, kind: str) -> Iterator[None]:
+    """Say of which kind a body was to be that has unknown fields."""
+    try:
+        yield
+    except errors.ApiError as err:
+        if not err.message.startswith(schema.STRICT_ERROR):
+            raise
+        said = f'{kind} in version "{version}" cannot be handled as a {kind}: {err.message}'
+        raise errors.bad_request(said) from err

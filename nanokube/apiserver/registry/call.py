@@ -38,6 +38,11 @@ class Call:
         """ "namespace/name" or "name"."""
         return f"{self.namespace}/{self.name}" if self.resource.namespaced else self.name
 
+    def refused(self, err: errors.ApiError) -> errors.ApiError:
+        """Send the warnings along with a refusal."""
+        err.warnings = self.warnings
+        return err
+
     def warn(self, texts: Iterable[str]) -> None:
         """Tell the client each text once, however often the write is tried."""
         self.warnings += (text for text in dict.fromkeys(texts) if text not in self.warnings)

@@ -75,6 +75,8 @@ async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, 
     entries = obj["metadata"].get("managedFields")
     await registry.admission.mutate(attributes)
     strategy.prepare_for_create(resource, obj, namespace=call.namespace, uid=registry.random_uid(), now=now)
+    if resource.custom is not None:
+        resource.custom.apply_defaults(obj)  # of the status, which was dropped
     hooks = registry.hooks(resource)
     for _ in range(_CLAIM_ATTEMPTS):
         attributes.obj = objects.copy(obj) if hooks.is_shared else obj
@@ -95,7 +97,7 @@ async def _allocate_and_write(
     try:
         found = validation.validate_create(resource, obj, requested=call.resource)
         if found:
-            raise errors.invalid(resource, name, found)
+            raise call.refused(errors.invalid(resource, name, found))
         call.warn(warnings.of(resource, obj))
         await registry.admission.validate(attributes)
         if entries:

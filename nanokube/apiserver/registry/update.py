@@ -170,7 +170,7 @@ def _judge(
     """Refuse what is wrong, warn of what is odd. Raises ApiError (422)."""
     found = (check or _check_of(call))(resource, new, old)
     if found:
-        raise errors.invalid(resource, call.name, found)
+        raise call.refused(errors.invalid(resource, call.name, found))
     if not call.subresource:
         call.warn(warnings.of(resource, new, old))
 

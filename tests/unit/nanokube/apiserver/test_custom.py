@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from nanokube.api import objects
 from tests.unit.nanokube.apiserver.conftest import Api
 from tests.unit.nanokube.apiserver.custom_kinds import (
     CRDS,
     GADGETS,
     SCALE,
+    SCHEMA,
     conditions,
     define,
     definition,
@@ -231,6 +233,41 @@ async def test_unknown_formats_and_plain_finalizers_are_warned_of(api: Api) -> N
         patched = await api("PATCH", f"{path}/a", change, content_type=merge)
         assert "yours" in patched.headers.get("warning")
         assert "mine" not in patched.headers.get("warning")
+
+
+async def test_a_new_object_has_the_defaults_of_its_status(api: Api) -> None:
+    async with lively(api):
+        begun = version("v1", subresources={"status": {}})
+        schema: dict[str, Any] = objects.copy(SCHEMA)
+        schema["properties"]["status"]["default"] = {"selector": "none"}
+        begun["schema"] = {"openAPIV3Schema": schema}
+        await define(api, definition(begun))
+        made = await api("POST", GADGETS, {**gadget(size=1), "status": {"replicas": 3}})
+        assert made.json["status"] == {"selector": "none"}
+        assert (await api("GET", f"{GADGETS}/a")).json["status"] == {"selector": "none"}
+
+
+async def test_refusals_carry_warnings(api: Api) -> None:
+    async with lively(api):
+        await define(api, definition())
+        refused = await api("POST", GADGETS, gadget(size=0, nonsense=1))
+        assert refused.code == 422
+        assert "unknown field" in refused.headers.get("warning")
+
+
+async def test_managers_of_nothing_else_of_the_metadata(api: Api) -> None:
+    async with lively(api):
+        await define(api, definition())
+        await api("POST", f"{GADGETS}?fieldManager=one", gadget(size=1))
+        change, merge = {"metadata": {"finalizers": ["a.b/c"]}}, "application/merge-patch+json"
+        made = await api("PATCH", f"{GADGETS}/a?fieldManager=two", change, content_type=merge)
+        entry = made.json["metadata"]["managedFields"][1]
+        assert entry["fieldsV1"] == {"f:metadata": {"f:finalizers": {".": {}, 'v:"a.b/c"': {}}}}
+        whole = gadget(size=2, color="blue")
+        apply = "application/apply-patch+yaml"
+        taken = await api("PATCH", f"{GADGETS}/a?fieldManager=three&force=true", whole, content_type=apply)
+        left = {e["manager"]: e["fieldsV1"] for e in taken.json["metadata"]["managedFields"]}
+        assert left["one"] == {"f:spec": {}}
 
 
 async def test_versions_show_the_same_objects(api: Api) -> None:

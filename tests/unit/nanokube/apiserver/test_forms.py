@@ -120,7 +120,8 @@ async def test_cbor_goes_in_and_comes_out(api: Api) -> None:
 async def test_unknown_fields_in_cbor_are_treated_as_asked(api: Api) -> None:
     body = cbor.encode({"metadata": {"name": "a"}, "foo": 1})
     strict = await api("POST", f"{MAPS}?fieldValidation=Strict", body, content_type=CBOR)
-    assert (strict.code, strict.json["message"]) == (400, 'strict decoding error: unknown field "foo"')
+    said = 'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error'
+    assert (strict.code, strict.json["message"]) == (400, f'{said}: unknown field "foo"')
     warned = await api("POST", MAPS, body, content_type=CBOR)
     assert (warned.code, warned.headers.get("warning")) == (201, '299 - "unknown field \\"foo\\""')
 
