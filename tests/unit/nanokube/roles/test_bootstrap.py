@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nanokube.kit import pki
 from nanokube.roles import bootstrap
 from nanokube.roles import config as node_config
 from nanokube.storage.sqlite.store import SqliteStore
@@ -22,6 +23,25 @@ def test_everything_is_made_once(tmp_path: Path) -> None:
     assert bootstrap.ensure_credentials(config, NOW) == []
     for key in config.paths.pki.iterdir():
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
+def test_front_proxies_have_an_authority_of_their_own(tmp_path: Path) -> None:
+    config = node_config.NodeConfig("n1", "192.0.2.10", root=tmp_path)
+    made = bootstrap.ensure_credentials(config, NOW)
+    assert {"front-proxy-ca", "front-proxy-client"} <= set(made)
+
+    def pair(name: str) -> pki.KeyPair:
+        files = (config.paths.pki / f"{name}.{suffix}" for suffix in ("crt", "key"))
+        return pki.KeyPair(*(file.read_bytes() for file in files))
+
+    subject = pki.Subject("front-proxy-client")
+    for name, is_theirs in (("ca", False), ("front-proxy-ca", True)):
+        authority = pki.Authority(pair(name))
+        assert authority.vouches_for(pair("front-proxy-client"), subject, NOW) is is_theirs
+    later = NOW + datetime.timedelta(days=300)
+    renewed = bootstrap.ensure_credentials(config, later)
+    assert "front-proxy-client" in renewed
+    assert "front-proxy-ca" not in renewed
 
 
 def test_a_new_address_renews_the_serving_certificates_alone(tmp_path: Path) -> None:
