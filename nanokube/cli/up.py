@@ -18,6 +18,9 @@ from nanokube.roles import config as node_config
 @click.option("--kubelet-port", type=int, help="Port of the kubelet.  [default: 10250]")
 @click.option("--pod-cidr", help="Range of all Pods' addresses.  [default: 10.244.0.0/16]")
 @click.option("--service-cidr", help="Range of Services' addresses.  [default: 10.96.0.0/16]")
+@click.option(
+    "--load-balancer-pool", help="Addresses for balanced Services: FIRST-LAST or CIDR, with commas."
+)
 @click.option("--store", help="etcd cluster for the objects: etcd://HOST:PORT[,HOST:PORT…], or https://….")
 @click.option("--etcd", "managed", is_flag=True, help="Run etcd of the system's packages beside this server.")
 @click.option("--etcd-ca", help="With --store: CA of etcd's servers (PEM file), for https.")

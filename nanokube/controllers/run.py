@@ -26,6 +26,7 @@ from nanokube.controllers import (
     replicaset,
     replicationcontroller,
     resourcequota,
+    service_lb,
     serviceaccount,
     statefulset,
     taint_eviction,
@@ -59,6 +60,7 @@ CONTROLLERS: tuple[Callable[[Env], Controller], ...] = (
     endpoints.EndpointsController,
     endpointslice.EndpointSliceController,
     endpointslice_mirroring.EndpointSliceMirroringController,
+    service_lb.ServiceLbController,
     podgc.PodGcController,
     resourcequota.ResourceQuotaController,
     volume_binder.VolumeBinderController,
@@ -68,7 +70,7 @@ CONTROLLERS: tuple[Callable[[Env], Controller], ...] = (
 )
 
 # Sources of events that are not called after their module.
-NAMES = {"replicationcontroller": "replication-controller"}
+NAMES = {"service-lb": "service-controller", "replicationcontroller": "replication-controller"}
 
 
 async def run(

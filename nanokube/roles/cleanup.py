@@ -21,7 +21,7 @@ from cri.api import runtime_pb2, runtime_pb2_grpc
 from cri.linux import apparmor, mount, nftables
 from nanokube.kit import paths
 from nanokube.podnet import kernel as podnet
-from nanokube.proxy import ruleset
+from nanokube.proxy import announcer, ruleset
 from nanokube.roles import config as node_config
 from nanokube.roles import keeper, systemd
 
@@ -79,6 +79,7 @@ def remove_kernel_objects(config: node_config.NodeConfig) -> None:
     link.remove()
     with contextlib.suppress(OSError, nftables.NftablesError):
         podnet.remove()
+        announcer.remove()
     host.reset(config.paths.cni)
     for place in mounts_below(config.paths):
         with contextlib.suppress(OSError):

@@ -11,12 +11,14 @@ from nanokube.apiserver import run as apiserver_run
 from nanokube.client import informer, leader, rest
 from nanokube.controllers import env as controllers_env
 from nanokube.controllers import run as controllers_run
+from nanokube.dns import link as dns_link
 from nanokube.dns import run as dns_run
 from nanokube.kit import pki
 from nanokube.kubelet import config as kubelet_config
 from nanokube.kubelet import run as kubelet_run
 from nanokube.podnet import plan as podnet_plan
 from nanokube.podnet import run as podnet_run
+from nanokube.proxy import announcer
 from nanokube.proxy import run as proxy_run
 from nanokube.roles import audit, balancer, bootstrap, component, encryption_keys, etcd
 from nanokube.roles import config as node_config
@@ -100,6 +102,7 @@ def controller_options(config: node_config.NodeConfig) -> controllers_env.Option
     certificate, key = ((config.paths.pki / name).read_bytes() for name in ("ca.crt", "ca.key"))
     return controllers_env.Options(
         cluster_cidr=config.pod_cidr,
+        load_balancer_pool=config.load_balancer_pool,
         server=config.public_server,
         shared_settings={name: getattr(config, name) for name in node_config.SHARED},
         root_ca=certificate.decode(),
@@ -134,7 +137,19 @@ async def agent(config: node_config.NodeConfig) -> Never:
         group.create_task(nodes.run(), name="informer nodes")
         network = podnet_run.run(nodes, config.node_name, [config.pod_cidr], host_setting(config))
         group.create_task(network, name="pod network")
-        proxying = proxy_run.run(services, slices, config.node_name, [config.dns_ip])
+        links = announcer.Links(config.node_ip, dns_link.LINK, host_setting(config))
+        announcing = announcer.Announcer(
+            services, slices, nodes, config.node_name, links, proxy_run.SERVICE_INDEX
+        )
+        group.create_task(announcing.run(), name="announcer")
+        proxying = proxy_run.run(
+            services,
+            slices,
+            config.node_name,
+            [config.dns_ip],
+            nodes=nodes,
+            ranges=proxy_run.Ranges([config.pod_cidr], [config.service_cidr]),
+        )
         group.create_task(proxying, name="proxy")
         dns = dns_run.DnsConfig(config.dns_ip, config.service_cidr, config.node_ip, config.cluster_domain)
         group.create_task(dns_run.run(services, slices, dns), name="dns")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nanokube.api.validation import names
+from nanokube.controllers import service_lb
 from nanokube.kit import paths
 from nanokube.roles import audit
 from nanokube.storage.etcd import settings
@@ -39,6 +40,7 @@ class NodeConfig:
     etcd_prefix: what stands before every key there, "" or "/name".
     audit: options of auditing by their names, see nanokube.apiserver.audit.settings; empty for none.
     etcd_cluster: the members that this node's etcd was added to; empty for the first.
+    load_balancer_pool: addresses that Services of type LoadBalancer get, as ranges with commas between.
     role: SERVER runs the control plane beside the agent, WORKER the agent alone.
     joined: URL of the server by which this host joined; empty on the first.
     balancer_port: where a worker's agent forwards to whichever server answers, on loopback.
@@ -53,6 +55,7 @@ class NodeConfig:
     pod_cidr: str = "10.244.0.0/16"
     node_pod_cidr: str = "10.244.0.0/24"
     service_cidr: str = "10.96.0.0/16"
+    load_balancer_pool: str = ""
     cluster_domain: str = "cluster.local"
     cgroup_root: str = "nanokube"
     bridge: str = "nk0"
@@ -122,6 +125,7 @@ def validate(config: NodeConfig) -> NodeConfig:
         audit.parse(config.audit)
     except audit.AuditError as err:
         raise ConfigError(str(err)) from err
+    _validate_pool(config.load_balancer_pool)
     if config.api_port == config.kubelet_port:
         raise ConfigError(f"api port and kubelet port are both {config.api_port}")
     for error in names.dns_subdomain(config.node_name):
@@ -149,6 +153,13 @@ def _validate_store(config: NodeConfig) -> None:
         if config.etcd_ca or config.etcd_cert or config.etcd_key or config.etcd_prefix:
             raise ConfigError("options of an etcd cluster need --store with its address")
         return
+def _validate_pool(text: str) -> None:
+    try:
+        service_lb.parse(text)
+    except ValueError as err:
+        raise ConfigError(f"load balancer pool {text!r} cannot be used: {err}") from err
+
+
     try:
         settings.parse(
             config.store,
