@@ -1,0 +1,167 @@
+"""Virtual machines of scripts/vm-lab: a link that they share, one QEMU each, commands in them."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts.vm import agent
+
+BRIDGE = "lab0"
+PREFIX = "192.168.56"  # the Vagrantfile's
+BOOT_S = 400.0
+COMMAND_S = 300.0
+
+
+class LabError(RuntimeError):
+    """The lab cannot go on; the message says why."""
+
+
+def ip(*arguments: str) -> None:
+    """Run ip(8). Raises LabError."""
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LabError(f"cannot ip {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+def make_link() -> None:
+    """Make the machines' link, in this process's own network namespace, which ends with it."""
+    ip("link", "set", "lo", "up")
+    ip("link", "add", BRIDGE, "type", "bridge")
+    ip("address", "add", f"{PREFIX}.1/24", "dev", BRIDGE)
+    ip("link", "set", BRIDGE, "up")
+
+
+def acceleration() -> str:
+    """Return what QEMU can: a device alone does not say that KVM works, a stopped machine that stays up does.
+
+    Blocks for up to 2 s.
+    """
+    if not os.access("/dev/kvm", os.W_OK):
+        return "tcg"
+    command = ["qemu-system-x86_64", "-accel", "kvm", "-cpu", "max", "-display", "none", "-nodefaults", "-S"]
+    try:
+        subprocess.run(command, capture_output=True, timeout=2, check=False)
+    except subprocess.TimeoutExpired:
+        return "kvm"
+    return "tcg"
+
+
+@dataclasses.dataclass(slots=True)
+class Machine:
+    """One machine; it may be off. number: the last part of its address."""
+
+    name: str
+    role: str
+    number: int
+    place: Path
+    memory_mib: int
+    accelerated_by: str
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"{PREFIX}.{self.number}"
+
+    @property
+    def console(self) -> Path:
+        return self.place / f"{self.name}.console"
+
+    def make(self) -> None:
+        """Make its disk, which holds what differs from the common one, and its end of the link."""
+        base = self.place / "base.img"
+        disk = self.place / f"{self.name}.qcow2"
+        disk.unlink(missing_ok=True)
+        self.console.unlink(missing_ok=True)
+        command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base), str(disk)]
+        subprocess.run(command, check=True)
+        ip("tuntap", "add", f"tap{self.number}", "mode", "tap")
+        ip("link", "set", f"tap{self.number}", "master", BRIDGE, "up")
+
+    def start(self) -> None:
+        """Switch it on."""
+        with self.console.open("ab") as console:
+            self.process = subprocess.Popen(
+                self._command(), stdin=subprocess.DEVNULL, stdout=console, stderr=console
+            )
+
+    def _command(self) -> list[str]:
+        (kernel,) = (self.place / "root/boot").glob("vmlinuz-*")
+        (initrd,) = (self.place / "root/boot").glob("initrd.img-*")
+        append = (
+            "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 systemd.show_status=0"
+            f" lab.name={self.name} lab.address={self.address}/24"
+        )
+        mac = f"52:54:00:00:00:{self.number:02x}"
+        return [
+            "qemu-system-x86_64", "-machine", "q35", "-accel", self.accelerated_by, "-cpu", "max",
+            "-smp", "1", "-m", str(self.memory_mib), "-nographic",
+            "-kernel", str(kernel), "-initrd", str(initrd),
+            "-append", append,
+            "-drive", f"file={self.place}/{self.name}.qcow2,format=qcow2,if=virtio,cache=unsafe",
+            "-nic", "user,model=virtio-net-pci,restrict=on",
+            "-nic", f"tap,ifname=tap{self.number},script=no,downscript=no,model=virtio-net-pci,mac={mac}",
+        ]  # fmt: skip
+
+    def kill(self) -> None:
+        """Switch it off without a word to what runs in it."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def wait(self, timeout_s: float = BOOT_S) -> None:
+        """Wait until it takes commands. Raises LabError."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            if self.process is None or self.process.poll() is not None:
+                raise LabError(f"{self.name} has gone; see {self.console}")
+            with contextlib.suppress(LabError):
+                self.run("true", timeout_s=20)
+                return
+            time.sleep(1)
+        raise LabError(f"{self.name} takes no commands after {timeout_s:.0f} s; see {self.console}")
+
+    def run(self, command: str, timeout_s: float = COMMAND_S) -> str:
+        """Run a shell command in it; return what it printed. Raises LabError if it fails or does not end."""
+        code, output = self.attempt(command, timeout_s)
+        if code:
+            raise LabError(f"{self.name}: {command}: ended with {code}: {output.strip()[-2000:]}")
+        return output
+
+    def attempt(self, command: str, timeout_s: float = COMMAND_S) -> tuple[int, str]:
+        """Run a shell command in it; return its status and what it printed.
+
+        Raises LabError if there is no answer.
+        """
+        request = json.dumps({"command": command, "timeout_s": timeout_s}).encode() + b"\n"
+        try:
+            with socket.create_connection((self.address, agent.PORT), timeout=5) as connection:
+                connection.settimeout(timeout_s + 30)
+                connection.sendall(request)
+                with connection.makefile("rb") as answer:
+                    text = answer.read().decode(errors="replace")
+        except OSError as err:
+            raise LabError(f"{self.name} does not answer: {err}") from err
+        output, _, end = text.rstrip("\n").rpartition("\n")
+        try:
+            return json.loads(end)["code"], output
+        except (ValueError, LookupError, TypeError) as err:
+            raise LabError(f"{self.name}: {command}: broken off") from err
+
+
+def roster(servers: int, workers: int) -> Sequence[tuple[str, str, int]]:
+    """Return names, roles and last parts of addresses, as the Vagrantfile has them. Pure.
+
+    >>> roster(1, 1)
+    [('server-1', 'server', 11), ('worker-1', 'worker', 21)]
+    """
+    found = [(f"server-{i}", "server" if i == 1 else "control-plane", 10 + i) for i in range(1, servers + 1)]
+    return found + [(f"worker-{i}", "worker", 20 + i) for i in range(1, workers + 1)]
