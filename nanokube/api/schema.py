@@ -46,7 +46,7 @@ _SCALARS: Final[Mapping[str, Any]] = {
     "b": bool,
     "i": Int32,
     "l": Int64,
-    "n": float,
+    "n": int | float,  # 1 stays 1: clients compare what they sent with what they get
     "y": scalars.Base64Text,
     "q": scalars.QuantityText,
     "x": str | Int32,

@@ -61,7 +61,7 @@ def begin_deletion(crd: dict[str, Any], now: str) -> None:
 
 
 def settle(crd: dict[str, Any], others: Iterable[Mapping[str, Any]], now: str) -> None:
-    """Accept names and set the conditions, in place. others: the group's other definitions."""
+    """Accept names and set the conditions, in place. others: the names of the group's other definitions."""
     _name(crd, others, now)
     _structure(crd, now)
     approval = _approval(crd)
@@ -104,9 +104,8 @@ def _name(crd: dict[str, Any], others: Iterable[Mapping[str, Any]], now: str) ->
 def _taken(others: Iterable[Mapping[str, Any]]) -> tuple[set[str], set[str]]:
     names, kinds = set[str](), set[str]()
     for other in others:
-        found = (other.get("status") or {}).get("acceptedNames") or {}
-        names |= {found.get("plural", ""), found.get("singular", ""), *(found.get("shortNames") or ())}
-        kinds |= {found.get("kind", ""), found.get("listKind", "")}
+        names |= {other.get("plural", ""), other.get("singular", ""), *(other.get("shortNames") or ())}
+        kinds |= {other.get("kind", ""), other.get("listKind", "")}
     return names - {""}, kinds - {""}
 
 

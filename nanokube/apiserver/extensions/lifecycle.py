@@ -16,6 +16,7 @@ from typing import Any, Final, Never
 from nanokube.api import errors, objects, resources
 from nanokube.apiserver.authn.user import OWN
 from nanokube.apiserver.cache.cache import DELETED, Cache, Change
+from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.cache.selection import Selection
 from nanokube.apiserver.endpoints.subresources import no_check
 from nanokube.apiserver.extensions import definitions
@@ -35,18 +36,22 @@ class Lifecycle:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._pending: dict[str, None] = {}
+        self._accepted: dict[
+            str, Mapping[str, Any]
+        ] = {}  # names, by definition: definitions can have megabytes
         self._ending: set[str] = set()
         self._changed = asyncio.Event()
 
     def offer(self, change: Change) -> None:
         """A definition changed."""
         name = change.item.name
-        group = name.partition(".")[2]
+        before = self._accepted.pop(name, None)
+        if change.type != DELETED:
+            self._accepted[name] = _names(change.item)
         self._add(name)
-        if change.type == DELETED or _names(change.previous) != _names(change.item):
-            for item in self._cache.scan():  # names may be free now
-                if item.name.partition(".")[2] == group:
-                    self._add(item.name)
+        if before != self._accepted.get(name):
+            for mate in self._mates(name):  # names may be free now
+                self._add(mate)
 
     def tick(self, now: float, revision: int) -> None:
         """Nothing depends on time."""
@@ -60,6 +65,7 @@ class Lifecycle:
         detach = self._cache.attach(self)
         try:
             for item in self._cache.scan():
+                self._accepted[item.name] = _names(item)
                 self._add(item.name)
             async with asyncio.TaskGroup() as group:
                 while True:
@@ -94,12 +100,14 @@ class Lifecycle:
         except Exception:  # one definition that we read wrong must not end the others, and the server
             log.exception("definition not settled: name=%s", name)
 
-    async def _settle(self, name: str) -> None:
+    def _mates(self, name: str) -> list[str]:
+        """List the other definitions of a definition's group."""
         group = name.partition(".")[2]
+        return [each for each in self._accepted if each != name and each.partition(".")[2] == group]
 
+    async def _settle(self, name: str) -> None:
         def change(crd: dict[str, Any]) -> dict[str, Any]:
-            others = (i.object() for i in self._cache.scan() if i.name != name)
-            mates = [other for other in others if other["spec"]["group"] == group]
+            mates = [self._accepted[mate] for mate in self._mates(name)]
             definitions.settle(crd, mates, self._registry.now())
             return crd
 
@@ -195,8 +203,6 @@ class _Gone:
         """Nothing depends on time."""
 
 
-def _names(item: Any) -> Mapping[str, Any] | None:
-    if item is None:
-        return None
-    found: Mapping[str, Any] | None = (item.object().get("status") or {}).get("acceptedNames")
+def _names(item: Item) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = (item.object().get("status") or {}).get("acceptedNames") or {}
     return found

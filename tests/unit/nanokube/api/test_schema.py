@@ -131,3 +131,14 @@ def test_every_definition_of_the_table_makes_a_schema() -> None:
             if sub.version:
                 assert schema.get(sub.group, sub.version, sub.kind) is not None
     assert all(facts.definition(n) for n in facts.names())
+
+
+def test_whole_numbers_stay_whole() -> None:
+    """Tools that compare 1 with 1.0 would see a change for ever."""
+    found = schema.get("apiextensions.k8s.io", "v1", "CustomResourceDefinition")
+    assert found is not None
+    props = {"maximum": 511, "minimum": 0.5}
+    body = {"spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": props}}]}}
+    for made, _ in (found.decode(orjson.dumps(body)), found.clean({**body, "nonsense": 1})):
+        shown = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        assert orjson.dumps(shown, option=orjson.OPT_SORT_KEYS) == b'{"maximum":511,"minimum":0.5}'
