@@ -181,14 +181,14 @@ class Run:
             time.sleep(LOOK_S)
 
     def _output(self, argument: Mapping[str, Any], command: Sequence[str]) -> tuple[int, str]:
-        if "on" in argument:
-            return self._machines.exec(self.node(argument["on"]), command)
+        if "node" in argument:
+            return self._machines.exec(self.node(argument["node"]), command)
         if command[0] != "kubectl":
-            raise place.LabError("a command other than kubectl needs a node: on")
+            raise place.LabError("a command other than kubectl needs a node")
         return self._machines.kubectl(command[1:])
 
     def exec(self, argument: Mapping[str, Any]) -> None:
-        code, said = self._machines.exec(self.node(argument["on"]), shlex.split(argument["command"]))
+        code, said = self._machines.exec(self.node(argument["node"]), shlex.split(argument["command"]))
         if code:
             raise place.LabError(f"{argument['command']}: exit {code}: {said.strip()[-500:]}")
 

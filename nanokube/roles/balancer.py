@@ -25,6 +25,7 @@ from nanokube.client import informer, kubeconfig, rest
 
 log = logging.getLogger(__name__)
 
+FILE: Final = "servers.json"  # below Paths.lib
 ADDRESS: Final = "127.0.0.1"
 SERVICE: Final = "default/kubernetes"
 CHECK_S: Final = 1.0  # with the two below and etcd's election: writes resume within 5 s
@@ -47,17 +48,12 @@ class Balancer:
         """
         self._answers = answers
         self._file = file
-        known = sorted(self._kept(), key=lambda each: hashlib.sha256(f"{key} {each}".encode()).digest())
+        known = sorted(kept(file), key=lambda each: hashlib.sha256(f"{key} {each}".encode()).digest())
         self._servers = list(dict.fromkeys([*known, *servers]))
         self.chosen = self._servers[0]
         self._suspected = asyncio.Event()
         self._choosing = asyncio.Lock()
         self._open: dict[asyncio.StreamWriter, str] = {}  # client's end -> server
-
-    def _kept(self) -> list[str]:
-        with contextlib.suppress(OSError, ValueError):
-            return [str(each) for each in json.loads(self._file.read_bytes())]
-        return []
 
     @property
     def servers(self) -> tuple[str, ...]:
@@ -193,6 +189,13 @@ class LeaseReader:
         for _, client in self._clients.values():
             await client.__aexit__(None, None, None)
         self._clients.clear()
+
+
+def kept(file: Path) -> list[str]:
+    """Return the servers that were known last."""
+    with contextlib.suppress(OSError, ValueError):
+        return [str(each) for each in json.loads(file.read_bytes())]
+    return []
 
 
 def follow(balancer: Balancer, slices: informer.Informer) -> None:

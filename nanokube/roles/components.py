@@ -158,7 +158,7 @@ async def agent(config: node_config.NodeConfig) -> Never:
 
 async def balance(config: node_config.NodeConfig, slices: informer.Informer) -> Never:
     """Run a worker's way to the servers, which it learns of from the slices of Service kubernetes."""
-    file = config.paths.lib / "servers.json"
+    file = config.paths.lib / balancer.FILE
     leases = balancer.LeaseReader(config.paths.kubeconfig("kubelet"), config.node_name)
     balanced = balancer.Balancer(
         [balancer.host_port(config.joined)], leases.answers, file, key=config.node_name

@@ -19,7 +19,7 @@ from nanokube.api import certificate_requests, errors, objects, resources
 from nanokube.api.objects import Object
 from nanokube.client import kubeconfig, rest
 from nanokube.kubelet.node import certificates
-from nanokube.roles import bootstrap, discovery, etcd, handover
+from nanokube.roles import balancer, bootstrap, discovery, etcd, handover
 from nanokube.roles import config as node_config
 from nanokube.roles.discovery import JoinError
 
@@ -166,16 +166,18 @@ def write_server(config: node_config.NodeConfig, bundle: handover.Bundle) -> nod
 
 async def leave(config: node_config.NodeConfig) -> bool:
     """Take a joined host's Node out of the cluster; tells whether the cluster knows. Never raises."""
-    with contextlib.suppress(kubeconfig.KubeconfigError, OSError, errors.ApiError, ValueError):
-        known = kubeconfig.load(config.paths.kubeconfig("kubelet"))
-        access = dataclasses.replace(known, server=config.joined)  # a server's own has ended
-        async with rest.Client(access, timeout_s=LEAVE_TIMEOUT_S) as client:
-            try:
-                await client.delete(NODES, config.node_name)
-            except errors.ApiError as err:
-                if not errors.is_not_found(err):
-                    raise
-            return True
+    others = [f"https://{each}" for each in balancer.kept(config.paths.lib / balancer.FILE)]
+    for server in dict.fromkeys([config.joined, *others]):
+        with contextlib.suppress(kubeconfig.KubeconfigError, OSError, errors.ApiError, ValueError):
+            known = kubeconfig.load(config.paths.kubeconfig("kubelet"))
+            access = dataclasses.replace(known, server=server)  # the node's own way there has ended
+            async with rest.Client(access, timeout_s=LEAVE_TIMEOUT_S) as client:
+                try:
+                    await client.delete(NODES, config.node_name)
+                except errors.ApiError as err:
+                    if not errors.is_not_found(err):
+                        raise
+                return True
     return False
 
 

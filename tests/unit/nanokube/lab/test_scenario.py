@@ -85,8 +85,8 @@ def test_what_is_expected_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None
     [
         ([{"explode": "w1"}], "there is no verb 'explode'"),
         ([{"kill": "w1", "start": "w1"}], "not one verb"),
-        ([{"exec": {"on": "w1", "command": "false"}}], "it failed"),
-        ([{"exec": {"on": "w1"}}], "cannot use"),
+        ([{"exec": {"node": "w1", "command": "false"}}], "it failed"),
+        ([{"exec": {"node": "w1"}}], "cannot use"),
         ([{"give": {"node": "w1", "rain": 1}}], "no fault is called rain"),
         ([{"expect": {"command": "ls"}}], "needs a node"),
     ],

@@ -1,5 +1,6 @@
 """Who may join, and with what settings."""
 
+import asyncio
 import dataclasses
 import json
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from nanokube.client import kubeconfig
+from nanokube.client import kubeconfig, rest
 from nanokube.roles import bootstrap, discovery, join
 from nanokube.roles import config as node_config
 
@@ -76,3 +77,33 @@ def test_a_worker_is_written_and_read_again(tmp_path: Path) -> None:
 def test_a_role_that_makes_no_sense_is_refused(change: dict[str, str]) -> None:
     with pytest.raises(node_config.ConfigError):
         node_config.validate(dataclasses.replace(CONFIG, **change))  # type: ignore[arg-type]
+
+
+def test_a_worker_leaves_by_another_server_if_the_one_it_joined_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Client:
+        def __init__(self, access: kubeconfig.Access, **_options: object) -> None:
+            self._server = access.server
+
+        async def __aenter__(self) -> "Client":
+            return self
+
+        async def __aexit__(self, *_error: object) -> None: ...
+
+        async def delete(self, *_what: object) -> None:
+            asked.append(self._server)
+            if self._server == "https://192.0.2.1:6443":
+                raise ConnectionError("it is gone")
+
+    config = node_config.NodeConfig(
+        "w", "192.0.2.2", role="worker", joined="https://192.0.2.1:6443", node_pod_cidr="", root=tmp_path
+    )
+    monkeypatch.setattr(rest, "Client", Client)
+    monkeypatch.setattr(kubeconfig, "load", lambda _file: kubeconfig.Access("https://127.0.0.1:6444"))
+    config.paths.lib.mkdir(parents=True)
+    (config.paths.lib / "servers.json").write_text('["192.0.2.1:6443", "192.0.2.3:6443"]')
+    assert asyncio.run(join.leave(config))
+    assert asked == ["https://192.0.2.1:6443", "https://192.0.2.3:6443"]
