@@ -1,4 +1,4 @@
-"""Runs in a machine of scripts/vm-lab: names it, sets its addresses, runs the commands that the lab sends.
+"""Runs in a machine of scripts/vm-lab: `configure` sets name and addresses, else it runs the commands sent.
 
 The machine's own settings come by the kernel's command line: lab.name=…, lab.address=…/24. As in Vagrant
 eth0 is a NAT with the same address in every machine, and has the default route; eth1 is the network that they
@@ -8,6 +8,7 @@ share. Whoever reaches the port is root here: the link ends in the lab's own net
 import json
 import socketserver
 import subprocess
+import sys
 from pathlib import Path
 
 PORT = 1023
@@ -59,6 +60,8 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 if __name__ == "__main__":
-    configure()
+    if sys.argv[1:] == ["configure"]:
+        configure()
+        sys.exit()
     with Server(("", PORT), Handler) as server:
         server.serve_forever()

@@ -53,19 +53,32 @@ os.symlink(kubectl.find(), "/opt/kubectl")'
 }
 
 install_agent() {
+  local units="$place/root/etc/systemd/system"
   cp scripts/vm/agent.py "$place/root/opt/agent.py"
-  cat >"$place/root/etc/systemd/system/vm-agent.service" <<'UNIT'
+  cat >"$units/vm-network.service" <<'UNIT'
+[Unit]
+Description=name and addresses
+DefaultDependencies=no
+After=systemd-udev-settle.service local-fs.target
+Wants=systemd-udev-settle.service
+Before=network.target network-online.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/python3 /opt/agent.py configure
+UNIT
+  cat >"$units/vm-agent.service" <<'UNIT'
 [Unit]
 Description=takes the lab's commands
+After=vm-network.service
+Requires=vm-network.service
 [Service]
 ExecStart=/usr/bin/python3 /opt/agent.py
 Restart=always
-StandardOutput=journal+console
 KillMode=process
-[Install]
-WantedBy=multi-user.target
 UNIT
-  ln -sf ../vm-agent.service "$place/root/etc/systemd/system/multi-user.target.wants/vm-agent.service"
+  mkdir -p "$units/multi-user.target.wants"
+  ln -sf ../vm-agent.service ../vm-network.service "$units/multi-user.target.wants/"
 }
 
 make_disk() {

@@ -12,6 +12,7 @@ import dataclasses
 import json
 import secrets
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -323,6 +324,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = options.only.split(",")
     if options.servers < 2:
         chosen = [name for name in chosen if name != "server-killed"]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     machine.make_link()
     how = machine.acceleration()
     machines = [
