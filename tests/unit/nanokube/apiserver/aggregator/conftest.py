@@ -68,10 +68,10 @@ class Front:
 
 
 async def eventually(read: Callable[[], Awaitable[Any]], is_well: Callable[[Any], bool]) -> Any:
-    """Read until what is read is well, for 3 s at most."""
+    """Read until what is read is well, for 10 s at most."""
     found = None
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(10):
             while not is_well(found := await read()):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             return found
