@@ -119,7 +119,10 @@ class Plugin:
 
     def is_current(self, sealed: bytes) -> bool:
         """Tell whether a value was encrypted by the plugin's key of now."""
-        envelope = _decoded(sealed)
+        try:
+            envelope = _decoded(sealed)
+        except Wrong:
+            return False
         return (
             envelope.keyID == self.key_id
             and envelope.encryptedDEKSourceType == pb.HKDF_SHA256_XNONCE_AES_GCM_SEED

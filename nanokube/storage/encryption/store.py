@@ -38,6 +38,7 @@ from nanokube.storage.store import (
     Store,
     StoreError,
     Unavailable,
+    Uncertain,
     Watch,
     prefix_end,
 )
@@ -46,6 +47,8 @@ log = logging.getLogger(__name__)
 
 HELD_S: Final = 10.0  # a write waits so long for a plugin on which a watch waits
 AGAIN_S: Final = 1.0
+REWRITE_AGAIN_S: Final = 10.0
+BATCH: Final = 64  # values that are written again at the same time, so that they share a commit
 # They end by themselves within an hour; writing them again would lose when.
 EXPIRING: Final = "/registry/events/"
 
@@ -94,13 +97,15 @@ class EncryptedStore:
     async def synchronize(self, revision: int = 0) -> None:
         """Wait until watches were told; see Store."""
         await self.inner.synchronize(revision)
-        await self._flow()
+        await self._flow(Unavailable)
 
     async def range(self, start: str, end: str = "", *, limit: int = 0, revision: int = 0) -> Range:
         """Read keys; see Store. Raises Unreadable, PluginError."""
         found = await self.inner.range(start, end, limit=limit, revision=revision)
-        if start == ROOT and await asyncio.to_thread(_any_old, self.transformer, found.entries):
-            self._turned.set()
+        if start == ROOT:
+            old = await asyncio.to_thread(_old, self.transformer, found.entries)
+            if old:
+                self._turned.set()
         if not any(entry.value.startswith(ENCRYPTED) for entry in found.entries):
             return found
         try:
@@ -116,14 +121,14 @@ class EncryptedStore:
         sealed = self.transformer.seal(key, value)
         revision = await self.inner.put(key, sealed, expect=expect, expires=expires)
         if not self._flowing.is_set():
-            await self._flow()
+            await self._flow(Uncertain)
         return revision
 
     async def delete(self, key: str, *, expect: int | None = None) -> int:
         """Delete a key; see Store."""
         revision = await self.inner.delete(key, expect=expect)
         if not self._flowing.is_set():
-            await self._flow()
+            await self._flow(Uncertain)
         return revision
 
     async def watch(self, prefix: str, after: int, deliver: Deliver) -> Watch:
@@ -161,23 +166,24 @@ class EncryptedStore:
 
     async def reload(self) -> bool:
         """Take the file's content; refuse it, and go on as before, if not all that is stored can be read."""
+        former, made = self.transformer, self.transformer
         try:
             config = read(self._path)
-            if config.digest == self.transformer.config.digest:
+            if config.digest == former.config.digest:
                 return True
-            plugins = self.transformer.plugins
-            made = Transformer(config, self._clock, plugins)
+            made = Transformer(config, self._clock, former.plugins)
             await asyncio.to_thread(made.poll)
             found = await self.inner.range(ROOT, prefix_end(ROOT))
             await asyncio.to_thread(_opened, made, found.entries)
         except (ConfigurationError, OSError, StoreError) as err:
             log.error("encryption configuration not taken: %s", err)
             self.reloads["failure"] += 1
+            _close(set(made.plugins.values()) - set(former.plugins.values()))
             return False
         self.reloads["success"] += 1
         self.transformer = made
         self._replaced.set()
-        _close([plugin for kms, plugin in plugins.items() if kms not in made.plugins])
+        _close(set(former.plugins.values()) - set(made.plugins.values()))
         log.info("encryption configuration taken: hash=%s", config.digest)
         self._turned.set()
         return True
@@ -188,14 +194,17 @@ class EncryptedStore:
         Raises Unreadable, PluginError, Unavailable.
         """
         found = await self.inner.range(ROOT, prefix_end(ROOT))
+        old = await asyncio.to_thread(_old, self.transformer, found.entries)
         count = 0
-        for entry in found.entries:
-            if entry.key.startswith(EXPIRING) or self.transformer.is_current(entry.key, entry.value):
-                continue
-            plain = await asyncio.to_thread(_opened, self.transformer, [entry])
-            with contextlib.suppress(Conflict, NotFound):  # whoever wrote it meanwhile did so in the new way
-                await self.put(entry.key, plain[0].value, expect=entry.mod_revision)
-                count += 1
+        for start in range(0, len(old), BATCH):
+            plain = await asyncio.to_thread(_opened, self.transformer, old[start : start + BATCH])
+            async with asyncio.TaskGroup() as group:
+                writing = [group.create_task(self._write_again(entry)) for entry in plain]
+            failures = [task.result() for task in writing]
+            for failure in failures:
+                if failure is not None and not isinstance(failure, Conflict | NotFound):
+                    raise failure
+            count += failures.count(None)
         return count
 
     def lose(self, err: Unreadable) -> None:
@@ -213,12 +222,20 @@ class EncryptedStore:
         if tap in self._taps:
             self._taps.remove(tap)
 
-    async def _flow(self) -> None:
+    async def _write_again(self, entry: Entry) -> StoreError | None:
+        """Write a value in the way of now. Who changed it meanwhile did so, too: that is a Conflict."""
+        try:
+            await self.put(entry.key, entry.value, expect=entry.mod_revision)
+        except StoreError as err:
+            return err
+        return None
+
+    async def _flow(self, failure: type[StoreError]) -> None:
         try:
             async with asyncio.timeout(HELD_S):
                 await self._flowing.wait()
         except TimeoutError as err:
-            raise Unavailable("cannot tell watches: a kms plugin does not answer") from err
+            raise failure("cannot tell watches: a kms plugin does not answer") from err
 
     async def _release(self) -> Never:
         while True:
@@ -242,7 +259,7 @@ class EncryptedStore:
                     log.info("values written again: count=%d", count)
             except StoreError as err:
                 log.warning("values not written again: %s", err)
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(REWRITE_AGAIN_S)
                 self._turned.set()
 
     async def _follow(self) -> Never:
@@ -368,12 +385,12 @@ def _opened(transformer: Transformer, entries: Sequence[Entry]) -> list[Entry]:
     ]
 
 
-def _any_old(transformer: Transformer, entries: Sequence[Entry]) -> bool:
-    return any(
-        not transformer.is_current(entry.key, entry.value)
+def _old(transformer: Transformer, entries: Sequence[Entry]) -> list[Entry]:
+    return [
+        entry
         for entry in entries
-        if not entry.key.startswith(EXPIRING)
-    )
+        if not entry.key.startswith(EXPIRING) and not transformer.is_current(entry.key, entry.value)
+    ]
 
 
 def _plain(transformer: Transformer, events: Sequence[Event], *, may_ask: bool) -> list[Event]:

@@ -247,6 +247,24 @@ async def test_a_seed_of_another_server_holds_the_watch_back(
             assert here.revision == 3
 
 
+async def test_what_no_plugin_wrote_is_named(inner: MemoryStore, file: Path, tmp_path: Path) -> None:
+    socket = tmp_path / "kms.sock"
+    file.write_bytes(kms(socket))
+    await inner.put(SECRET, b"k8s:enc:kms:v2:vault:\xff\xff")
+    with kmsplugin.serving(socket, kmsplugin.KmsPlugin()):
+        async with encryption.opened(inner, file, SYSTEM) as store:
+            with pytest.raises(Unreadable, match="kms plugin vault is not the one"):
+                await load(store)
+
+
+async def test_many_are_written_again_together(inner: MemoryStore, file: Path) -> None:
+    for count in range(200):
+        await inner.put(f"/registry/secrets/default/{count}", PLAIN)
+    async with encryption.opened(inner, file, SYSTEM) as store:
+        assert await store.rewrite() == 200
+        assert await store.rewrite() == 0
+
+
 async def test_a_failing_plugin_is_named(inner: MemoryStore, file: Path, tmp_path: Path) -> None:
     socket = tmp_path / "kms.sock"
     file.write_bytes(kms(socket))
