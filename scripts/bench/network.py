@@ -1,0 +1,198 @@
+"""Measures Pod-to-Pod TCP across two nodes against the plain link between them, interleaved.
+
+Two namespaces stand for nodes, a veth pair for their link; each has one Pod, made by the CNI plugin, and the
+routes or the overlay that the agent makes. Needs root; leaves nothing.
+
+    python scripts/bench/network.py [--seconds 1] [--rounds 5]
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+CLUSTER = "10.244.0.0/16"
+NODES = {"a": ("192.0.2.1", "10.244.1.0/24"), "b": ("192.0.2.2", "10.244.2.0/24")}
+PORT = 5201
+PINGS = 2000
+
+# Runs in a node's namespace: attaches a Pod and leads to the other node.
+NODE = """
+import ipaddress, json, sys
+from pathlib import Path
+from cni import conflist, skel
+from nanokube.podnet import kernel, plan
+name, pod_pid, nodes, way, directory = json.loads(sys.argv[1])
+nets = [ipaddress.ip_network("10.244.0.0/16")]
+peers = [
+    plan.Peer(each, (ipaddress.ip_address(ip),), (ipaddress.ip_network(pods),))
+    for each, (ip, pods) in nodes.items()
+]
+own = next(each for each in peers if each.name == name)
+data = Path(directory)
+if pod_pid:
+    whole = conflist.default(str(own.ranges[0]), "nk0", data, ["10.244.0.0/16"], 1500)
+    config = {**whole["plugins"][0], "cniVersion": whole["cniVersion"], "name": whole["name"]}
+    env = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "pod" + name, "CNI_IFNAME": "eth0", "CNI_PATH": "/none"}
+    env["CNI_NETNS"] = f"/proc/{pod_pid}/ns/net"
+    skel.invoke("bridge", env, json.dumps(config).encode())
+link = plan.Link("eth0", 1500, way == "routes")
+held = kernel.Kernel(nets, lambda key, value: (Path("/proc/sys") / key).write_text(value))
+held.apply(plan.make(own, peers, lambda address: link))
+"""
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each stream")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--role", help=argparse.SUPPRESS)
+    parser.add_argument("--address", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.role == "serve":
+        serve()
+    elif options.role == "ask":
+        print(json.dumps({"gbit": stream(options.address, options.seconds), "us": ping(options.address)}))
+    else:
+        measure(options.rounds, options.seconds)
+
+
+def measure(rounds: int, seconds: float) -> None:
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory())
+        spaces = {name: stack.enter_context(namespace()) for name in ("a", "b", "pod-a", "pod-b")}
+        _link(spaces["a"], spaces["b"])
+        for name in NODES:
+            _node(spaces, name, "routes", scratch, is_first=True)
+        for name in ("b", "pod-b"):
+            stack.enter_context(serving(spaces[name]))
+        target = _address(spaces["pod-b"])
+        found: dict[str, list[dict[str, float]]] = {}
+        for _round in range(rounds):
+            for way in ("routes", "overlay"):
+                for name in NODES:
+                    _node(spaces, name, way, scratch, is_first=False)
+                found.setdefault("plain link", []).append(ask(spaces["a"], NODES["b"][0], seconds))
+                found.setdefault(way, []).append(ask(spaces["pod-a"], target, seconds))
+    plain = {key: statistics.median(each[key] for each in found["plain link"]) for key in ("gbit", "us")}
+    print(f"{'way':12} {'Gbit/s':>8} {'of plain':>9} {'round trip us':>14} {'more':>6}")
+    for way, results in found.items():
+        median = {key: statistics.median(each[key] for each in results) for key in ("gbit", "us")}
+        share, more = median["gbit"] / plain["gbit"], median["us"] - plain["us"]
+        print(f"{way:12} {median['gbit']:8.1f} {share:9.0%} {median['us']:14.1f} {more:6.1f}")
+
+
+@contextlib.contextmanager
+def namespace() -> Iterator[int]:
+    """Make a network namespace that ends with the block; yields the pid of the process in it."""
+    command = ["unshare", "--net", "sh", "-ec", "ip link set lo up; echo ready; read line || true"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+        process.stdin.close()
+
+
+def _inside(pid: int, *command: str) -> list[str]:
+    return ["nsenter", "-t", str(pid), "-n", *command]
+
+
+def _run(pid: int, *command: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        _inside(pid, *command), check=True, stdout=subprocess.PIPE, text=True, env=environment
+    )
+    return done.stdout
+
+
+def _link(one: int, other: int) -> None:
+    pair = ["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", str(other)]
+    _run(one, *pair)
+    for pid, (address, _pods) in zip((one, other), NODES.values(), strict=True):
+        _run(pid, "sh", "-ec", f"ip addr add {address}/24 dev eth0; ip link set eth0 up")
+
+
+def _node(spaces: dict[str, int], name: str, way: str, scratch: str, *, is_first: bool) -> None:
+    pod = spaces[f"pod-{name}"] if is_first else 0
+    _run(spaces[name], sys.executable, "-c", NODE, json.dumps([name, pod, NODES, way, f"{scratch}/{name}"]))
+
+
+def _address(pid: int) -> str:
+    shown = json.loads(_run(pid, "ip", "-j", "-4", "addr", "show", "eth0"))
+    return str(shown[0]["addr_info"][0]["local"])
+
+
+@contextlib.contextmanager
+def serving(pid: int) -> Iterator[None]:
+    with subprocess.Popen(
+        _inside(pid, sys.executable, __file__, "--role", "serve"), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def ask(pid: int, address: str, seconds: float) -> dict[str, float]:
+    arguments = ("--role", "ask", "--address", address, "--seconds", str(seconds))
+    found: dict[str, float] = json.loads(_run(pid, sys.executable, __file__, *arguments))
+    return found
+
+
+def serve() -> None:
+    """Swallow streams, echo pings: the first byte of a connection says which."""
+    server = socket.create_server(("", PORT))
+    print("ready", flush=True)
+    buffer = bytearray(1 << 20)
+    while True:
+        connection, _peer = server.accept()
+        with connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if connection.recv(1) == b"s":
+                while connection.recv_into(buffer):
+                    pass
+            else:
+                while data := connection.recv(64):
+                    connection.sendall(data)
+
+
+def stream(address: str, seconds: float) -> float:
+    """Send for so long; returns Gbit/s."""
+    block, sent = bytes(1 << 18), 0
+    with socket.create_connection((address, PORT), timeout=5) as connection:
+        connection.sendall(b"s")
+        began = time.monotonic()
+        while time.monotonic() - began < seconds:
+            connection.sendall(block)
+            sent += len(block)
+        return sent * 8 / (time.monotonic() - began) / 1e9
+
+
+def ping(address: str) -> float:
+    """Return the median time of a byte's way there and back, in microseconds."""
+    times = []
+    with socket.create_connection((address, PORT), timeout=5) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(b"p")
+        for _ping in range(PINGS):
+            began = time.perf_counter()
+            connection.sendall(b"x")
+            connection.recv(1)
+            times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1e6
+
+
+if __name__ == "__main__":
+    main()
