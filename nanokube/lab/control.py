@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nanokube.kit import clock
-from nanokube.lab import machine, place
+from nanokube.lab import place
 
 HUB_TIMEOUT_S = 15.0
 END_TIMEOUT_S = 10.0
@@ -74,7 +74,7 @@ def enter(lab: place.Lab, name: str) -> list[str]:
     node = place.read(lab.directory).node(name)
     if not node.pid or not Path(f"/proc/{node.pid}").exists():
         raise place.LabError(f"node {name} is off", f"switch it on: `nanokube lab start {name}`")
-    environment = ["KUBECONFIG=/etc/nanokube/admin.conf", f"{clock.OFFSET_VARIABLE}={machine.CLOCK_FILE}"]
+    environment = ["KUBECONFIG=/etc/nanokube/admin.conf", f"{clock.OFFSET_VARIABLE}={place.CLOCK_FILE}"]
     return ["nsenter", "-t", str(node.pid), "-n", "-m", "-u", "-i", "-p", "env", "-C", "/", *environment]
 
 

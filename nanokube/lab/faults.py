@@ -7,9 +7,10 @@ that a partition looks like a cut cable. Each node has one table, made anew at e
 import json
 import sys
 from collections.abc import Collection, Mapping
+from concurrent import futures
 from typing import Any, Final
 
-from nanokube.lab import control, machine, place
+from nanokube.lab import control, place
 
 TABLE: Final = "nanokube_lab"
 BEFORE_ALL: Final = -500  # priority of the ingress chain
@@ -64,17 +65,23 @@ def ruleset(lab: place.Lab, of: Mapping[str, Any]) -> str:
         share = round(lost * 100)
         rules.append(f"numgen random mod 10000 < {share} drop" if share < 10000 else "drop")
     if rules:
-        hook = f'type filter hook ingress device "{machine.LINK}" priority {BEFORE_ALL};'
+        hook = f'type filter hook ingress device "{place.LINK}" priority {BEFORE_ALL};'
         lines += [f"table netdev {TABLE} {{", "chain lost {", hook, *rules, "}", "}"]
     return "\n".join(lines) + "\n"
 
 
 def inject(lab: place.Lab, faults: Faults) -> None:
-    """Put these faults in place of those that are. Raises LabError; those before it stay."""
+    """Put these faults in place of those that are. Raises LabError: not all of them are."""
     before = place.load_faults(lab)
-    for node in control.refreshed(lab).nodes:
-        if node.pid and before.get(node.name) != faults.get(node.name):
-            apply(lab, node.name, faults.get(node.name, {}), before.get(node.name, {}))
+    names = [
+        node.name
+        for node in control.refreshed(lab).nodes
+        if node.pid and before.get(node.name) != faults.get(node.name)
+    ]
+    with futures.ThreadPoolExecutor(max(len(names), 1)) as pool:  # a cable is cut at one moment
+        work = [pool.submit(apply, lab, name, faults.get(name, {}), before.get(name, {})) for name in names]
+    for done in work:
+        done.result()
     place.save_faults(lab, faults)
 
 

@@ -119,7 +119,7 @@ class Hub:
 
     def _plug(self, node: place.Node, pid: int) -> None:
         """Give the namespace of a process a link to the bridge; its port is called after the node."""
-        peer = {"ifname": machine.LINK, "net_ns_fd": f"/proc/{pid}/ns/net", "address": node.mac}
+        peer = {"ifname": place.LINK, "net_ns_fd": f"/proc/{pid}/ns/net", "address": node.mac}
         self._netlink.link("add", ifname=node.name, kind="veth", peer=peer)
         self._netlink.link("set", index=self._index(node.name), master=self._index(BRIDGE), state="up")
 

@@ -5,11 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
 from cri.linux import nftables
-from nanokube.lab import machine
+from nanokube.lab import place
 
 ROOT_HANDLE = 0x10000  # "1:"
 
@@ -17,6 +14,8 @@ ROOT_HANDLE = 0x10000  # "1:"
 def main(order: dict[str, Any]) -> str:
     """Do as ordered; return what cannot be done, or nothing."""
     if order["delay_ms"] is not None:
+        from pyroute2.netlink.exceptions import NetlinkError  # takes a while; most faults need none of it
+
         try:
             _delay(order["delay_ms"])
         except NetlinkError as err:
@@ -28,7 +27,7 @@ def main(order: dict[str, Any]) -> str:
         return f"cannot drop packets: {err}"
     finally:
         rules.close()
-    clock = Path(machine.CLOCK_FILE)
+    clock = Path(place.CLOCK_FILE)
     temporary = clock.with_suffix(".tmp")
     temporary.write_text(f"{order['clock_s']}\n")
     temporary.replace(clock)
@@ -37,8 +36,10 @@ def main(order: dict[str, Any]) -> str:
 
 def _delay(milliseconds: float) -> None:
     """Have what leaves the node wait; 0: not any more."""
+    from pyroute2 import IPRoute
+
     with IPRoute() as netlink:
-        (index,) = netlink.link_lookup(ifname=machine.LINK)
+        (index,) = netlink.link_lookup(ifname=place.LINK)
         if milliseconds:
             netlink.tc("replace", "netem", index, ROOT_HANDLE, delay=round(milliseconds * 1000))
         else:

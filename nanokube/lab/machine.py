@@ -20,8 +20,6 @@ from cri.linux import clone, mount, prctl
 from nanokube.lab import place
 
 NAMESPACES = clone.CLONE_NEWNET | clone.CLONE_NEWNS | clone.CLONE_NEWUTS | clone.CLONE_NEWIPC
-LINK = "eth0"
-CLOCK_FILE = "/run/nanokube-lab-clock"
 
 
 def hold(lab: place.Lab, node: place.Node, control: socket.socket) -> Never:
@@ -87,13 +85,13 @@ def _make_disk(disk: Path, name: str) -> None:
     os.close(descriptor)
     mount.mount(None, "/", None, mount.MS_REC | mount.MS_SHARED)  # as systemd leaves it
     Path("/etc/machine-id").write_text(hashlib.md5(name.encode(), usedforsecurity=False).hexdigest() + "\n")
-    Path(CLOCK_FILE).write_text("0\n")
+    Path(place.CLOCK_FILE).write_text("0\n")
 
 
 def _make_link(lab: place.Lab, node: place.Node) -> None:
-    Path(f"/proc/sys/net/ipv6/conf/{LINK}/disable_ipv6").write_text("1\n")
+    Path(f"/proc/sys/net/ipv6/conf/{place.LINK}/disable_ipv6").write_text("1\n")
     with IPRoute() as netlink:
-        for name in ("lo", LINK):
+        for name in ("lo", place.LINK):
             (index,) = netlink.link_lookup(ifname=name)
             netlink.link("set", index=index, state="up")
         netlink.addr("add", index=index, address=node.address, prefixlen=lab.prefix_length)

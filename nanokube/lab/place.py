@@ -21,6 +21,8 @@ DEFAULT_NAME: Final = "lab"
 # Nothing else is on a lab's network: any private range will do that is neither Pods' nor Services'.
 SUBNET: Final = "10.213.0.0/24"
 NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?")
+LINK: Final = "eth0"  # in each node
+CLOCK_FILE: Final = "/run/nanokube-lab-clock"  # in each node
 SERVER, WORKER = "server", "worker"
 FIRST_HOST: Final = 10  # the first node's address in the range; the network itself has the first one
 MOST_NODES: Final = 100

@@ -1,4 +1,4 @@
-"""Run in a node of a lab: clients that write for a while. Arguments: KUBECONFIG SEED CLIENTS SECONDS OUT."""
+"""Run in a node of a lab: clients that write for a while. Arguments: KUBECONFIG SEED CLIENTS STOP OUT."""
 
 import asyncio
 import dataclasses
@@ -21,23 +21,20 @@ PATIENCE_S = 2.0  # a client gives an answer up then, and asks again
 PAUSE_S = 0.4
 
 
-async def main(kubeconfig: Path, seed: str, clients: int, seconds: float, out: Path) -> None:
-    """Let clients write until the time is over; store what they saw."""
-    until = time.monotonic() + seconds
+async def main(kubeconfig: Path, seed: str, clients: int, stop: Path, out: Path) -> None:
+    """Let clients write until the file `stop` is there; store what they saw."""
     writes: list[Write] = []
     async with rest.Client.from_kubeconfig(kubeconfig) as client, asyncio.TaskGroup() as group:
         for number in range(clients):
             name = f"{seed}-{number}"
-            group.create_task(write(client, random.Random(name), name, until, writes))
+            group.create_task(write(client, random.Random(name), name, stop, writes))
     out.write_text(json.dumps([dataclasses.asdict(each) for each in writes]))
 
 
-async def write(
-    client: rest.Client, draw: random.Random, name: str, until: float, writes: list[Write]
-) -> None:
+async def write(client: rest.Client, draw: random.Random, name: str, stop: Path, writes: list[Write]) -> None:
     """One client: a write after the other, each with a token of its own, none repeated."""
     number = 0
-    while time.monotonic() < until:
+    while not stop.exists():
         await asyncio.sleep(draw.random() * PAUSE_S)
         number += 1
         token = f"{name}-{number}"
@@ -74,4 +71,4 @@ async def send(client: rest.Client, kind: str, key: str, body: Object) -> Object
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), Path(sys.argv[5])))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]), Path(sys.argv[5])))
