@@ -3,6 +3,7 @@
 Source: Kubernetes DNS-Based Service Discovery, version 1.1.0.
 """
 
+import contextlib
 import dataclasses
 import enum
 import ipaddress
@@ -82,8 +83,8 @@ class Zone:
     def ask(self, name: str, type_: str) -> Answer:
         """Answer a question; name in any case, with or without the last dot; type_ as in `A`, `SRV`."""
         labels = name.lower().strip(".").split(".")
-        if labels[-2:] == ["in-addr", "arpa"]:
-            return self._reverse(labels[:-2], type_)
+        if labels[-2:] in (["in-addr", "arpa"], ["ip6", "arpa"]):
+            return self._reverse(labels, type_)
         if labels[-len(self._labels) :] != self._labels:
             return FOREIGN
         below = labels[: -len(self._labels)]
@@ -101,12 +102,12 @@ class Zone:
         return NO_NAME
 
     def _pod(self, address: str, namespace: str, type_: str) -> Answer:
-        """Answer `10-244-0-5.default.pod`: the address that the name itself spells."""
-        try:
-            ip = str(ipaddress.IPv4Address(address.replace("-", ".")))
-        except ValueError:
-            return NO_NAME
-        return _only(Record(f"{address}.{namespace}.pod.{self._domain}", "A", ip), type_)
+        """Answer `10-244-0-5.default.pod`, `fd00--5.default.pod`: the address that the name itself spells."""
+        owner = f"{address}.{namespace}.pod.{self._domain}"
+        for kind, separator in (("A", "."), ("AAAA", ":")):
+            with contextlib.suppress(ValueError):
+                return _only(Record(owner, kind, str(_read(kind, address.replace("-", separator)))), type_)
+        return NO_NAME
 
     def _service(self, prefix: list[str], name: str, namespace: str, type_: str) -> Answer:
         service = self._source.service(namespace, name)
@@ -140,8 +141,10 @@ class Zone:
         return NO_NAME
 
     def _reverse(self, labels: list[str], type_: str) -> Answer:
-        ip = ".".join(reversed(labels))
-        owner = ".".join([*labels, "in-addr", "arpa"])
+        ip = _reversed_address(labels)
+        if ip is None:
+            return FOREIGN
+        owner = ".".join(labels)
         service = self._source.service_of_ip(ip)
         if service is not None:
             meta = service["metadata"]
@@ -163,6 +166,23 @@ class Zone:
     def _is_headless(self, namespace: str, name: str) -> bool:
         service = self._source.service(namespace, name)
         return service is not None and service["spec"].get("clusterIP") == "None"
+
+
+def _read(kind: str, text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.IPv4Address(text) if kind == "A" else ipaddress.IPv6Address(text)
+
+
+def _reversed_address(labels: list[str]) -> str | None:
+    """Return the address that a reverse name spells (RFC 1035, 3.5; RFC 3596, 2.5); None if none."""
+    parts = labels[-3::-1]
+    try:
+        if labels[-2] == "in-addr":
+            return str(ipaddress.IPv4Address(".".join(parts)))
+        if len(parts) != 32 or any(len(each) != 1 for each in parts):
+            return None
+        return str(ipaddress.IPv6Address(int("".join(parts), 16)))
+    except ValueError:
+        return None
 
 
 def _with_cluster_ip(prefix: list[str], base: str, spec: Object, type_: str) -> Answer:

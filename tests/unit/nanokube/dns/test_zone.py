@@ -117,3 +117,11 @@ def test_other_names_are_foreign(name: str) -> None:
 def test_srv_brings_the_addresses_of_its_targets() -> None:
     answer = NAMES.ask("_sql._tcp.db.shop.svc.cluster.local", "SRV")
     assert {record.value for record in answer.additional} == {"10.244.0.5", "10.244.0.6"}
+
+
+def test_addresses_of_both_families_are_spelled_by_names_and_read_backwards() -> None:
+    assert zone._reversed_address(["5", "0", "244", "10", "in-addr", "arpa"]) == "10.244.0.5"
+    nibbles = ".".join(reversed("fd000000000000000000000000000005"))
+    assert zone._reversed_address(f"{nibbles}.ip6.arpa".split(".")) == "fd00::5"
+    assert zone._reversed_address(["5", "ip6", "arpa"]) is None
+    assert zone._reversed_address(["x", "in-addr", "arpa"]) is None
