@@ -39,6 +39,7 @@ class Lifecycle:
         self._accepted: dict[
             str, Mapping[str, Any]
         ] = {}  # names, by definition: definitions can have megabytes
+        self._disputed: set[str] = set()
         self._ending: set[str] = set()
         self._changed = asyncio.Event()
 
@@ -46,12 +47,14 @@ class Lifecycle:
         """A definition changed."""
         name = change.item.name
         before = self._accepted.pop(name, None)
+        self._disputed.discard(name)
         if change.type != DELETED:
-            self._accepted[name] = _names(change.item)
+            self._note(change.item)
         self._add(name)
         if before != self._accepted.get(name):
-            for mate in self._mates(name):  # names may be free now
-                self._add(mate)
+            for mate in self._mates(name):
+                if mate in self._disputed:  # its names may be free now
+                    self._add(mate)
 
     def tick(self, now: float, revision: int) -> None:
         """Nothing depends on time."""
@@ -65,7 +68,7 @@ class Lifecycle:
         detach = self._cache.attach(self)
         try:
             for item in self._cache.scan():
-                self._accepted[item.name] = _names(item)
+                self._note(item)
                 self._add(item.name)
             async with asyncio.TaskGroup() as group:
                 while True:
@@ -99,6 +102,13 @@ class Lifecycle:
                 asyncio.get_running_loop().call_later(RETRY_S, self._add, name)
         except Exception:  # one definition that we read wrong must not end the others, and the server
             log.exception("definition not settled: name=%s", name)
+
+    def _note(self, item: Item) -> None:
+        """Remember the names of a definition, and whether it waits for others."""
+        crd = item.object()
+        self._accepted[item.name] = (crd.get("status") or {}).get("acceptedNames") or {}
+        if not definitions.is_true(crd, definitions.NAMES_ACCEPTED):
+            self._disputed.add(item.name)
 
     def _mates(self, name: str) -> list[str]:
         """List the other definitions of a definition's group."""
@@ -201,8 +211,3 @@ class _Gone:
 
     def tick(self, now: float, revision: int) -> None:
         """Nothing depends on time."""
-
-
-def _names(item: Item) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = (item.object().get("status") or {}).get("acceptedNames") or {}
-    return found
