@@ -120,12 +120,12 @@ def validate(config: NodeConfig) -> NodeConfig:
     for name in ("api_port", "kubelet_port", "balancer_port", "etcd_client_port", "etcd_peer_port"):
         if not 0 < getattr(config, name) < 65536:
             raise ConfigError(f"{name.replace('_', ' ')} {getattr(config, name)} is not a port")
+    _validate_pool(config.load_balancer_pool)
     _validate_store(config)
     try:
         audit.parse(config.audit)
     except audit.AuditError as err:
         raise ConfigError(str(err)) from err
-    _validate_pool(config.load_balancer_pool)
     if config.api_port == config.kubelet_port:
         raise ConfigError(f"api port and kubelet port are both {config.api_port}")
     for error in names.dns_subdomain(config.node_name):
@@ -148,11 +148,6 @@ def _validate_role(config: NodeConfig) -> None:
         raise ConfigError("the first server's node needs a pod range of its own")
 
 
-def _validate_store(config: NodeConfig) -> None:
-    if config.store in ("", ETCD):
-        if config.etcd_ca or config.etcd_cert or config.etcd_key or config.etcd_prefix:
-            raise ConfigError("options of an etcd cluster need --store with its address")
-        return
 def _validate_pool(text: str) -> None:
     try:
         service_lb.parse(text)
@@ -160,6 +155,11 @@ def _validate_pool(text: str) -> None:
         raise ConfigError(f"load balancer pool {text!r} cannot be used: {err}") from err
 
 
+def _validate_store(config: NodeConfig) -> None:
+    if config.store in ("", ETCD):
+        if config.etcd_ca or config.etcd_cert or config.etcd_key or config.etcd_prefix:
+            raise ConfigError("options of an etcd cluster need --store with its address")
+        return
     try:
         settings.parse(
             config.store,
