@@ -28,6 +28,8 @@ REDISCOVER_S = 30.0
 UNSEEN_RETRY_S = 0.2
 # A resource that cannot be listed for this long (its own server is down) no longer holds up all others.
 UNSEEN_LIMIT_S = 30.0
+# Of objects whose kind may go after them, so many are remembered to have gone.
+REMEMBERED = 4096
 # Changes of these change what there is to follow.
 DEFINITIONS = {"customresourcedefinitions.apiextensions.k8s.io", "apiservices.apiregistration.k8s.io"}
 # Events own nothing, are owned by nothing, and change all the time; upstream ignores them, too.
@@ -52,6 +54,7 @@ class GarbageCollector:
         self._followed: dict[str, tuple[resources.Resource, informer.Informer]] = {}
         self._followed_at: dict[str, float] = {}
         self._kinds: dict[tuple[str, str], resources.Resource] = {}
+        self._gone: dict[str, None] = {}  # uids
         self._look_again = asyncio.Event()
         self.runner = runner.Runner("garbage", self.reconcile, workers=8)
 
@@ -107,18 +110,24 @@ class GarbageCollector:
         if resource is None:
             resource = resources.by_kind(reference["apiVersion"], reference["kind"])
         if resource is None:
-            self._look_again.set()
-            kind = f"{reference['kind']} {reference['apiVersion']}"
-            raise errors.service_unavailable(f"cannot look up owner {reference['name']}: unknown kind {kind}")
+            raise self._nobody_knows(reference)
         try:
             owner = await self._env.client.get(
                 resource, reference["name"], namespace if resource.namespaced else ""
             )
         except errors.ApiError as err:
-            if err.code == 404:
-                return None
-            raise
+            if err.code != 404:
+                raise
+            if not err.details.get("name") and reference["uid"] not in self._gone:
+                # No such path: the APIService went, and with it the way to the owner, not the owner.
+                raise self._nobody_knows(reference) from err
+            return None
         return owner if objects.uid(owner) == reference["uid"] else None
+
+    def _nobody_knows(self, reference: Object) -> errors.ApiError:
+        self._look_again.set()
+        kind = f"{reference['kind']} {reference['apiVersion']}"
+        return errors.service_unavailable(f"cannot look up owner {reference['name']}: unknown kind {kind}")
 
     # Acting.
 
@@ -260,6 +269,8 @@ class GarbageCollector:
         def handle(change: informer.Change, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
             if change == "DELETED":
                 due = self._graph.remove(objects.uid(new))
+                if resources.find(resource.group, resource.version, resource.plural) is None:
+                    self._remember(objects.uid(new))
             else:
                 due = self._graph.put(resource, new)
             for uid in due:
@@ -268,3 +279,9 @@ class GarbageCollector:
                 self._look_again.set()
 
         return handle
+
+    def _remember(self, uid: str) -> None:
+        """Note that an object went, whose definition may go next."""
+        self._gone[uid] = None
+        if len(self._gone) > REMEMBERED:
+            del self._gone[next(iter(self._gone))]
