@@ -20,14 +20,34 @@ async def resources_of(client: ApiClient) -> list[resources.Resource]:
 
     Groups whose backend does not answer are left out. Raises ApiError, OSError when the root cannot be read.
     """
+    return (await survey(client))[0]
+
+
+async def survey(client: ApiClient) -> tuple[list[resources.Resource], list[str]]:
+    """List every resource as resources_of does, and the group-versions whose backend does not answer.
+
+    Raises ApiError, OSError when the root cannot be read.
+    """
     found: list[resources.Resource] = []
+    silent: list[str] = []
     for root in ("/api", "/apis"):
         document = await _json(client, root)
         if document.get("kind") == "APIGroupDiscoveryList":
             found.extend(aggregated(document))
+            silent.extend(stale(document))
         else:
             found.extend(await _legacy(client, root, document))
-    return found
+    return found, silent
+
+
+def stale(document: dict[str, Any]) -> list[str]:
+    """List the group-versions of an APIGroupDiscoveryList whose server does not answer."""
+    return [
+        f"{group.get('metadata', {}).get('name', '')}/{version['version']}"
+        for group in document.get("items") or ()
+        for version in group.get("versions") or ()
+        if version.get("freshness", "Current") != "Current"
+    ]
 
 
 def aggregated(document: dict[str, Any]) -> list[resources.Resource]:

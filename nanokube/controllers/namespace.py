@@ -55,6 +55,13 @@ class Progress:
         return not self.remaining and not self.failures and not self.discovery_failure
 
 
+def silence(versions: list[str]) -> str:
+    """Word that servers of group-versions do not answer. Pure."""
+    causes = ", ".join(f"{each}: stale GroupVersion discovery: {each}" for each in sorted(versions))
+    about = "unable to retrieve the complete list of server APIs"
+    return f"Discovery failed for some groups, {len(versions)} failing: {about}: {causes}"
+
+
 def conditions(progress: Progress, before: list[Object], now: float) -> list[dict[str, Any]]:
     """Tell a sweep's outcome as the namespace's conditions. Pure."""
     bad: dict[str, tuple[str, str]] = {}
@@ -126,7 +133,9 @@ class NamespaceController:
     async def _sweep(self, namespace: str) -> Progress:
         progress = Progress()
         try:
-            known = await discovery.resources_of(self._env.client)
+            known, silent = await discovery.survey(self._env.client)
+            if silent:  # there may be objects of theirs
+                progress.discovery_failure = silence(silent)
         except (errors.ApiError, OSError) as err:
             progress.discovery_failure = str(err)
             known = list(resources.ALL)
