@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nanokube.roles import bootstrap, discovery, handover
+from nanokube.roles import bootstrap, discovery, encryption_keys, handover
 from nanokube.roles import config as node_config
 from tests.unit.nanokube.roles.test_bootstrap import NOW
 
@@ -78,3 +78,12 @@ def test_settings_of_another_version_are_refused_or_left_out(tmp_path: Path) -> 
     assert found == dataclasses.replace(joining(tmp_path), api_port=7443)
     with pytest.raises(discovery.JoinError, match="cannot use the server's settings"):
         handover.settings_of(dataclasses.replace(bundle, settings={"pod_cidr": "x"}), joining(tmp_path))
+
+
+def test_servers_share_the_keys_of_what_is_encrypted(tmp_path: Path) -> None:
+    one, two = first(tmp_path / "one"), joining(tmp_path / "two")
+    handover.write(handover.collect(one), two)
+    bootstrap.ensure_credentials(two, NOW)
+    files = [encryption_keys.path(config) for config in (one, two)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert stat.S_IMODE(files[1].stat().st_mode) == 0o600
