@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
@@ -33,9 +34,20 @@ def node(root: Path) -> None:
         with contextlib.suppress(OSError):  # the launcher tries again, and says what is wrong
             keeper.ensure(config)
         # Imported only now: the runtime starts on the other core meanwhile.
-        from nanokube.roles import components, launcher
+        from nanokube.roles import launcher
 
-        launcher.Launcher(config.paths, components.mains(config), lambda: keeper.ensure(config)).run()
+        launcher.Launcher(config.paths, _mains(config), lambda: keeper.ensure(config)).run()
     finally:
         os.close(claim)
     logging.getLogger(__name__).info("node stopped")
+
+
+def _mains(config: node_config.NodeConfig) -> Mapping[str, Callable[[], None]]:
+    """Import what the node runs, and no more: a worker starts in half the time."""
+    if config.is_worker:
+        from nanokube.roles import agent
+
+        return agent.mains(config)
+    from nanokube.roles import components
+
+    return components.mains(config)
