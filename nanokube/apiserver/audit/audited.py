@@ -111,7 +111,7 @@ class AuditedApp(App):
             trail.annotations[REASON] = reason
             trail.is_admitted = is_allowed
             a = attributes
-            trail.has_bodies = self._registry.kinds.find(a.group, a.version, a.resource) is not None
+            trail.resource = self._registry.kinds.find(a.group, a.version, a.resource)
         return decision, reason
 
     def _failed(self, request: Request, err: Exception) -> Response:

@@ -5,6 +5,7 @@ Source: staging apiserver pkg/apis/audit/v1/types.go, pkg/audit/{request,format}
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import time
 from collections.abc import Mapping
@@ -55,8 +56,9 @@ def about(request: Request, info: RequestInfo, user: User | None) -> dict[str, A
     return found
 
 
+@functools.lru_cache(maxsize=1024)
 def user_info(user: User) -> dict[str, object]:
-    """Build the UserInfo of an event."""
+    """Build the UserInfo of an event; it is shared."""
     return {key: value for key, value in user.to_object().items() if value}
 
 
@@ -77,6 +79,7 @@ def source_ips(headers: Headers, peer: str) -> list[str]:
     return found
 
 
+@functools.lru_cache(maxsize=1024)
 def _ip(text: str) -> str:
     if not text:
         return ""
@@ -86,22 +89,6 @@ def _ip(text: str) -> str:
         return ""
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
     return str(mapped or found)
-
-
-def attempted(request: Request) -> str:
-    """Say how a request that nobody could be found for had tried to say who it is.
-
-    Source: staging apiserver pkg/endpoints/filters/authn_audit.go.
-    """
-    scheme, _, rest = request.headers.get("authorization").strip().partition(" ")
-    ways: list[str] = [name for name in ("basic", "bearer") if rest and scheme.lower() == name]
-    if request.query.get("access_token").strip():
-        ways.append("access_token")
-    if request.peer.certificate is not None:
-        ways.append("x509")
-    if not ways:
-        return "Authentication failed, no credentials provided"
-    return f"Authentication failed, attempted: {', '.join(ways)}"
 
 
 def status_of(answer: Response) -> dict[str, Any]:
@@ -118,6 +105,11 @@ def status_of(answer: Response) -> dict[str, Any]:
 def _starts_as_status(answer: Response) -> bool:
     first = answer.body[:32] if isinstance(answer.body, bytes) else bytes(next(iter(answer.parts), b"")[:32])
     return first.startswith(b'{"kind":"Status"')
+
+
+def is_status(answer: Response) -> bool:
+    """Tell whether an answer is a Status, and no object."""
+    return answer.content_type == negotiate.JSON and _starts_as_status(answer)
 
 
 def response_object(answer: Response, *, omits_managed_fields: bool) -> Any:
@@ -190,8 +182,12 @@ def micro_time(seconds: float) -> str:
     '2025-06-15T15:06:40.250000Z'
     """
     whole = int(seconds)
-    micros = int((seconds - whole) * 1e6)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{micros:06d}Z"
+    return f"{_second(whole)}.{int((seconds - whole) * 1e6):06d}Z"
+
+
+@functools.lru_cache(maxsize=8)
+def _second(whole: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
 
 
 def encode(event: Mapping[str, Any]) -> bytes:

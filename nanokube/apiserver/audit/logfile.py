@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import errno
 import gzip
 import logging
 import os
@@ -42,11 +43,14 @@ class RotatingFile:
         self._path = Path(settings.path)
         self._now = now
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._is_closed = False
         self._file: IO[bytes] | None = self._open()
 
     def write(self, lines: list[bytes]) -> None:
         """Append lines. Raises OSError."""
-        if self._file is None:
+        if self._is_closed:
+            raise OSError(errno.EBADF, "the audit log is closed")
+        if self._file is None:  # what was to follow a rotated one could not be opened
             self._file = self._open()
         bound = self._settings.max_size_mb * _MEGABYTE
         size, pending = self._file.tell(), bytearray()
@@ -61,7 +65,11 @@ class RotatingFile:
         self._file.write(pending)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file for good."""
+        self._is_closed = True
+        self._shut()
+
+    def _shut(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -73,7 +81,7 @@ class RotatingFile:
         return found
 
     def _rotate(self) -> None:
-        self.close()
+        self._shut()
         now = self._now()
         when = datetime.datetime.fromtimestamp(now, datetime.UTC)
         stamp = f"{when.strftime(_STAMP)}.{when.microsecond // 1000:03d}"

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
+from nanokube.api.resources import Resource
 from nanokube.apiserver.audit import event as events
 from nanokube.apiserver.audit import policy as policies
 from nanokube.apiserver.audit.auditor import Auditor, Waiter
@@ -38,11 +39,12 @@ _T = TypeVar("_T")
 
 
 class Trail:
-    """One request. waiters: what its answer must wait for. has_bodies: objects come and go in it."""
+    """One request. waiters: what its answer must wait for. resource: of the objects in it, if
+    they are ours."""
 
     __slots__ = (
-        "_about", "_auditor", "_received_s", "annotations", "audit_id", "crash", "has_bodies", "impersonated",
-        "info", "is_admitted", "is_dropped", "is_nobody", "request", "verdict", "waiters",
+        "_about", "_auditor", "_received_s", "annotations", "audit_id", "crash", "impersonated", "info",
+        "is_admitted", "is_dropped", "is_nobody", "request", "resource", "verdict", "waiters",
     )  # fmt: skip
 
     def __init__(self, auditor: Auditor, request: Request) -> None:
@@ -60,7 +62,8 @@ class Trail:
         self.annotations: dict[str, str] = {}
         self.crash: BaseException | None = None
         self.waiters: list[tuple[Waiter, bool]] = []
-        self.is_nobody = self.is_admitted = self.is_dropped = self.has_bodies = False
+        self.resource: Resource | None = None
+        self.is_nobody = self.is_admitted = self.is_dropped = False
 
     @property
     def is_recorded(self) -> bool:
@@ -126,18 +129,15 @@ class Trail:
         )
 
     def _respond(self, answer: Response) -> None:
+        fields = {"responseStatus": events.status_of(answer), **self._bodies(answer)}
+        if self._is_lasting or self.is_nobody:
+            self._emit(policies.STARTED, None, fields)
         if self.is_nobody:
-            status = {"metadata": {}, "message": events.attempted(self.request), "code": answer.status}
-            fields = {"responseStatus": events.status_of(answer) | {"message": status["message"]}}
-            self._emit(policies.STARTED, None, fields)
             return
-        fields = {"responseStatus": events.status_of(answer)}
-        if self._is_lasting:
-            self._emit(policies.STARTED, None, fields)
         if self.crash is not None:
             self._emit(policies.PANIC, None, _panic(self.crash))
         else:
-            self._emit(policies.COMPLETE, None, {**fields, **self._bodies(answer)})
+            self._emit(policies.COMPLETE, None, fields)
 
     def _bodies(self, answer: Response) -> dict[str, Any]:
         """Give the objects of request and answer, as far as the level wants them."""
@@ -145,21 +145,29 @@ class Trail:
         assert info is not None
         assert verdict is not None
         found: dict[str, Any] = {}
-        if not self.has_bodies or info.subresource in _LASTING_SUBRESOURCES:
-            return found
+        has_bodies = self.resource is not None and info.subresource not in _LASTING_SUBRESOURCES
         wanted = verdict.level >= Level.REQUEST or info.verb in _NAMED
-        if self.is_admitted and self.request.body and info.verb in _BODIES and wanted:
+        if has_bodies and self.is_admitted and self.request.body and info.verb in _BODIES and wanted:
             tree = events.request_object(self.request, is_patch=info.verb == "patch")
             if info.verb in _NAMED:
+                tree = self._typed(tree)
                 self._name(tree)
             if verdict.level >= Level.REQUEST and tree is not None:
                 is_whole = info.verb == "patch" or not verdict.omits_managed_fields
                 found["requestObject"] = tree if is_whole else events.without_managed_fields(tree)
-        if verdict.level >= Level.REQUEST_RESPONSE:
+        if verdict.level >= Level.REQUEST_RESPONSE and (has_bodies or events.is_status(answer)):
             obj = events.response_object(answer, omits_managed_fields=verdict.omits_managed_fields)
             if obj is not None:
                 found["responseObject"] = obj
         return found
+
+    def _typed(self, tree: Any) -> Any:
+        """Say what the object is of a client that left it to the path."""
+        assert self.info is not None
+        if self.resource is None or self.info.subresource or not isinstance(tree, dict):
+            return tree
+        said = {key: value for key, value in tree.items() if value or key not in ("kind", "apiVersion")}
+        return {"kind": self.resource.kind, "apiVersion": self.resource.api_version, **said}
 
     def _name(self, tree: Any) -> None:
         """Complete the reference by what the object says of itself."""
