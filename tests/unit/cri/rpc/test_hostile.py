@@ -104,7 +104,7 @@ def test_a_flood_is_cut_off(path: Path, name: str) -> None:
             received = shove(sock, frames.PREFACE + frames.settings({}) + sent)
         assert last_code(received) in (code, None)  # None: the end overtook what was sent
         assert_served(path)
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_pings_without_end_hold_nobody_up(path: Path) -> None:
                     sock.sendall(frames.frame(Kind.PING, 0, 0, bytes(8)) * 1000)
         begin = time.monotonic()
         assert_served(path)
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 4  # well below the time that a blocked reply is waited for
 
 
 def test_a_ping_is_answered_when_there_is_room(path: Path) -> None:
@@ -168,11 +168,12 @@ def test_calls_that_are_reset_at_once_do_not_pile_up(path: Path) -> None:
     with serving(path, 1) as (service, server), base.talking(path) as sock:
         sock.sendall(frames.PREFACE + frames.settings({}) + call(1, _HOLD))
         assert service.begun.acquire(timeout=5)
-        sock.settimeout(0.5)
-        streams = range(3, 20_001, 2)
-        with contextlib.suppress(OSError):
-            sock.sendall(b"".join([call(n, _HOLD) + frames.rst_stream(n, Code.CANCEL) for n in streams]))
-        time.sleep(0.2)
+        streams = range(3, 6003, 2)
+        sock.sendall(b"".join([call(n, _HOLD) + frames.rst_stream(n, Code.CANCEL) for n in streams]))
+        sock.sendall(frames.frame(Kind.PING, 0, 0, b"pingpong"))
+        received = b""
+        while frames.frame(Kind.PING, frames.ACK, 0, b"pingpong") not in received:
+            received += sock.recv(1 << 20)
         assert 0 < len(server._waiting) <= 2000
         service.go.set()
         assert_served(path)
