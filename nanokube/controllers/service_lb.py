@@ -165,4 +165,5 @@ class ServiceLbController:
             "loadBalancer": {"ingress": [{"ip": ip, "ipMode": "VIP"} for ip in chosen] or None},
             "conditions": [*others, *([mark] if chosen else [])] or None,
         }
-        await self._env.client.patch(SERVICES, objects.key(service), {"status": status}, subresource="status")
+        name, namespace = objects.name(service), objects.namespace(service)
+        await self._env.client.patch(SERVICES, name, {"status": status}, namespace, subresource="status")

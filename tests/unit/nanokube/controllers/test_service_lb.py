@@ -1,10 +1,16 @@
 """Who gets which address of the pool."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from nanokube.controllers import service_lb
+from nanokube.api import resources
+from nanokube.client import events, fake, informer
+from nanokube.controllers import env, service_lb
+from nanokube.kit import clock, virtual_time
+
+SERVICES = resources.get("services")
 
 POOL = service_lb.parse("192.0.2.200-192.0.2.202,fd00::8/126")
 
@@ -49,3 +55,40 @@ def test_services_of_other_classes_are_not_ours() -> None:
 def test_what_is_no_range_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         service_lb.parse(text)
+
+
+def test_an_address_is_given_and_taken_back_when_the_type_changes() -> None:
+    async def story() -> None:
+        time = clock.LoopClock(0.0)
+        client = fake.FakeClient(time=time)
+        shared = informer.Factory(client)
+        options = env.Options(load_balancer_pool="192.0.2.200/31")
+        controller = service_lb.ServiceLbController(
+            env.Env(client, shared, events.ListRecorder(), time, options)
+        )
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(shared.run()), group.create_task(controller.run())]
+            for name in ("one", "two", "three"):
+                meta = {"name": name, "namespace": "ns"}
+                spec = {"type": "LoadBalancer", "ipFamilies": ["IPv4"], "ports": [{"port": 80}]}
+                await client.create(
+                    SERVICES, {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
+                )
+            await asyncio.sleep(1)
+            given = [found(client, name) for name in ("one", "two", "three")]
+            assert given == [["192.0.2.200"], ["192.0.2.201"], []]
+            await client.patch(SERVICES, "one", {"spec": {"type": "ClusterIP"}}, "ns")
+            await asyncio.sleep(61)
+            assert found(client, "one") == []
+            assert found(client, "three") == ["192.0.2.200"], "what was given back is given anew"
+            for task in tasks:
+                task.cancel()
+
+    virtual_time.run(story())
+
+
+def found(client: fake.FakeClient, name: str) -> list[str]:
+    service = client.read(SERVICES, f"ns/{name}")
+    assert service is not None
+    assert service_lb.is_marked(service) is bool(service_lb.addresses(service))
+    return service_lb.addresses(service)
