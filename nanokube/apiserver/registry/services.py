@@ -106,6 +106,7 @@ class ServiceHooks(Hooks):
         try:
             self._cluster_ip(obj, before, taken)
             self._all_node_ports(obj, before, taken)
+            self._health_port(obj, before, taken)
         except BaseException:
             undo()
             raise
@@ -169,7 +170,7 @@ class ServiceHooks(Hooks):
             if protocol not in self._ports:
                 return  # validation, which follows, names it
             if number and (protocol, number) not in had:
-                self._take_port(obj, index, protocol, number, taken)
+                self._take_port(obj, f"spec.ports[{index}].nodePort", protocol, number, taken)
         for port in ports:
             if not port.get("nodePort"):
                 pool = self._ports[port.get("protocol", "TCP")]
@@ -179,10 +180,27 @@ class ServiceHooks(Hooks):
                     raise errors.internal("failed to allocate a nodePort: range is full") from err
                 taken.append((pool, port["nodePort"]))
 
+    def _health_port(
+        self, obj: dict[str, Any], before: Mapping[str, Any], taken: list[tuple[Allocator, int]]
+    ) -> None:
+        """Take the port at which balancers ask a node for endpoints of its own, from the TCP node ports."""
+        spec = obj["spec"]
+        if not _is_health_checked(spec):
+            return
+        pool, wanted = self._ports["TCP"], spec.get("healthCheckNodePort")
+        if not wanted:
+            try:
+                spec["healthCheckNodePort"] = pool.take_any()
+            except allocator.Full as err:
+                raise errors.internal("failed to allocate a nodePort: range is full") from err
+            taken.append((pool, spec["healthCheckNodePort"]))
+        elif wanted != before.get("healthCheckNodePort"):
+            self._take_port(obj, "spec.healthCheckNodePort", "TCP", wanted, taken)
+
     def _take_port(
         self,
         obj: Mapping[str, Any],
-        index: int,
+        path: str,
         protocol: str,
         number: int,
         taken: list[tuple[Allocator, int]],
@@ -196,7 +214,7 @@ class ServiceHooks(Hooks):
             cause = f"provided port is not in the valid range. The range of valid ports is {first}-{last}"
         except allocator.Taken:
             cause = "provided port is already allocated"
-        raise _invalid(obj, f"spec.ports[{index}].nodePort", number, cause)
+        raise _invalid(obj, path, number, cause)
 
     def _release(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         if self._claim is not None:
@@ -234,6 +252,8 @@ def _drop_what_the_type_lost(spec: dict[str, Any], before: Mapping[str, Any]) ->
         lost += ("externalTrafficPolicy", "healthCheckNodePort")
     if kind != "LoadBalancer":
         lost += ("loadBalancerClass", "allocateLoadBalancerNodePorts")
+    if not _is_health_checked(spec) and "healthCheckNodePort" not in lost:
+        lost += ("healthCheckNodePort",)
     for key in lost:
         if key in before and spec.get(key) == before[key]:
             del spec[key]
@@ -250,7 +270,13 @@ def _ips(spec: Mapping[str, Any]) -> list[str]:
 
 def _node_ports(spec: Mapping[str, Any]) -> list[tuple[str, int]]:
     ports = spec.get("ports") or ()
-    return [(p.get("protocol", "TCP"), p["nodePort"]) for p in ports if p.get("nodePort")]
+    found = [(p.get("protocol", "TCP"), p["nodePort"]) for p in ports if p.get("nodePort")]
+    health = spec.get("healthCheckNodePort")
+    return [*found, ("TCP", health)] if health else found
+
+
+def _is_health_checked(spec: Mapping[str, Any]) -> bool:
+    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
 
 
 def _number(ip: str) -> int:

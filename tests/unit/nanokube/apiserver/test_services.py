@@ -142,3 +142,17 @@ async def test_addresses_of_services_are_shown(api: Api) -> None:
         await asyncio.sleep(0.05)
         assert (await api("GET", f"{path}/10.96.7.7")).code == 404
         following.cancel()
+
+
+async def test_a_local_balancer_has_a_port_for_its_health_check(api: Api) -> None:
+    local = service("a", type="LoadBalancer", externalTrafficPolicy="Local")
+    made = (await api("POST", SERVICES, local)).json["spec"]
+    port = made["healthCheckNodePort"]
+    assert 30000 <= port <= 32767
+    assert port != made["ports"][0]["nodePort"]
+    same = service("b", type="NodePort", ports=[{"port": 80, "nodePort": port}])
+    assert "provided port is already allocated" in (await api("POST", SERVICES, same)).json["message"]
+    patch = {"spec": {"externalTrafficPolicy": "Cluster"}}
+    changed = await api("PATCH", f"{SERVICES}/a", patch, content_type="application/merge-patch+json")
+    assert "healthCheckNodePort" not in changed.json["spec"]
+    assert (await api("POST", SERVICES, same)).code == 201
