@@ -40,6 +40,7 @@ class Lab:
 
     machines: Sequence[Machine]
     asked: Machine
+    resumes: bool = False
     token: str = dataclasses.field(default_factory=lambda: f"{secrets.token_hex(3)}.{secrets.token_hex(8)}")
     key: str = dataclasses.field(default_factory=lambda: secrets.token_hex(32))
 
@@ -93,15 +94,18 @@ def until(what: str, ask: Callable[[], bool], timeout_s: float = SETTLE_S) -> No
 
 def at_once(machines: Sequence[Machine], work: Callable[[Machine], object]) -> None:
     """Do work with several machines at a time. Raises the first LabError."""
-    with concurrent.futures.ThreadPoolExecutor(max(len(machines), 1)) as pool:
+    pool = concurrent.futures.ThreadPoolExecutor(max(len(machines), 1))
+    try:
         for done in [pool.submit(work, each) for each in machines]:
             done.result()
+    finally:
+        pool.shutdown(wait=False)  # an interrupted lab switches the machines off, which ends what they do
 
 
 def boot(lab: Lab) -> None:
     """Every machine runs systemd on pure cgroup v2, and reaches the first."""
     for each in lab.machines:
-        each.make()
+        each.make(anew=not lab.resumes)
         each.start()
     at_once(lab.machines, lambda each: each.wait())
     for each in lab.machines:
@@ -129,9 +133,13 @@ def _provision(lab: Lab, each: Machine) -> None:
     elif len(lab.servers) > 1:
         arguments += ["--etcd"]
     secret = f"NANOKUBE_TOKEN={lab.token} NANOKUBE_CERTIFICATE_KEY={lab.key}"
-    output = each.run(f"{secret} scripts/provision {shlex.join(arguments)}", PROVISION_S)
-    for line in output.splitlines():
-        say(f"  {each.name}: {line}")
+    command = f"{secret} scripts/provision {shlex.join(arguments)}"
+
+    def heard(line: str) -> None:
+        if line:
+            say(f"  {each.name}: {line}")
+
+    each.run(command, PROVISION_S, heard)
     say(f"  {each.name} is provisioned ({time.monotonic() - began:.0f} s)")
 
 
@@ -309,6 +317,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--memory", type=int, default=1536, help="of each machine, in MiB")
     parser.add_argument("--only", default=",".join(SCENARIOS), help="scenarios, by commas: %(default)s")
     parser.add_argument("--keep", action="store_true", help="leave disks and consoles")
+    parser.add_argument("--resume", action="store_true", help="go on with disks that --keep left")
     parser.add_argument("--place", type=Path, required=True, help=argparse.SUPPRESS)
     found = parser.parse_args(arguments)
     if found.servers < 1 or found.workers < 1:
@@ -332,13 +341,13 @@ def main(arguments: Sequence[str]) -> int:
         for name, role, number in machine.roster(options.servers, options.workers)
     ]
     say(f"{len(machines)} machines of {options.memory} MiB ({how})")
-    lab = Lab(machines, machines[0])
+    lab = Lab(machines, machines[0], options.resume)
     try:
         results = run(lab, chosen)
         tell(lab, results)
     finally:
         for each in machines:
-            each.kill()
+            each.close()
             if not options.keep:
                 (options.place / f"{each.name}.qcow2").unlink(missing_ok=True)
     return 1 if any(cause for _name, cause, _seconds in results) else 0

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scripts.vm import agent
@@ -73,14 +73,18 @@ class Machine:
     def console(self) -> Path:
         return self.place / f"{self.name}.console"
 
-    def make(self) -> None:
-        """Make its disk, which holds what differs from the common one, and its end of the link."""
+    def make(self, *, anew: bool) -> None:
+        """Make its disk, which holds what differs from the common one, and its end of the link.
+
+        anew: a disk that an earlier lab kept is not used.
+        """
         base = self.place / "base.img"
         disk = self.place / f"{self.name}.qcow2"
-        disk.unlink(missing_ok=True)
-        self.console.unlink(missing_ok=True)
-        command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base), str(disk)]
-        subprocess.run(command, check=True)
+        if anew or not disk.exists():
+            disk.unlink(missing_ok=True)
+            self.console.unlink(missing_ok=True)
+            command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base), str(disk)]
+            subprocess.run(command, check=True)
         ip("tuntap", "add", f"tap{self.number}", "mode", "tap")
         ip("link", "set", f"tap{self.number}", "master", BRIDGE, "up")
 
@@ -94,8 +98,9 @@ class Machine:
     def _command(self) -> list[str]:
         (kernel,) = (self.place / "root/boot").glob("vmlinuz-*")
         (initrd,) = (self.place / "root/boot").glob("initrd.img-*")
+        # The kernel's check of its timer fails where other work keeps the emulated processor waiting.
         append = (
-            "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 systemd.show_status=0"
+            "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 systemd.show_status=0 no_timer_check panic=1"
             f" lab.name={self.name} lab.address={self.address}/24"
         )
         mac = f"52:54:00:00:00:{self.number:02x}"
@@ -104,16 +109,24 @@ class Machine:
             "-smp", "1", "-m", str(self.memory_mib), "-nographic",
             "-kernel", str(kernel), "-initrd", str(initrd),
             "-append", append,
-            "-drive", f"file={self.place}/{self.name}.qcow2,format=qcow2,if=virtio,cache=unsafe",
-            "-nic", "user,model=virtio-net-pci,restrict=on",
-            "-nic", f"tap,ifname=tap{self.number},script=no,downscript=no,model=virtio-net-pci,mac={mac}",
+            "-drive", f"file={self.place}/{self.name}.qcow2,format=qcow2,if=virtio",
+            "-netdev", "user,id=nat,restrict=on", "-device", "virtio-net-pci,netdev=nat,romfile=",
+            "-netdev", f"tap,id=link,ifname=tap{self.number},script=no,downscript=no",
+            "-device", f"virtio-net-pci,netdev=link,mac={mac},romfile=",
         ]  # fmt: skip
 
     def kill(self) -> None:
         """Switch it off without a word to what runs in it."""
+        self._end(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Switch it off; QEMU writes what it has of the disk, so that another lab can go on with it."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> None:
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(signal.SIGKILL)
+                self.process.send_signal(number)
             self.process.wait()
             self.process = None
 
@@ -129,32 +142,40 @@ class Machine:
             time.sleep(1)
         raise LabError(f"{self.name} takes no commands after {timeout_s:.0f} s; see {self.console}")
 
-    def run(self, command: str, timeout_s: float = COMMAND_S) -> str:
-        """Run a shell command in it; return what it printed. Raises LabError if it fails or does not end."""
-        code, output = self.attempt(command, timeout_s)
+    def run(
+        self, command: str, timeout_s: float = COMMAND_S, heard: Callable[[str], None] = lambda _line: None
+    ) -> str:
+        """Run a shell command in it; return what it printed. Raises LabError if it fails or does not end.
+
+        heard: called with each line at once.
+        """
+        code, output = self.attempt(command, timeout_s, heard)
         if code:
             raise LabError(f"{self.name}: {command}: ended with {code}: {output.strip()[-2000:]}")
         return output
 
-    def attempt(self, command: str, timeout_s: float = COMMAND_S) -> tuple[int, str]:
-        """Run a shell command in it; return its status and what it printed.
-
-        Raises LabError if there is no answer.
-        """
+    def attempt(
+        self, command: str, timeout_s: float = COMMAND_S, heard: Callable[[str], None] = lambda _line: None
+    ) -> tuple[int, str]:
+        """Run a shell command in it; return its status and what it printed. Raises LabError if it is deaf."""
         request = json.dumps({"command": command, "timeout_s": timeout_s}).encode() + b"\n"
+        lines: list[str] = []
         try:
             with socket.create_connection((self.address, agent.PORT), timeout=5) as connection:
                 connection.settimeout(timeout_s + 30)
                 connection.sendall(request)
-                with connection.makefile("rb") as answer:
-                    text = answer.read().decode(errors="replace")
+                with connection.makefile("r", encoding="utf-8", errors="replace", newline="\n") as answer:
+                    for line in answer:
+                        lines.append(line)
+                        if not line.startswith('{"code":'):
+                            heard(line.rstrip())
         except OSError as err:
             raise LabError(f"{self.name} does not answer: {err}") from err
-        output, _, end = text.rstrip("\n").rpartition("\n")
         try:
-            return json.loads(end)["code"], output
+            code = int(json.loads(lines.pop())["code"])
         except (ValueError, LookupError, TypeError) as err:
             raise LabError(f"{self.name}: {command}: broken off") from err
+        return code, "".join(lines).removesuffix("\n")
 
 
 def roster(servers: int, workers: int) -> Sequence[tuple[str, str, int]]:
