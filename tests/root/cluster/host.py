@@ -227,6 +227,16 @@ class Lan:
         """Run a command in the network's namespace."""
         subprocess.run(["nsenter", "-t", str(self._holder.pid), "-n", *command], check=True)
 
+    def output(self, *command: str) -> str:
+        """Run a command in the network's namespace; returns its output. Raises AssertionError if it fails."""
+        whole = ["nsenter", "-t", str(self._holder.pid), "-n", *command]
+        done = subprocess.run(whole, capture_output=True, text=True, timeout=30, check=False)
+        if done.returncode:
+            raise AssertionError(
+                f"{shlex.join(command)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+            )
+        return done.stdout
+
     def close(self) -> None:
         """End the network; the hosts' links go with it."""
         assert self._holder.stdin is not None
