@@ -159,7 +159,7 @@ def test_neighbours_are_routed_and_others_tunnelled(nodes: Hosts) -> None:
     assert nodes["far"].run("ip", "route", "show", "proto", "107").stdout.count("nk-vxlan") == 2
 
 
-def test_what_somebody_removed_comes_back_and_large_answers_pass(nodes: Hosts) -> None:
+def test_large_answers_pass(nodes: Hosts) -> None:
     """The overlay's packets are smaller than the Pods' links allow."""
     nodes["server"].kubectl(
         "exec", "pod-far", "--", "sh", "-c", "dd if=/dev/zero of=/w/large bs=1024 count=2048 2>/dev/null"
