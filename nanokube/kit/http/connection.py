@@ -183,13 +183,13 @@ class Connection(asyncio.Protocol):
             return
         length = self._headers.get("content-length")
         chooser = self._server.streams_body
-        if chooser is not None and (length not in ("", "0") or "transfer-encoding" in self._headers):
-            if chooser(self._url.decode("latin-1")):
-                self._continue()
-                request = self._make_request()
-                request.stream = self._receiving = BodyStream(self._transport)
-                self._enqueue(request)
-                return
+        has_body = length not in ("", "0") or "transfer-encoding" in self._headers
+        if chooser is not None and has_body and chooser(self._url.decode("latin-1")):
+            self._continue()
+            request = self._make_request()
+            request.stream = self._receiving = BodyStream(self._transport)
+            self._enqueue(request)
+            return
         if length.isdigit() and int(length) > self._server.limits.body_bytes:
             self._refuse(413)
         else:
