@@ -163,8 +163,9 @@ def pods(lab: Lab) -> None:
 def cross_node(lab: Lab) -> None:
     """From each node's Pod every node's Pod answers, at its own address."""
     found = lab.pods("each")
+    # Not wget -T: Debian's static busybox dies of it.
     fetches = "; ".join(
-        f"wget -q -T 20 -O - http://{pod['status']['podIP']}:8080/ || exit 1" for pod in found
+        f"timeout 20 wget -q -O - http://{pod['status']['podIP']}:8080/ || exit 1" for pod in found
     )
     expected = sorted(pod["metadata"]["name"] for pod in found)
     for pod in found:
@@ -180,7 +181,7 @@ def service(lab: Lab) -> None:
     found = json.loads(lab.kubectl("get", "service", "each", "-n", "lab", "-o", "json"))
     address = found["spec"]["clusterIP"]
     expected = {pod["metadata"]["name"] for pod in lab.pods("each")}
-    fetch = f"for i in $(seq 30); do busybox wget -q -T 20 -O - http://{address}/ || exit 1; done"
+    fetch = f"for i in $(seq 30); do timeout 20 busybox wget -q -O - http://{address}/ || exit 1; done"
     for each in lab.machines:
         answers = set(each.run(fetch).split())
         if answers != expected:
@@ -191,7 +192,7 @@ def dns(lab: Lab) -> None:
     """In each node's Pod the Service's name leads to it."""
     known = {pod["metadata"]["name"] for pod in lab.pods("each")}
     for pod in lab.pods("each"):
-        fetch = "wget -q -T 30 -O - http://each.lab.svc.cluster.local/ && wget -q -T 30 -O - http://each/"
+        fetch = "timeout 30 wget -q -O - http://each.lab.svc.cluster.local/ && timeout 30 wget -q -O - http://each/"
         answers = lab.kubectl("exec", "-n", "lab", pod["metadata"]["name"], "--", "sh", "-c", fetch).split()
         if len(answers) != 2 or not set(answers) <= known:
             raise LabError(f"on {pod['spec']['nodeName']}: {answers}")
