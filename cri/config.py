@@ -8,6 +8,7 @@ from typing import Any
 
 DEFAULT_RUN_DIR = Path("/run/nanokube/cri")
 DEFAULT_LIB_DIR = Path("/var/lib/nanokube/cri")
+_SPARES_MAX = 4  # each is an empty network of the kernel, some 0.3 MB
 
 
 class ConfigError(ValueError):
@@ -28,6 +29,7 @@ class Config:
     registry_config_dir: one directory a registry host with a `hosts.toml`, as containerd's certs.d.
     pinned_images: full references, `*` matches anything; garbage collection spares them and imported ones.
     enable_selinux: label containers where the kernel has SELinux; else what asks for a label is refused.
+    spare_namespaces: networks made ahead while Pods come one after the other, 0 to 4; none on an idle node.
     stream_address, stream_port: where exec, attach and port-forward listen; port 0 picks a free one.
     """
 
@@ -48,6 +50,7 @@ class Config:
     stream_address: str = "127.0.0.1"
     stream_port: int = 0
     max_workers: int = 96
+    spare_namespaces: int = 1
     log_level: str = "INFO"
 
     @property
@@ -86,6 +89,8 @@ def from_json(data: Mapping[str, Any]) -> Config:
         if key not in fields:
             raise ConfigError(f"cannot use configuration: unknown field {key!r}")
         values[key] = _convert(key, value, getattr(Config(), key))
+    if values.get("spare_namespaces", 0) not in range(_SPARES_MAX + 1):
+        raise ConfigError(f"cannot use configuration: spare_namespaces must be from 0 to {_SPARES_MAX}")
     return Config(**values)
 
 

@@ -32,18 +32,19 @@ def create(
 ) -> dict[str, str]:
     """Make new namespaces of these kinds, set them up and pin them; return kind to pin.
 
-    given: descriptors of namespaces that exist already, by kind; they are pinned (`user` too), none is made.
+    given: descriptors of namespaces that exist already, by kind; pinned (`user` too), the rest is made.
     hostname: set in a new UTS namespace; "" leaves the host's. sysctls: path below /proc/sys to value.
     Leaves the calling thread inside. Raises OSError; pins made until then stay for drop().
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if given:
-        sources = {kind: f"/proc/thread-self/fd/{fd}" for kind, fd in given.items()}
-        for kind in kinds:
-            clone.setns(given[kind], FLAGS[kind])
-    else:
-        sources = {kind: f"/proc/thread-self/ns/{kind}" for kind in kinds}
-        clone.unshare(sum(FLAGS[kind] for kind in kinds))
+    existing = given or {}
+    sources = {kind: f"/proc/thread-self/ns/{kind}" for kind in kinds}
+    sources |= {kind: f"/proc/thread-self/fd/{fd}" for kind, fd in existing.items()}
+    for kind in kinds:
+        if kind in existing:
+            clone.setns(existing[kind], FLAGS[kind])
+    if missing := sum(FLAGS[kind] for kind in kinds if kind not in existing):
+        clone.unshare(missing)
     failpoint.hit("namespaces.unshared")
     pins = {}
     for kind, source in sources.items():
@@ -55,7 +56,7 @@ def create(
     if "uts" in pins and hostname:
         socket.sethostname(hostname)
     if "net" in pins:
-        _raise_loopback()
+        raise_loopback()
     for path, value in sysctls.items():
         _write_sysctl(path, value)
     return pins
@@ -120,7 +121,8 @@ def _unmount(pin: Path) -> None:
             raise
 
 
-def _raise_loopback() -> None:
+def raise_loopback() -> None:
+    """Bring up `lo` of the calling thread's network namespace. Raises OSError."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         request = struct.pack("16sH14x", b"lo", 0)
         name, flags = struct.unpack_from("16sH", fcntl.ioctl(sock, _SIOCGIFFLAGS, request))

@@ -8,6 +8,7 @@ from cri.cgroup.hierarchy import Hierarchies
 from cri.config import Config
 from cri.images.service import ImageService
 from cri.network.attach import Network
+from cri.network.spares import Spares
 from cri.network.worker import NetworkWorker
 from cri.runtime.client import RuntimeClient
 from cri.server.events import EventBus
@@ -33,5 +34,6 @@ class Environment:
     streaming: StreamingServer
     hierarchies: Hierarchies
     rates: Rates = dataclasses.field(default_factory=Rates)
+    spares: Spares = dataclasses.field(default_factory=Spares)
     flights: Flights = dataclasses.field(default_factory=Flights)
     now: Callable[[], int] = time.time_ns

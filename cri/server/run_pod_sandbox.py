@@ -13,7 +13,7 @@ import grpc
 
 from cri import failpoint, faults
 from cri.api import runtime_pb2 as pb
-from cri.network import attach, conflist, files, sandbox, sysctls
+from cri.network import attach, conflist, files, sandbox, spares, sysctls
 from cri.server import cgroups, limits, notify, pod_files, pod_labels, teardown, user_namespace
 from cri.server.environment import Environment
 from cri.store import records, store
@@ -146,14 +146,15 @@ def _namespaces(
         given = env.client.namespaces(uids, gids)
         # the rest is of the IPC namespace, whose root alone may set it: each container's first process does
         settings = {path: value for path, value in settings.items() if path.startswith("net/")}
+    elif all(kind in kinds for kind in spares.KINDS):
+        given = env.spares.take()
     try:
         hostname = record.config.hostname
         return env.worker.run(
             sandbox.create, directory, kinds, hostname=hostname, sysctls=settings, given=given
         )
     finally:
-        for fd in given.values():
-            os.close(fd)
+        spares.close(given)
 
 
 def _join_network(env: Environment, record: records.Sandbox, pins: dict[str, str]) -> conflist.Json:

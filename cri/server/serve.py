@@ -15,6 +15,7 @@ from cri.images import transfer
 from cri.images.service import Config as ImageConfig
 from cri.images.service import ImageService
 from cri.linux import malloc
+from cri.network import spares
 from cri.network.attach import Network
 from cri.network.worker import NetworkWorker
 from cri.rpc.server import Server
@@ -67,6 +68,7 @@ def assemble(config: Config) -> Environment:
         events=EventBus(),
         streaming=StreamingServer(backend, address=config.stream_address, port=config.stream_port),
         hierarchies=hierarchy.detect(),
+        spares=spares.of(worker, config.spare_namespaces),
     )
 
 
@@ -87,6 +89,7 @@ def run(config: Config, stopping: threading.Event | None = None) -> None:
     pod_labels.label_layers(env)
     env.streaming.start()
     watching = observe.start(env)
+    env.spares.start()
     server = Server(config.max_workers)
     service.register(server, env)
     transfer.register(server, env.images)
@@ -101,6 +104,7 @@ def run(config: Config, stopping: threading.Event | None = None) -> None:
     watching.set()
     server.stop(_GRACE_S)
     env.streaming.stop()
+    env.spares.close()
     env.worker.close()
     env.client.close()
     config.socket.unlink(missing_ok=True)

@@ -25,6 +25,8 @@ def test_a_config_reads_back_as_itself() -> None:
         ({"insecure_registries": "a"}, "list of strings"),
         ({"max_workers": "8"}, "type int"),
         ({"stream_port": True}, "type int"),
+        ({"spare_namespaces": 5}, "from 0 to 4"),
+        ({"spare_namespaces": -1}, "from 0 to 4"),
         ([], "JSON object"),
     ],
 )
