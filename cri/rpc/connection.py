@@ -18,6 +18,7 @@ import hpack
 from cri.rpc import frames
 from cri.rpc.call import Call
 from cri.rpc.frames import Code, FrameError, Kind, Setting
+from cri.rpc.headers import Headers
 
 MESSAGE_BYTES_MAX = 16 << 20  # what kubelet and crictl allow themselves. Source: k8s.io/cri-client maxMsgSize
 _STREAMS_MAX = 2000
@@ -51,7 +52,7 @@ class Connection:
         self.calls: dict[int, Call] = {}  # by stream: still to come, or being answered
         self._unread = b""
         self._has_preface = False
-        self._decoder = hpack.Decoder(max_header_list_size=_BLOCK_BYTES_MAX)
+        self._headers = Headers(_BLOCK_BYTES_MAX)
         self._block: tuple[int, int, bytes] | None = None  # headers that are continued: stream, flags, block
         self._continuations = self._settings = 0
         self._ready: list[Call] = []
@@ -281,7 +282,7 @@ class Connection:
             return
         self._continuations = 0
         try:
-            headers = dict(self._decoder.decode(block, raw=True))
+            headers = self._headers.decode(block)
         except hpack.HPACKError as err:
             raise FrameError(Code.COMPRESSION, f"cannot decode headers: {err}") from err
         call = self.calls.get(stream)
