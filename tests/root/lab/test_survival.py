@@ -24,7 +24,7 @@ pytestmark = pytest.mark.root
 
 CLIENTS = 50
 RESUME_S = 5.0  # issue: writes resume within 5 s
-FAULT_S = 8.0  # longer than any of the detection times
+FAULT_S = 6.0  # longer than writes may need to resume
 SEED = int(os.environ.get("NANOKUBE_SEED", "1"))
 ROUNDS = int(os.environ.get("NANOKUBE_ROUNDS", "1"))
 ROOT = Path(__file__).parents[3]

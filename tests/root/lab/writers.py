@@ -18,7 +18,7 @@ CONFIG_MAPS = resources.get("configmaps")
 NAMESPACE = "default"
 LISTS = ("list-0", "list-1", "list-2", "list-3", "list-4", "list-5", "list-6", "list-7")
 PATIENCE_S = 2.0  # a client gives an answer up then, and asks again
-PAUSE_S = 0.4
+PAUSE_S = 1.0  # at most; 50 clients in a hurry would leave a small machine no time for the cluster
 
 
 async def main(kubeconfig: Path, seed: str, clients: int, stop: Path, out: Path) -> None:
