@@ -28,6 +28,18 @@ from nanokube.roles import config as node_config
 @click.option("--etcd-key", help="With --store: key of that certificate.")
 @click.option("--etcd-prefix", help='With --store: what stands before every key, like "/name".')
 @click.option("--cgroup-root", help="Name of the cgroup that holds all Pods.  [default: nanokube]")
+@click.option(
+    "--shutdown-grace",
+    "shutdown_grace_s",
+    type=float,
+    help="Seconds that a shutdown of the host waits for Pods to end.  [default: 0]",
+)
+@click.option(
+    "--shutdown-grace-critical",
+    "shutdown_grace_critical_s",
+    type=float,
+    help="Of these, the last ones, for critical Pods.  [default: 0]",
+)
 @audit_options.audit_options
 def up(managed: bool, **options: object) -> None:
     """Start this node's cluster, or resume it: safe to call at any time."""

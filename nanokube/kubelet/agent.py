@@ -17,6 +17,7 @@ from nanokube.kubelet.pod_worker.env import Env
 from nanokube.kubelet.pod_worker.worker import TERMINAL, PodWorker
 from nanokube.kubelet.podview import PodView
 from nanokube.kubelet.runtime import FaultKind, RuntimeFault
+from nanokube.kubelet.status.generate import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Agent:
         self._pods = pods
         self._node = node
         self._group: asyncio.TaskGroup | None = None
+        self._closed: Verdict | None = None
         self._seen: dict[str, PodView] = {}
         self._relist_s = env.config.relist_s
 
@@ -61,6 +63,10 @@ class Agent:
                 log.warning("runtime not answering: error=%s", fault.message)
             await asyncio.sleep(EVENT_RETRY_S)
 
+    def close(self, refusal: Verdict | None) -> None:
+        """Refuse all new Pods for a reason; None: let them in again."""
+        self._closed = refusal
+
     def _on_pod(self, change: Change, old: dict[str, Any] | None, pod: dict[str, Any]) -> None:
         uid = pod["metadata"]["uid"]
         worker = self.workers.get(uid)
@@ -82,7 +88,9 @@ class Agent:
         refusal = None
         if not is_known and not over:
             others = [w.pod for w in self.workers.values() if w.holds_resources]
-            refusal = admission.admit(pod, others, self._node(), self._env.config.allowed_unsafe_sysctls)
+            refusal = self._closed or admission.admit(
+                pod, others, self._node(), self._env.config.allowed_unsafe_sysctls
+            )
             if refusal is not None:
                 event = reference_to(pod)
                 self._env.recorder.event(event, "Warning", refusal.reason, refusal.message)

@@ -17,6 +17,8 @@ class KubeletConfig:
     pod_cidr: the range to register with; empty: the one that the cluster gives the node.
     client_certificate: file with certificate and key that the API knows the kubelet by. If it is given, the
         kubelet renews it by the API, and its server's, whose file is then both server_cert and server_key.
+    shutdown_grace_s: how long a shutdown of the host waits for Pods; 0: it does not. Of that the last
+        shutdown_grace_critical_s are for critical Pods.
     reserved: held back from capacity to give allocatable.
     """
 
@@ -48,6 +50,8 @@ class KubeletConfig:
     lease_renew_s: float = 10.0
     lease_duration_s: int = 40
     relist_s: float = 10.0
+    shutdown_grace_s: float = 0.0
+    shutdown_grace_critical_s: float = 0.0
     log_max_bytes: int = 10 * 1024 * 1024
     log_max_files: int = 5
 

@@ -19,6 +19,7 @@ from nanokube.kubelet.cri_client import CriClient
 from nanokube.kubelet.host import KubeletHost
 from nanokube.kubelet.images import Images
 from nanokube.kubelet.node import certificates as node_certificates
+from nanokube.kubelet.node import shutdown
 from nanokube.kubelet.node.register import NodeReporter
 from nanokube.kubelet.pod_worker.env import Env
 from nanokube.kubelet.references import References
@@ -42,7 +43,8 @@ async def run(config: KubeletConfig, client: ApiClient, ready: Callable[[], None
     ready: called once, when the Node is registered, the runtime answers and the server listens.
     """
     async with CriClient(config.cri_socket) as runtime:
-        await run_with(config, client, runtime, LinuxMounter(), ready, cgroups=pod_cgroups.hierarchies())
+        groups, host = pod_cgroups.hierarchies(), _host(config)
+        await run_with(config, client, runtime, LinuxMounter(), ready, cgroups=groups, host=host)
     raise AssertionError("unreachable")
 
 
@@ -54,8 +56,9 @@ async def run_with(
     ready: Callable[[], None] | None = None,
     time: clock.Clock = clock.SYSTEM,
     cgroups: Sequence[Path] = (),
+    host: shutdown.Host | None = None,
 ) -> Never:
-    """Run on a given runtime, mount table and cgroup hierarchies: the seam that tests use."""
+    """Run on a given runtime, mount table, cgroup hierarchies and host: the seam that tests use."""
     await asyncio.to_thread(_make_directories, config)
     recorder = events.EventRecorder(client, "kubelet", host=config.node_name, time=time)
     reporter = NodeReporter(config, client, runtime, recorder, time)
@@ -86,6 +89,8 @@ async def run_with(
         group.create_task(
             tasks.every(LOG_CHECK_S, lambda: _rotate(agent, config, runtime), name="log rotation")
         )
+        if host is not None:
+            group.create_task(_shutdown(config, host, agent, reporter, recorder).run(), name="shutdown")
         if certificates := _certificates(config, client, time):
             await certificates.ensure()
             group.create_task(certificates.run(), name="certificates")
@@ -96,6 +101,32 @@ async def run_with(
             ready()
         await asyncio.Event().wait()
     raise AssertionError("unreachable")
+
+
+def _host(config: KubeletConfig) -> shutdown.Host | None:
+    """Return who tells of the host's shutdown, if Pods get time then."""
+    if not config.shutdown_grace_s:
+        return None
+    from nanokube.kubelet.node import logind  # most nodes need no D-Bus
+
+    return logind.Logind()
+
+
+def _shutdown(
+    config: KubeletConfig,
+    host: shutdown.Host,
+    agent: Agent,
+    reporter: NodeReporter,
+    recorder: events.Recorder,
+) -> shutdown.Shutdown:
+    return shutdown.Shutdown(
+        config,
+        host,
+        workers=lambda: list(agent.workers.values()),
+        close=agent.close,
+        say=reporter.set_obstacle,
+        tell=lambda text: recorder.event(reporter.reference(), "Normal", "NodeShutdown", text),
+    )
 
 
 def _env(

@@ -120,4 +120,6 @@ def kubelet(config: node_config.NodeConfig) -> kubelet_config.KubeletConfig:
         client_certificate=pki / bootstrap.KUBELET_CLIENT if config.is_worker else None,
         client_ca=pki / "ca.crt",
         cgroup_root=f"/{config.cgroup_root}/pods",
+        shutdown_grace_s=config.shutdown_grace_s,
+        shutdown_grace_critical_s=config.shutdown_grace_critical_s,
     )

@@ -123,6 +123,17 @@ def _remove_command_link() -> None:
             COMMAND_LINK.unlink()
 
 
+def _remove_logind_override() -> None:
+    """Have logind wait for shutdown locks as long as it did before a node asked for more."""
+    from nanokube.kubelet.node import logind
+
+    if logind.OVERRIDE.exists():
+        logind.OVERRIDE.unlink()
+        with contextlib.suppress(OSError):  # others have files there
+            logind.OVERRIDE.parent.rmdir()
+        systemd.reload_logind()
+
+
 def _cgroup_tops(root: str) -> Iterator[Path]:
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields, _dash, rest = line.partition(" - ")
@@ -143,6 +154,7 @@ def remove_files(config: node_config.NodeConfig) -> None:
     place = config.paths
     if place.root == Path("/"):
         systemd.uninstall()
+        _remove_logind_override()
         _remove_command_link()
     for directory in (place.etc, place.lib, place.run, place.log):
         shutil.rmtree(directory, ignore_errors=True)

@@ -44,6 +44,8 @@ class NodeConfig:
     role: SERVER runs the control plane beside the agent, WORKER the agent alone.
     joined: URL of the server by which this host joined; empty on the first.
     balancer_port: where a worker's agent forwards to whichever server answers, on loopback.
+    shutdown_grace_s: how long a shutdown of the host waits for Pods to end, of which the last
+    shutdown_grace_critical_s are for critical Pods; 0: it does not wait.
     node_pod_cidr: empty on a host that joined: it gets its range from the cluster.
     """
 
@@ -69,6 +71,8 @@ class NodeConfig:
     etcd_cluster: str = ""
     role: str = SERVER
     joined: str = ""
+    shutdown_grace_s: float = 0.0
+    shutdown_grace_critical_s: float = 0.0
     audit: Mapping[str, str] = dataclasses.field(default_factory=dict)
     root: Path = Path("/")
 
@@ -120,6 +124,11 @@ def validate(config: NodeConfig) -> NodeConfig:
     for name in ("api_port", "kubelet_port", "balancer_port", "etcd_client_port", "etcd_peer_port"):
         if not 0 < getattr(config, name) < 65536:
             raise ConfigError(f"{name.replace('_', ' ')} {getattr(config, name)} is not a port")
+    if not 0 <= config.shutdown_grace_critical_s <= config.shutdown_grace_s:
+        raise ConfigError(
+            f"of {config.shutdown_grace_s:g} s at a shutdown"
+            f" critical Pods cannot have {config.shutdown_grace_critical_s:g} s"
+        )
     _validate_pool(config.load_balancer_pool)
     _validate_store(config)
     try:

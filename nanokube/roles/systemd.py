@@ -66,5 +66,11 @@ def uninstall() -> None:
         _systemctl("daemon-reload")
 
 
+def reload_logind() -> None:
+    """Have logind read its settings again."""
+    if is_running():
+        _systemctl("kill", "--signal=SIGHUP", "systemd-logind.service", check=False)
+
+
 def _systemctl(*arguments: str, check: bool = True) -> int:
     return subprocess.run(["systemctl", *arguments], check=check).returncode

@@ -49,6 +49,7 @@ class NodeReporter:
         self._was_ready: bool | None = None
         self._lease: dict[str, Any] | None = None
         self._features: dict[str, Any] | None = None
+        self._obstacle = ""
         self._has_range = asyncio.Event()
         self.facts = facts_.read(config.root)
         self.node: dict[str, Any] = status.node(config, self.facts)
@@ -125,6 +126,17 @@ class NodeReporter:
             await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
+    async def set_obstacle(self, reason: str) -> None:
+        """Have the Node not be Ready for a reason, "" for none; retried until the API knows."""
+        self._obstacle = reason
+        while True:
+            try:
+                await self.report()
+                return
+            except (errors.ApiError, OSError) as error:
+                log.warning("node not reported: error=%s", tasks.describe(error))
+            await asyncio.sleep(RETRY_S)
+
     async def report(self) -> None:
         """Patch the status when it changed, or when it was last sent long ago."""
         built, problem = await self._build()
@@ -178,6 +190,7 @@ class NodeReporter:
             for c in answer.status.conditions
             if c.type in ("RuntimeReady", "NetworkReady") and not c.status
         ]
+        bad += [self._obstacle] if self._obstacle else []
         return ", ".join(bad), f"{version.runtime_name}://{version.runtime_version}"
 
     async def _images(self) -> list[dict[str, Any]]:

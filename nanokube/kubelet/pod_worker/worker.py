@@ -10,10 +10,9 @@ Source: pkg/kubelet/kubelet.go SyncPod, SyncTerminatingPod, SyncTerminatedPod; p
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
-import os
 import random
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +23,7 @@ from nanokube.kit import backoff, tasks
 from nanokube.kubelet import hooks
 from nanokube.kubelet.containers import build, dns, labels, security
 from nanokube.kubelet.images import field_path
-from nanokube.kubelet.pod_worker import messages, race, start, stop
+from nanokube.kubelet.pod_worker import files, messages, race, start, stop
 from nanokube.kubelet.pod_worker.env import Env
 from nanokube.kubelet.pod_worker.plan import Kill, Plan, backoff_key, last_exit, plan
 from nanokube.kubelet.pod_worker.resizing import Resizing, rank
@@ -80,8 +79,9 @@ class PodWorker:
         self._sooner = asyncio.Event()
         self._removed = False
         self._completed = False
-        self._settled = False
+        self._settled = asyncio.Event()
         self._verdict: Verdict | None = None
+        self._most_grace_s = float("inf")
         self._results = Results(self.wake)
         self._probers = Probers(env.runtime, self._results, env.recorder, env.clock)
         self._probers.adopt(pod)
@@ -118,6 +118,20 @@ class PodWorker:
         self._note_ending()
         self.wake()
 
+    def terminate(self, verdict: Verdict, grace_s: float) -> None:
+        """End the Pod for the node's sake, in grace_s at most; one that ends already keeps its own reason."""
+        if not self._ending.is_set():
+            self._verdict = verdict
+        self._most_grace_s = grace_s
+        self._sooner.set()
+        self._ending.set()
+        self.wake()
+
+    async def ended(self) -> None:
+        """Wait until the Pod has ended and the API knows."""
+        await self._settled.wait()
+        await self._env.statuses.flush(self.uid)
+
     def wake(self) -> None:
         """Look again soon."""
         self._wake.set()
@@ -144,7 +158,7 @@ class PodWorker:
     @property
     def holds_resources(self) -> bool:
         """Tell whether the Pod counts against what the node can give."""
-        return not self._settled and self.refusal is None and not self._is_terminal_in_api()
+        return not self._settled.is_set() and self.refusal is None and not self._is_terminal_in_api()
 
     def _is_terminal_in_api(self) -> bool:
         return (self.pod.get("status") or {}).get("phase") in TERMINAL
@@ -232,16 +246,11 @@ class PodWorker:
         held = {name for name, at in self._retry_at.items() if at > now}
         if not held:
             return todo
-        return Plan(
-            kill_pod=todo.kill_pod,
-            create_sandbox=todo.create_sandbox,
-            attempt=todo.attempt,
-            sandbox_id=todo.sandbox_id,
-            kill=todo.kill,
+        return dataclasses.replace(
+            todo,
             init=tuple(name for name in todo.init if name not in held),
             start=tuple(name for name in todo.start if name not in held),
             ephemeral=tuple(name for name in todo.ephemeral if name not in held),
-            delayed=todo.delayed,
         )
 
     def _note_delays(self, todo: Plan) -> None:
@@ -343,7 +352,7 @@ class PodWorker:
             if security.has_own_users(self.pod):
                 security.check_own_users(await self._env.runtime.status(), handler)
             config = await self._sandbox_config(attempt)
-            await asyncio.to_thread(_make_directory, config.log_directory)
+            await asyncio.to_thread(files.make_directory, config.log_directory)
             sandbox_id = await self._env.runtime.run_sandbox(config, handler)
             await asyncio.to_thread(self.resizing.limit, self.pod)
         except RuntimeFault as fault:
@@ -455,7 +464,7 @@ class PodWorker:
             for old in dead[1:]:
                 await self._env.runtime.remove_container(old.id)
                 self._messages.pop(old.id, None)
-                await asyncio.to_thread(_unlink, old.annotations.get(labels.TERMINATION_FILE, ""))
+                await asyncio.to_thread(files.unlink, old.annotations.get(labels.TERMINATION_FILE, ""))
         used = {container.sandbox_id for container in self.view.containers}
         for sandbox in self.view.sandboxes[1:]:
             if not sandbox.is_ready and sandbox.id not in used:
@@ -473,7 +482,7 @@ class PodWorker:
     async def _end(self) -> float:
         """Stop everything, say so, and with a deleted Pod remove every trace."""
         leaving = bool(self.pod["metadata"].get("deletionTimestamp")) or self._removed
-        if self._settled and not leaving:
+        if self._settled.is_set() and not leaving:
             return RESYNC_S * 60
         self._probers.stop()
         self._reasons.clear()
@@ -490,7 +499,7 @@ class PodWorker:
         self._env.references.forget(self.uid)
         if leaving:
             await self._leave()
-        self._settled = True
+        self._settled.set()
         self._freed()
         return RESYNC_S * 60
 
@@ -498,7 +507,7 @@ class PodWorker:
         """Stop all containers; begin again with less time when the grace period is shortened meanwhile."""
         while True:
             self._sooner.clear()
-            grace_s = max(stop.grace_period(self.pod), 1.0)
+            grace_s = max(min(stop.grace_period(self.pod), self._most_grace_s), 1.0)
             try:
                 await race.unless(self._sooner, stop.stop_all(self._env, self.pod, self.view, grace_s))
             except race.Interrupted:
@@ -523,7 +532,7 @@ class PodWorker:
         self._env.images.forget(self.uid)
         self._env.backoffs.forget(f"{self.uid}/")
         directory = self._env.config.pod_log_directory(meta["namespace"], meta["name"], self.uid)
-        await asyncio.to_thread(_remove_logs, str(directory))
+        await asyncio.to_thread(files.remove_tree, str(directory))
         log.info("pod gone: pod=%s uid=%s", self.key, self.uid)
         self.done = True
 
@@ -578,17 +587,3 @@ def _spelled(seconds: float) -> str:
     """Spell a duration as Go does: 10s, 2m40s, 5m0s."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
-
-
-def _make_directory(path: str) -> None:
-    os.makedirs(path, mode=0o755, exist_ok=True)
-
-
-def _remove_logs(path: str) -> None:
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def _unlink(path: str) -> None:
-    if path:
-        with contextlib.suppress(OSError):
-            os.unlink(path)

@@ -38,6 +38,13 @@ def generate(
     return [_dated(pod, condition, old.get(condition["type"]), now) for condition in built]
 
 
+def disrupted(pod: Object, message: str, now: float) -> Condition:
+    """Build the condition of a Pod that the kubelet ended for the node's sake."""
+    built = _condition("DisruptionTarget", True, "TerminationByKubelet", message)
+    old = (c for c in (pod.get("status") or {}).get("conditions") or () if c["type"] == built["type"])
+    return _dated(pod, built, next(old, None), now)
+
+
 def _condition(type_: str, status: bool, reason: str = "", message: str = "") -> Condition:
     found: Condition = {"type": type_, "status": "True" if status else "False"}
     if reason:

@@ -19,11 +19,15 @@ Object = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
-    """A phase that the kubelet itself decided: admission refused, a deadline passed, the node evicted."""
+    """A phase that the kubelet itself decided: admission refused, a deadline passed, the node evicted.
+
+    is_disruption: it is not the Pod's own doing, and a condition says so.
+    """
 
     phase: str
     reason: str
     message: str
+    is_disruption: bool = False
 
 
 def generate(
@@ -55,6 +59,7 @@ def generate(
         "conditions": [
             *conditions.generate(pod, new_phase, init, containers, has_sandbox=not changed, now=now),
             *(() if is_terminal else seen.resize),
+            *([conditions.disrupted(pod, verdict.message, now)] if verdict and verdict.is_disruption else ()),
         ],
         "hostIP": host_ip,
         "hostIPs": [{"ip": host_ip}],

@@ -38,6 +38,8 @@ def test_well_known_addresses_follow_the_service_range() -> None:
         ({"api_port": 10250}, "both 10250"),
         ({"node_name": "Bad_Name"}, "node name 'Bad_Name' cannot be used: a lowercase RFC 1123 subdomain"),
         ({"node_name": ""}, "node name '' cannot be used"),
+        ({"shutdown_grace_s": 5, "shutdown_grace_critical_s": 6}, "of 5 s .* cannot have 6 s"),
+        ({"shutdown_grace_s": -1}, "at a shutdown"),
         ({"cgroup_root": ""}, "cgroup root ''"),
         ({"cgroup_root": "."}, "cgroup root '.'"),
         ({"cgroup_root": "../system"}, "cgroup root"),
