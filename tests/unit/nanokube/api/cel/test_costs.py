@@ -77,7 +77,7 @@ def test_hostile_expressions_are_stopped(source: str, value: Any) -> None:
     start = time.process_time()
     with pytest.raises(BudgetExceeded, match="actual cost limit exceeded"):
         program.evaluate({"self": value}, budget=200_000)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 10  # unbounded they would take hours; the host may be busy
 
 
 @pytest.mark.parametrize(
