@@ -278,6 +278,7 @@ class Activation:
         for name, value in values.items():
             self.values[name] = self._bind(value, (declared or {}).get(name))
         self._native: Any = None
+        self._sizes: dict[costs.Path, tuple[int, int] | None] = {}
 
     def _bind(self, value: Any, declared: Type | None) -> Any:
         if callable(value):
@@ -292,16 +293,16 @@ class Activation:
         """No string, list or map in the values is larger."""
         return metering.weight(self.values)
 
-    @functools.cached_property
-    def _sizes(self) -> dict[costs.Path, tuple[int, int]]:
-        return metering.sizes(self.values)
-
     def size_of(self, path: costs.Path) -> tuple[int, int] | None:
         """The largest size of what is at a path; fields as expressions name them."""
-        found = self._sizes.get(path)
-        if found is None and any("__" in name for name in path):
-            found = self._sizes.get(tuple(escaping.unescape(name) or name for name in path))
-        return found
+        try:
+            return self._sizes[path]
+        except KeyError:
+            size = metering.size_at(self.values, path)
+            if size is None and any("__" in name for name in path):
+                size = metering.size_at(self.values, tuple(escaping.unescape(n) or n for n in path))
+            found = self._sizes[path] = None if size is None else (0, size)
+            return found
 
     @property
     def native(self) -> Any:

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from nanokube.api.cel.call_costs import Pair
 from nanokube.api.cel.costs import Path
 from nanokube.api.cel.syntax import Call, Const, Expr, Fold, ListExpr, rebuild
 
@@ -76,33 +75,26 @@ def with_meters(node: Expr, name: str) -> Expr:
     return dataclasses.replace(changed, condition=Call(0, None, "_&&_", [paid, changed.condition]))
 
 
-def sizes(values: Mapping[str, Any]) -> dict[Path, Pair]:
-    """Measure values: the largest size at each path; strings in characters, as CEL's size()."""
-    found: dict[Path, int] = {}
-    for name, value in values.items():
-        _measure(value, (name,), found)
-    return {path: (0, size) for path, size in found.items()}
+def size_at(values: Mapping[str, Any], path: Path) -> int | None:
+    """Measure the largest of what is at a path, strings in characters, as CEL's size(); None if nothing is.
 
-
-def _measure(value: Any, path: Path, found: dict[Path, int]) -> None:
-    match value:
-        case str() | bytes():
-            found[path] = max(found.get(path, 0), len(value))
-        case dict():
-            found[path] = max(found.get(path, 0), len(value))
-            keys = (*path, "@keys")
-            found[keys] = max(found.get(keys, 0), max(map(_length, value), default=0))
-            for key, item in value.items():
-                _measure(item, (*path, str(key)), found)
-            found[(*path, "@values")] = max(
-                found.get((*path, "@values"), 0), max(map(_length, value.values()), default=0)
-            )
-        case list():
-            found[path] = max(found.get(path, 0), len(value))
-            for item in value:
-                _measure(item, (*path, "@items"), found)
-        case _:
-            found.setdefault(path, 1)
+    path: fields, @items of lists; at its end @keys or @values of maps.
+    """
+    found: list[Any] = [values]
+    for name in path:
+        if name == "@items":
+            found = [item for each in found if isinstance(each, list) for item in each]
+        elif name == "@keys":
+            found = [[_length(key) for key in each] for each in found if isinstance(each, dict)]
+        elif name == "@values":
+            found = [[_length(item) for item in each.values()] for each in found if isinstance(each, dict)]
+        else:
+            found = [each[name] for each in found if isinstance(each, dict) and name in each]
+        if not found:
+            return None
+    if path[-1] in ("@keys", "@values"):
+        return max(max(each, default=0) for each in found)
+    return max(map(_length, found))
 
 
 def _length(value: Any) -> int:
@@ -115,11 +107,11 @@ def weight(values: Mapping[str, Any]) -> int:
 
 
 def _weigh(value: Any) -> int:
-    match value:
-        case str() | bytes():
-            return len(value)
-        case dict():
-            return len(value) + sum(len(str(key)) + _weigh(item) for key, item in value.items())
-        case list():
-            return len(value) + sum(map(_weigh, value))
-    return 1
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, dict):
+        total = len(value)
+        for key, item in value.items():
+            total += len(str(key)) + (len(item) if type(item) is str else _weigh(item))
+        return total
+    return len(value) + sum(map(_weigh, value)) if isinstance(value, list) else 1

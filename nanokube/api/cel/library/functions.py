@@ -74,6 +74,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "lastIndexOf": _last_index_of,
     "find": regexes.find,
     "findAll": regexes.find_all,
+    "@matches": regexes.matches,
     "url": urls.parse,
     "isURL": urls.is_url,
     "getScheme": urls.scheme,

@@ -94,7 +94,7 @@ class Values:
             return Value(error=f"compilation error: compilation failed: {program}"), 0
         asks = _AUTHORIZER in source or any(_AUTHORIZER in text for _, text in scope.variables)
         parts = reads.parts(program) if not asks and not scope.variables and param is None else None
-        bound = self._activation(param, asks) if parts is None else self._partial(parts)
+        bound = self._activation(param, asks) if parts is None else self.reading(parts)
         try:
             result = program.evaluate(bound, left)
         except BudgetExceeded:
@@ -112,8 +112,8 @@ class Values:
             found = self._activations[key] = Activation(self._variables(param, asks), expressions.DECLARED)
         return found
 
-    def _partial(self, parts: Parts) -> Activation:
-        """Bind only what an expression reads: the conversion costs more than most expressions."""
+    def reading(self, parts: Parts) -> Activation:
+        """Bind only what expressions read: the conversion costs more than most expressions."""
         found = self._partials.get(parts)
         if found is None:
             values: dict[str, Any] = {}

@@ -5,6 +5,7 @@ Source: staging apiserver pkg/admission/plugin/policy/generic/policy_dispatcher.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,18 +61,18 @@ class Matcher:
     async def _members(
         self, plan: Plan, subject: Subject
     ) -> AsyncIterator[tuple[Member, Group, Outcome | ApiError | None]]:
-        for resource, prefilter in plan.views:
-            shown = await subject.at(resource)
+        for view in plan.views:
+            shown = await subject.at(view.resource)
+            values = self.values(subject, shown)
 
             def root(name: str, shown: Any = shown) -> Any:
                 if name == "object":
                     return shown.obj
                 return shown.old if name == "oldObject" else subject.request(shown)
 
-            for group in prefilter.candidates(root):
-                for each in self._chosen(
-                    group, group.members[0].selected, subject, self.values(subject, shown)
-                ):
+            candidates = (view.others, view.prefilter.candidates(root), view.batches.candidates(values))
+            for group in itertools.chain(*candidates):
+                for each in self._chosen(group, group.members[0].selected, subject, values):
                     yield each
         for group in plan.named:
             for member in group.members:

@@ -1,17 +1,20 @@
 """Which policies are about a kind of request, put together by what decides whether they are asked.
 
 A thousand policies that share their selectors and match conditions cost one evaluation, and those whose match
-conditions compare a field with a constant are found by the field's value (`prefilter`).
+conditions compare a field with a constant are found by the field's value (`prefilter`). What must be
+evaluated is evaluated together (`batches`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from nanokube.api.resources import Resource
 from nanokube.apiserver.admission.matching.conditions import Conditions
 from nanokube.apiserver.admission.matching.criteria import Selected
+from nanokube.apiserver.admission.policies.batches import Batches
 from nanokube.apiserver.admission.policies.policy import Binding, Policy
 from nanokube.apiserver.admission.policies.prefilter import Prefilter
 
@@ -36,6 +39,28 @@ class Group:
     members: list[Member] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """The groups that are shown an object as one resource, by how it is found out whether they are asked."""
+
+    resource: Resource
+    prefilter: Prefilter[Group]
+    batches: Batches[Group]
+    others: Sequence[Group]  # always
+
+    @classmethod
+    def of(cls, resource: Resource, entries: Sequence[tuple[tuple[str, ...], Group]]) -> Self:
+        """Sort groups. entries: with the sources of their conditions."""
+        prefilter = Prefilter(entries)
+        others = [(group.conditions, group) for group in prefilter.others]
+        return cls(
+            resource,
+            prefilter,
+            Batches([(conditions, group) for conditions, group in others if conditions is not None]),
+            [group for conditions, group in others if conditions is None],
+        )
+
+
 class Plan:
     """The groups of one kind of request: by the resource as which the object is shown, and the rest.
 
@@ -50,7 +75,7 @@ class Plan:
             if group.resource is not None:
                 view = views.setdefault(group.resource.api_version, (group.resource, []))
                 view[1].append((group.conditions.sources if group.conditions else (), group))
-        self.views = [(resource, Prefilter(entries)) for resource, entries in views.values()]
+        self.views = [View.of(resource, entries) for resource, entries in views.values()]
 
     def __bool__(self) -> bool:
         return not self._is_empty

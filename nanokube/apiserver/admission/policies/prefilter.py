@@ -105,18 +105,18 @@ class Prefilter(Generic[G]):
     """entries: the expressions that must all hold, and what depends on them."""
 
     def __init__(self, entries: Sequence[tuple[Sequence[str], G]]) -> None:
-        self._others: list[G] = []
+        self.others: list[G] = []  # those that this knows nothing about
         self._columns: dict[Path, _Column[G]] = {}
         for sources, group in entries:
             known = read(tuple(sources))
             if known is None:
-                self._others.append(group)
+                self.others.append(group)
             else:
                 self._columns.setdefault(known.test.path, _Column()).add(known, group)
 
     def candidates(self, root: Callable[[str], Any]) -> list[G]:
-        """List what is not certainly false. root: gives a variable's value."""
-        found = list(self._others)
+        """List what is not certainly false, without others. root: gives a variable's value."""
+        found: list[G] = []
         for path, column in self._columns.items():
             found += column.candidates(path, root(path[0]))
         return found

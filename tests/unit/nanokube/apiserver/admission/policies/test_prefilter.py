@@ -47,7 +47,8 @@ OBJ = {"metadata": {"name": "web-1", "labels": {"team": "a"}}, "spec": {"replica
 )
 def test_candidates(source: str, is_candidate: bool) -> None:
     values: dict[str, Any] = {"object": OBJ, "oldObject": None, "request": {"operation": "CREATE"}}
-    found = Prefilter([((source,), "one"), ((), "always")]).candidates(values.__getitem__)
+    prefilter = Prefilter([((source,), "one"), ((), "always")])
+    found = [*prefilter.others, *prefilter.candidates(values.__getitem__)]
     assert sorted(found) == sorted(["always", *(["one"] if is_candidate else [])])
 
 

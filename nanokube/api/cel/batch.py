@@ -1,0 +1,113 @@
+"""Conditions evaluated together: which of many are certainly false, at little more than the price of one.
+
+The answer "false" is exact: evaluated alone, that condition is false too, within its budget. What is left is
+true or an error, and evaluated alone by those who want to know; messages and charges are theirs.
+
+So that nothing dear runs here, each condition is bounded by the sizes of what it reads, as when it is alone;
+bounds are kept by those sizes, rounded up to powers of four.
+
+State: what was compiled and found out before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from nanokube.api.cel import costs, lower, merge, runtime, syntax
+from nanokube.api.cel.call_costs import Pair
+from nanokube.api.cel.costs import Path
+from nanokube.api.cel.environment import Activation, Program
+from nanokube.api.cel.syntax import Call, Expr, ListExpr
+
+CHEAP: Final = 10_000  # units of cost a condition; the limit of one evaluation is a hundred times as much
+_USUAL: Final = 31  # the size of everything, by which it is decided what is dear
+_KEPT: Final = 256  # combinations of sizes
+
+Sizes = tuple[int | None, ...]
+
+
+class Batch:
+    """members: expressions of which all must hold, of each condition; none may use composed variables."""
+
+    def __init__(self, members: Sequence[Sequence[Program]]) -> None:
+        self._members = members
+        paths: dict[Path, None] = {}
+
+        def usual(path: Path) -> Pair | None:
+            paths[path] = None
+            return 0, _USUAL
+
+        is_cheap = [_cost(programs, usual, _USUAL) <= CHEAP for programs in members]
+        self._together = [number for number, cheap in enumerate(is_cheap) if cheap]
+        self._alone = [number for number, cheap in enumerate(is_cheap) if not cheap]
+        self._paths = list(paths)
+        self._bounded: dict[Sizes, bool] = {}
+        self._any = _load(merge.any_of(self._trees())) if self._together else None
+        self._each: Any = None
+
+    def _trees(self) -> list[Expr]:
+        return [merge.all_of([program.tree for program in self._members[n]]) for n in self._together]
+
+    def undecided(self, bound: Activation) -> Sequence[int]:
+        """List the members that are not certainly false."""
+        if self._any is None:
+            return self._alone
+        if not self._is_bounded(bound):
+            return range(len(self._members))
+        if runtime.evaluate(self._any, bound.native) == (False, None):
+            return self._alone
+        if self._each is None:
+            self._each = _load(_each([merge.with_patterns(tree) for tree in self._trees()]))
+        values, _ = runtime.evaluate(self._each, bound.native)
+        if values is None:
+            return range(len(self._members))
+        found = (number for number, value in zip(self._together, values, strict=True) if value is not False)
+        return [*self._alone, *found]
+
+    def _is_bounded(self, bound: Activation) -> bool:
+        """Tell whether everything that is evaluated together is cheap over such values."""
+        key = (_rounded(bound.weight), *[_size_of(bound, path) for path in self._paths])
+        known = self._bounded.get(key)
+        if known is None:
+            if len(self._bounded) >= _KEPT:
+                self._bounded.clear()
+            known = self._bounded[key] = self._bound(key)
+        return known
+
+    def _bound(self, key: Sizes) -> bool:
+        weight, *rest = key
+        sizes: Mapping[Path, int | None] = dict(zip(self._paths, rest, strict=True))
+
+        def size_of(path: Path) -> Pair | None:
+            size = sizes.get(path)
+            return None if size is None else (0, size)
+
+        return all(_cost(self._members[number], size_of, weight or 0) <= CHEAP for number in self._together)
+
+
+def _cost(programs: Sequence[Program], size_of: costs.SizeOf, unknown: int) -> int:
+    """Bound what expressions cost together."""
+    return sum(
+        costs.estimate(program.checked, size_of, unknown=(0, unknown), is_runtime=True).cost[1]
+        for program in programs
+    )
+
+
+def _size_of(bound: Activation, path: Path) -> int | None:
+    size = bound.size_of(path)
+    return None if size is None else _rounded(size[1])
+
+
+def _rounded(size: int) -> int:
+    """Round up to a power of four, less one."""
+    return (1 << (size.bit_length() + 1 & ~1)) - 1
+
+
+def _each(trees: Sequence[Expr]) -> Expr:
+    """Build the list of which are not certainly false."""
+    return ListExpr(0, [Call(0, None, "@not_strictly_false", [tree]) for tree in trees])
+
+
+def _load(tree: Expr) -> Any:
+    return runtime.load(syntax.encode(lower.renumbered(merge.shared(tree))))

@@ -1,0 +1,228 @@
+"""Many conditions as one: a tree that is false exactly when each of them is. Pure.
+
+    r.exists(c, c.image == 'a')              r.exists(c, c.image in ['a', 'b'])
+    r.exists(c, c.image == 'b')          =>  || has(o.x) && o.x.matches('(?:p)|(?:q)')
+    has(o.x) && o.x.matches('p')
+    has(o.x) && o.x.matches('q')
+
+Each step keeps when the whole is false, and nothing else: an `||` is false only if both sides are, whatever
+errors there are, and an `&&` if one side is. What is not false may be true or an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from nanokube.api.cel import runtime, syntax
+from nanokube.api.cel.library import regexes
+from nanokube.api.cel.syntax import Call, Const, Entry, Expr, Fold, Ident, ListExpr, Select
+
+MATCHES: Final = runtime.PREFIX + "@matches"  # with the pattern compiled once; the runtime's is at every call
+_ROOTS: Final = ("object", "oldObject", "request", "namespaceObject")
+_NOT_ALONE: Final = ("\\Q", "(?P", "(?<")  # what reaches beyond a group, or has names that must differ
+
+Key = tuple[Any, ...]
+
+
+def any_of(trees: Sequence[Expr]) -> Expr:
+    """Build what is false if and only if all of the (lowered) trees are."""
+    members: dict[Key, Expr] = {shape(each): each for tree in trees for each in _parts(tree, "_||_")}
+    groups: dict[Key, list[Expr]] = {}
+    for key, member in members.items():
+        groups.setdefault(_kind(member, key), []).append(member)
+    return balanced("_||_", [_merged(kind[0], group) for kind, group in groups.items()])
+
+
+def all_of(trees: Sequence[Expr]) -> Expr:
+    """Build what is false if and only if one of the trees is."""
+    return balanced("_&&_", list(trees))
+
+
+def balanced(operator: str, trees: list[Expr]) -> Expr:
+    """Join trees by an operator, none deep."""
+    while len(trees) > 1:
+        pairs = [trees[at : at + 2] for at in range(0, len(trees), 2)]
+        trees = [Call(0, None, operator, pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    return trees[0]
+
+
+def with_patterns(node: Expr) -> Expr:
+    """Let constant patterns be compiled once."""
+    changed = syntax.rebuild(node, with_patterns)
+    return _matches([changed]) if _pattern(changed) is not None else changed
+
+
+def shared(root: Expr) -> Expr:
+    """Read each field that is read in several places once."""
+    counts: dict[Key, int] = {}
+
+    def count(key: Key, _: Expr) -> None:
+        counts[key] = counts.get(key, 0) + 1
+
+    _visit(root, frozenset(), count)
+    names = {key: Ident(0, f"@index{i}") for i, key in enumerate(k for k, n in counts.items() if n > 1)}
+    if not names:
+        return root
+    bound: dict[Key, Expr] = {}
+
+    def replace(key: Key, node: Expr) -> Expr | None:
+        if key in names:
+            bound[key] = node
+        return names.get(key)
+
+    body = _visit(root, frozenset(), replace)
+    return Call(0, None, "cel.@block", [ListExpr(0, [bound[key] for key in names]), body])
+
+
+def shape(node: Any) -> Key:
+    """Describe a tree without its ids; equal trees have equal shapes."""
+    match node:
+        case Const():
+            return ("const", node.kind, repr(node.value))  # repr: 1 is not true, and NaN is itself
+        case Ident():
+            return ("ident", node.name)
+        case Entry():
+            return ("entry", shape(node.key), shape(node.value), node.optional)
+    fields = [getattr(node, field.name) for field in dataclasses.fields(node) if field.name != "id"]
+    return (type(node).__name__, *map(_field_shape, fields))
+
+
+def _field_shape(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(map(shape, value))
+    return shape(value) if dataclasses.is_dataclass(value) else value
+
+
+def _parts(node: Expr, operator: str) -> Iterator[Expr]:
+    if isinstance(node, Call) and node.function == operator:
+        for arg in node.args:
+            yield from _parts(arg, operator)
+    else:
+        yield node
+
+
+def _kind(node: Expr, key: Key) -> Key:
+    """Tell with which others a tree can be merged: those of the same kind."""
+    if isinstance(node, Fold) and _found(node) is not None:
+        return ("exists", node.variable, node.accumulator, shape(node.range))
+    if isinstance(node, Call):
+        if node.function == "_&&_":
+            return ("guarded", shape(next(_parts(node, "_&&_"))))
+        compared = _compared(node)
+        if compared is not None:
+            return ("equal", shape(compared[0]))
+        if _pattern(node) is not None:
+            return ("matches", shape(node.target))
+    return ("", key)
+
+
+def _merged(kind: str, group: list[Expr]) -> Expr:
+    match kind:
+        case "exists":
+            return _exists(group)
+        case "guarded" if len(group) > 1:
+            return _guarded(group)
+        case "equal" if len(group) > 1:
+            return _equal(group)
+        case "matches":
+            return _matches(group)
+    return group[0]
+
+
+def _found(node: Fold) -> Expr | None:
+    """Give the condition of an `exists`: `found || condition` at each turn, from false."""
+    step = node.step
+    if (
+        not node.second
+        and isinstance(node.initial, Const)
+        and node.initial.value is False
+        and isinstance(node.result, Ident)
+        and node.result.name == node.accumulator
+        and isinstance(step, Call)
+        and step.function == "_||_"
+        and isinstance(step.args[0], Ident)
+        and step.args[0].name == node.accumulator
+    ):
+        return step.args[1]
+    return None
+
+
+def _exists(group: list[Expr]) -> Expr:
+    conditions = []
+    for node in group:
+        assert isinstance(node, Fold)
+        assert isinstance(node.step, Call)
+        conditions.append(node.step.args[1])
+    first = group[0]
+    assert isinstance(first, Fold)
+    step = Call(0, None, "_||_", [Ident(0, first.accumulator), any_of(conditions)])
+    return dataclasses.replace(first, step=step)
+
+
+def _guarded(group: list[Expr]) -> Expr:
+    members = [list(_parts(node, "_&&_")) for node in group]
+    rest = any_of([all_of(each[1:]) for each in members])
+    return Call(0, None, "_&&_", [members[0][0], rest])
+
+
+def _compared(node: Call) -> tuple[Expr, list[Const]] | None:
+    """Read `x == constant` or `x in [constants]`."""
+    if node.function == "_==_":
+        left, right = node.args
+        if isinstance(left, Const):
+            left, right = right, left
+        return (left, [right]) if isinstance(right, Const) else None
+    if node.function == "@in" and isinstance(node.args[1], ListExpr) and not node.args[1].optional:
+        wanted = [each for each in node.args[1].elements if isinstance(each, Const)]
+        return (node.args[0], wanted) if wanted and len(wanted) == len(node.args[1].elements) else None
+    return None
+
+
+def _equal(group: list[Expr]) -> Expr:
+    found = [_compared(node) for node in group if isinstance(node, Call)]
+    read = [each for each in found if each is not None]
+    values: dict[Key, Expr] = {shape(value): value for _, wanted in read for value in wanted}
+    return Call(0, None, "@in", [read[0][0], ListExpr(0, list(values.values()))])
+
+
+def _pattern(node: Expr) -> str | None:
+    """Give the constant pattern of `x.matches(pattern)` that goes together with others."""
+    if not isinstance(node, Call) or node.function != "matches" or node.target is None:
+        return None
+    pattern = node.args[0]
+    if not isinstance(pattern, Const) or pattern.kind != "string":
+        return None
+    return None if any(mark in pattern.value for mark in _NOT_ALONE) else str(pattern.value)
+
+
+def _matches(group: list[Expr]) -> Expr:
+    patterns = [pattern for node in group if (pattern := _pattern(node)) is not None]
+    joined = "|".join(f"(?:{pattern})" for pattern in patterns)
+    if regexes.error(joined) is not None:  # too large
+        return balanced("_||_", group)
+    first = group[0]
+    assert isinstance(first, Call)
+    assert first.target is not None
+    return Call(0, None, MATCHES, [ListExpr(0, [first.target, Const(0, "string", joined)])])
+
+
+def _visit(node: Expr, hidden: frozenset[str], visit: Callable[[Key, Expr], Expr | None]) -> Expr:
+    """Show each path into a variable to `visit`, which may give something to put there."""
+    path = _path(node)
+    if len(path) > 1 and path[0] in _ROOTS and path[0] not in hidden:
+        return visit(path, node) or node
+    if isinstance(node, Fold):
+        hidden |= {node.variable, node.second, node.accumulator}
+    return syntax.rebuild(node, lambda child: _visit(child, hidden, visit))
+
+
+def _path(node: Expr) -> tuple[str, ...]:
+    """Read a.b.c; empty if it is none."""
+    if isinstance(node, Ident):
+        return (node.name,)
+    if isinstance(node, Select) and not node.test:
+        above = _path(node.operand)
+        return (*above, node.field) if above else ()
+    return ()
