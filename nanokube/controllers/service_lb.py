@@ -1,17 +1,17 @@
-"""Gives Services of type LoadBalancer addresses of a configured pool. Pool and plan are pure.
+"""Gives Services of type LoadBalancer addresses of a configured pool. The plan is pure.
 
 The nodes announce them (nanokube/proxy/announce.py); a condition tells them from other controllers'.
 Source: cloud-provider controllers/service/controller.go; KEP-1860 (ipMode), KEP-1959 (loadBalancerClass).
 """
 
-import dataclasses
 import ipaddress
-from collections.abc import Iterable, Iterator
-from typing import Any, Never, TypeAlias
+from collections.abc import Iterable
+from typing import Any, Never
 
 from nanokube.api import objects, resources, timestamps
 from nanokube.api.objects import Object
 from nanokube.client import runner
+from nanokube.controllers import address_pool
 from nanokube.controllers.env import Env
 
 SERVICES = resources.get("services")
@@ -21,49 +21,8 @@ CONDITION = "nanokube.io/FromPool"
 RETRY_S = 60.0
 VERSIONS = {"IPv4": 4, "IPv6": 6}
 
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Pool:
-    """Ranges of addresses, both ends included."""
-
-    ranges: tuple[tuple[Address, Address], ...] = ()
-
-    def __contains__(self, address: Address) -> bool:
-        return any(
-            first.version == address.version and int(first) <= int(address) <= int(last)
-            for first, last in self.ranges
-        )
-
-    def addresses(self, version: int) -> Iterator[Address]:
-        """Yield all of one family, in order."""
-        for first, last in self.ranges:
-            if first.version == version:
-                yield from (type(first)(number) for number in range(int(first), int(last) + 1))
-
-
-def parse(text: str) -> Pool:
-    """Read `192.0.2.200-192.0.2.220,198.51.100.7,fd00::/120`. Raises ValueError that names the part.
-
-    >>> len(list(parse("192.0.2.4/30, 192.0.2.9-192.0.2.10").addresses(4)))
-    6
-    """
-    ranges = []
-    for part in (each.strip() for each in text.split(",") if each.strip()):
-        first, dash, last = (each.strip() for each in part.partition("-"))
-        if dash:
-            ends = ipaddress.ip_address(first), ipaddress.ip_address(last)
-        else:
-            network = ipaddress.ip_network(part)
-            ends = network[0], network[-1]
-        if ends[0].version != ends[1].version or int(ends[0]) > int(ends[1]):
-            raise ValueError(f"{part!r} is no range")
-        ranges.append(ends)
-    return Pool(tuple(ranges))
-
-
-def plan(service: Object, pool: Pool, taken: Iterable[str]) -> tuple[list[str], bool]:
+def plan(service: Object, pool: address_pool.Pool, taken: Iterable[str]) -> tuple[list[str], bool]:
     """Choose a Service's addresses; returns them and whether it has all that it asks for.
 
     It keeps what it has. taken: the addresses of other Services.
@@ -76,7 +35,7 @@ def plan(service: Object, pool: Pool, taken: Iterable[str]) -> tuple[list[str], 
     for family in spec.get("ipFamilies") or ("IPv4",):
         version = VERSIONS[family]
         if asked and (":" in asked) == (version == 6):
-            candidates: Iterable[Address] = [ipaddress.ip_address(asked)]
+            candidates: Iterable[address_pool.Address] = [ipaddress.ip_address(asked)]
         else:
             candidates = (*(each for each in held if each.version == version), *pool.addresses(version))
         found = next((each for each in candidates if each in pool and str(each) not in used), None)
@@ -110,7 +69,7 @@ class ServiceLbController:
 
     def __init__(self, env: Env) -> None:
         self._env = env
-        self._pool = parse(env.options.load_balancer_pool)
+        self._pool = address_pool.parse(env.options.load_balancer_pool)
         self._services = env.informers.of(SERVICES)
         self._given: dict[str, list[str]] = {}
         self.runner = runner.Runner("service-lb", self.reconcile, workers=1)

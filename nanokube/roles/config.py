@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nanokube.api.validation import names
-from nanokube.controllers import service_lb
+from nanokube.controllers import address_pool
 from nanokube.kit import paths
 from nanokube.roles import audit
 from nanokube.storage.etcd import settings
@@ -159,7 +159,7 @@ def _validate_role(config: NodeConfig) -> None:
 
 def _validate_pool(text: str) -> None:
     try:
-        service_lb.parse(text)
+        address_pool.parse(text)
     except ValueError as err:
         raise ConfigError(f"load balancer pool {text!r} cannot be used: {err}") from err
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from nanokube.api import strategy, validation
+from nanokube.api import strategy
+from nanokube.api.validation import whole
 from nanokube.apiserver.endpoints import read, respond, write
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.registry import update as updating
@@ -32,9 +33,7 @@ async def approve(scope: Scope) -> Answer:
         conditions = [_dated(c, before.get(c.get("type")), now) for c in wanted]
         new["status"] = {**(old.get("status") or {}), "conditions": conditions}
 
-    item = await updating.update(
-        scope.registry, call, change, prepare=prepare, check=validation.validate_approval
-    )
+    item = await updating.update(scope.registry, call, change, prepare=prepare, check=whole.validate_approval)
     return respond.encoded(scope.request, [item.raw], form, warnings=call.warnings)
 
 

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import orjson
 
-from nanokube.api import errors, resources, timestamps, validation
+from nanokube.api import errors, resources, timestamps
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
 from nanokube.api.strategy import namespace as namespaces
 from nanokube.api.strategy import pod as pods
+from nanokube.api.validation import whole
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.authn import serviceaccount
 from nanokube.apiserver.authn.serviceaccount import Tokens
@@ -119,7 +120,7 @@ async def ephemeral_containers(scope: Scope) -> Answer:
             new["metadata"]["generation"] = new["metadata"].get("generation", 0) + 1
 
     def check(resource: Resource, new: Object, old: Object) -> list[FieldError]:
-        return validation.validate_create(resource, new)
+        return whole.validate_create(resource, new)
 
     item = await updating.update(scope.registry, call, change, prepare=prepare, check=check)
     return respond.encoded(scope.request, [item.raw], form, warnings=call.warnings)
@@ -140,7 +141,7 @@ async def resize(scope: Scope) -> Answer:
             new["metadata"]["generation"] = new["metadata"].get("generation", 0) + 1
 
     def check(resource: Resource, new: Object, old: Object) -> list[FieldError]:
-        return validation.validate_resize(new, old)
+        return whole.validate_resize(new, old)
 
     item = await updating.update(scope.registry, call, change, prepare=prepare, check=check)
     return respond.encoded(scope.request, [item.raw], form, warnings=call.warnings)

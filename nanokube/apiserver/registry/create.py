@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from nanokube.api import defaults, errors, facts, field, objects, patch, strategy, validation
+from nanokube.api import defaults, errors, facts, field, objects, patch, strategy
 from nanokube.api.resources import Resource
-from nanokube.api.validation import warnings
+from nanokube.api.validation import warnings, whole
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.registry import views
@@ -95,7 +95,7 @@ async def _allocate_and_write(
     hooks = registry.hooks(resource)
     undo = hooks.before_create(obj, is_dry_run=call.is_dry_run)
     try:
-        found = validation.validate_create(resource, obj, requested=call.resource)
+        found = whole.validate_create(resource, obj, requested=call.resource)
         if found:
             raise call.refused(errors.invalid(resource, name, found))
         call.warn(warnings.of(resource, obj))

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from nanokube.api import defaults, errors, objects, strategy, validation
+from nanokube.api import defaults, errors, objects, strategy
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
-from nanokube.api.validation import warnings
+from nanokube.api.validation import warnings, whole
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.registry import views
@@ -177,8 +177,8 @@ def _judge(
 
 def _check_of(call: Call) -> Check:
     if call.subresource == "status":
-        return validation.validate_status_update
-    return partial(validation.validate_update, requested=call.resource)
+        return whole.validate_status_update
+    return partial(whole.validate_update, requested=call.resource)
 
 
 def _same(new: dict[str, Any], old: dict[str, Any]) -> bool:

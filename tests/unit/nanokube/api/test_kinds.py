@@ -15,10 +15,10 @@ from nanokube.api import (
     scale,
     schema,
     strategy,
-    validation,
 )
 from nanokube.api.resources import Resource
 from nanokube.api.strategy import pod as pod_strategy
+from nanokube.api.validation import whole
 
 PODS, DEPLOYMENTS, SERVICES = (resources.get(n) for n in ("pods", "deployments.apps", "services"))
 
@@ -33,7 +33,7 @@ def new(resource: Resource, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def messages(resource: Resource, body: dict[str, Any]) -> list[str]:
-    return [str(e) for e in validation.validate_create(resource, new(resource, body))]
+    return [str(e) for e in whole.validate_create(resource, new(resource, body))]
 
 
 def pod(**fields: Any) -> dict[str, Any]:
@@ -241,11 +241,11 @@ def test_updates_count_generations_and_keep_the_status() -> None:
     changed["status"] = {"replicas": 9}
     strategy.prepare_for_update(DEPLOYMENTS, changed, old)
     assert (changed["metadata"]["generation"], changed["status"]) == (2, {"replicas": 1})
-    assert validation.validate_update(DEPLOYMENTS, changed, old) == []
+    assert whole.validate_update(DEPLOYMENTS, changed, old) == []
     strategy.prepare_for_status_update(DEPLOYMENTS, changed, old)
     assert (changed["metadata"]["generation"], changed["spec"]) == (1, old["spec"])
     changed["spec"] = {**old["spec"], "selector": {"matchLabels": {"app": "y"}}}
-    found = [str(e) for e in validation.validate_update(DEPLOYMENTS, changed, old)]
+    found = [str(e) for e in whole.validate_update(DEPLOYMENTS, changed, old)]
     assert any(
         m.startswith("spec.selector: Invalid value") and m.endswith("field is immutable") for m in found
     )
@@ -255,16 +255,16 @@ def test_a_pod_changes_its_image_only() -> None:
     old = new(PODS, pod())
     changed = objects.copy(old)
     changed["spec"]["containers"][0]["image"] = "other"
-    assert validation.validate_update(PODS, changed, old) == []
+    assert whole.validate_update(PODS, changed, old) == []
     changed["spec"]["hostname"] = "h"
-    assert [e.path for e in validation.validate_update(PODS, changed, old)] == ["spec"]
+    assert [e.path for e in whole.validate_update(PODS, changed, old)] == ["spec"]
 
 
 def test_immutable_config_map() -> None:
     maps = resources.get("configmaps")
     old = new(maps, {"data": {"a": "1"}, "immutable": True})
     changed = {**old, "data": {"a": "2"}}
-    found = [str(e) for e in validation.validate_update(maps, changed, old)]
+    found = [str(e) for e in whole.validate_update(maps, changed, old)]
     assert found == ["data: Forbidden: field is immutable when `immutable` is set"]
 
 
@@ -304,14 +304,14 @@ def test_services_keep_what_was_allocated() -> None:
     strategy.prepare_for_update(SERVICES, changed, old)
     assert changed["spec"]["clusterIPs"] == ["10.96.0.5"]
     assert changed["spec"]["ports"][0]["nodePort"] == 30000
-    assert validation.validate_update(SERVICES, changed, old) == []
+    assert whole.validate_update(SERVICES, changed, old) == []
     changed["spec"] |= {"clusterIP": "10.96.0.6", "clusterIPs": ["10.96.0.6"]}
-    assert validation.validate_update(SERVICES, changed, old) != []
+    assert whole.validate_update(SERVICES, changed, old) != []
 
 
 def test_an_old_error_does_not_block_an_unrelated_update() -> None:
     old = new(DEPLOYMENTS, deployment(replicas=-1))
     changed = {**old, "metadata": {**old["metadata"], "labels": {"a": "b"}}}
-    assert validation.validate_update(DEPLOYMENTS, changed, old) == []
+    assert whole.validate_update(DEPLOYMENTS, changed, old) == []
     changed["spec"] = {**old["spec"], "replicas": -2}
-    assert [e.path for e in validation.validate_update(DEPLOYMENTS, changed, old)] == ["spec.replicas"]
+    assert [e.path for e in whole.validate_update(DEPLOYMENTS, changed, old)] == ["spec.replicas"]

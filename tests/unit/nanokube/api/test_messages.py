@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from nanokube.api import defaults, field, objects, resources, validation
+from nanokube.api import defaults, field, objects, resources
+from nanokube.api.validation import whole
 
 POD = {
     "metadata": {"name": "p", "namespace": "d", "uid": "u", "resourceVersion": "1"},
@@ -56,14 +57,14 @@ def _texts(found: list[field.FieldError]) -> list[str]:
     ],
 )  # fmt: skip
 def test_services(spec: dict[str, Any], expected: list[str]) -> None:
-    found = validation.validate_create(resources.get("services"), _made("services", SERVICE, spec))
+    found = whole.validate_create(resources.get("services"), _made("services", SERVICE, spec))
     assert _texts(found)[: len(expected)] == expected
 
 
 def test_cluster_ip_may_not_change() -> None:
     old = _made("services", SERVICE, {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"]})
     new = _made("services", SERVICE, {"clusterIP": "10.0.0.2", "clusterIPs": ["10.0.0.2"]})
-    found = _texts(validation.validate_update(resources.get("services"), new, old))
+    found = _texts(whole.validate_update(resources.get("services"), new, old))
     assert found == ['spec.clusterIPs[0]: Invalid value: ["10.0.0.2"]: may not change once set']
 
 
@@ -96,7 +97,7 @@ GATED = {"schedulingGates": [{"name": "a/b"}], "nodeSelector": {"a": "b"}}
 )  # fmt: skip
 def test_what_may_change_in_a_pod(old: dict[str, Any], new: dict[str, Any], expected: str) -> None:
     before, after = _made("pods", POD, old), _made("pods", POD, new)
-    found = _texts(validation.validate_update(resources.get("pods"), after, before))
+    found = _texts(whole.validate_update(resources.get("pods"), after, before))
     assert [each[: len(expected)] for each in found] == ([expected] if expected else [])
 
 
@@ -138,5 +139,5 @@ MIN_DOMAINS = "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not S
     ],
 )  # fmt: skip
 def test_pods(spec: dict[str, Any], expected: str) -> None:
-    found = validation.validate_create(resources.get("pods"), _made("pods", POD, spec))
+    found = whole.validate_create(resources.get("pods"), _made("pods", POD, spec))
     assert _texts(found) == [expected]

@@ -7,12 +7,12 @@ import pytest
 
 from nanokube.api import resources
 from nanokube.client import events, fake, informer
-from nanokube.controllers import env, service_lb
+from nanokube.controllers import address_pool, env, service_lb
 from nanokube.kit import clock, virtual_time
 
 SERVICES = resources.get("services")
 
-POOL = service_lb.parse("192.0.2.200-192.0.2.202,fd00::8/126")
+POOL = address_pool.parse("192.0.2.200-192.0.2.202,fd00::8/126")
 
 
 def service(held: list[str] | None = None, **spec: Any) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def test_services_of_other_classes_are_not_ours() -> None:
 @pytest.mark.parametrize("text", ["word", "192.0.2.9-192.0.2.1", "192.0.2.1-fd00::1", "192.0.2.1/24"])
 def test_what_is_no_range_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        service_lb.parse(text)
+        address_pool.parse(text)
 
 
 def test_an_address_is_given_and_taken_back_when_the_type_changes() -> None:

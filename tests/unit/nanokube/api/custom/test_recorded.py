@@ -14,9 +14,10 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from nanokube.api import defaults, errors, resources, schema, validation
+from nanokube.api import defaults, errors, resources, schema
 from nanokube.api.custom import resource
 from nanokube.api.resource import Resource
+from nanokube.api.validation import whole
 
 DATA: Final = Path(__file__).parents[4] / "data"
 DEFINITIONS: Final[list[Any]] = orjson.loads((DATA / "custom-definitions-v1.36.json").read_bytes())
@@ -39,7 +40,7 @@ def causes(found: Any) -> list[list[str]]:
 
 @pytest.mark.parametrize(("crd", "expected"), DEFINITIONS)
 def test_definitions_are_refused_as_upstream_refuses_them(crd: dict[str, Any], expected: Any) -> None:
-    assert causes(validation.validate_create(ROW, accept(crd))) == expected
+    assert causes(whole.validate_create(ROW, accept(crd))) == expected
 
 
 def kind_of(crd: dict[str, Any]) -> Resource:
@@ -74,13 +75,13 @@ def test_objects_are_refused_as_upstream_refuses_them(
     if subresource:
         before, _ = read(kind, old)
         made = {**before, "status": made["status"]}
-        found = validation.validate_status_update(kind, made, before)
+        found = whole.validate_status_update(kind, made, before)
     elif old is not None:
         made.pop("status", None)
-        found = validation.validate_update(kind, made, read(kind, old)[0])
+        found = whole.validate_update(kind, made, read(kind, old)[0])
     else:
         made.pop("status", None)
-        found = validation.validate_create(kind, made)
+        found = whole.validate_create(kind, made)
     assert causes(found) == (answer if code == 422 else [])
     if code < 300 and old is None:
         assert {k: v for k, v in made.items() if k in ("spec", "status")} == answer

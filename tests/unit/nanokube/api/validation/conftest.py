@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from nanokube.api import defaults, objects, resources, validation
+from nanokube.api import defaults, objects, resources
+from nanokube.api.validation import whole
 
 Changes = dict[str, Any]
 Refusals = Callable[[str, dict[str, Any], Changes], list[str]]
@@ -51,7 +52,7 @@ def refusals() -> Refusals:
     """Check a new object: resource, base, changes -> messages."""
 
     def check(name: str, base: dict[str, Any], changes: Changes) -> list[str]:
-        return [str(e) for e in validation.validate_create(resources.get(name), filled(name, base, changes))]
+        return [str(e) for e in whole.validate_create(resources.get(name), filled(name, base, changes))]
 
     return check
 
@@ -68,7 +69,7 @@ def update_refusals() -> Callable[[str, dict[str, Any], Changes, Changes], list[
 
     def check(name: str, base: dict[str, Any], before: Changes, after: Changes) -> list[str]:
         old, new = filled(name, base, before), filled(name, base, {**before, **after})
-        return [str(e) for e in validation.validate_update(resources.get(name), new, old)]
+        return [str(e) for e in whole.validate_update(resources.get(name), new, old)]
 
     return check
 
@@ -79,6 +80,6 @@ def status_refusals() -> Callable[[str, dict[str, Any], Changes, Changes], list[
 
     def check(name: str, base: dict[str, Any], before: Changes, after: Changes) -> list[str]:
         old, new = filled(name, base, before), filled(name, base, {**before, **after})
-        return [str(e) for e in validation.validate_status_update(resources.get(name), new, old)]
+        return [str(e) for e in whole.validate_status_update(resources.get(name), new, old)]
 
     return check

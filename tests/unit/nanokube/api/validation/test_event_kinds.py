@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from nanokube.api import resources, validation
+from nanokube.api import resources
+from nanokube.api.validation import whole
 
 Check = Callable[[str, dict[str, Any], dict[str, Any]], list[str]]
 CORE, NEW = resources.get("events"), resources.get("events.events.k8s.io")
@@ -50,7 +51,7 @@ MISMATCH = "does not match event.namespace"
     ],
 )  # fmt: skip
 def test_events(obj: dict[str, Any], is_new: bool, expected: list[str]) -> None:
-    found = validation.validate_create(CORE, obj, requested=NEW if is_new else CORE)
+    found = whole.validate_create(CORE, obj, requested=NEW if is_new else CORE)
     texts = [str(each) for each in found]
     assert [text[: len(e)] for text, e in zip(texts, expected, strict=False)] == expected
     assert bool(texts) == bool(expected)
@@ -58,10 +59,10 @@ def test_events(obj: dict[str, Any], is_new: bool, expected: list[str]) -> None:
 
 def test_only_the_series_of_a_new_event_changes() -> None:
     series = {**NEW_STYLE, "series": {"count": 2, "lastObservedTime": "2026-01-02T03:05:05.000006Z"}}
-    assert validation.validate_update(CORE, series, NEW_STYLE, requested=NEW) == []
-    changed = validation.validate_update(CORE, {**NEW_STYLE, "reason": "s"}, NEW_STYLE, requested=NEW)
+    assert whole.validate_update(CORE, series, NEW_STYLE, requested=NEW) == []
+    changed = whole.validate_update(CORE, {**NEW_STYLE, "reason": "s"}, NEW_STYLE, requested=NEW)
     assert [str(each) for each in changed] == ['reason: Invalid value: "s": field is immutable']
-    assert validation.validate_update(CORE, {**NEW_STYLE, "reason": "s"}, NEW_STYLE, requested=CORE) == []
+    assert whole.validate_update(CORE, {**NEW_STYLE, "reason": "s"}, NEW_STYLE, requested=CORE) == []
 
 
 def test_endpoint_slices(refusals: Check) -> None:

@@ -1,0 +1,72 @@
+"""Validation of whole objects of built-in kinds, with Kubernetes' own paths and messages. Pure.
+
+One file of this package a kind or a large part of one; adding a kind is a row in the table of kinds.py.
+Objects must be pruned and have their defaults. Apart from the package's own module: whoever wants the format
+of a name (names.py) need not import all kinds, which takes a fifth of a second.
+Source: pkg/apis/*/validation.
+"""
+
+from __future__ import annotations
+
+from nanokube.api.field import FieldError
+from nanokube.api.objects import Object
+from nanokube.api.resources import Resource
+from nanokube.api.validation import certificates, kinds, metadata, names, resize
+from nanokube.api.validation.kinds import Kind
+
+_PLAIN = Kind(names.dns_subdomain)
+
+
+def validate_create(
+    resource: Resource, obj: Object, *, requested: Resource | None = None
+) -> list[FieldError]:
+    """Return what is wrong with a new object.
+
+    What is not stored (reviews, bindings) is its handler's to judge. requested: what the request names, if
+    its objects are kept as those of another group, whose shape they have here (Events).
+    """
+    if not resource.is_stored:
+        return []
+    if resource.custom is not None:
+        found = metadata.validate(obj, resource.namespaced, names.dns_subdomain)
+        return found + resource.custom.validate(obj)
+    kind = kinds.BY_NAME.get((requested or resource).name, _PLAIN)
+    found = metadata.validate(obj, resource.namespaced, kind.name)
+    return found + kind.create(obj) + kind.only_new(obj)
+
+
+def validate_update(
+    resource: Resource, new: Object, old: Object, *, requested: Resource | None = None
+) -> list[FieldError]:
+    """Return what is wrong with an object that is to replace `old`. requested: as of `validate_create`."""
+    if resource.custom is not None:
+        found = metadata.validate(new, resource.namespaced, names.dns_subdomain, is_update=True)
+        return found + metadata.validate_update(new, old) + resource.custom.validate(new, old)
+    kind = kinds.BY_NAME.get((requested or resource).name, _PLAIN)
+    found = metadata.validate(new, resource.namespaced, kind.name, is_update=True)
+    found += metadata.validate_update(new, old)
+    broken = kind.create(new) if kind.replacement is None else kind.replacement(new, old)
+    if broken and new.get("spec") == old.get("spec"):
+        # ratcheting: a rule that the old object breaks too, at the same place and value, does not block
+        before = {str(e) for e in kind.create(old)}
+        broken = [e for e in broken if str(e) not in before]
+    return found + broken + kind.update(new, old)
+
+
+def validate_status_update(resource: Resource, new: Object, old: Object) -> list[FieldError]:
+    """Return what is wrong with an object whose status is to replace that of `old`."""
+    if resource.custom is not None:
+        found = metadata.validate_update(new, old)
+        return found + resource.custom.validate(new, old, subresource="status")
+    kind = kinds.BY_NAME.get(resource.name, _PLAIN)
+    return metadata.validate_update(new, old) + kind.status(new, old)
+
+
+def validate_resize(new: Object, old: Object) -> list[FieldError]:
+    """Return what is wrong with a Pod whose containers were resized."""
+    return metadata.validate_update(new, old) + resize.validate(new, old)
+
+
+def validate_approval(resource: Resource, new: Object, old: Object) -> list[FieldError]:
+    """Return what is wrong with a CertificateSigningRequest that was judged."""
+    return metadata.validate_update(new, old) + certificates.validate_approval(new, old)
