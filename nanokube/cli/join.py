@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 import click
 
 from nanokube.cli import errors, phases, readiness, settings, up
-from nanokube.roles import cleanup, discovery, etcd, node
 from nanokube.roles import config as node_config
+from nanokube.roles import discovery, etcd, node
 from nanokube.roles import join as roles_join
 
 
@@ -121,6 +121,8 @@ def _start(
 
 def _undo(config: node_config.NodeConfig, *, is_new: bool) -> None:
     """Take back a join that failed. is_new: the settings' directory is all ours."""
+    from nanokube.roles import cleanup  # most joins need none of it, and it takes a while
+
     with phases.phase("undo"):
         node.stop(config.paths)
         cleanup.stop_pods(config, lambda _done, _total: None)
