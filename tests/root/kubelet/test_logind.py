@@ -1,97 +1,27 @@
-"""The delay lock on a bus of its own: dbus-daemon is real, logind is played.
-
-The messages are those of org.freedesktop.login1(5).
-"""
+"""The delay lock on a bus of its own, with logind played."""
 
 import asyncio
 import contextlib
-import os
-import select
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from dbus_fast import Message, MessageType, Variant
-from dbus_fast.aio import MessageBus
-from dbus_fast.constants import RequestNameReply
 
 from nanokube.kubelet.node import logind
+from tests.root.kubelet.played_logind import Played, on_bus
 
-pytestmark = pytest.mark.root
-
-CONFIG = """<busconfig><type>session</type><listen>unix:path={socket}</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/>
-<allow own="*"/></policy></busconfig>"""
-
-
-class Played:
-    """logind and systemd, as far as they are asked. longest_us: InhibitDelayMaxUSec."""
-
-    def __init__(self, bus: MessageBus, override: Path) -> None:
-        self.longest_us = 5_000_000
-        self.is_preparing = False
-        self.locks: list[int] = []  # ends that show a hang-up when the lock is let go
-        self.asked: list[str] = []
-        self._override = override
-        self._bus = bus
-        bus.add_message_handler(self._answer)
-
-    def _answer(self, message: Message) -> Message | None:
-        if message.message_type is not MessageType.METHOD_CALL:
-            return None
-        self.asked.append(message.member or "")
-        if message.member == "Get":
-            value = (
-                Variant("t", self.longest_us)
-                if message.body[1] == "InhibitDelayMaxUSec"
-                else Variant("b", self.is_preparing)
-            )
-            return Message.new_method_return(message, "v", [value])
-        if message.member == "Inhibit":
-            assert message.body[0] == "shutdown"
-            assert message.body[3] == "delay"
-            ours, theirs = os.pipe()
-            self.locks.append(ours)
-            asyncio.get_running_loop().call_later(0.1, os.close, theirs)  # sent by then
-            return Message.new_method_return(message, "h", [0], [theirs])
-        if message.member == "KillUnit":
-            assert message.body == ["systemd-logind.service", "all", 1]
-            self.longest_us = int(self._override.read_text().rpartition("=")[2]) * 1_000_000
-            return Message.new_method_return(message)
-        return None
-
-    def is_held(self) -> bool:
-        """Tell whether somebody has the newest lock."""
-        poll = select.poll()
-        poll.register(self.locks[-1], select.POLLIN)
-        return not poll.poll(0)
-
-    def tell(self, is_going_down: bool) -> None:
-        signal = Message.new_signal(logind.PATH, logind.MANAGER, "PrepareForShutdown", "b", [is_going_down])
-        self._bus.send(signal)
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="no dbus-daemon to play logind on"),
+]
 
 
 @contextlib.asynccontextmanager
 async def bus(directory: Path) -> AsyncIterator[tuple[Played, logind.Logind]]:
-    socket, file = directory / "bus", directory / "bus.conf"
-    file.write_text(CONFIG.format(socket=socket))
-    command = ["dbus-daemon", f"--config-file={file}", "--nofork", "--nopidfile"]
-    daemon = await asyncio.create_subprocess_exec(*command)
-    try:
-        while not socket.exists():
-            assert daemon.returncode is None
-            await asyncio.sleep(0.01)
-        address = f"unix:path={socket}"
-        own = await MessageBus(address, negotiate_unix_fd=True).connect()
-        override = directory / "logind.conf.d/99-nanokube.conf"
-        played = Played(own, override)
-        for name in (logind.SERVICE, "org.freedesktop.systemd1"):
-            assert await own.request_name(name) is RequestNameReply.PRIMARY_OWNER
-        yield played, logind.Logind(override, address)
-        own.disconnect()
-    finally:
-        daemon.kill()
-        await daemon.wait()
+    override = directory / "logind.conf.d/99-nanokube.conf"
+    async with on_bus(directory / "bus", override) as played:
+        yield played, logind.Logind(override, f"unix:path={directory}/bus")
 
 
 async def until(condition: Callable[[], object]) -> None:
