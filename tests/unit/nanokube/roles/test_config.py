@@ -1,6 +1,8 @@
 """Settings of a node: what fits together, what is refused, what survives a restart."""
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,10 @@ def test_what_a_node_was_started_with_outlives_its_settings(tmp_path: Path) -> N
     node_config.save_running(config)
     assert node_config.load_running(config.paths) == config
     assert node_config.load(config.paths) is None
+
+
+def test_settings_import_nothing_heavy() -> None:
+    heavy = ["aiohttp", "cryptography", "grpc", "pyroute2", "nanokube.api.validation.kinds"]
+    script = f"import sys, nanokube.roles.config; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n", "every command and every node would wait for it"
