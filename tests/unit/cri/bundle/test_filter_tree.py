@@ -109,11 +109,12 @@ _TESTS = st.fixed_dictionaries(
         "op": st.sampled_from(_OPERATORS),
     }
 )
-_RULES = st.fixed_dictionaries(
+_CONDITIONS = st.lists(_TESTS, max_size=2, unique_by=lambda test: test["index"])
+_RULES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "names": st.lists(st.sampled_from(_NAMES), min_size=1, max_size=4, unique=True),
         "action": st.sampled_from(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_LOG", "SCMP_ACT_KILL"]),
-        "args": st.lists(_TESTS, max_size=2, unique_by=lambda test: test["index"]),
+        "args": _CONDITIONS,
     }
 )
 _PROFILES = st.fixed_dictionaries(
@@ -128,7 +129,8 @@ _PROFILES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+# always the same examples: for some, libseccomp takes minutes all the same
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(profile=_PROFILES, seed=st.integers(0, 1 << 32))
 def test_any_profile_means_the_same(profile: Mapping[str, Any], seed: int) -> None:
     try:
