@@ -22,6 +22,7 @@ from nanokube.api.cel.syntax import Call, Expr, ListExpr
 
 CHEAP: Final = 10_000  # units of cost a condition; the limit of one evaluation is a hundred times as much
 _USUAL: Final = 31  # the size of everything, by which it is decided what is dear
+_ANY: Final = 1 << 40
 _KEPT: Final = 256  # combinations of sizes
 
 Sizes = tuple[int | None, ...]
@@ -38,7 +39,10 @@ class Batch:
             paths[path] = None
             return 0, _USUAL
 
-        is_cheap = [_cost(programs, usual, _USUAL) <= CHEAP for programs in members]
+        usually = [_cost(programs, usual, _USUAL) for programs in members]
+        is_cheap = [cost <= CHEAP for cost in usually]
+        # whether there are sizes that no path gives, so that anything may be as large as the whole
+        self._is_open = usually != [_cost(programs, usual, _ANY) for programs in members]
         self._together = [number for number, cheap in enumerate(is_cheap) if cheap]
         self._alone = [number for number, cheap in enumerate(is_cheap) if not cheap]
         self._paths = list(paths)
@@ -67,7 +71,8 @@ class Batch:
 
     def _is_bounded(self, bound: Activation) -> bool:
         """Tell whether everything that is evaluated together is cheap over such values."""
-        key = (_rounded(bound.weight), *[_size_of(bound, path) for path in self._paths])
+        sizes: Sizes = tuple([_size_of(bound, path) for path in self._paths])
+        key = (_rounded(bound.weight) if self._is_open or None in sizes else None, *sizes)
         known = self._bounded.get(key)
         if known is None:
             if len(self._bounded) >= _KEPT:
@@ -83,7 +88,8 @@ class Batch:
             size = sizes.get(path)
             return None if size is None else (0, size)
 
-        return all(_cost(self._members[number], size_of, weight or 0) <= CHEAP for number in self._together)
+        unknown = _ANY if weight is None else weight
+        return all(_cost(self._members[number], size_of, unknown) <= CHEAP for number in self._together)
 
 
 def _cost(programs: Sequence[Program], size_of: costs.SizeOf, unknown: int) -> int:

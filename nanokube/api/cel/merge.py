@@ -12,15 +12,17 @@ errors there are, and an `&&` if one side is. What is not false may be true or a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from nanokube.api.cel import runtime, syntax
 from nanokube.api.cel.library import regexes
-from nanokube.api.cel.syntax import Call, Const, Entry, Expr, Fold, Ident, ListExpr, Select
+from nanokube.api.cel.syntax import Call, Const, Entry, Expr, Fold, Ident, ListExpr, MapExpr
 
 MATCHES: Final = runtime.PREFIX + "@matches"  # with the pattern compiled once; the runtime's is at every call
-_ROOTS: Final = ("object", "oldObject", "request", "namespaceObject")
+ONE_OF: Final = runtime.PREFIX + "@isOneOf"  # of texts, kept as a set; the runtime makes a list at every call
+_MANY: Final = 8  # texts, from which on a call is cheaper than a list
 _NOT_ALONE: Final = ("\\Q", "(?P", "(?<")  # what reaches beyond a group, or has names that must differ
 
 Key = tuple[Any, ...]
@@ -55,25 +57,58 @@ def with_patterns(node: Expr) -> Expr:
 
 
 def shared(root: Expr) -> Expr:
-    """Read each field that is read in several places once."""
-    counts: dict[Key, int] = {}
+    """Let what is found in several places be evaluated once, when it is first wanted."""
+    found = _Repeated()
+    found.read(root)
+    body = found.write(root, frozenset())
+    return Call(0, None, "cel.@block", [ListExpr(0, found.bound), body]) if found.bound else root
 
-    def count(key: Key, _: Expr) -> None:
-        counts[key] = counts.get(key, 0) + 1
 
-    _visit(root, frozenset(), count)
-    names = {key: Ident(0, f"@index{i}") for i, key in enumerate(k for k, n in counts.items() if n > 1)}
-    if not names:
-        return root
-    bound: dict[Key, Expr] = {}
+class _Repeated:
+    """Numbers trees by their shapes, and counts them."""
 
-    def replace(key: Key, node: Expr) -> Expr | None:
-        if key in names:
-            bound[key] = node
-        return names.get(key)
+    def __init__(self) -> None:
+        self.bound: list[Expr] = []
+        self._known: dict[Key, int] = {}
+        self._counts: list[int] = []
+        self._numbers: dict[int, int] = {}  # by identity of the node
+        self._names: dict[int, frozenset[str]] = {}  # the variables that a node reads
+        self._indexes: dict[int, str] = {}
 
-    body = _visit(root, frozenset(), replace)
-    return Call(0, None, "cel.@block", [ListExpr(0, [bound[key] for key in names]), body])
+    def read(self, node: Expr) -> int:
+        children = list(syntax.children(node))
+        numbers = [self.read(child) for child in children]
+        if isinstance(node, Const | Ident):
+            key = shape(node)
+        else:
+            fields = [getattr(node, field.name) for field in dataclasses.fields(node) if field.name != "id"]
+            plain = [value for value in fields if isinstance(value, str | bool | frozenset)]
+            entries = getattr(node, "entries", ())
+            marks = [(entry.optional, entry.key if isinstance(entry.key, str) else "") for entry in entries]
+            has_target = isinstance(node, Call) and node.target is not None
+            key = (type(node).__name__, *plain, *marks, has_target, *numbers)
+        number = self._known.setdefault(key, len(self._known))
+        if number == len(self._counts):
+            self._counts.append(0)
+        self._counts[number] += 1
+        self._numbers[id(node)] = number
+        names = frozenset({node.name}) if isinstance(node, Ident) else frozenset()
+        self._names[id(node)] = names.union(*(self._names[id(child)] for child in children))
+        return number
+
+    def write(self, node: Expr, hidden: frozenset[str]) -> Expr:
+        """Copy a tree with what repeats replaced. hidden: variables of the loops around."""
+        number = self._numbers[id(node)]
+        if not isinstance(node, Const | Ident | ListExpr | MapExpr) and self._counts[number] > 1:
+            names = self._names[id(node)]
+            if names and not names & hidden:
+                if number not in self._indexes:
+                    self._indexes[number] = f"@index{len(self.bound)}"
+                    self.bound.append(node)
+                return Ident(0, self._indexes[number])
+        if isinstance(node, Fold):
+            hidden |= {node.variable, node.second, node.accumulator}
+        return syntax.rebuild(node, lambda child: self.write(child, hidden))
 
 
 def shape(node: Any) -> Key:
@@ -183,7 +218,10 @@ def _compared(node: Call) -> tuple[Expr, list[Const]] | None:
 def _equal(group: list[Expr]) -> Expr:
     found = [_compared(node) for node in group if isinstance(node, Call)]
     read = [each for each in found if each is not None]
-    values: dict[Key, Expr] = {shape(value): value for _, wanted in read for value in wanted}
+    values: dict[Key, Const] = {shape(value): value for _, wanted in read for value in wanted}
+    if len(values) >= _MANY and all(value.kind == "string" for value in values.values()):
+        texts = Const(0, "string", json.dumps([value.value for value in values.values()]))
+        return Call(0, None, ONE_OF, [ListExpr(0, [read[0][0], texts])])
     return Call(0, None, "@in", [read[0][0], ListExpr(0, list(values.values()))])
 
 
@@ -206,23 +244,3 @@ def _matches(group: list[Expr]) -> Expr:
     assert isinstance(first, Call)
     assert first.target is not None
     return Call(0, None, MATCHES, [ListExpr(0, [first.target, Const(0, "string", joined)])])
-
-
-def _visit(node: Expr, hidden: frozenset[str], visit: Callable[[Key, Expr], Expr | None]) -> Expr:
-    """Show each path into a variable to `visit`, which may give something to put there."""
-    path = _path(node)
-    if len(path) > 1 and path[0] in _ROOTS and path[0] not in hidden:
-        return visit(path, node) or node
-    if isinstance(node, Fold):
-        hidden |= {node.variable, node.second, node.accumulator}
-    return syntax.rebuild(node, lambda child: _visit(child, hidden, visit))
-
-
-def _path(node: Expr) -> tuple[str, ...]:
-    """Read a.b.c; empty if it is none."""
-    if isinstance(node, Ident):
-        return (node.name,)
-    if isinstance(node, Select) and not node.test:
-        above = _path(node.operand)
-        return (*above, node.field) if above else ()
-    return ()

@@ -59,6 +59,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sets.contains": lists.contains_all,
     "sets.equivalent": lists.equivalent,
     "sets.intersects": lists.intersects,
+    "@isOneOf": lists.is_one_of,
     "slice": lists.slice_of,
     "flatten": lists.flatten,
     "lists.range": lists.range_to,
