@@ -44,11 +44,17 @@ class Batch:
         # whether there are sizes that no path gives, so that anything may be as large as the whole
         self._is_open = usually != [_cost(programs, usual, _ANY) for programs in members]
         self._together = [number for number, cheap in enumerate(is_cheap) if cheap]
-        self._alone = [number for number, cheap in enumerate(is_cheap) if not cheap]
+        self.alone = [number for number, cheap in enumerate(is_cheap) if not cheap]
         self._paths = list(paths)
         self._bounded: dict[Sizes, bool] = {}
-        self._any = _load(merge.any_of(self._trees())) if self._together else None
+        self.tree = merge.any_of(self._trees()) if self._together else None  # false if all are
+        self._any = None if self.tree is None else _load(self.tree)
         self._each: Any = None
+
+    @property
+    def size(self) -> int:
+        """Count the nodes of its tree."""
+        return 0 if self.tree is None else sum(1 for _ in syntax.walk(self.tree))
 
     def _trees(self) -> list[Expr]:
         return [merge.all_of([program.tree for program in self._members[n]]) for n in self._together]
@@ -56,20 +62,20 @@ class Batch:
     def undecided(self, bound: Activation) -> Sequence[int]:
         """List the members that are not certainly false."""
         if self._any is None:
-            return self._alone
-        if not self._is_bounded(bound):
+            return self.alone
+        if not self.is_bounded(bound):
             return range(len(self._members))
         if runtime.evaluate(self._any, bound.native) == (False, None):
-            return self._alone
+            return self.alone
         if self._each is None:
             self._each = _load(_each([merge.with_patterns(tree) for tree in self._trees()]))
         values, _ = runtime.evaluate(self._each, bound.native)
         if values is None:
             return range(len(self._members))
         found = (number for number, value in zip(self._together, values, strict=True) if value is not False)
-        return [*self._alone, *found]
+        return [*self.alone, *found]
 
-    def _is_bounded(self, bound: Activation) -> bool:
+    def is_bounded(self, bound: Activation) -> bool:
         """Tell whether everything that is evaluated together is cheap over such values."""
         sizes: Sizes = tuple([_size_of(bound, path) for path in self._paths])
         key = (_rounded(bound.weight) if self._is_open or None in sizes else None, *sizes)
@@ -90,6 +96,23 @@ class Batch:
 
         unknown = _ANY if weight is None else weight
         return all(_cost(self._members[number], size_of, unknown) <= CHEAP for number in self._together)
+
+
+class Together:
+    """Several batches at once."""
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self._batches = batches
+        trees = [batch.tree for batch in batches if batch.tree is not None]
+        self._any = _load(merge.any_of(trees)) if trees else None
+
+    def is_false(self, bound: Activation) -> bool:
+        """Tell whether every member of theirs is certainly false, but for those that are left alone."""
+        if self._any is None:
+            return True
+        if not all(batch.is_bounded(bound) for batch in self._batches):
+            return False
+        return runtime.evaluate(self._any, bound.native) == (False, None)
 
 
 def _cost(programs: Sequence[Program], size_of: costs.SizeOf, unknown: int) -> int:

@@ -12,12 +12,11 @@ errors there are, and an `&&` if one side is. What is not false may be true or a
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from nanokube.api.cel import runtime, syntax
-from nanokube.api.cel.library import regexes
+from nanokube.api.cel.library import kept
 from nanokube.api.cel.syntax import Call, Const, Entry, Expr, Fold, Ident, ListExpr, MapExpr
 
 MATCHES: Final = runtime.PREFIX + "@matches"  # with the pattern compiled once; the runtime's is at every call
@@ -148,8 +147,9 @@ def _kind(node: Expr, key: Key) -> Key:
         compared = _compared(node)
         if compared is not None:
             return ("equal", shape(compared[0]))
-        if _pattern(node) is not None:
-            return ("matches", shape(node.target))
+        found = _pattern(node)
+        if found is not None:
+            return ("matches", shape(found[0]))
     return ("", key)
 
 
@@ -212,7 +212,19 @@ def _compared(node: Call) -> tuple[Expr, list[Const]] | None:
     if node.function == "@in" and isinstance(node.args[1], ListExpr) and not node.args[1].optional:
         wanted = [each for each in node.args[1].elements if isinstance(each, Const)]
         return (node.args[0], wanted) if wanted and len(wanted) == len(node.args[1].elements) else None
+    if node.function == ONE_OF:
+        value, name = _arguments(node)
+        return value, [Const(0, "string", text) for text in sorted(kept.texts_of(name))]
     return None
+
+
+def _arguments(node: Call) -> tuple[Expr, str]:
+    """Read the call of a function of ours with a constant."""
+    given = node.args[0]
+    assert isinstance(given, ListExpr)
+    value, constant = given.elements
+    assert isinstance(constant, Const)
+    return value, constant.value
 
 
 def _equal(group: list[Expr]) -> Expr:
@@ -220,27 +232,28 @@ def _equal(group: list[Expr]) -> Expr:
     read = [each for each in found if each is not None]
     values: dict[Key, Const] = {shape(value): value for _, wanted in read for value in wanted}
     if len(values) >= _MANY and all(value.kind == "string" for value in values.values()):
-        texts = Const(0, "string", json.dumps([value.value for value in values.values()]))
-        return Call(0, None, ONE_OF, [ListExpr(0, [read[0][0], texts])])
+        name = kept.keep_texts(frozenset(value.value for value in values.values()))
+        return Call(0, None, ONE_OF, [ListExpr(0, [read[0][0], Const(0, "string", name)])])
     return Call(0, None, "@in", [read[0][0], ListExpr(0, list(values.values()))])
 
 
-def _pattern(node: Expr) -> str | None:
-    """Give the constant pattern of `x.matches(pattern)` that goes together with others."""
+def _pattern(node: Expr) -> tuple[Expr, str] | None:
+    """Read `x.matches(pattern)` with a constant pattern that goes together with others."""
+    if isinstance(node, Call) and node.function == MATCHES:
+        value, name = _arguments(node)
+        return value, kept.pattern_of(name)
     if not isinstance(node, Call) or node.function != "matches" or node.target is None:
         return None
     pattern = node.args[0]
     if not isinstance(pattern, Const) or pattern.kind != "string":
         return None
-    return None if any(mark in pattern.value for mark in _NOT_ALONE) else str(pattern.value)
+    return None if any(mark in pattern.value for mark in _NOT_ALONE) else (node.target, pattern.value)
 
 
 def _matches(group: list[Expr]) -> Expr:
-    patterns = [pattern for node in group if (pattern := _pattern(node)) is not None]
-    joined = "|".join(f"(?:{pattern})" for pattern in patterns)
-    if regexes.error(joined) is not None:  # too large
+    found = [each for node in group if (each := _pattern(node)) is not None]
+    joined = "|".join(f"(?:{pattern})" for _, pattern in found)
+    name = kept.keep_pattern(joined)
+    if name is None:  # too large
         return balanced("_||_", group)
-    first = group[0]
-    assert isinstance(first, Call)
-    assert first.target is not None
-    return Call(0, None, MATCHES, [ListExpr(0, [first.target, Const(0, "string", joined)])])
+    return Call(0, None, MATCHES, [ListExpr(0, [found[0][0], Const(0, "string", name)])])

@@ -6,8 +6,6 @@ Source: k8s.io/apiserver/pkg/cel/library/lists.go; cel-go ext/lists.go, ext/sets
 from __future__ import annotations
 
 import datetime
-import functools
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -193,13 +191,3 @@ def _list(items: list[Any]) -> list[Any]:
     if not isinstance(items, list):
         raise NoSuchOverload
     return items
-
-
-def is_one_of(value: Any, texts: str) -> bool:
-    """Tell whether a value is one of the texts of a JSON list."""
-    return isinstance(value, str) and value in _set_of(texts)
-
-
-@functools.lru_cache(maxsize=512)
-def _set_of(texts: str) -> frozenset[str]:
-    return frozenset(json.loads(texts))

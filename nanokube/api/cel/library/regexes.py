@@ -31,11 +31,6 @@ def find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
     return found
 
 
-def matches(text: str, pattern: str) -> bool:
-    """Tell whether a pattern is found in a text."""
-    return _compiled(_text(pattern)).search(_text(text)) is not None
-
-
 def error(pattern: str) -> str | None:
     """Say what is wrong with a pattern; None if nothing is."""
     try:

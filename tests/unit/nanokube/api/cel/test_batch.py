@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nanokube.api.cel import admission, merge, syntax, types
 from nanokube.api.cel import batch as batch_of
 from nanokube.api.cel.admission import Scope
-from nanokube.api.cel.batch import CHEAP, Batch
+from nanokube.api.cel.batch import CHEAP, Batch, Together
 from nanokube.api.cel.environment import Activation, Program
 from nanokube.api.cel.errors import EvaluationError
 
@@ -101,7 +101,11 @@ def test_together_as_alone(sources: list[str]) -> None:
         return
     bound = _bound()
     expected = [n for n, program in enumerate(programs) if _alone(program, bound) is not False]
-    assert sorted(Batch([[program] for program in programs]).undecided(bound)) == expected
+    batches = [
+        Batch([[program] for program in each]) for each in (programs, programs[:3], programs[3:]) if each
+    ]
+    assert sorted(batches[0].undecided(bound)) == expected
+    assert Together(batches).is_false(bound) is not bool(expected)
 
 
 @settings(max_examples=40, deadline=None)

@@ -21,8 +21,9 @@ def _entries(*sources: str) -> list[tuple[Conditions, str]]:
 def _compilations(entries: list[tuple[Conditions, str]], requests: int) -> int:
     """Count the buckets that so many requests compile."""
     made: Batches[str] = Batches(entries)
-    bucket = mock.Mock(spec=batches.Bucket, parts=frozenset())
+    bucket = mock.Mock(parts=frozenset())
     bucket.undecided.return_value = []
+    bucket.batch.size = 1000
     with mock.patch.object(batches, "Bucket", return_value=bucket) as compiled:
         for _ in range(requests):
             made.candidates(mock.Mock())
@@ -43,6 +44,26 @@ def test_a_change_of_one_condition_compiles_one_bucket() -> None:
     sources = [f"object.a.exists(x, x == {n})" for n in range(1000)]
     _compilations(_entries(*sources), 10)
     assert _compilations(_entries(*sources[:500], *sources[501:]), 10) == 1
+
+
+def test_small_ones_are_put_together() -> None:
+    assert batches.packs([100, 200, 100, 1, 500, 20, 380, 1]) == [[0, 1, 2], [3], [4], [5, 6], [7]]
+
+
+async def test_many_alike_are_found_as_one_by_one(api: Api) -> None:
+    conditions = {f"p{n}": f"object.data.exists(k, k == 'k{n}')" for n in range(8)}
+    conditions |= {f"q{n}": f"object.metadata.name.matches('^c{n}-')" for n in range(8)}
+    with mock.patch.object(batches, "SIZE", 4):
+        for name, condition in conditions.items():
+            spec = {"matchConditions": [{"name": "only", "expression": condition}], **check("false")}
+            await bind(api, "validating", spec, name=name)
+        for number in range(9):  # compiles the buckets, then puts them together
+            assert (await api("POST", MAPS, config_map(f"d{number}"))).code == 201
+        refused = await api("POST", MAPS, config_map("d", {"k3": ""}))
+        assert "'p3'" in refused.json["message"]
+        refused = await api("POST", MAPS, config_map("c5-x"))
+        assert "'q5'" in refused.json["message"]
+        assert (await api("POST", MAPS, config_map("d"))).code == 201
 
 
 async def _answers(api: Api, conditions: dict[str, str]) -> dict[str, int]:
