@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 FILE: Final = "servers.json"  # below Paths.lib
 ADDRESS: Final = "127.0.0.1"
 SERVICE: Final = "default/kubernetes"
-CHECK_S: Final = 1.0  # with the two below and etcd's election: writes resume within 5 s
+CHECK_S: Final = 1.0  # with the three below and etcd's election: writes resume within 5 s
+SILENCE_S: Final = 0.8  # after this the others are asked, too
 ANSWER_S: Final = 1.5
 CONNECT_S: Final = 1.5
 CHUNK_BYTES: Final = 64 * 1024
@@ -88,11 +89,22 @@ class Balancer:
     async def check(self) -> None:
         """Choose another server if the chosen one has gone or does not answer."""
         async with self._choosing:
-            if self.chosen in self._servers and await self._answers(self.chosen):
-                return
             others = [each for each in self._servers if each != self.chosen]
-            found = await first_that(self._answers, others)
-            if found is not None:
+            given_up = asyncio.Event()
+
+            async def holds(server: str) -> bool:
+                if server != self.chosen:  # they wait until there is reason to ask them
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(SILENCE_S):
+                            await given_up.wait()
+                    return await self._answers(server)
+                does = server in self._servers and await self._answers(server)
+                if not does:
+                    given_up.set()
+                return does
+
+            found = await first_that(holds, [self.chosen, *others])
+            if found is not None and found != self.chosen:
                 self._choose(found)
 
     def _choose(self, server: str) -> None:

@@ -6,6 +6,9 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
+from nanokube.kit import virtual_time
 from nanokube.roles import balancer
 
 
@@ -102,3 +105,31 @@ def test_ready_endpoints_of_a_slice_are_servers() -> None:
     endpoints = [{"addresses": ["192.0.2.1"]}, {"addresses": ["192.0.2.2"], "conditions": {"ready": False}}]
     found = balancer.servers_of({"ports": [{"port": 6443}], "endpoints": endpoints})
     assert found == {"192.0.2.1:6443"}
+
+
+@pytest.mark.parametrize(
+    ("delays", "chosen", "within_s"),
+    [
+        pytest.param({"a": 0.5, "b": 0.0}, "a", 0.5, id="slow, but there"),
+        pytest.param({"a": 9.0, "b": 0.1}, "b", balancer.SILENCE_S + 0.1, id="silent"),
+        pytest.param({"a": 1.0, "b": 9.0}, "a", 1.0, id="both wait for their store"),
+    ],
+)
+def test_others_are_asked_once_the_chosen_one_is_silent(
+    tmp_path: Path, delays: dict[str, float], chosen: str, within_s: float
+) -> None:
+    asked = []
+
+    async def answers(server: str) -> bool:
+        asked.append(server)
+        await asyncio.sleep(delays[server])
+        return True
+
+    async def scenario() -> None:
+        balanced = balancer.Balancer(["a", "b"], answers, tmp_path / "servers.json")
+        await balanced.check()
+        assert balanced.chosen == chosen
+        assert asyncio.get_running_loop().time() <= within_s + 0.01
+        assert asked == (["a"] if within_s <= balancer.SILENCE_S else ["a", "b"])
+
+    virtual_time.run(scenario())
