@@ -42,10 +42,10 @@ class Batch:
         usually = [_cost(programs, usual, _USUAL) for programs in members]
         is_cheap = [cost <= CHEAP for cost in usually]
         # whether there are sizes that no path gives, so that anything may be as large as the whole
-        self._is_open = usually != [_cost(programs, usual, _ANY) for programs in members]
+        self.is_open = usually != [_cost(programs, usual, _ANY) for programs in members]
         self._together = [number for number, cheap in enumerate(is_cheap) if cheap]
         self.alone = [number for number, cheap in enumerate(is_cheap) if not cheap]
-        self._paths = list(paths)
+        self.paths = list(paths)
         self._bounded: dict[Sizes, bool] = {}
         self.tree = merge.any_of(self._trees()) if self._together else None  # false if all are
         self._any = None if self.tree is None else _load(self.tree)
@@ -77,8 +77,8 @@ class Batch:
 
     def is_bounded(self, bound: Activation) -> bool:
         """Tell whether everything that is evaluated together is cheap over such values."""
-        sizes: Sizes = tuple([_size_of(bound, path) for path in self._paths])
-        key = (_rounded(bound.weight) if self._is_open or None in sizes else None, *sizes)
+        sizes: Sizes = tuple([_size_of(bound, path) for path in self.paths])
+        key = (_rounded(bound.weight) if self.is_open or None in sizes else None, *sizes)
         known = self._bounded.get(key)
         if known is None:
             if len(self._bounded) >= _KEPT:
@@ -88,7 +88,7 @@ class Batch:
 
     def _bound(self, key: Sizes) -> bool:
         weight, *rest = key
-        sizes: Mapping[Path, int | None] = dict(zip(self._paths, rest, strict=True))
+        sizes: Mapping[Path, int | None] = dict(zip(self.paths, rest, strict=True))
 
         def size_of(path: Path) -> Pair | None:
             size = sizes.get(path)
@@ -103,6 +103,9 @@ class Together:
 
     def __init__(self, batches: Sequence[Batch]) -> None:
         self._batches = batches
+        self._paths = list(dict.fromkeys(path for batch in batches for path in batch.paths))
+        self._is_open = any(batch.is_open for batch in batches)
+        self._bounded: dict[Sizes, bool] = {}
         trees = [batch.tree for batch in batches if batch.tree is not None]
         self._any = _load(merge.any_of(trees)) if trees else None
 
@@ -110,7 +113,14 @@ class Together:
         """Tell whether every member of theirs is certainly false, but for those that are left alone."""
         if self._any is None:
             return True
-        if not all(batch.is_bounded(bound) for batch in self._batches):
+        sizes: Sizes = tuple([_size_of(bound, path) for path in self._paths])
+        key = (_rounded(bound.weight) if self._is_open or None in sizes else None, *sizes)
+        is_bounded = self._bounded.get(key)
+        if is_bounded is None:
+            if len(self._bounded) >= _KEPT:
+                self._bounded.clear()
+            is_bounded = self._bounded[key] = all(batch.is_bounded(bound) for batch in self._batches)
+        if not is_bounded:
             return False
         return runtime.evaluate(self._any, bound.native) == (False, None)
 
