@@ -118,8 +118,13 @@ class EncryptedStore:
 
     async def put(self, key: str, value: bytes, *, expect: int | None = None, expires: float = 0.0) -> int:
         """Write a key; see Store."""
-        sealed = self.transformer.seal(key, value)
-        revision = await self.inner.put(key, sealed, expect=expect, expires=expires)
+        transformer = self.transformer
+        sealed = transformer.seal(key, value)
+        try:
+            revision = await self.inner.put(key, sealed, expect=expect, expires=expires)
+        finally:
+            if self.transformer is not transformer:  # the key turned meanwhile; this may have landed after
+                self._turned.set()
         if not self._flowing.is_set():
             await self._flow(Uncertain)
         return revision

@@ -128,6 +128,30 @@ async def test_a_new_key_is_taken_and_all_is_written_by_it(inner: MemoryStore, f
             await store.range(SECRET, revision=2)
 
 
+async def test_a_write_under_way_while_the_key_turns_is_written_again(
+    inner: MemoryStore, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with encryption.opened(inner, file, SYSTEM) as store:
+        await load(store)
+        put, may_land = inner.put, asyncio.Event()
+
+        async def slowly(key: str, value: bytes, *, expect: int | None = None, expires: float = 0.0) -> int:
+            await may_land.wait()
+            return await put(key, value, expect=expect, expires=expires)
+
+        monkeypatch.setattr(inner, "put", slowly)
+        writing = asyncio.ensure_future(store.put(SECRET, PLAIN, expect=0))
+        await asyncio.sleep(0)
+        file.write_bytes(config("k2", "k1", ""))
+        assert await store.reload()
+        assert await store.rewrite() == 0  # nothing was there yet
+        may_land.set()
+        await writing
+        async with asyncio.timeout(5):
+            while not (await raw(inner)).startswith(b"k8s:enc:aesgcm:v1:k2:"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
 async def test_a_file_that_would_lose_something_is_refused(inner: MemoryStore, file: Path) -> None:
     async with encryption.opened(inner, file, SYSTEM) as store:
         await store.put(SECRET, PLAIN)
