@@ -7,14 +7,13 @@ import asyncio
 import base64
 import datetime
 import logging
-import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Never
 
 import yaml
 
-from nanokube.kit import clock, pki, tasks
+from nanokube.kit import clock, files, pki, tasks
 from nanokube.roles import config as node_config
 from nanokube.roles import encryption_keys
 from nanokube.storage.encryption import prefix
@@ -153,7 +152,7 @@ def _ensure_encryption(config: node_config.NodeConfig, now: datetime.datetime, m
     file = encryption_keys.path(config)
     if not config.joined and not file.exists():
         _demand_no_encrypted(config, file)
-        write_private(file, encryption_keys.render(encryption_keys.fresh(now)))
+        files.write_private(file, encryption_keys.render(encryption_keys.fresh(now)))
         made.append(file.stem)
 
 
@@ -188,7 +187,7 @@ def _ensure_kubeconfigs(config: node_config.NodeConfig, authority: pki.Authority
         target = config.paths.kubeconfig(name)
         text = kubeconfig(config.server, authority.pair.certificate, name, pair)
         if not target.exists() or target.read_bytes() != text.encode():
-            write_private(target, text.encode())
+            files.write_private(target, text.encode())
             made.append(target.name)
 
 
@@ -243,16 +242,5 @@ def _read_pair(directory: Path, name: str, public_suffix: str = "crt") -> pki.Ke
 
 
 def _write_pair(directory: Path, name: str, pair: pki.KeyPair, public_suffix: str = "crt") -> None:
-    write_private(directory / f"{name}.key", pair.key)
-    write_private(directory / f"{name}.{public_suffix}", pair.certificate)
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    files.write_private(directory / f"{name}.key", pair.key)
+    files.write_private(directory / f"{name}.{public_suffix}", pair.certificate)

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from nanokube.api import errors
 from nanokube.client import kubeconfig, rest
-from nanokube.kit import clock
-from nanokube.roles import bootstrap, encryption_keys, etcd, node
+from nanokube.kit import clock, files
 from nanokube.roles import config as node_config
+from nanokube.roles import encryption_keys, etcd, node
 from nanokube.storage.backup import Record
 from nanokube.storage.encryption import configuration, metrics, prefix, transformer
 from nanokube.storage.encryption import store as encryption
@@ -153,7 +153,7 @@ def _put(config: node_config.NodeConfig, document: encryption_keys.Document) -> 
     """Write the file, and wait until the server, if it runs, has taken it."""
     file, text = encryption_keys.path(config), encryption_keys.render(document)
     if file.read_bytes() != text:
-        bootstrap.write_private(file, text)
+        files.write_private(file, text)
     if node.running_pid(config.paths) is None:
         return
     asyncio.run(_taken(config, configuration.digest(text)))

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from nanokube.api import bootstrap_tokens as tokens
 from nanokube.api.objects import Object
-from nanokube.kubelet.node import certificates
+from nanokube.kit import files
 from nanokube.roles import config as node_config
 from nanokube.roles import encryption_keys
 from nanokube.roles.discovery import JoinError
@@ -132,4 +132,4 @@ def write(bundle: Bundle, config: node_config.NodeConfig) -> None:
     for name, content in bundle.files.items():
         target = config.paths.pki / name
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        certificates.write(target, content)
+        files.write_private(target, content)

@@ -18,6 +18,7 @@ from nanokube.api import bootstrap_tokens as tokens
 from nanokube.api import certificate_requests, errors, objects, resources
 from nanokube.api.objects import Object
 from nanokube.client import kubeconfig, rest
+from nanokube.kit import files
 from nanokube.kubelet.node import certificates
 from nanokube.roles import balancer, bootstrap, discovery, etcd, handover
 from nanokube.roles import config as node_config
@@ -140,9 +141,9 @@ def write(config: node_config.NodeConfig, cluster: discovery.Cluster, pem: bytes
     """Write what a worker's agent needs; return its settings. Raises OSError."""
     place = config.paths
     place.pki.mkdir(mode=0o700, parents=True, exist_ok=True)
-    certificates.write(place.pki / "ca.crt", cluster.authority)
-    certificates.write(place.pki / bootstrap.KUBELET_CLIENT, pem)
-    certificates.write(place.kubeconfig("kubelet"), bootstrap.worker_kubeconfig(config.server).encode())
+    files.write_private(place.pki / "ca.crt", cluster.authority)
+    files.write_private(place.pki / bootstrap.KUBELET_CLIENT, pem)
+    files.write_private(place.kubeconfig("kubelet"), bootstrap.worker_kubeconfig(config.server).encode())
     node_config.save(config)
     return config
 

@@ -49,13 +49,7 @@ async def patch_(scope: Scope) -> Answer:
     found = _schema()
 
     def change(live: dict[str, Any]) -> dict[str, Any]:
-        if kind == patch.JSON:
-            new = patch.apply_json_patch(live, body)
-        elif kind == patch.MERGE:
-            new = patch.apply_merge_patch(live, body)
-        else:
-            new = patch.apply_strategic_patch(found.definition, live, body)
-        cleaned, problems = found.clean(new)
+        cleaned, problems = found.clean(write.patched(found.definition, kind, live, body))
         call.warnings = schema.report(problems, call.field_validation)
         return cleaned
 

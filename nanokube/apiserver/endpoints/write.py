@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from nanokube.api import cbor, errors, field, objects, patch, schema
+from nanokube.api.facts import Definition
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
@@ -143,12 +144,7 @@ def transform(scope: Scope, call: Call, kind: str) -> Transform:
     found = _schema_of(resource)
 
     def change(old: dict[str, Any]) -> dict[str, Any]:
-        if kind == patch.JSON:
-            new = patch.apply_json_patch(old, body)
-        elif kind == patch.MERGE:
-            new = patch.apply_merge_patch(old, body)
-        else:
-            new = patch.apply_strategic_patch(found.definition, old, body)
+        new = patched(found.definition, kind, old, body)
         if not isinstance(new, dict):
             raise errors.bad_request("the patched document is not an object")
         cleaned, problems = _clean(found, new, old)
@@ -157,6 +153,15 @@ def transform(scope: Scope, call: Call, kind: str) -> Transform:
         return cleaned
 
     return change
+
+
+def patched(definition: Definition, kind: str, old: dict[str, Any], body: Any) -> Any:
+    """Apply a patch of a kind other than APPLY; what comes out may be no object. Raises ApiError."""
+    if kind == patch.JSON:
+        return patch.apply_json_patch(old, body)
+    if kind == patch.MERGE:
+        return patch.apply_merge_patch(old, body)
+    return patch.apply_strategic_patch(definition, old, body)
 
 
 def _schema_of(resource: Resource) -> schema.Schema | CustomKind:

@@ -11,7 +11,6 @@ Source: pkg/kubelet/certificate/kubelet.go, staging client-go util/certificate/c
 import asyncio
 import datetime
 import logging
-import os
 import random
 from pathlib import Path
 from typing import Never
@@ -19,7 +18,7 @@ from typing import Never
 from nanokube.api import certificate_requests as requests
 from nanokube.api import errors, resources
 from nanokube.client.interface import ApiClient
-from nanokube.kit import clock, pki, tasks
+from nanokube.kit import clock, files, pki, tasks
 
 log = logging.getLogger(__name__)
 
@@ -62,17 +61,6 @@ async def obtain(
     except TimeoutError as err:
         raise TimeoutError(f"certificate request {name} was not signed in {timeout_s:.0f} s") from err
     return issued + made.key
-
-
-def write(path: Path, pem: bytes) -> None:
-    """Replace a file that only its owner may read, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def due_at(described: pki.Described, part: float) -> datetime.datetime:
@@ -119,7 +107,7 @@ class NodeCertificates:
         """Obtain one anew and put it in its place. Raises as obtain does."""
         subject, signer = self._wanted[file]
         pem = await obtain(self._client, subject, signer)
-        await asyncio.to_thread(write, file, pem)
+        await asyncio.to_thread(files.write_private, file, pem)
         log.info("certificate obtained: file=%s", file)
 
     async def run(self) -> Never:

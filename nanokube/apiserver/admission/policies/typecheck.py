@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from nanokube.api import facts
-from nanokube.api.cel import types
+from nanokube.api.cel import admission, types
 from nanokube.api.cel.environment import Environment
 from nanokube.api.cel.errors import CompileError
 from nanokube.api.cel.types import Type
 from nanokube.api.resources import Resource
-from nanokube.apiserver.admission.matching import expressions
 
 MAX_TYPES: Final = 10
 _SCALARS: Final[Mapping[str, Type]] = {
@@ -60,7 +59,7 @@ def _params(spec: Object, by_kind: ByKind, type_of: TypeOf) -> Type | None:
 
 def _environment(spec: Object, objects: Type, params: Type | None) -> Environment | str:
     declared = {
-        **expressions.DECLARED,
+        **admission.DECLARED,
         "object": objects,
         "oldObject": objects,
         "authorizer": types.AUTHORIZER,

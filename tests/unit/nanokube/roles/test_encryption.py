@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from nanokube.kit import clock
-from nanokube.roles import bootstrap, encryption, encryption_keys
+from nanokube.kit import clock, files
 from nanokube.roles import config as node_config
+from nanokube.roles import encryption, encryption_keys
 from nanokube.storage.encryption import configuration
 from nanokube.storage.encryption import store as encrypted_store
 from nanokube.storage.sqlite.store import SqliteStore
@@ -29,7 +29,7 @@ def say(_what: str) -> Iterator[None]:
 def config(tmp_path: Path) -> node_config.NodeConfig:
     made = node_config.NodeConfig("n1", "192.0.2.10", root=tmp_path)
     made.paths.pki.mkdir(parents=True)
-    bootstrap.write_private(encryption_keys.path(made), encryption_keys.render(encryption_keys.fresh(NOW)))
+    files.write_private(encryption_keys.path(made), encryption_keys.render(encryption_keys.fresh(NOW)))
     asyncio.run(_put(made, SECRET, b'{"a":1}'))
     return made
 
@@ -70,7 +70,7 @@ def test_rotation_leaves_one_new_key(config: node_config.NodeConfig) -> None:
 def test_an_interrupted_rotation_goes_on(config: node_config.NodeConfig) -> None:
     file = encryption_keys.path(config)
     begun = encryption_keys.with_new_keys(encryption_keys.read(file.read_bytes()), LATER)
-    bootstrap.write_private(file, encryption_keys.render(begun))
+    files.write_private(file, encryption_keys.render(begun))
     second, _first = keys(config)
     assert [is_current for _, _, is_current in stored_by(config)] == [False]
     encryption.rotate(config, None, say)
