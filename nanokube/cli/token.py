@@ -104,7 +104,7 @@ def create(
     )
     key = bytes.fromhex(certificate_key) or handover.new_key()
     sealed = handover.seal(handover.collect(config), key) if control_plane else None
-    _with_client(config, lambda client: _create(client, made, sealed))
+    _with_client(config, lambda client: store(client, made, sealed))
     ca_hash = pki.public_key_hash((config.paths.pki / "ca.crt").read_bytes())
     line = (
         f"sudo nanokube join {config.public_server} --token {made.token_id}.{made.secret} --ca-hash {ca_hash}"
@@ -195,10 +195,10 @@ def _with_client(config: node_config.NodeConfig, work: Callable[[rest.Client], A
         raise errors.failure(f"cannot reach the API server: {err}", hint) from err
 
 
-async def _create(
+async def store(
     client: rest.Client, made: tokens.BootstrapToken, sealed: dict[str, Any] | None = None
 ) -> None:
-    """Store a token, and wait until the cluster signs with it: before that no host could join.
+    """Store a token, and wait until the cluster signs with it or its time is over: else no host could join.
 
     sealed: what servers are given; it goes when the token does.
     """
@@ -214,10 +214,13 @@ async def _create(
         with contextlib.suppress(api_errors.ApiError):
             await client.delete(SECRETS, handover.SECRET, tokens.NAMESPACE)
         await client.create(SECRETS, sealed)
+    left_s = made.expires - time.time() if made.expires else SIGNED_TIMEOUT_S
     try:
-        async with asyncio.timeout(SIGNED_TIMEOUT_S):
+        async with asyncio.timeout(min(left_s, SIGNED_TIMEOUT_S)):
             await _until_signing(client, made.token_id)
     except TimeoutError:
+        if left_s < SIGNED_TIMEOUT_S:
+            return  # the cluster signs with no token whose time is over
         click.echo("warning: the cluster does not sign with the token yet: does its manager run?", err=True)
 
 

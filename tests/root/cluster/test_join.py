@@ -42,7 +42,7 @@ def worker(tmp_path: Path, lan: host.Lan) -> Iterator[host.Host]:
 
 def line(server: host.Host, *options: str) -> list[str]:
     """Return the arguments of the join line that a new token's creation prints."""
-    printed = server.nanokube("token", "create", *options).strip()
+    printed = server.run(str(host.NANOKUBE), "token", "create", *options).stdout
     sudo, nanokube, join, *arguments = shlex.split(printed)
     assert (sudo, nanokube, join) == ("sudo", "nanokube", "join")
     return arguments
