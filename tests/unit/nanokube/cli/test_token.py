@@ -9,7 +9,6 @@ from click.testing import CliRunner
 
 from nanokube.api import bootstrap_tokens
 from nanokube.api.objects import Object
-from nanokube.api.resources import Resource
 from nanokube.cli import token
 from nanokube.client import rest
 
@@ -34,9 +33,9 @@ class Unsigned(rest.Client):
     def __init__(self) -> None:
         self.secrets: list[Object] = []
 
-    async def create(self, _resource: Resource, obj: Object, *_args: Any, **_options: Any) -> dict[str, Any]:
-        self.secrets.append(obj)
-        return dict(obj)
+    async def create(self, *args: Any, **_options: Any) -> dict[str, Any]:
+        self.secrets.append(args[1])
+        return dict(args[1])
 
     async def get(self, *_args: Any, **_options: Any) -> dict[str, Any]:
         return {"data": {}}
