@@ -1,6 +1,7 @@
 """What one node was told when it was brought up: addresses, names, ranges. Pure, but for load and save.
 
-`nanokube up` writes it once below /etc/nanokube; every role reads it at start.
+`nanokube up` writes it once below /etc/nanokube; every role reads it at start. Ranges and the node's address
+are one or two with a comma between, IPv4 and IPv6: the first is of the cluster's primary family.
 """
 
 import dataclasses
@@ -12,8 +13,8 @@ from pathlib import Path
 
 from nanokube.api.validation import names
 from nanokube.controllers import address_pool
-from nanokube.kit import paths
-from nanokube.roles import audit
+from nanokube.kit import addresses, paths
+from nanokube.roles import audit, ranges
 from nanokube.storage.etcd import settings
 
 FILE = "node.json"
@@ -35,6 +36,9 @@ class ConfigError(ValueError):
 class NodeConfig:
     """Settings of a node. Ranges are CIDR notation; ports are TCP.
 
+    node_ip, pod_cidr, node_pod_cidr, service_cidr: one, or one of each family with a comma between; the
+    properties node_ips, pod_cidrs, … are their parts.
+    node_mask_bits, node_mask_bits_ipv6: the size of the range that a node gets of the Pods'.
     store: where objects are: "" SQLite, ETCD the etcd that nanokube runs, else the URLs of an etcd cluster.
     etcd_ca, etcd_cert, etcd_key: files by which that cluster is known, and knows us.
     etcd_prefix: what stands before every key there, "" or "/name".
@@ -57,6 +61,8 @@ class NodeConfig:
     pod_cidr: str = "10.244.0.0/16"
     node_pod_cidr: str = "10.244.0.0/24"
     service_cidr: str = "10.96.0.0/16"
+    node_mask_bits: int = 24
+    node_mask_bits_ipv6: int = 64
     load_balancer_pool: str = ""
     cluster_domain: str = "cluster.local"
     cgroup_root: str = "nanokube"
@@ -86,14 +92,44 @@ class NodeConfig:
         return paths.Paths(self.root)
 
     @property
+    def pod_cidrs(self) -> tuple[str, ...]:
+        """The Pods' range of each family, the primary first."""
+        return addresses.split(self.pod_cidr)
+
+    @property
+    def node_pod_cidrs(self) -> tuple[str, ...]:
+        """This node's share of each; empty on a host that joined."""
+        return addresses.split(self.node_pod_cidr)
+
+    @property
+    def service_cidrs(self) -> tuple[str, ...]:
+        """The Services' range of each family, the primary first."""
+        return addresses.split(self.service_cidr)
+
+    @property
+    def node_ips(self) -> tuple[str, ...]:
+        """The node's address of each family, the primary first."""
+        return addresses.split(self.node_ip)
+
+    @property
+    def first_node_ip(self) -> str:
+        """The node's address of the primary family; in URLs through `addresses.bracketed`."""
+        return self.node_ips[0]
+
+    @property
     def kubernetes_ip(self) -> str:
-        """The ClusterIP of the `kubernetes` Service: the first of the range."""
-        return str(ipaddress.ip_network(self.service_cidr)[1])
+        """The ClusterIP of the `kubernetes` Service, of the primary family: the first of the range."""
+        return str(ipaddress.ip_network(self.service_cidrs[0])[1])
+
+    @property
+    def dns_ips(self) -> tuple[str, ...]:
+        """The addresses of the cluster's DNS, the primary first: the tenth of each range, as everywhere."""
+        return tuple(str(ipaddress.ip_network(each)[10]) for each in self.service_cidrs)
 
     @property
     def dns_ip(self) -> str:
-        """The address of the cluster's DNS: the tenth of the range, as everywhere."""
-        return str(ipaddress.ip_network(self.service_cidr)[10])
+        """The address of the cluster's DNS of the primary family."""
+        return self.dns_ips[0]
 
     @property
     def server(self) -> str:
@@ -103,24 +139,25 @@ class NodeConfig:
     @property
     def public_server(self) -> str:
         """The URL at which other hosts reach this server; empty if they cannot."""
-        if ipaddress.ip_address(self.node_ip).is_loopback:
+        if ipaddress.ip_address(self.first_node_ip).is_loopback:
             return ""
-        return f"https://{self.node_ip}:{self.api_port}"
+        return f"https://{addresses.host_port(self.first_node_ip, self.api_port)}"
 
 
 def validate(config: NodeConfig) -> NodeConfig:
     """Return config if its parts fit together. Raises ConfigError."""
     _validate_role(config)
-    pods, services = (_network(name, getattr(config, name)) for name in ("pod_cidr", "service_cidr"))
-    node_pods = _network("node_pod_cidr", config.node_pod_cidr or config.pod_cidr)
-    if pods.overlaps(services):
-        raise ConfigError(f"pod range {pods} overlaps service range {services}")
-    if not node_pods.subnet_of(pods):
-        raise ConfigError(f"node's pod range {node_pods} is not inside pod range {pods}")
-    if node_pods.num_addresses < 4:
-        raise ConfigError(f"node's pod range {node_pods} is too small: at least /30 is needed")
-    if services.num_addresses < 16:
-        raise ConfigError(f"service range {services} is too small: at least /28 is needed")
+    if not config.node_ips:
+        raise ConfigError("the node's address is empty: give it with --node-ip")
+    try:
+        ranges.validate(config.pod_cidr, config.node_pod_cidr, config.service_cidr, config.node_ips)
+    except ranges.RangeError as err:
+        raise ConfigError(str(err)) from err
+    if not (16 <= config.node_mask_bits <= 30 and 48 <= config.node_mask_bits_ipv6 <= 126):
+        raise ConfigError(
+            f"node ranges of /{config.node_mask_bits} and /{config.node_mask_bits_ipv6} cannot be given:"
+            " they are from /16 to /30, of IPv6 from /48 to /126"
+        )
     for name in ("api_port", "kubelet_port", "balancer_port", "etcd_client_port", "etcd_peer_port"):
         if not 0 < getattr(config, name) < 65536:
             raise ConfigError(f"{name.replace('_', ' ')} {getattr(config, name)} is not a port")
@@ -141,10 +178,6 @@ def validate(config: NodeConfig) -> NodeConfig:
         raise ConfigError(f"node name {config.node_name!r} cannot be used: {error}")
     if not CGROUP_NAME.fullmatch(config.cgroup_root):
         raise ConfigError(f"cgroup root {config.cgroup_root!r} is not one word of letters, digits, - and _")
-    try:
-        ipaddress.IPv4Address(config.node_ip)
-    except ValueError as err:
-        raise ConfigError(f"node address {config.node_ip!r} is not an IPv4 address") from err
     return config
 
 
@@ -179,13 +212,6 @@ def _validate_store(config: NodeConfig) -> None:
         )
     except ValueError as err:
         raise ConfigError(str(err)) from err
-
-
-def _network(name: str, value: str) -> ipaddress.IPv4Network:
-    try:
-        return ipaddress.IPv4Network(value)
-    except ValueError as err:
-        raise ConfigError(f"{name.replace('_', ' ')} {value!r} is not an IPv4 range: {err}") from err
 
 
 def load(place: paths.Paths) -> NodeConfig | None:

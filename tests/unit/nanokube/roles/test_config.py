@@ -33,9 +33,18 @@ def test_well_known_addresses_follow_the_service_range() -> None:
         ({"pod_cidr": "10.96.0.0/12", "node_pod_cidr": "10.96.0.0/24"}, "overlaps"),
         ({"node_pod_cidr": "10.245.0.0/24"}, "not inside"),
         ({"service_cidr": "10.96.0.0/30"}, "too small"),
-        ({"service_cidr": "10.96.0.1/16"}, "not an IPv4 range"),
+        ({"service_cidr": "10.96.0.1/16"}, "not an IPv4 or IPv6 range"),
+        ({"service_cidr": "11.0.0.0/8"}, "service range 11.0.0.0/8 is too large: at most /12"),
+        ({"service_cidr": ""}, "service cidr is empty"),
+        ({"service_cidr": "10.96.0.0/16,10.97.0.0/16"}, "two ranges of one family"),
+        ({"service_cidr": "10.96.0.0/16,fd00::/112"}, "not of the same families"),
+        ({"pod_cidr": "fd00:1::/56", "node_pod_cidr": "fd00:1::/64"}, "not of the same families"),
+        ({"node_ip": ""}, "address is empty"),
+        ({"node_ip": "192.0.2.1,192.0.2.2"}, "two addresses of one family"),
+        ({"node_ip": "2001:db8::1"}, "has none of IPv4"),
+        ({"node_mask_bits": 31}, "node ranges of /31"),
         ({"api_port": 0}, "not a port"),
-        ({"node_ip": "example"}, "not an IPv4 address"),
+        ({"node_ip": "example"}, "is not an IP address"),
         ({"node_pod_cidr": "10.244.0.0/31"}, "too small"),
         ({"api_port": 10250}, "both 10250"),
         ({"node_name": "Bad_Name"}, "node name 'Bad_Name' cannot be used: a lowercase RFC 1123 subdomain"),
@@ -51,6 +60,59 @@ def test_well_known_addresses_follow_the_service_range() -> None:
 def test_settings_that_cannot_work_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(node_config.ConfigError, match=message):
         node_config.validate(dataclasses.replace(sample(), **change))  # type: ignore[arg-type]
+
+
+DUAL: dict[str, object] = {
+    "pod_cidr": "10.244.0.0/16,fd00:10:244::/56",
+    "node_pod_cidr": "10.244.0.0/24,fd00:10:244::/64",
+    "service_cidr": "10.96.0.0/16,fd00:10:96::/112",
+    "node_ip": "192.0.2.10,2001:db8::10",
+}
+
+
+def replaced(**changes: object) -> node_config.NodeConfig:
+    return node_config.validate(dataclasses.replace(sample(), **{**DUAL, **changes}))  # type: ignore[arg-type]
+
+
+def test_two_families_have_each_setting_in_parts() -> None:
+    config = replaced()
+    assert config.pod_cidrs == ("10.244.0.0/16", "fd00:10:244::/56")
+    assert config.node_pod_cidrs == ("10.244.0.0/24", "fd00:10:244::/64")
+    assert config.service_cidrs == ("10.96.0.0/16", "fd00:10:96::/112")
+    assert (config.node_ips, config.first_node_ip) == (("192.0.2.10", "2001:db8::10"), "192.0.2.10")
+    assert (config.dns_ips, config.dns_ip) == (("10.96.0.10", "fd00:10:96::a"), "10.96.0.10")
+    assert (config.kubernetes_ip, config.public_server) == ("10.96.0.1", "https://192.0.2.10:6443")
+
+
+def test_ipv6_alone_has_brackets_in_urls() -> None:
+    config = replaced(**{name: str(value).split(",")[1] for name, value in DUAL.items()})
+    assert (config.kubernetes_ip, config.dns_ips) == ("fd00:10:96::1", ("fd00:10:96::a",))
+    assert config.public_server == "https://[2001:db8::10]:6443"
+    assert (
+        replaced(**{**{n: str(v).split(",")[1] for n, v in DUAL.items()}, "node_ip": "::1"}).public_server
+        == ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"service_cidr": "10.96.0.0/16,fd00:10:96::/64"}, "too large: at most /108"),
+        ({"service_cidr": "10.96.0.0/16,fd00:10:96::/125"}, "too small: at least /124"),
+        ({"service_cidr": "fd00:10:96::/112,10.96.0.0/16"}, "not of the same families in the same order"),
+        ({"service_cidr": "10.96.0.0/16,fd00:10:244::/112"}, "overlaps"),
+        ({"node_pod_cidr": "10.244.0.0/24"}, "node's pod range 10.244.0.0/24 are not of the same families"),
+        (
+            {"pod_cidr": "10.244.0.0/16,fd00:11::/32", "node_pod_cidr": "10.244.0.0/24,fd00:11::/64"},
+            "at most /48",
+        ),
+        ({"node_ip": "192.0.2.10"}, "has none of IPv6.*--node-ip"),
+        ({"node_ip": "2001:db8::10,192.0.2.10"}, "begins with IPv6"),
+    ],
+)
+def test_two_families_that_do_not_fit_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(node_config.ConfigError, match=message):
+        replaced(**change)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"node_name": "a"}', '{"unknown": 1}'])
