@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from nanokube.api import errors, field, objects, patch, scale, schema, strategy
+from nanokube.api import errors, field, objects, patch, scale, scaling, schema, strategy
 from nanokube.api.objects import Object
 from nanokube.api.resource import Resource
 from nanokube.apiserver.cache.item import Item
@@ -77,11 +77,11 @@ async def _apply(scope: Scope, call: Call) -> Item:
 async def _rescale(scope: Scope, call: Call, make: Make, *, tracks: bool = True) -> Item:
     """Change an object's Scale and, by that, the object. tracks: record the caller as an updater."""
     resource = call.resource
-    path = _path(resource)
+    path = scaling.replicas_path(resource)
 
     def change(old: dict[str, Any]) -> dict[str, Any]:
         parent = objects.metadata(old).get("managedFields") or []
-        live = scale_of(resource, old)
+        live = scaling.scale_of(resource, old)
         live["metadata"]["managedFields"] = scale.managers(parent, resource.api_version, path)
         wanted = make(objects.copy(live))
         wanted["metadata"] = dict(objects.metadata(wanted))
@@ -96,7 +96,7 @@ async def _rescale(scope: Scope, call: Call, make: Make, *, tracks: bool = True)
                 now=scope.registry.now(),
                 subresource=call.subresource,
             )
-        new = _put(resource, old, wanted)
+        new = scaling.put_scale(resource, old, wanted)
         entries = objects.metadata(wanted).get("managedFields") or []
         entries = scale.managers_of_parent(parent, entries, resource.api_version, path)
         new["metadata"].pop("managedFields", None)
@@ -132,25 +132,6 @@ def _check(call: Call, wanted: Object, old: Object) -> None:
         raise errors.conflict(call.resource, call.name, text)
 
 
-def scale_of(resource: Resource, obj: Object) -> dict[str, Any]:
-    """Build the Scale of an object of any kind that has one."""
-    if resource.custom is not None and resource.custom.scale is not None:
-        return resource.custom.scale.to_scale(obj)
-    return scale.from_object(obj)
-
-
-def _put(resource: Resource, obj: Object, wanted: Object) -> dict[str, Any]:
-    if resource.custom is not None and resource.custom.scale is not None:
-        return resource.custom.scale.apply(obj, wanted)
-    return scale.apply(obj, wanted)
-
-
-def _path(resource: Resource) -> tuple[str, ...]:
-    if resource.custom is None or resource.custom.scale is None:
-        return scale.REPLICAS
-    return tuple(resource.custom.scale.spec.removeprefix(".").split("."))
-
-
 def _schema() -> schema.Schema:
     found = schema.get("autoscaling", "v1", "Scale")
     assert found is not None
@@ -158,5 +139,5 @@ def _schema() -> schema.Schema:
 
 
 def _answer(scope: Scope, call: Call, item: Item) -> Answer:
-    tree = scale_of(scope.resource, item.object())
+    tree = scaling.scale_of(scope.resource, item.object())
     return respond.document(scope.request, tree, scope.form(), warnings=call.warnings)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nanokube.api import errors, scale
+from nanokube.api import errors, scaling
 from nanokube.api.resources import Resource
 from nanokube.api.selectors import LabelSelector
 from nanokube.apiserver.admission.chain import CREATE, DELETE, UPDATE, Attributes
@@ -101,7 +101,7 @@ class Subject:
         if obj is None:
             return None
         if self.attributes.subresource == "scale":
-            return scale_of(self.attributes.resource, obj)
+            return scaling.scale_of(self.attributes.resource, obj)
         if self._is_other_kind or resource is self.attributes.resource:
             return obj
         return await self._versions.convert(obj, self.attributes.resource, resource)
@@ -122,7 +122,7 @@ class Subject:
         if (obj.get("apiVersion"), obj.get("kind")) != (shown.obj.get("apiVersion"), shown.obj.get("kind")):
             raise errors.internal("the kind of an object cannot be changed by admission")
         if a.subresource == "scale":
-            new = put_scale(a.resource, a.obj, obj)
+            new = scaling.put_scale(a.resource, a.obj, obj)
         elif self._is_other_kind:
             new = obj
         else:
@@ -215,13 +215,3 @@ def _keep_managers(new: dict[str, Any], old: Object) -> None:
         new.get("metadata", {}).pop("managedFields", None)
     else:
         new["metadata"]["managedFields"] = entries
-
-
-def scale_of(resource: Resource, obj: Object) -> dict[str, Any]:
-    """Build the Scale of an object."""
-    return scale.from_object(obj)
-
-
-def put_scale(resource: Resource, obj: Object, changed: Object) -> dict[str, Any]:
-    """Put a changed Scale into its object."""
-    return scale.apply(obj, changed)

@@ -16,6 +16,7 @@ from tests.unit.nanokube.apiserver.admission.webhooks.conftest import (
     rule,
 )
 from tests.unit.nanokube.apiserver.conftest import PODS, Api, pod
+from tests.unit.nanokube.apiserver.custom_kinds import GADGETS, define, definition, gadget, lively, version
 from tests.unit.nanokube.apiserver.hookserver import json_patch, serving
 
 MAPS = f"{NAMESPACE}/configmaps"
@@ -198,6 +199,25 @@ async def test_a_scale(api: Api) -> None:
     assert request["kind"] == {"group": "autoscaling", "version": "v1", "kind": "Scale"}
     assert (request["object"]["spec"], request["oldObject"]["spec"]) == ({"replicas": 2}, {"replicas": 1})
     assert reply.json["spec"]["replicas"] == 5
+
+
+async def test_a_scale_of_a_custom_kind(api: Api) -> None:
+    """Its definition says where the replicas are."""
+    size = {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.replicas"}
+    async with lively(api):
+        await define(api, definition(version("v1", subresources={"scale": size})))
+        assert (await api("POST", GADGETS, gadget(size=1))).code == 201
+        async with serving(lambda r: json_patch(set_("/spec/replicas", 5))) as server:
+            await register(api, "Mutating", hook(server, rule("gadgets/scale", group="example.com")))
+            change = {"spec": {"replicas": 2}}
+            merge = "application/merge-patch+json"
+            reply = await api("PATCH", f"{GADGETS}/a/scale", change, content_type=merge)
+            (request,) = server.requests
+        found = (await api("GET", f"{GADGETS}/a")).json
+    assert request["kind"] == {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+    assert (request["object"]["spec"], request["oldObject"]["spec"]) == ({"replicas": 2}, {"replicas": 1})
+    assert (reply.code, reply.json["spec"]) == (200, {"replicas": 5})
+    assert found["spec"] == {"color": "red", "size": 5}
 
 
 async def test_two_writers_and_a_webhook_lose_nothing(api: Api) -> None:
