@@ -17,7 +17,7 @@ def scale_of(resource: Resource, obj: Object) -> dict[str, Any]:
 
 
 def put_scale(resource: Resource, obj: Object, wanted: Object) -> dict[str, Any]:
-    """Return a copy of an object with a Scale's replicas (and resourceVersion). Raises ApiError (400, 500)."""
+    """Return a copy of an object with a Scale's replicas (and version). Raises ApiError (400, 500)."""
     if resource.custom is not None and resource.custom.scale is not None:
         return resource.custom.scale.apply(obj, wanted)
     return scale.apply(obj, wanted)

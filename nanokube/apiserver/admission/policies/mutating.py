@@ -15,61 +15,31 @@ from nanokube.api.cel import admission as expressions
 from nanokube.api.cel import types
 from nanokube.api.cel.environment import RUNTIME_BUDGET
 from nanokube.api.errors import ApiError
-from nanokube.apiserver.admission import chain
 from nanokube.apiserver.admission.chain import Attributes
-from nanokube.apiserver.admission.matching.subject import FindNamespace, Shown, Subject
+from nanokube.apiserver.admission.matching.rounds import Rounds
+from nanokube.apiserver.admission.matching.subject import Shown, Subject
 from nanokube.apiserver.admission.matching.values import Budget
-from nanokube.apiserver.admission.matching.versions import Versions
 from nanokube.apiserver.admission.policies import patches
-from nanokube.apiserver.admission.policies.matched import Match, Matcher
-from nanokube.apiserver.admission.policies.metrics import PolicyMetrics
+from nanokube.apiserver.admission.policies.matched import Match
 from nanokube.apiserver.admission.policies.patches import CannotPatch
+from nanokube.apiserver.admission.policies.plugin import PolicyPlugin
 from nanokube.apiserver.admission.policies.policy import Mutation
-from nanokube.apiserver.admission.policies.source import Source
 
 _PATCH: Final = (types.list_of(types.JSON_PATCH),)
 _CONFIGURATION: Final = (expressions.OBJECT,)
 Object = Mapping[str, Any]
-Key = tuple[str, str, str]
 
 
-class _Memory:
-    """What one write's first round leaves to its second."""
-
-    def __init__(self) -> None:
-        self.output: Any = None
-        self.asked: set[Key] = set()  # whoever wants to be asked again
-        self.again: set[Key] = set()
-
-
-class MutatingPolicies(chain.Plugin):
+class MutatingPolicies(PolicyPlugin):
     """Before webhooks, which see what policies made."""
-
-    is_configured = True
-
-    def __init__(
-        self,
-        source: Source,
-        matcher: Matcher,
-        versions: Versions,
-        find_namespace: FindNamespace,
-        counts: PolicyMetrics,
-    ) -> None:
-        self._source = source
-        self._matcher = matcher
-        self._versions = versions
-        self._find_namespace = find_namespace
-        self._counts = counts
 
     async def mutate(self, attributes: Attributes) -> None:
         """Do what is about the request. Raises ApiError."""
-        plan = self._source.find(attributes)
-        if not plan or attributes.is_settled:
+        plan = self._plan(attributes)
+        if not plan:
             return
-        subject = Subject(attributes, self._versions, self._find_namespace)
-        memory: _Memory = attributes.notes.setdefault("policies", _Memory())
-        if attributes.round and memory.output != attributes.obj:
-            memory.again |= memory.asked  # others have changed the object since
+        subject = self._subject(attributes)
+        rounds = Rounds.begin(attributes, "policies")
         problems: list[str] = []
         matches = [match async for match in self._matcher.matches(plan, subject)]
         for match in matches:
@@ -78,13 +48,13 @@ class MutatingPolicies(chain.Plugin):
                     problems.append(_said(match, match.problem))
                 continue
             for param in match.params:
-                problems += await self._invoke(match, param, subject, memory)
-        memory.output = objects.copy(attributes.obj)
+                problems += await self._invoke(match, param, subject, rounds)
+        rounds.end(attributes)
         if problems:
             raise _refusal(subject, problems, is_configuration=any(match.problem for match in matches))
 
     async def _invoke(
-        self, match: Match, param: Object | None, subject: Subject, memory: _Memory
+        self, match: Match, param: Object | None, subject: Subject, rounds: Rounds
     ) -> list[str]:
         """Do a policy's mutations with one parameter; tell what went wrong, where it matters."""
         policy, a = match.policy, subject.attributes
@@ -96,7 +66,7 @@ class MutatingPolicies(chain.Plugin):
             return []
         assert match.binding is not None
         key = (policy.name, match.binding.name, objects.key(param) if param is not None else "")
-        if a.round and key not in memory.again:
+        if not rounds.is_due(a, key):
             return []
         problems, is_changed = [], False
         for mutation in policy.mutations:
@@ -110,11 +80,7 @@ class MutatingPolicies(chain.Plugin):
             self._counts.observe(policy.name, match.binding.name, problem, action, seconds)
             if problem and policy.is_fatal:
                 problems.append(_said(match, problem))
-        if is_changed:
-            memory.again |= memory.asked
-            a.goes_again = True
-        if policy.is_repeated:
-            memory.asked.add(key)
+        rounds.asked(a, key, is_changed=is_changed, is_repeated=policy.is_repeated)
         return problems
 
     async def _mutate(self, mutation: Mutation, match: Match, param: Object | None, subject: Subject) -> bool:

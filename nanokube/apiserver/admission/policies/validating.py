@@ -15,15 +15,12 @@ import orjson
 from nanokube.api import errors
 from nanokube.api.cel import types
 from nanokube.api.cel.environment import MAX_MESSAGE_BYTES, RUNTIME_BUDGET
-from nanokube.apiserver.admission import chain
 from nanokube.apiserver.admission.chain import Attributes
-from nanokube.apiserver.admission.matching.subject import FindNamespace, Subject
+from nanokube.apiserver.admission.matching.subject import Subject
 from nanokube.apiserver.admission.matching.values import BOOL, Budget, Value, Values
-from nanokube.apiserver.admission.matching.versions import Versions
-from nanokube.apiserver.admission.policies.matched import Match, Matcher
-from nanokube.apiserver.admission.policies.metrics import PolicyMetrics
+from nanokube.apiserver.admission.policies.matched import Match
+from nanokube.apiserver.admission.policies.plugin import PolicyPlugin
 from nanokube.apiserver.admission.policies.policy import Policy, Validation
-from nanokube.apiserver.admission.policies.source import Source
 
 MAX_ANNOTATION_CHARS: Final = 10 * 1024
 _FAILURE: Final = "validation.policy.admission.k8s.io/validation_failure"
@@ -53,31 +50,15 @@ class Denial:
     reason: str = ""
 
 
-class ValidatingPolicies(chain.Plugin):
+class ValidatingPolicies(PolicyPlugin):
     """Before webhooks, which are the dearer ones to ask."""
-
-    is_configured = True
-
-    def __init__(
-        self,
-        source: Source,
-        matcher: Matcher,
-        versions: Versions,
-        find_namespace: FindNamespace,
-        counts: PolicyMetrics,
-    ) -> None:
-        self._source = source
-        self._matcher = matcher
-        self._versions = versions
-        self._find_namespace = find_namespace
-        self._counts = counts
 
     async def validate(self, attributes: Attributes) -> None:
         """Evaluate what is about the request. Raises ApiError."""
-        plan = self._source.find(attributes)
-        if not plan or attributes.is_settled:
+        plan = self._plan(attributes)
+        if not plan:
             return
-        subject = Subject(attributes, self._versions, self._find_namespace)
+        subject = self._subject(attributes)
         denials: list[Denial] = []
         annotations: dict[tuple[str, str], list[str]] = {}
         async for match in self._matcher.matches(plan, subject):

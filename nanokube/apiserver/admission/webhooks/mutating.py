@@ -10,57 +10,34 @@ from typing import Any, Final
 
 import orjson
 
-from nanokube.api import errors, objects, patch
+from nanokube.api import errors, patch
 from nanokube.api.errors import ApiError
-from nanokube.apiserver.admission import chain
 from nanokube.apiserver.admission.chain import Attributes
-from nanokube.apiserver.admission.matching.subject import FindNamespace, Shown, Subject
-from nanokube.apiserver.admission.matching.versions import Versions
-from nanokube.apiserver.admission.webhooks.caller import Caller
+from nanokube.apiserver.admission.matching.rounds import Rounds
+from nanokube.apiserver.admission.matching.subject import Shown, Subject
 from nanokube.apiserver.admission.webhooks.hook import Candidate
+from nanokube.apiserver.admission.webhooks.plugin import WebhookPlugin
 from nanokube.apiserver.admission.webhooks.review import Verdict
-from nanokube.apiserver.admission.webhooks.source import Source
 
 _MUTATION: Final = "mutation.webhook.admission.k8s.io/"
 _PATCH: Final = "patch.webhook.admission.k8s.io/"
 
 
-class _Memory:
-    """What one write's first round leaves to its second."""
-
-    def __init__(self) -> None:
-        self.output: Any = None
-        self.asked: set[tuple[str, str]] = set()  # whoever wants to be asked again
-        self.again: set[tuple[str, str]] = set()
-
-
-class MutatingWebhooks(chain.Plugin):
+class MutatingWebhooks(WebhookPlugin):
     """Behind all other plugins that change, so that webhooks see what they made."""
-
-    is_configured = True
-
-    def __init__(
-        self, source: Source, caller: Caller, versions: Versions, find_namespace: FindNamespace
-    ) -> None:
-        self._source = source
-        self._caller = caller
-        self._versions = versions
-        self._find_namespace = find_namespace
 
     async def mutate(self, attributes: Attributes) -> None:
         """Ask the webhooks and do what they answer. Raises ApiError."""
-        candidates = self._source.find(attributes)
-        if not candidates or attributes.is_settled:
+        candidates = self._candidates(attributes)
+        if not candidates:
             return
-        subject = Subject(attributes, self._versions, self._find_namespace)
-        memory: _Memory = attributes.notes.setdefault("webhooks", _Memory())
-        if attributes.round and memory.output != attributes.obj:
-            memory.again |= memory.asked  # built-in plugins have changed the object since
+        subject = self._subject(attributes)
+        rounds = Rounds.begin(attributes, "webhooks")
         for candidate in candidates:
-            await self._one(candidate, subject, memory)
-        memory.output = objects.copy(attributes.obj)
+            await self._one(candidate, subject, rounds)
+        rounds.end(attributes)
 
-    async def _one(self, candidate: Candidate, subject: Subject, memory: _Memory) -> None:
+    async def _one(self, candidate: Candidate, subject: Subject, rounds: Rounds) -> None:
         hook, a = candidate.hook, subject.attributes
         key = (hook.configuration, hook.name)
         if not self._caller.is_wanted(hook, subject):
@@ -68,9 +45,8 @@ class MutatingWebhooks(chain.Plugin):
         shown = await subject.at(candidate.resource)
         if not self._caller.fits(hook, subject, shown):
             return
-        if a.round and key not in memory.again:
+        if not rounds.is_due(a, key):
             return
-        memory.again.discard(key)
         is_changed = False
         try:
             verdict = await self._caller.ask(candidate, subject, shown)
@@ -80,11 +56,7 @@ class MutatingWebhooks(chain.Plugin):
             place = f"round_{a.round}_index_{candidate.index}"
             about = {"configuration": hook.configuration, "webhook": hook.name}
             a.annotations[_MUTATION + place] = orjson.dumps({**about, "mutated": is_changed}).decode()
-        if is_changed:
-            memory.again |= memory.asked
-            a.goes_again = True
-        if hook.is_repeated:
-            memory.asked.add(key)
+        rounds.asked(a, key, is_changed=is_changed, is_repeated=hook.is_repeated)
 
     async def _patch(self, candidate: Candidate, subject: Subject, shown: Shown, verdict: Verdict) -> bool:
         hook = candidate.hook

@@ -8,34 +8,21 @@ from __future__ import annotations
 import asyncio
 
 from nanokube.api.errors import ApiError
-from nanokube.apiserver.admission import chain
 from nanokube.apiserver.admission.chain import Attributes
-from nanokube.apiserver.admission.matching.subject import FindNamespace, Shown, Subject
-from nanokube.apiserver.admission.matching.versions import Versions
-from nanokube.apiserver.admission.webhooks.caller import Caller
+from nanokube.apiserver.admission.matching.subject import Shown
 from nanokube.apiserver.admission.webhooks.hook import Candidate
-from nanokube.apiserver.admission.webhooks.source import Source
+from nanokube.apiserver.admission.webhooks.plugin import WebhookPlugin
 
 
-class ValidatingWebhooks(chain.Plugin):
+class ValidatingWebhooks(WebhookPlugin):
     """Before the quotas: what is refused must not be booked."""
-
-    is_configured = True
-
-    def __init__(
-        self, source: Source, caller: Caller, versions: Versions, find_namespace: FindNamespace
-    ) -> None:
-        self._source = source
-        self._caller = caller
-        self._versions = versions
-        self._find_namespace = find_namespace
 
     async def validate(self, attributes: Attributes) -> None:
         """Ask the webhooks. Raises ApiError."""
-        candidates = self._source.find(attributes)
-        if not candidates or attributes.is_settled:
+        candidates = self._candidates(attributes)
+        if not candidates:
             return
-        subject = Subject(attributes, self._versions, self._find_namespace)
+        subject = self._subject(attributes)
         relevant: list[tuple[Candidate, Shown]] = []
         for candidate in candidates:
             if self._caller.is_wanted(candidate.hook, subject):
