@@ -11,12 +11,13 @@ def default(
 ) -> dict[str, Any]:
     """Return the conflist of a node: bridge with host-local addresses, and host ports.
 
-    subnet: the node's Pod range, `10.244.0.0/24`; its first address is the gateway, on the bridge.
+    subnet: the node's Pod range, `10.244.0.0/24`, or one of each family with a comma between; Pods have an
+    address of each, in that order. A range's first address is the gateway, on the bridge.
     cluster_cidrs: Pods of all nodes; what goes there keeps the Pod's address, everything else is masqueraded.
     mtu: of the Pods' links, in bytes; 0 is the kernel's default.
     data_dir: where leases and records of changed host settings are kept.
     """
-    network = ipaddress.ip_network(subnet)
+    networks = [ipaddress.ip_network(each.strip()) for each in subnet.split(",")]
     return {
         "cniVersion": "1.1.0",
         "name": "nanokube",
@@ -35,8 +36,10 @@ def default(
                 "ipam": {
                     "type": "host-local",
                     "dataDir": str(data_dir / "leases"),
-                    "ranges": [[{"subnet": str(network), "gateway": str(network.network_address + 1)}]],
-                    "routes": [{"dst": "0.0.0.0/0"}],
+                    "ranges": [
+                        [{"subnet": str(each), "gateway": str(each.network_address + 1)}] for each in networks
+                    ],
+                    "routes": [{"dst": "0.0.0.0/0" if each.version == 4 else "::/0"} for each in networks],
                 },
             },
             {"type": "portmap", "dataDir": str(data_dir), "capabilities": {"portMappings": True}},

@@ -9,10 +9,10 @@ from typing import Any
 
 from cni import netlink
 
-_RECORD = (
-    "host.json"  # sysctls: {path below /proc/sys: value before us}; tables, bridge_tables, bridges: names
-)
+_RECORD = "host.json"  # sysctls: {path below /proc/sys: value before us}; _KINDS: names
+_KINDS = ("tables", "tables6", "bridge_tables", "bridges")
 _PROC = Path("/proc/sys")
+FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 
 
 def set_sysctl(data_dir: Path, key: str, value: str) -> None:
@@ -21,10 +21,22 @@ def set_sysctl(data_dir: Path, key: str, value: str) -> None:
     before = path.read_text().strip()
     if before == value:
         return
+    if key == FORWARDING[6]:
+        _keep_router_advertisements(data_dir)
     record = _load(data_dir)
     record["sysctls"].setdefault(key, before)
     _store(data_dir, record)
     path.write_text(value)
+
+
+def _keep_router_advertisements(data_dir: Path) -> None:
+    """Have links that heed router advertisements go on: one that forwards forgets its default route else.
+
+    Source: Documentation/networking/ip-sysctl.rst, accept_ra.
+    """
+    for path in _PROC.glob("net/ipv6/conf/*/accept_ra"):
+        if path.parent.name not in ("all", "default", "lo") and path.read_text().strip() == "1":
+            set_sysctl(data_dir, str(path.relative_to(_PROC)), "2")
 
 
 def set_own_sysctl(key: str, value: str) -> None:
@@ -34,7 +46,10 @@ def set_own_sysctl(key: str, value: str) -> None:
 
 
 def remember(data_dir: Path, kind: str, name: str) -> None:
-    """Write down that we are about to make a table or bridge. kind: `tables`, `bridge_tables`, `bridges`."""
+    """Write down that we are about to make a table or bridge.
+
+    kind: `tables` (family ip), `tables6` (ip6), `bridge_tables`, `bridges`.
+    """
     record = _load(data_dir)
     if name not in record[kind]:
         record[kind].append(name)
@@ -44,21 +59,20 @@ def remember(data_dir: Path, kind: str, name: str) -> None:
 def reset(data_dir: Path) -> None:
     """Delete our tables and bridges and set settings back to what they were. Idempotent."""
     record = _load(data_dir)
-    tables = [("ip", name) for name in record["tables"]] + [
-        ("bridge", name) for name in record["bridge_tables"]
-    ]
-    for family, name in tables:
+    kinds = {"ip": "tables", "ip6": "tables6", "bridge": "bridge_tables"}
+    for family, name in [(family, name) for family, kind in kinds.items() for name in record[kind]]:
         subprocess.run(["nft", "delete", "table", family, name], capture_output=True, timeout=20, check=False)
     with netlink.Socket() as rtnetlink:
         for name in record["bridges"]:
             rtnetlink.run_if_exists(netlink.delete_link(name))
     for key, value in record["sysctls"].items():
-        (_PROC / key).write_text(value)
+        with contextlib.suppress(FileNotFoundError):  # of a link that is gone
+            (_PROC / key).write_text(value)
     (data_dir / _RECORD).unlink(missing_ok=True)
 
 
 def _load(data_dir: Path) -> dict[str, Any]:
-    empty: dict[str, Any] = {"sysctls": {}, "tables": [], "bridge_tables": [], "bridges": []}
+    empty: dict[str, Any] = {"sysctls": {}, **{kind: [] for kind in _KINDS}}
     try:
         return {**empty, **json.loads((data_dir / _RECORD).read_text())}
     except FileNotFoundError:

@@ -42,8 +42,12 @@ class Range:
         if self.first not in self.subnet or self.last not in self.subnet or int(self.first) > int(self.last):
             raise CniError(Code.INVALID_CONFIG, f"range {self.first}-{self.last} is not within {self.subnet}")
 
-    def __contains__(self, address: Address) -> bool:
-        return address.version == self.subnet.version and int(self.first) <= int(address) <= int(self.last)
+    def __contains__(self, address: Address | None) -> bool:
+        return (
+            address is not None
+            and address.version == self.subnet.version
+            and int(self.first) <= int(address) <= int(self.last)
+        )
 
     def candidates(self, after: Address | None) -> Iterator[Address]:
         """Yield every address but the gateway's, beginning after one, wrapping around."""
@@ -71,8 +75,12 @@ def add(args: Args) -> Json:
     with Leases(_directory(args)) as leases:
         ips = []
         try:
+            requested = _requested(args)
+            if requested is not None and not any(requested in item for each in sets for item in each):
+                raise CniError(Code.NO_ADDRESS, f"address {requested} is in no range")
             for index, each in enumerate(sets):
-                address, found = leases.reserve(index, each, owner, _requested(args))
+                wanted = requested if any(requested in item for item in each) else None
+                address, found = leases.reserve(index, each, owner, wanted)
                 ips.append({"address": f"{address}/{found.subnet.prefixlen}", "gateway": str(found.gateway)})
         except CniError:
             leases.release(owner)

@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 from collections.abc import Sequence
-from typing import Self
+from typing import Self, TypeAlias
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 1, 4, 0x100, 0x200, 0x400
 NLMSG_ERROR = 2
@@ -24,7 +24,7 @@ _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA =
 _VETH_INFO_PEER = 1
 BRPORT_HAIRPIN, BRPORT_LEARNING, BRPORT_UNICAST_FLOOD, BRPORT_LOCKED = 4, 8, 9, 39
 BRPORT_MULTICAST_FLOOD, BRPORT_BROADCAST_FLOOD = 27, 30
-_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_F_NODAD = 1, 2, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _NDA_DST, _NDA_LLADDR = 1, 2
 _NUD_NOARP, _NUD_PERMANENT, _NTF_MASTER = 0x40, 0x80, 0x04
@@ -32,10 +32,14 @@ _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK, _RTN_UNICAST =
 _IFF_UP = 1
 _SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK = 270, 10, 11
 _NLM_F_ACK_TLVS, _NLMSGERR_ATTR_MSG = 0x200, 1
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _NAME_BYTES_MAX = 16  # IFNAMSIZ, include/uapi/linux/if.h
 _PAYLOAD_BYTES_MAX = 0xFFFF - 4  # an attribute's length field has 16 bits; never let it wrap (CVE-2021-43784)
 
 Message = tuple[int, int, bytes]  # type, flags, body
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Interface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def attribute(kind: int, data: bytes) -> bytes:
@@ -97,18 +101,19 @@ def delete_link(name: str) -> Message:
     return _RTM_DELLINK, 0, _link() + attribute(_IFLA_IFNAME, _name(name))
 
 
-def address(index: int, interface: ipaddress.IPv4Interface) -> Message:
-    head = struct.pack("=BBBBI", socket.AF_INET, interface.network.prefixlen, 0, 0, index)
+def address(index: int, interface: Interface) -> Message:
+    """Give a link an address. One of IPv6 is used at once: who gives it knows that no neighbour has it."""
+    flags = _IFA_F_NODAD if interface.version == 6 else 0
+    head = struct.pack("=BBBBI", _FAMILIES[interface.version], interface.network.prefixlen, flags, 0, index)
     body = head + attribute(_IFA_LOCAL, interface.ip.packed) + attribute(_IFA_ADDRESS, interface.ip.packed)
     return _RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, body
 
 
-def route(
-    index: int, destination: ipaddress.IPv4Network, gateway: ipaddress.IPv4Address | None = None
-) -> Message:
+def route(index: int, destination: Network, gateway: Address | None = None) -> Message:
     """Add a route in the main table; without a gateway the destination is on the link."""
     scope = _RT_SCOPE_UNIVERSE if gateway else _RT_SCOPE_LINK
-    head = (socket.AF_INET, destination.prefixlen, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, scope, _RTN_UNICAST, 0)
+    family = _FAMILIES[destination.version]
+    head = (family, destination.prefixlen, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, scope, _RTN_UNICAST, 0)
     body = struct.pack("=BBBBBBBBI", *head) + attribute(_RTA_OIF, _u32(index))
     if destination.prefixlen:
         body += attribute(_RTA_DST, destination.network_address.packed)
@@ -117,15 +122,15 @@ def route(
     return _RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body
 
 
-def neighbour(index: int, ip: ipaddress.IPv4Address, mac: bytes) -> Message:
-    """Pin an address to a MAC: no ARP answer changes it."""
-    head = struct.pack("=BxxxiHBB", socket.AF_INET, index, _NUD_PERMANENT, 0, 0)
+def neighbour(index: int, ip: Address, mac: bytes) -> Message:
+    """Pin an address to a MAC: no neighbour's answer changes it."""
+    head = struct.pack("=BxxxiHBB", _FAMILIES[ip.version], index, _NUD_PERMANENT, 0, 0)
     body = head + attribute(_NDA_DST, ip.packed) + attribute(_NDA_LLADDR, mac)
     return _RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body
 
 
-def delete_neighbour(index: int, ip: ipaddress.IPv4Address) -> Message:
-    head = struct.pack("=BxxxiHBB", socket.AF_INET, index, 0, 0, 0)
+def delete_neighbour(index: int, ip: Address) -> Message:
+    head = struct.pack("=BxxxiHBB", _FAMILIES[ip.version], index, 0, 0, 0)
     return _RTM_DELNEIGH, 0, head + attribute(_NDA_DST, ip.packed)
 
 

@@ -20,7 +20,7 @@ _ELEM_LIST_TABLE, _ELEM_LIST_SET, _ELEM_LIST_ELEMENTS = 1, 2, 3 | _NESTED
 _LIST_ELEM = 1 | _NESTED
 _ELEM_KEY, _ELEM_DATA = 1 | _NESTED, 2 | _NESTED
 _DATA_VALUE = 1
-_NFPROTO_IPV4 = 2
+_NFPROTO = {"ip": 2, "ip6": 10}
 _SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_NETFILTER = 270, 10, 12
 _SECONDS_MAX = 20
 
@@ -51,10 +51,12 @@ def load(text: str) -> None:
 
 
 class Elements:
-    """Adds and deletes elements of one IPv4 table, in its maker's network namespace. Thread-safe."""
+    """Adds and deletes elements of one table, in its maker's network namespace. Thread-safe."""
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, family: str = "ip") -> None:
+        """family: `ip` or `ip6`."""
         self._table = table
+        self._head = struct.pack(">BBH", _NFPROTO[family], 0, 0)
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER
         )
@@ -81,7 +83,7 @@ class Elements:
         body = attribute(_ELEM_LIST_TABLE, self._table.encode() + b"\0")
         body += attribute(_ELEM_LIST_SET, name.encode() + b"\0")
         body += attribute(_ELEM_LIST_ELEMENTS, b"".join(elements))
-        return kind, flags, struct.pack(">BBH", _NFPROTO_IPV4, 0, 0) + body
+        return kind, flags, self._head + body
 
     def _transact(self, messages: Sequence[tuple[int, int, bytes]]) -> None:
         """Send one transaction and wait for the answer to its last message: the first failure, or success.

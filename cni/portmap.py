@@ -1,5 +1,7 @@
 """portmap: host ports of containers, by nftables maps. Chained after a plugin that gives an address.
 
+A table of each family that Pods have:
+
     map ports      protocol . port -> Pod's IP . port           any address of the host
     map ports_at   host IP . protocol . port -> IP . port       one address
     map loopback   protocol . port -> the gateway's address     ports reached at 127.0.0.1 too
@@ -10,56 +12,67 @@
 (CVE-2020-8558). A packet from 127.0.0.1 cannot be routed out of the host; so before connection tracking sees
 it, its source becomes the gateway's address, and on the way back, after translation, its destination becomes
 127.0.0.1 again. A client on the host that is bound to another address keeps it. The kernel goes on dropping
-every packet with a loopback address that comes from a link.
+every packet with a loopback address that comes from a link. The same holds for ::1.
 Source: containernetworking/plugins, plugins/meta/portmap/README.md; nft(8).
 """
 
+import dataclasses
 import errno
 import functools
 import ipaddress
 import socket
 import threading
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cni import host, nft
+from cni import host, netlink, nft
 from cni.records import Records
 from cni.skel import Args, Attachment, CniError, Code, Json, valid_attachments
 
 TABLE = "nanokube-hostport"
 _DATA_DIR = "/var/lib/cni"
 _PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": socket.IPPROTO_SCTP}
-_ANY = ("", "0.0.0.0", "::")
-_LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
+# Host addresses that stand for all of a family; none stands for all of both.
+_ANY = {"0.0.0.0": 4, "::": 6}
+_LOOPBACK = {4: ipaddress.ip_network("127.0.0.0/8"), 6: ipaddress.ip_network("::1/128")}
+_LOOPBACK_ADDRESS = {4: "127.0.0.1", 6: "::1"}
+_FAMILIES = {4: "ip", 6: "ip6"}
 
-SKELETON = f"""
-add table ip {TABLE}
-add map ip {TABLE} ports {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
-add map ip {TABLE} ports_at {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
-add map ip {TABLE} loopback {{ type inet_proto . inet_service : ipv4_addr; }}
-add set ip {TABLE} returning {{ type ipv4_addr . inet_proto . inet_service; }}
-add set ip {TABLE} hairpin {{ type ipv4_addr . ipv4_addr; }}
-add chain ip {TABLE} leave_loopback {{ type route hook output priority raw; policy accept; }}
-add chain ip {TABLE} enter_loopback {{ type filter hook input priority 110; policy accept; }}
-add chain ip {TABLE} prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}
-add chain ip {TABLE} output {{ type nat hook output priority -100; policy accept; }}
-add chain ip {TABLE} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}
-add chain ip {TABLE} translate
-flush chain ip {TABLE} leave_loopback
-flush chain ip {TABLE} enter_loopback
-flush chain ip {TABLE} prerouting
-flush chain ip {TABLE} output
-flush chain ip {TABLE} postrouting
-flush chain ip {TABLE} translate
-add rule ip {TABLE} leave_loopback ip saddr {_LOOPBACK} ip daddr {_LOOPBACK} \
-ip saddr set meta l4proto . th dport map @loopback
-add rule ip {TABLE} enter_loopback ct status dnat ip saddr {_LOOPBACK} \
-ip daddr . meta l4proto . th sport @returning ip daddr set 127.0.0.1
-add rule ip {TABLE} prerouting fib daddr type local jump translate
-add rule ip {TABLE} output fib daddr type local jump translate
-add rule ip {TABLE} translate dnat ip to ip daddr . meta l4proto . th dport map @ports_at
-add rule ip {TABLE} translate dnat ip to meta l4proto . th dport map @ports
-add rule ip {TABLE} postrouting ct status dnat ip saddr . ip daddr @hairpin masquerade
+
+def skeleton(version: int) -> str:
+    """Write the table of one IP version. Pure."""
+    family = _FAMILIES[version]
+    table, address = f"{family} {TABLE}", f"ipv{version}_addr"
+    own, at = _LOOPBACK[version], _LOOPBACK_ADDRESS[version]
+    return f"""
+add table {table}
+add map {table} ports {{ type inet_proto . inet_service : {address} . inet_service; }}
+add map {table} ports_at {{ type {address} . inet_proto . inet_service : {address} . inet_service; }}
+add map {table} loopback {{ type inet_proto . inet_service : {address}; }}
+add set {table} returning {{ type {address} . inet_proto . inet_service; }}
+add set {table} hairpin {{ type {address} . {address}; }}
+add chain {table} leave_loopback {{ type route hook output priority raw; policy accept; }}
+add chain {table} enter_loopback {{ type filter hook input priority 110; policy accept; }}
+add chain {table} prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}
+add chain {table} output {{ type nat hook output priority -100; policy accept; }}
+add chain {table} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}
+add chain {table} translate
+flush chain {table} leave_loopback
+flush chain {table} enter_loopback
+flush chain {table} prerouting
+flush chain {table} output
+flush chain {table} postrouting
+flush chain {table} translate
+add rule {table} leave_loopback {family} saddr {own} {family} daddr {own} \
+{family} saddr set meta l4proto . th dport map @loopback
+add rule {table} enter_loopback ct status dnat {family} saddr {own} \
+{family} daddr . meta l4proto . th sport @returning {family} daddr set {at}
+add rule {table} prerouting fib daddr type local jump translate
+add rule {table} output fib daddr type local jump translate
+add rule {table} translate dnat {family} to {family} daddr . meta l4proto . th dport map @ports_at
+add rule {table} translate dnat {family} to meta l4proto . th dport map @ports
+add rule {table} postrouting ct status dnat {family} saddr . {family} daddr @hairpin masquerade
 """
 
 
@@ -70,13 +83,14 @@ def add(args: Args) -> Json:
     if not wanted:
         return previous
     records, owner = _records(args), Attachment(args.container_id, args.ifname)
-    ip, gateway = _address(previous)
-    elements = plan(wanted, ip, gateway)
+    targets = _targets(previous)
+    planned: Planned = {each.ip.version: plan(wanted, each) for each in targets}
     delete(args)
-    _ready(_data_dir(args), records)
-    records.put(owner, {"ip": str(ip), "gateway": str(gateway), "mappings": wanted})
+    _ready(_data_dir(args), records, planned)
+    ips = [[str(each.ip), str(each.gateway)] for each in targets]
+    records.put(owner, {"ips": ips, "mappings": wanted})
     try:
-        _apply(elements)
+        _apply(planned)
     except FileExistsError as err:
         records.delete(owner)
         taken = ", ".join(f"{item['hostPort']}/{item['protocol']}" for item in wanted)
@@ -122,95 +136,113 @@ def mappings(config: Json) -> list[dict[str, Any]]:
         if protocol not in _PROTOCOLS or not all(isinstance(p, int) and 0 < p < 65536 for p in ports):
             raise CniError(Code.INVALID_CONFIG, f"invalid port mapping {item!r}"[:200])
         host_ip = str(item.get("hostIP") or "")
-        if host_ip not in _ANY and not _is_ipv4(host_ip):
-            raise CniError(Code.INVALID_CONFIG, f"invalid host address {host_ip!r}: IPv4 only")
+        if host_ip and not _is_address(host_ip):
+            raise CniError(Code.INVALID_CONFIG, f"invalid host address {host_ip!r}")
         found.append(
             {
                 "hostPort": ports[0],
                 "containerPort": ports[1],
                 "protocol": protocol,
-                "hostIP": "" if host_ip in _ANY else host_ip,
+                "hostIP": host_ip,
             }
         )
     return found
 
 
-def plan(
-    wanted: list[dict[str, Any]], ip: ipaddress.IPv4Address, gateway: ipaddress.IPv4Address
-) -> dict[str, list[bytes]]:
-    """Encode the elements that mappings need, by map or set. Pure."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Target:
+    """A Pod's address of one family, and the gateway that it sees."""
+
+    ip: netlink.Address
+    gateway: netlink.Address
+
+
+def plan(wanted: list[dict[str, Any]], target: Target) -> dict[str, list[bytes]]:
+    """Encode the elements that mappings need in the table of a target's family, by map or set. Pure."""
     names = ("ports", "ports_at", "loopback", "returning", "hairpin")
     elements: dict[str, list[bytes]] = {name: [] for name in names}
+    ip, gateway, version = target.ip.packed, target.gateway.packed, target.ip.version
     for item in wanted:
+        at = ipaddress.ip_address(item["hostIP"]) if item["hostIP"] else None
+        if at is not None and at.version != version:
+            continue
+        is_any = at is None or str(at) in _ANY
         service = (bytes((_PROTOCOLS[item["protocol"]],)), _port(item["hostPort"]))
-        target = nft.concatenate(ip.packed, _port(item["containerPort"]))
-        if item["hostIP"]:
-            at = ipaddress.IPv4Address(item["hostIP"])
-            elements["ports_at"].append(nft.element(nft.concatenate(at.packed, *service), target))
+        leads_to = nft.concatenate(ip, _port(item["containerPort"]))
+        if at is not None and not is_any:
+            elements["ports_at"].append(nft.element(nft.concatenate(at.packed, *service), leads_to))
         else:
-            elements["ports"].append(nft.element(nft.concatenate(*service), target))
-        if not item["hostIP"] or ipaddress.IPv4Address(item["hostIP"]) in _LOOPBACK:
-            elements["loopback"].append(nft.element(nft.concatenate(*service), gateway.packed))
-            elements["returning"].append(nft.element(nft.concatenate(gateway.packed, *service)))
-    elements["hairpin"].append(nft.element(nft.concatenate(ip.packed, ip.packed)))
+            elements["ports"].append(nft.element(nft.concatenate(*service), leads_to))
+        if is_any or at in _LOOPBACK[version]:
+            elements["loopback"].append(nft.element(nft.concatenate(*service), gateway))
+            elements["returning"].append(nft.element(nft.concatenate(gateway, *service)))
+    if elements["ports"] or elements["ports_at"]:
+        elements["hairpin"].append(nft.element(nft.concatenate(ip, ip)))
     return {name: listed for name, listed in elements.items() if listed}
 
 
+Planned = Mapping[int, Mapping[str, list[bytes]]]  # by IP version, by map or set
+
 _lock = threading.Lock()
-_loaded: set[Path] = set()
+_loaded: set[tuple[Path, int]] = set()
 
 
 @functools.cache
-def _elements() -> nft.Elements:
-    return nft.Elements(TABLE)
+def _elements(version: int) -> nft.Elements:
+    return nft.Elements(TABLE, _FAMILIES[version])
 
 
-def _ready(data_dir: Path, records: Records) -> None:
+def _ready(data_dir: Path, records: Records, versions: Iterable[int]) -> None:
     with _lock:
-        if data_dir not in _loaded:
-            _load(data_dir, records)
-            _loaded.add(data_dir)
+        for version in versions:
+            if (data_dir, version) not in _loaded:
+                _load(data_dir, records, version)
+                _loaded.add((data_dir, version))
 
 
-def _load(data_dir: Path, records: Records) -> None:
+def _load(data_dir: Path, records: Records, version: int) -> None:
     """Load the rules, and the elements of what is recorded: the table may be new."""
-    host.remember(data_dir, "tables", TABLE)
-    nft.load(SKELETON)
+    host.remember(data_dir, "tables" if version == 4 else "tables6", TABLE)
+    nft.load(skeleton(version))
     for _, record in records.all():
-        for name, elements in _planned(record).items():
-            _elements().add(name, elements)
+        for name, elements in _planned(record).get(version, {}).items():
+            _elements(version).add(name, elements)
 
 
-def _apply(elements: dict[str, list[bytes]]) -> None:
+def _apply(planned: Planned) -> None:
     """Add elements; the maps of ports come first and must not hold them yet."""
-    done: list[str] = []
-    for name, listed in elements.items():
-        try:
-            _elements().add(name, listed, exclusive=name != "hairpin")
-        except OSError:
-            for earlier in done:
-                _elements().delete(earlier, elements[earlier])
-            raise
-        done.append(name)
+    done: list[tuple[int, str, list[bytes]]] = []
+    for version, elements in planned.items():
+        for name, listed in elements.items():
+            try:
+                _elements(version).add(name, listed, exclusive=name != "hairpin")
+            except OSError:
+                for earlier, its_name, its_elements in done:
+                    _elements(earlier).delete(its_name, its_elements)
+                raise
+            done.append((version, name, listed))
 
 
 def _forget(records: Records, owner: Attachment) -> None:
     record = records.get(owner)
     if record is None:
         return
-    for name, elements in _planned(record).items():
-        for element in elements:
-            try:
-                _elements().delete(name, [element])
-            except OSError as err:
-                if err.errno != errno.ENOENT:
-                    raise
+    for version, by_name in _planned(record).items():
+        for name, elements in by_name.items():
+            for element in elements:
+                try:
+                    _elements(version).delete(name, [element])
+                except OSError as err:
+                    if err.errno != errno.ENOENT:
+                        raise
     records.delete(owner)
 
 
-def _planned(record: dict[str, Any]) -> dict[str, list[bytes]]:
-    ip, gateway = ipaddress.IPv4Address(record["ip"]), ipaddress.IPv4Address(record["gateway"])
-    return plan(record["mappings"], ip, gateway)
+def _planned(record: dict[str, Any]) -> Planned:
+    """Plan what is recorded; what earlier versions recorded has one address."""
+    pairs = record["ips"] if "ips" in record else [[record["ip"], record["gateway"]]]
+    targets = [Target(ipaddress.ip_address(ip), ipaddress.ip_address(gateway)) for ip, gateway in pairs]
+    return {each.ip.version: plan(record["mappings"], each) for each in targets}
 
 
 def _previous(args: Args) -> Json:
@@ -220,12 +252,16 @@ def _previous(args: Args) -> Json:
     return previous
 
 
-def _address(previous: Json) -> tuple[ipaddress.IPv4Address, ipaddress.IPv4Address]:
+def _targets(previous: Json) -> list[Target]:
+    """Return the first address of each family of a result. Raises CniError if there is none."""
+    found: dict[int, Target] = {}
     for item in previous.get("ips") or []:
         interface = ipaddress.ip_interface(item["address"])
-        if isinstance(interface, ipaddress.IPv4Interface):
-            return interface.ip, ipaddress.IPv4Address(item.get("gateway") or interface.network[1])
-    raise CniError(Code.INVALID_CONFIG, "previous result has no IPv4 address")
+        gateway = ipaddress.ip_address(item.get("gateway") or interface.network[1])
+        found.setdefault(interface.version, Target(interface.ip, gateway))
+    if not found:
+        raise CniError(Code.INVALID_CONFIG, "previous result has no address")
+    return list(found.values())
 
 
 def _data_dir(args: Args) -> Path:
@@ -240,9 +276,9 @@ def _port(number: int) -> bytes:
     return number.to_bytes(2, "big")
 
 
-def _is_ipv4(text: str) -> bool:
+def _is_address(text: str) -> bool:
     try:
-        ipaddress.IPv4Address(text)
+        ipaddress.ip_address(text)
     except ValueError:
         return False
-    return True
+    return "%" not in text

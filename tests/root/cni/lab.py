@@ -16,7 +16,8 @@ from typing import Any
 
 from cni import conflist, host, skel
 
-GATEWAY = "10.244.0.1"
+GATEWAY, GATEWAY6 = "10.244.0.1", "fd00:10:244::1"
+RANGE, RANGE6 = "10.244.0.0/24", "fd00:10:244::/64"
 _GET = """
 import sys, urllib.request
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -24,26 +25,31 @@ sys.stdout.buffer.write(opener.open(sys.argv[1], timeout=2).read())
 """
 _GET_FROM = """
 import http.client, sys
-host, port = sys.argv[2].split(":")
+host, _, port = sys.argv[2].rpartition(":")
 connection = http.client.HTTPConnection(host, int(port), timeout=2, source_address=(sys.argv[1], 0))
 connection.request("GET", "/")
 sys.stdout.buffer.write(connection.getresponse().read())
 """
 _SERVE = """
-import http.server, sys
+import http.server, socket
 class Hello(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200); self.end_headers(); self.wfile.write(self.client_address[0].encode())
-http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Hello).serve_forever()
+        self.send_response(200); self.end_headers()
+        self.wfile.write(self.client_address[0].removeprefix("::ffff:").encode())
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET
+Server(("::", 8080), Hello).serve_forever()
 """
 
 
 class Lab:
     """A host with Pods p0, p1, … on nk0."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, ranges: str = RANGE) -> None:
         self.data = directory / "cni"
-        self.config = conflist.default("10.244.0.0/24", "nk0", self.data)
+        self.config = conflist.default(
+            ranges, "nk0", self.data, [RANGE6[:-2] + "56"] if ":" in ranges else ()
+        )
         _run("ip", "link", "set", "lo", "up")
 
     def call(self, index: int, command: str, pod: str, **more: Any) -> Any:
@@ -101,7 +107,11 @@ def served(pod: str) -> Iterator[None]:
 
 
 def ip_of(result: Any) -> str:
-    return str(result["ips"][0]["address"].split("/")[0])
+    return ips_of(result)[0]
+
+
+def ips_of(result: Any) -> list[str]:
+    return [str(each["address"].split("/")[0]) for each in result["ips"]]
 
 
 def traffic(lab: Lab) -> dict[str, Any]:
@@ -152,6 +162,77 @@ def spoofing(lab: Lab) -> dict[str, Any]:
         seen["another's MAC and address"] = get("p1", f"{GATEWAY}:8080")
         seen["the victim"] = get("p0", f"{GATEWAY}:8080")
     return seen
+
+
+def dual(lab: Lab) -> dict[str, Any]:
+    """Pods of both families, or of IPv6 alone: each way that the traffic of IPv4 has, by the other."""
+    results = {pod: lab.add(pod) for pod in ("p0", "p1")}
+    lab.call(0, "CHECK", "p0")
+    first, second = (ips_of(results[pod])[-1] for pod in ("p0", "p1"))
+    lab.map("ADD", "p0", results["p0"], 12000)
+    _run("ip", "address", "add", "2001:db8::10/128", "dev", "lo", "nodad")
+    _outside("2001:db8:1::1", "2001:db8:1::2")
+    seen: dict[str, Any] = {"ips": [ips_of(each) for each in results.values()]}
+    seen["gateways"] = [each["gateway"] for each in results["p0"]["ips"]]
+    with served("p0"), served("outside"), served(""):
+        seen["host"] = get("", f"[{first}]:8080")
+        seen["pod"] = get("p1", f"[{first}]:8080")
+        seen["loopback port"] = get("", "[::1]:12000")
+        seen["loopback port from another address"] = get_from("2001:db8::10", "::1:12000")
+        seen["host address port"] = get("", f"[{GATEWAY6}]:12000")
+        seen["port from another pod"] = get("p1", f"[{GATEWAY6}]:12000")
+        seen["port from itself"] = get("p0", f"[{GATEWAY6}]:12000")
+        seen["port from outside"] = get("outside", "[2001:db8:1::1]:12000")
+        seen["leaving"] = get("p1", "[2001:db8:1::2]:8080")
+        seen["IPv4"] = get("p1", f"{GATEWAY}:8080")
+        _run(*_inside("p1"), "ip", "address", "add", f"{first}/128", "dev", "eth0", "nodad")
+        _run(*_inside("p1"), "ip", "route", "replace", f"{GATEWAY6}/128", "dev", "eth0", "src", first)
+        seen["another's address"] = get("p1", f"[{GATEWAY6}]:8080")
+    lab.map("DEL", "p0", results["p0"], 12000)
+    lab.call(0, "GC", "p", **{"cni.dev/valid-attachments": [{"containerID": "p0", "ifname": "eth0"}]})
+    seen["elements after GC"] = _run("nft", "list", "set", "ip6", "nanokube-cni-nk0", "pods").count(" . fd00")
+    seen["neighbours after GC"] = second in _run("ip", "-6", "neigh", "show", "nud", "permanent")
+    try:
+        lab.call(0, "CHECK", "p1")
+    except skel.CniError as err:
+        seen["CHECK after GC"] = int(err.code)
+    _run(*_inside("p0"), "ip", "address", "del", f"{first}/128", "dev", "eth0")
+    try:
+        lab.call(0, "CHECK", "p0")
+    except skel.CniError as err:
+        seen["CHECK without its address"] = str(err).rpartition(": ")[2]
+    lab.call(0, "DEL", "p0")
+    leases = (lab.data / "leases/nanokube").iterdir()
+    seen["leases"] = sorted(p.name for p in leases if p.name != "lock" and not p.name.startswith("last"))
+    host.reset(lab.data)
+    seen["tables left"] = _run("nft", "list", "tables")
+    seen["forwarding left"] = Path("/proc/sys/net/ipv6/conf/all/forwarding").read_text().strip()
+    return seen
+
+
+def ipv6(lab: Lab) -> dict[str, Any]:
+    return dual(lab)
+
+
+def advertised(lab: Lab) -> dict[str, Any]:
+    """A host that learned its default route by an advertisement keeps it, though it forwards now."""
+    _outside("2001:db8:1::1", "2001:db8:1::2")
+    accept = Path("/proc/sys/net/ipv6/conf/up0/accept_ra")
+    lab.add("p0")
+    seen = {"while we run": accept.read_text().strip()}
+    host.reset(lab.data)
+    return {**seen, "after reset": accept.read_text().strip()}
+
+
+def _outside(own: str, other: str) -> None:
+    """Connect a namespace that is no Pod, which knows no way to Pods."""
+    _run("ip", "netns", "add", "outside")
+    _run("ip", "link", "add", "up0", "type", "veth", "peer", "name", "eth0", "netns", "outside")
+    _run("ip", "address", "add", f"{own}/64", "dev", "up0", "nodad")
+    _run("ip", "link", "set", "up0", "up")
+    inside = _inside("outside")
+    _run(*inside, "ip", "address", "add", f"{other}/64", "dev", "eth0", "nodad")
+    _run(*inside, "ip", "link", "set", "eth0", "up")
 
 
 def upkeep(lab: Lab) -> dict[str, Any]:
@@ -215,5 +296,7 @@ if __name__ == "__main__":
     _run("mount", "--make-rprivate", "/")
     Path("/run/netns").mkdir(exist_ok=True)
     _run("mount", "-t", "tmpfs", "netns", "/run/netns")
-    scenarios = {each.__name__: each for each in (traffic, spoofing, upkeep, burst)}
-    print(json.dumps(scenarios[sys.argv[1]](Lab(Path(sys.argv[2])))))
+    scenarios = {each.__name__: each for each in (traffic, spoofing, dual, ipv6, advertised, upkeep, burst)}
+    ranges = {"dual": f"{RANGE},{RANGE6}", "advertised": f"{RANGE},{RANGE6}", "ipv6": RANGE6}
+    lab = Lab(Path(sys.argv[2]), ranges.get(sys.argv[1], RANGE))
+    print(json.dumps(scenarios[sys.argv[1]](lab)))

@@ -68,3 +68,46 @@ def test_pods_attached_at_once_get_different_addresses(tmp_path: Path) -> None:
     seen = _scenario("burst", tmp_path)
     assert seen["addresses"] == 20
     assert seen["ms each"] < 100  # 2 ms on an idle machine
+
+
+_IPV6 = {
+    "host": "fd00:10:244::1",
+    "pod": "fd00:10:244::3",
+    "loopback port": "fd00:10:244::1",
+    "loopback port from another address": "2001:db8::10",
+    "host address port": "fd00:10:244::1",
+    "port from another pod": "fd00:10:244::3",
+    "port from itself": "fd00:10:244::1",
+    "port from outside": "2001:db8:1::2",
+    "leaving": "2001:db8:1::1",
+    "another's address": "",
+    "elements after GC": 1,
+    "neighbours after GC": False,
+    "CHECK after GC": 101,
+    "CHECK without its address": "fd00:10:244::2 is missing",
+    "leases": [],
+    "tables left": "",
+    "forwarding left": "0",
+}
+
+
+def test_pods_of_both_families_have_all_ways_by_ipv6_too(tmp_path: Path) -> None:
+    assert _scenario("dual", tmp_path) == {
+        **_IPV6,
+        "ips": [["10.244.0.2", "fd00:10:244::2"], ["10.244.0.3", "fd00:10:244::3"]],
+        "gateways": ["10.244.0.1", "fd00:10:244::1"],
+        "IPv4": "10.244.0.3",
+    }
+
+
+def test_pods_of_ipv6_alone(tmp_path: Path) -> None:
+    assert _scenario("ipv6", tmp_path) == {
+        **_IPV6,
+        "ips": [["fd00:10:244::2"], ["fd00:10:244::3"]],
+        "gateways": ["fd00:10:244::1"],
+        "IPv4": "",
+    }
+
+
+def test_a_host_goes_on_to_hear_its_router(tmp_path: Path) -> None:
+    assert _scenario("advertised", tmp_path) == {"while we run": "2", "after reset": "1"}

@@ -111,3 +111,23 @@ def test_bad_ranges_are_refused(tmp_path: Path, ipam: dict[str, Any]) -> None:
     with pytest.raises(CniError) as err:
         _call(tmp_path, "ADD", "a", ipam)
     assert err.value.code == Code.INVALID_CONFIG
+
+
+_BOTH: dict[str, Any] = {"ranges": [[{"subnet": "10.1.0.0/29"}], [{"subnet": "fd00:1::/64"}]]}
+
+
+def test_one_address_of_each_family_is_given_held_and_released(tmp_path: Path) -> None:
+    def addresses(answer: Any) -> list[str]:
+        return [each["address"] for each in answer["ips"]]
+
+    first = _call(tmp_path, "ADD", "a", _BOTH)
+    assert addresses(first) == ["10.1.0.2/29", "fd00:1::2/64"]
+    assert first["ips"][1]["gateway"] == "fd00:1::1"
+    assert _call(tmp_path, "ADD", "a", _BOTH) == first
+    assert addresses(_call(tmp_path, "ADD", "b", _BOTH)) == ["10.1.0.3/29", "fd00:1::3/64"]
+    _call(tmp_path, "STATUS", "", _BOTH)
+    _call(tmp_path, "DEL", "a", _BOTH)
+    assert sorted(p.name for p in (tmp_path / "net").iterdir() if p.name[0] in "1f") == [
+        "10.1.0.3",
+        "fd00:1::3",
+    ]

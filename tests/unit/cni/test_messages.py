@@ -82,7 +82,7 @@ def test_host_ports_are_planned_by_map() -> None:
     }
     wanted = portmap.mappings(config)
     assert [item["hostPort"] for item in wanted] == [80, 53]
-    elements = portmap.plan(wanted, _IP, _GATEWAY)
+    elements = portmap.plan(wanted, portmap.Target(_IP, _GATEWAY))
     assert {name: len(listed) for name, listed in elements.items()} == {
         "ports": 1,
         "ports_at": 1,
@@ -99,7 +99,7 @@ def test_host_ports_are_planned_by_map() -> None:
         {"hostPort": 1, "containerPort": 0},
         {"hostPort": "80", "containerPort": 80},
         {"hostPort": 80, "containerPort": 80, "protocol": "icmp"},
-        {"hostPort": 80, "containerPort": 80, "hostIP": "fe80::1"},
+        {"hostPort": 80, "containerPort": 80, "hostIP": "fe80::1%eth0"},
     ],
 )
 def test_bad_mappings_are_refused(mapping: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ def test_bad_mappings_are_refused(mapping: dict[str, Any]) -> None:
 
 
 def test_no_rule_opens_loopback_to_the_network() -> None:
-    assert "route_localnet" not in portmap.SKELETON
+    assert "route_localnet" not in portmap.skeleton(4) + portmap.skeleton(6)
 
 
 def test_default_conflist_is_routed_with_the_gateway_on_the_bridge() -> None:
@@ -118,3 +118,42 @@ def test_default_conflist_is_routed_with_the_gateway_on_the_bridge() -> None:
     assert bridge.settings(first).is_routed
     assert bridge.settings(first).cluster == ("10.244.0.0/16",)
     assert second["capabilities"] == {"portMappings": True}
+
+
+def test_conflist_of_both_families_has_a_range_set_and_a_route_of_each() -> None:
+    listed = conflist.default("10.244.3.0/24, fd00:10:244:3::/64", "nk0", Path("/d"))["plugins"][0]["ipam"]
+    assert listed["ranges"] == [
+        [{"subnet": "10.244.3.0/24", "gateway": "10.244.3.1"}],
+        [{"subnet": "fd00:10:244:3::/64", "gateway": "fd00:10:244:3::1"}],
+    ]
+    assert listed["routes"] == [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
+
+
+def test_rules_of_a_family_name_its_own_networks() -> None:
+    networks = (["10.244.0.0/24", "fd00:1::/64"], ["10.244.0.0/16", "fd00::/16"])
+    text = masquerade.render("nk0", *networks, masquerades=True, is_guarded=True, family="ip6")
+    assert "ip6 saddr { fd00:1::/64 } ip6 daddr != { fd00:1::/64, fd00::/16, ff00::/8 }" in text
+    assert "10.244" not in text
+    alone = masquerade.render("nk0", ["fd00:1::/64"], [], masquerades=True, is_guarded=True)
+    assert "@pods counter drop" in alone, "what has no address of a family may send nothing in it"
+    assert "masquerade fully-random" not in alone
+
+
+def test_a_pod_may_ask_for_its_gateways_only() -> None:
+    text = masquerade.render_frames("nk0", "nk1234", "0a:58:0a:f4:00:01", ["10.244.0.1", "fd00:1::ab:cdef"])
+    assert "arp daddr ip 10.244.0.1 accept" in text
+    assert "ip6 daddr ff02::1:ffab:cdef icmpv6 type nd-neighbor-solicit accept" in text
+
+
+@pytest.mark.parametrize(
+    ("host_ip", "versions"),
+    [("", {4, 6}), ("0.0.0.0", {4}), ("::", {6}), ("192.0.2.1", {4}), ("2001:db8::1", {6})],
+)
+def test_a_host_port_is_opened_in_the_families_of_its_address(host_ip: str, versions: set[int]) -> None:
+    listed = [{"hostPort": 80, "containerPort": 8080, "hostIP": host_ip}]
+    wanted = portmap.mappings({"runtimeConfig": {"portMappings": listed}})
+    targets = {
+        4: portmap.Target(_IP, _GATEWAY),
+        6: portmap.Target(ipaddress.IPv6Address("fd00::5"), ipaddress.IPv6Address("fd00::1")),
+    }
+    assert {version for version, each in targets.items() if portmap.plan(wanted, each)} == versions
