@@ -85,5 +85,5 @@ make_disk() {
   say "disk"
   : >"$place/root/etc/machine-id" # each machine draws its own
   rm -f "$place/base.img"
-  mke2fs -q -t ext4 -F -d "$place/root" "$place/base.img" 5G
+  mke2fs -q -t ext4 -F -d "$place/root" "$place/base.img" 5G >/dev/null
 }

@@ -70,6 +70,10 @@ class Machine:
         return f"{PREFIX}.{self.number}"
 
     @property
+    def mac(self) -> str:
+        return f"52:54:00:00:00:{self.number:02x}"
+
+    @property
     def console(self) -> Path:
         return self.place / f"{self.name}.console"
 
@@ -103,7 +107,6 @@ class Machine:
             "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 systemd.show_status=0 no_timer_check panic=1"
             f" lab.name={self.name} lab.address={self.address}/24"
         )
-        mac = f"52:54:00:00:00:{self.number:02x}"
         return [
             "qemu-system-x86_64", "-machine", "q35", "-accel", self.accelerated_by, "-cpu", "max",
             "-smp", "1", "-m", str(self.memory_mib), "-nographic",
@@ -112,7 +115,7 @@ class Machine:
             "-drive", f"file={self.place}/{self.name}.qcow2,format=qcow2,if=virtio",
             "-netdev", "user,id=nat,restrict=on", "-device", "virtio-net-pci,netdev=nat,romfile=",
             "-netdev", f"tap,id=link,ifname=tap{self.number},script=no,downscript=no",
-            "-device", f"virtio-net-pci,netdev=link,mac={mac},romfile=",
+            "-device", f"virtio-net-pci,netdev=link,mac={self.mac},romfile=",
         ]  # fmt: skip
 
     def kill(self) -> None:

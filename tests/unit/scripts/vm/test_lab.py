@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.vm import lab, machine
+from scripts.vm import cluster, lab, machine, scenarios
 
 VAGRANTFILE = (Path(__file__).parents[4] / "Vagrantfile").read_text()
 
@@ -34,7 +34,7 @@ def test_machines_are_named_and_numbered_as_in_the_vagrantfile() -> None:
     ],
 )
 def test_ready_is_the_condition_of_that_name(status: dict[str, object], expected: bool) -> None:
-    assert lab.is_ready({"status": status}) is expected
+    assert cluster.is_ready({"status": status}) is expected
 
 
 @pytest.mark.parametrize("arguments", [["--only", "nothing"], ["--workers", "0"], ["--servers", "0"]])
@@ -44,18 +44,18 @@ def test_a_lab_that_cannot_be_is_refused(arguments: list[str], tmp_path: Path) -
 
 
 def test_a_scenario_that_fails_does_not_stop_those_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_lab: lab.Lab) -> None:
+    def fail(_lab: cluster.Lab) -> None:
         raise machine.LabError("no")
 
-    scenarios = {"boot": lambda _lab: None, "provision": lambda _lab: None, "a": fail, "b": lambda _lab: None}
-    monkeypatch.setattr(lab, "SCENARIOS", scenarios)
+    known = {"boot": lambda _lab: None, "provision": lambda _lab: None, "a": fail, "b": lambda _lab: None}
+    monkeypatch.setattr(scenarios, "SCENARIOS", known)
     asked = machine.Machine("server-1", "server", 11, Path("/nowhere"), 1024, "tcg")
-    results = lab.run(lab.Lab([asked], asked), ["a", "b"])
+    results = lab.run(cluster.Lab([asked], asked), ["a", "b"])
     assert [(name, cause) for name, cause, _seconds in results] == [
         ("boot", ""),
         ("provision", ""),
         ("a", "no"),
         ("b", ""),
     ]
-    scenarios["boot"] = fail
-    assert [name for name, _cause, _seconds in lab.run(lab.Lab([asked], asked), ["b"])] == ["boot"]
+    known["boot"] = fail
+    assert [name for name, _cause, _seconds in lab.run(cluster.Lab([asked], asked), ["b"])] == ["boot"]
