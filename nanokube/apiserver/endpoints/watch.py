@@ -62,7 +62,9 @@ class Sender:
         key = (type_, is_previous, self._form, self._include, self._scope.resource, self._with_columns)
         framed = change.encoded.get(key)
         if framed is None:
-            item = change.previous.at(change.revision) if is_previous and change.previous else change.item
+            item = change.item
+            if is_previous and change.previous:
+                item = self._shown(change.previous).at(change.revision)
             framed = change.encoded[key] = frame(self._event(type_, item))
         self._with_columns = False
         self._ready.append(framed)

@@ -47,11 +47,10 @@ class CustomSender(watching.Sender):
     def limit(self, deadline: asyncio.Timeout) -> None:
         """Let the definition end this watch."""
         self._deadline = deadline
-        definition = self._scope.registry.kinds.definition(self._scope.resource.storage_name)
-        if definition is not self._definition or definition is None:
+        if self._definition is None or not self._is_current:
             deadline.reschedule(0.0)
         else:
-            definition.watches.add(deadline)
+            self._definition.watches.add(deadline)
 
     async def serve(self) -> None:
         """Convert what must be, until the client leaves."""
@@ -93,17 +92,28 @@ class CustomSender(watching.Sender):
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
-                change = self._waiting[0]
-                items = [item for item in (change.item, change.previous) if item is not None]
                 try:
-                    await self._converter.show_all(self._scope.resource, items)
-                except errors.ApiError as err:
-                    with contextlib.suppress(ConnectionResetError):
-                        self._stream.write(watching.error_event(err, self._form))
+                    await self._convert(self._waiting[0])
+                    super().offer(self._waiting.popleft())
+                except NotReady:  # converted for a definition that changed meanwhile, which ends this watch
                     self._end()
                     return
-                self._waiting.popleft()
-                super().offer(change)
+                except errors.ApiError as err:
+                    if self._is_current:
+                        with contextlib.suppress(ConnectionResetError):
+                            self._stream.write(watching.error_event(err, self._form))
+                    self._end()
+                    return
+
+    async def _convert(self, change: Change) -> None:
+        items = [item for item in (change.item, change.previous) if item is not None]
+        await self._converter.show_all(self._scope.resource, items)
+
+    @property
+    def _is_current(self) -> bool:
+        """Whether the definition is the one that this watch began with."""
+        definition = self._scope.registry.kinds.definition(self._scope.resource.storage_name)
+        return definition is not None and definition is self._definition
 
     def _end(self) -> None:
         if self._deadline is not None:

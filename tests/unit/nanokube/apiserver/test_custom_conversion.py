@@ -97,6 +97,56 @@ async def test_watches_are_converted_in_order(api: Api) -> None:
             stream.abort()
 
 
+async def test_what_leaves_a_selection_is_shown_as_it_was(api: Api) -> None:
+    async with serving(convert) as server, lively(api):
+        crd = definition(server)
+        crd["spec"]["versions"][1]["selectableFields"] = [{"jsonPath": ".spec.length"}]
+        await custom_kinds.define(api, crd)
+        async with asyncio.TaskGroup() as group:
+            query = "?watch=1&fieldSelector=spec.length%3D1"
+            stream = await api.watch(f"{NEWER}{query}", group)
+            await api("POST", GADGETS, gadget(size=1))
+            change = {"spec": {"size": 2}}
+            changed = await api("PATCH", f"{GADGETS}/a", change, content_type="application/merge-patch+json")
+
+            async def has_all() -> bool:
+                return len(stream.events) == 2
+
+            await custom_kinds.until(has_all)
+            assert [(e["type"], e["object"]["spec"]) for e in stream.events] == [
+                ("ADDED", {"length": 1}),
+                ("DELETED", {"length": 1}),
+            ]
+            version_of = [e["object"]["metadata"]["resourceVersion"] for e in stream.events]
+            assert version_of[1] == changed.json["metadata"]["resourceVersion"]
+            stream.abort()
+
+
+async def test_a_watch_whose_definition_goes_while_it_waits_ends(api: Api) -> None:
+    """The webhook answers when nobody needs its answer any more."""
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def late(request: dict[str, Any]) -> dict[str, Any]:
+        asked.set()
+        await answer.wait()
+        return convert(request)
+
+    async with serving(late) as server, lively(api):
+        await custom_kinds.define(api, definition(server))
+        async with asyncio.TaskGroup() as group:
+            stream = await api.watch(f"{NEWER}?watch=1", group)
+            await api("POST", GADGETS, gadget(size=1))
+            await asked.wait()
+            assert (await api("DELETE", f"{CRDS}/gadgets.example.com")).code == 200
+
+            async def is_gone() -> bool:
+                return (await api("GET", f"{CRDS}/gadgets.example.com")).code == 404
+
+            await custom_kinds.until(is_gone)
+            answer.set()
+        assert stream.events == []
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
