@@ -2,7 +2,8 @@
 
 The machine's own settings come by the kernel's command line: lab.name=…, lab.address=…/24. As in Vagrant
 eth0 is a NAT with the same address in every machine, and has the default route; eth1 is the network that they
-share. Whoever reaches the port is root here: the link ends in the lab's own network namespace.
+share. With lab.router=ADDRESS eth0 stays down, and the default route is there: a host that has one address.
+Whoever reaches the port is root here: the link ends in the lab's own network namespace.
 """
 
 import json
@@ -22,14 +23,17 @@ def configure() -> None:
     name = given["lab.name"]
     Path("/etc/hostname").write_text(f"{name}\n")
     Path("/etc/hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {name}\n")
-    for command in (
-        f"hostname {name}",
+    nat = [
         "ip link set eth0 up",
         "ip address replace 10.0.2.15/24 dev eth0",
         "ip route replace default via 10.0.2.2",
+    ]
+    for command in [
+        f"hostname {name}",
         "ip link set eth1 up",
         f"ip address replace {given['lab.address']} dev eth1",
-    ):
+        *([f"ip route replace default via {given['lab.router']}"] if "lab.router" in given else nat),
+    ]:
         subprocess.run(command.split(), check=True)
 
 

@@ -23,11 +23,15 @@ def say(text: str) -> None:
 
 @dataclasses.dataclass(slots=True)
 class Lab:
-    """The machines, and by which of them kubectl is run."""
+    """The machines, and by which of them kubectl is run.
+
+    resumes: they have disks of an earlier lab; by_page: the page for real hosts makes them nodes.
+    """
 
     machines: Sequence[Machine]
     asked: Machine
     resumes: bool = False
+    by_page: bool = False
     token: str = dataclasses.field(default_factory=lambda: f"{secrets.token_hex(3)}.{secrets.token_hex(8)}")
     key: str = dataclasses.field(default_factory=lambda: secrets.token_hex(32))
 

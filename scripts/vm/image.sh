@@ -5,7 +5,7 @@
 # Sets: place (directory of everything that is kept).
 
 packages="systemd,systemd-sysv,dbus,python3,python3-venv,nftables,busybox-static,libseccomp2,iproute2,procps,kmod"
-packages+=",iputils-ping,etcd-server,etcd-client"
+packages+=",iputils-ping,sudo,etcd-server,etcd-client"
 
 make_system() {
   local root="$place/root"

@@ -115,6 +115,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--run", type=Path, metavar="FILE", help="a scenario file of `nanokube lab run` instead"
     )
+    parser.add_argument(
+        "--page", action="store_true", help="follow docs/many-nodes.md for real hosts, not scripts/provision"
+    )
     parser.add_argument("--keep", action="store_true", help="leave disks and consoles")
     parser.add_argument("--resume", action="store_true", help="go on with disks that --keep left")
     parser.add_argument(
@@ -129,25 +132,33 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return found
 
 
+def chosen(options: argparse.Namespace) -> Sequence[str]:
+    """Return the scenarios to run: those asked for that such a lab can go through. Pure."""
+    without = set()
+    if options.servers < 3:  # two have no majority when one dies
+        without.add("server-killed")
+    if options.workers < 2:  # the Pods of one that dies have nowhere to go
+        without.add("worker-killed")
+    if options.page:  # scripts/provision has not been there, nor what it was told
+        without |= {"again", "graceful"}
+    asked = ["nodes"] if options.run else options.only.split(",")
+    return [name for name in asked if name not in without]
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the lab; whatever happens, its machines end."""
     options = parse(arguments)
-    chosen = options.only.split(",") if not options.run else ["nodes"]
-    if options.servers < 3:  # two have no majority when one dies
-        chosen = [name for name in chosen if name != "server-killed"]
-    if options.workers < 2:  # the Pods of one that dies have nowhere to go
-        chosen = [name for name in chosen if name != "worker-killed"]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     machine.make_link()
     how = machine.acceleration()
     machines = [
-        Machine(name, role, number, options.place, options.memory, how)
+        Machine(name, role, number, options.place, options.memory, how, has_nat=not options.page)
         for name, role, number in machine.roster(options.servers, options.workers)
     ]
     say(f"{len(machines)} machines of {options.memory} MiB ({how})")
-    lab = Lab(machines, machines[0], options.resume)
+    lab = Lab(machines, machines[0], resumes=options.resume, by_page=options.page)
     try:
-        results = run(lab, chosen)
+        results = run(lab, chosen(options))
         if options.run and not any(cause for _name, cause, _seconds in results):
             results.append(run_one(lab, options.run.stem, files.scenario_of(options.run)))
         tell(lab, results)

@@ -55,7 +55,10 @@ def acceleration() -> str:
 
 @dataclasses.dataclass(slots=True)
 class Machine:
-    """One machine; it may be off. number: the last part of its address."""
+    """One machine; it may be off. number: the last part of its address.
+
+    has_nat: it has a second address, which is the same in all, and is that of its default route (Vagrant's).
+    """
 
     name: str
     role: str
@@ -63,6 +66,7 @@ class Machine:
     place: Path
     memory_mib: int
     accelerated_by: str
+    has_nat: bool = True
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -107,6 +111,8 @@ class Machine:
             "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 systemd.show_status=0 no_timer_check panic=1"
             f" lab.name={self.name} lab.address={self.address}/24"
         )
+        if not self.has_nat:
+            append += f" lab.router={PREFIX}.1"
         return [
             "qemu-system-x86_64", "-machine", "q35", "-accel", self.accelerated_by, "-cpu", "max",
             "-smp", "1", "-m", str(self.memory_mib), "-nographic",

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from scripts.vm import machine
+from scripts.vm import machine, page
 from scripts.vm.cluster import Lab, at_once, say, until
 from scripts.vm.machine import LabError, Machine
 
@@ -39,11 +39,20 @@ def boot(lab: Lab) -> None:
 
 
 def provision(lab: Lab) -> None:
-    """scripts/provision makes each machine a node."""
+    """scripts/provision makes each machine a node; with --page, the commands of docs/many-nodes.md do."""
+    if lab.by_page:
+        page.follow(lab)
+        give_work(lab)
+        return
     _provision(lab, lab.servers[0])
     for each in lab.servers[1:]:
         _provision(lab, each)  # etcd takes one new member at a time
     at_once(lab.workers, lambda each: _provision(lab, each))
+    give_work(lab)
+
+
+def give_work(lab: Lab) -> None:
+    """Bring the Pods' image to every machine, and make the objects that the scenarios ask."""
     at_once(lab.machines, lambda each: each.run(".venv/bin/nanokube image import /opt/demo.tar"))
     say("  every machine has the Pods' image")
     text = WORKLOAD.read_text().replace("LAST_WORKER", lab.workers[-1].name)
@@ -132,7 +141,7 @@ def dns(lab: Lab) -> None:
 STATE = (
     "find /etc/nanokube -type f | sort | xargs sha256sum; cat /run/nanokube/node.pid /run/nanokube/cri.pid;"
     " readlink /usr/local/bin/nanokube; systemctl show nanokube -p InvocationID;"
-    " pgrep -f 'httpd -f' | sort"
+    " pgrep -x httpd"
 )
 
 
@@ -157,19 +166,25 @@ def worker_killed(lab: Lab) -> None:
     if victim.name not in before:
         raise LabError(f"no Pod to move from {victim.name}: they are on {before}")
     victim.kill()
+    try:
+        _moved(lab, victim)
+    finally:
+        victim.start()  # those that follow need it
+    victim.wait()
+    settled(lab)
+
+
+def _moved(lab: Lab, victim: Machine) -> None:
     began = time.monotonic()
-    until("NotReady", lambda: victim.name not in lab.ready_nodes())
+    until(f"{victim.name} is not Ready", lambda: victim.name not in lab.ready_nodes())
     say(f"  {victim.name} is not Ready {time.monotonic() - began:.0f} s after its death")
 
     def elsewhere() -> bool:
         found = [pod["spec"]["nodeName"] for pod in lab.pods("moves")]
         return len(found) == 2 and victim.name not in found
 
-    until("Pods elsewhere", elsewhere)
+    until("its Pods are Ready elsewhere", elsewhere)
     say(f"  its Pods are Ready elsewhere after {time.monotonic() - began:.0f} s")
-    victim.start()
-    victim.wait()
-    settled(lab)
 
 
 def server_killed(lab: Lab) -> None:
@@ -177,9 +192,11 @@ def server_killed(lab: Lab) -> None:
     victim, lab.asked = lab.servers[0], lab.servers[1]
     victim.kill()
     began = time.monotonic()
-    until("a write", lambda: bool(lab.kubectl("create", "configmap", "after", "-n", "lab", "-o", "name")))
-    say(f"  a write was taken {time.monotonic() - began:.0f} s after {victim.name}'s death")
-    victim.start()
+    try:
+        until("a write", lambda: bool(lab.kubectl("create", "configmap", "after", "-n", "lab", "-o", "name")))
+        say(f"  a write was taken {time.monotonic() - began:.0f} s after {victim.name}'s death")
+    finally:
+        victim.start()
     victim.wait()
     lab.asked = victim
     until("it serves", lambda: bool(lab.kubectl("get", "configmap", "after", "-n", "lab")))

@@ -59,3 +59,17 @@ def test_a_scenario_that_fails_does_not_stop_those_after_it(monkeypatch: pytest.
     ]
     known["boot"] = fail
     assert [name for name, _cause, _seconds in lab.run(cluster.Lab([asked], asked), ["b"])] == ["boot"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left_out"),
+    [
+        ([], {"server-killed"}),
+        (["--servers", "3", "--workers", "1"], {"worker-killed"}),
+        (["--servers", "3", "--page"], {"again", "graceful"}),
+        (["--run", "file.yaml"], set(scenarios.SCENARIOS) - {"nodes"}),
+    ],
+)
+def test_a_lab_goes_through_what_it_can(arguments: list[str], left_out: set[str], tmp_path: Path) -> None:
+    options = lab.parse(["--place", str(tmp_path), *arguments])
+    assert set(scenarios.SCENARIOS) - set(lab.chosen(options)) == left_out
