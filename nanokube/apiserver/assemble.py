@@ -61,10 +61,13 @@ from nanokube.apiserver.metrics import Metrics
 from nanokube.apiserver.nonresource import NonResource
 from nanokube.apiserver.outgoing.client import Client
 from nanokube.apiserver.outgoing.services import Services
+from nanokube.apiserver.registry.address_pools import AddressPools
 from nanokube.apiserver.registry.addresses import Addresses
 from nanokube.apiserver.registry.claims import Claims
 from nanokube.apiserver.registry.registry import Registry, draw_letters
+from nanokube.apiserver.registry.service_ranges import ServiceRanges
 from nanokube.apiserver.registry.services import ServiceHooks
+from nanokube.kit import addresses
 from nanokube.kit.clock import Clock
 from nanokube.storage.encryption.metrics import EncryptionMetrics
 from nanokube.storage.encryption.store import EncryptedStore
@@ -144,12 +147,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     definitions.attach(kinds)
     outgoing = Client(Services(caches))
     converter = Converter(kinds, ConversionWebhook(outgoing))
-    randomness = random.SystemRandom()
-    services = ServiceHooks(config.service_cidr, config.node_port_range, randomness.randrange)
-    clashes = services.repair(item.object() for item in caches.of("services").scan())
-    if clashes:
-        log.warning("services own what another has: %s", ", ".join(clashes))
-
+    services = _services(config, caches)
     lookup = _lookup(caches)
     rbac = Rbac(caches)
     authorizer = Union((Masters(), NodeAuthorizer(caches.pods_of_node), rbac))
@@ -194,6 +192,17 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
         aggregator,
         auditor,
     )
+
+
+def _services(config: ApiServerConfig, caches: Caches) -> ServiceHooks:
+    randomness = random.SystemRandom()
+    pools = AddressPools(addresses.split(config.service_cidr), randomness.randrange)
+    ServiceRanges(caches, pools)
+    services = ServiceHooks(pools, config.node_port_range, randomness.randrange)
+    clashes = services.repair(item.object() for item in caches.of("services").scan())
+    if clashes:
+        log.warning("services own what another has: %s", ", ".join(clashes))
+    return services
 
 
 def _lookup(caches: Caches) -> Lookup:

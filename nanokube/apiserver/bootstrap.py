@@ -17,6 +17,7 @@ from nanokube.apiserver.config import ApiServerConfig
 from nanokube.apiserver.registry import create, update
 from nanokube.apiserver.registry.call import Call
 from nanokube.apiserver.registry.registry import Registry
+from nanokube.kit import addresses
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,9 @@ async def run(registry: Registry, config: ApiServerConfig) -> None:
     for name, (value, about) in SYSTEM_CLASSES.items():
         await _ensure(registry, CLASSES, {"metadata": {"name": name}, "value": value, "description": about})
     await _ensure(
-        registry, CIDRS, {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [config.service_cidr]}}
+        registry,
+        CIDRS,
+        {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [*addresses.split(config.service_cidr)]}},
     )
     for service in (kubernetes_service(config), dns_service(config)):
         await _ensure(registry, "services", service)
@@ -43,16 +46,16 @@ async def run(registry: Registry, config: ApiServerConfig) -> None:
         await publish_endpoints(registry, config, [config.advertise_address])
 
 
-async def publish_endpoints(registry: Registry, config: ApiServerConfig, addresses: Sequence[str]) -> None:
+async def publish_endpoints(registry: Registry, config: ApiServerConfig, servers: Sequence[str]) -> None:
     """Have Service kubernetes lead to the API servers at these addresses. Raises ApiError, StoreError."""
-    await _ensure(registry, "endpoints", endpoints(config, addresses), fields=("subsets",))
-    found = endpoint_slice(config, addresses)
+    await _ensure(registry, "endpoints", endpoints(config, servers), fields=("subsets",))
+    found = endpoint_slice(config, servers)
     await _ensure(registry, "endpointslices.discovery.k8s.io", found, fields=("endpoints", "ports"))
 
 
 def kubernetes_ip(config: ApiServerConfig) -> str:
-    """The first address of the service network."""
-    return str(ipaddress.ip_network(config.service_cidr)[1])
+    """The first address of the service network of the primary family."""
+    return str(ipaddress.ip_network(addresses.split(config.service_cidr)[0])[1])
 
 
 def kubernetes_service(config: ApiServerConfig) -> dict[str, Any]:
@@ -80,35 +83,37 @@ def dns_service(config: ApiServerConfig) -> dict[str, Any]:
         {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
         {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
     ]
+    ips = [*addresses.split(config.dns_ip)]
     labels = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
     return {
         "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": labels},
         "spec": {
             "type": "ClusterIP",
-            "clusterIP": config.dns_ip,
-            "clusterIPs": [config.dns_ip],
+            "clusterIP": ips[0],
+            "clusterIPs": ips,
+            "ipFamilyPolicy": "PreferDualStack" if len(ips) > 1 else "SingleStack",
             "ports": ports,
         },
     }
 
 
-def endpoints(config: ApiServerConfig, addresses: Sequence[str]) -> dict[str, Any]:
+def endpoints(config: ApiServerConfig, servers: Sequence[str]) -> dict[str, Any]:
     """Build Endpoints default/kubernetes."""
     port = {"name": "https", "port": config.port, "protocol": "TCP"}
     labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
     return {
         "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
-        "subsets": [{"addresses": [{"ip": each} for each in addresses], "ports": [port]}],
+        "subsets": [{"addresses": [{"ip": each} for each in servers], "ports": [port]}],
     }
 
 
-def endpoint_slice(config: ApiServerConfig, addresses: Sequence[str]) -> dict[str, Any]:
+def endpoint_slice(config: ApiServerConfig, servers: Sequence[str]) -> dict[str, Any]:
     """Build EndpointSlice default/kubernetes."""
     labels = {"kubernetes.io/service-name": "kubernetes"}
     return {
         "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [each], "conditions": {"ready": True}} for each in addresses],
+        "addressType": f"IPv{ipaddress.ip_address(servers[0]).version}",
+        "endpoints": [{"addresses": [each], "conditions": {"ready": True}} for each in servers],
         "ports": [{"name": "https", "port": config.port, "protocol": "TCP"}],
     }
 

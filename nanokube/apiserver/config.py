@@ -16,6 +16,7 @@ class ApiServerConfig:
     """Addresses, keys and places. Files are PEM.
 
     advertise_address: the IP at which Pods reach this server, the endpoint of Service default/kubernetes.
+    bind_address, service_cidr, dns_ip: one, or one of each family with a comma between, the primary first.
     store: SQLite file, or an etcd cluster; None keeps everything in memory.
     encryption: EncryptionConfiguration (YAML) of values at rest, followed; it may come later.
     service_account_public_key: verifies tokens; the private key signs them (ECDSA P-256).

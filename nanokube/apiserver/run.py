@@ -16,6 +16,7 @@ from nanokube.apiserver.app import failed, refused
 from nanokube.apiserver.assemble import assemble
 from nanokube.apiserver.config import ApiServerConfig
 from nanokube.apiserver.endpoint_leases import EndpointLeases
+from nanokube.kit import addresses
 from nanokube.kit.clock import SYSTEM, Clock
 from nanokube.kit.http.server import Limits, Server
 from nanokube.kit.tls import follow
@@ -81,7 +82,9 @@ async def run(
             leases = EndpointLeases(parts.registry, config, clock) if store.is_shared else None
             if leases is not None:
                 group.create_task(leases.run(), name="endpoint lease")
-            host, port = await server.listen(config.bind_address, config.port, tls)
+            host, port = "", config.port
+            for address in addresses.split(config.bind_address):
+                host, port = await server.listen(address, port, tls)
             log.info("serving address=%s:%d objects=%d", host, port, sum(parts.caches.counts().values()))
             if on_ready is not None:
                 on_ready(host, port)

@@ -23,7 +23,9 @@ from nanokube.roles import join as roles_join
 @click.option("--control-plane", is_flag=True, help="Become a further server, not a worker.")
 @click.option("--certificate-key", default="", help="What unseals the cluster's authorities, for a server.")
 @click.option("--node-name", help="Name of this Node.  [default: the host's name]")
-@click.option("--node-ip", help="Address of this node.  [default: the one that reaches the server]")
+@click.option(
+    "--node-ip", help="Address of this node, or IPv4,IPv6.  [default: the one that reaches the server]"
+)
 @click.option("--kubelet-port", type=int, help="Port of the kubelet.  [default: 10250]")
 @click.option("--cgroup-root", help="Name of the cgroup that holds all Pods.  [default: nanokube]")
 @click.option(
@@ -84,7 +86,9 @@ def _join(
     with phases.phase("find the cluster"):
         cluster = discovery.discover(invited, time.time())
     given = {name: value for name, value in options.items() if value is not None}
-    given.setdefault("node_ip", roles_join.check_address(cluster.own_address))
+    own = roles_join.check_address(cluster.own_address)
+    other = settings.address_of(4 if ":" in own else 6)  # the cluster may have both
+    given.setdefault("node_ip", f"{own},{other}" if other else own)
     role = node_config.SERVER if certificate_key else node_config.WORKER
     config = settings.joining(cluster.server, role, **given)
     up.check(config)

@@ -13,8 +13,11 @@ from pathlib import Path
 from nanokube.cli import errors
 from nanokube.kit import paths
 from nanokube.roles import config as node_config
+from nanokube.roles import ranges
 
 SIOCGIFADDR = 0x8915  # netdevice(7)
+# Addresses of documents, which nobody has: RFC 5737, RFC 3849.
+_DOCUMENTED = {4: (socket.AF_INET, "192.0.2.1"), 6: (socket.AF_INET6, "2001:db8::1")}
 
 
 def saved() -> node_config.NodeConfig:
@@ -55,16 +58,24 @@ def current_or_default(**changes: object) -> node_config.NodeConfig:
 
 def joining(server: str, role: str, **given: object) -> node_config.NodeConfig:
     """Return the settings of a host that joins the cluster at server, a URL."""
-    fields = {"role": role, "joined": server, "node_pod_cidr": "", **given}
+    fields = {"role": role, "joined": server, **given}
     try:
-        return node_config.validate(dataclasses.replace(default(), **fields))  # type: ignore[arg-type]
-    except node_config.ConfigError as err:
+        config = dataclasses.replace(default(), **fields)  # type: ignore[arg-type]
+        pods, services = ranges.default_ranges(config.node_ips)  # until the cluster has told its own
+        config = dataclasses.replace(config, pod_cidr=pods, service_cidr=services, node_pod_cidr="")
+        return node_config.validate(config)
+    except ValueError as err:
         raise errors.failure(str(err), "see `nanokube join --help`") from err
 
 
 def default() -> node_config.NodeConfig:
-    """Return the settings that fit this host: its name, and the address of its default route."""
-    return node_config.NodeConfig(node_name=_node_name(), node_ip=_address(), root=Path("/"))
+    """Return the settings that fit this host: its name, the address of its default route, fitting ranges."""
+    address = _address()
+    pods, services = ranges.default_ranges((address,))
+    share = ranges.node_share(pods, 24, 64)
+    return node_config.NodeConfig(
+        _node_name(), address, pod_cidr=pods, node_pod_cidr=share, service_cidr=services, root=Path("/")
+    )
 
 
 def _node_name() -> str:
@@ -82,17 +93,22 @@ def node_name_of(host_name: str) -> str:
     return ".".join(each for each in labels if each)[:63].strip("-.") or "node"
 
 
-def _address() -> str:
-    """Return the address from which this host would reach others; else any it has but loopback's.
+def address_of(family: int) -> str:
+    """Return the address of a family (4 or 6) from which this host would reach others; empty if none.
 
     Connecting a datagram socket sends nothing: it only asks the routing table.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # RFC 5737 documentation address
-        except OSError:
-            return next(_addresses(probe), "127.0.0.1")
+    kind, other = _DOCUMENTED[family]
+    with contextlib.suppress(OSError), socket.socket(kind, socket.SOCK_DGRAM) as probe:
+        probe.connect((other, 9))
         return str(probe.getsockname()[0])
+    return ""
+
+
+def _address() -> str:
+    """Return the address by which others reach this host; else any it has but loopback's."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        return address_of(4) or next(_addresses(probe), "") or address_of(6) or "127.0.0.1"
 
 
 def _addresses(probe: socket.socket) -> Iterator[str]:

@@ -1,23 +1,29 @@
 """`nanokube up`: certificates, processes, then wait until the node is Ready, phase by phase."""
 
 import datetime
-import ipaddress
 import time
 
 import click
 
 from nanokube.cli import audit_options, errors, phases, readiness, settings
-from nanokube.roles import bootstrap, checks, node
+from nanokube.kit import addresses, paths
+from nanokube.roles import bootstrap, checks, node, ranges
 from nanokube.roles import config as node_config
 
 
 @click.command()
 @click.option("--node-name", help="Name of this Node.  [default: the host's name]")
-@click.option("--node-ip", help="Address of this node.  [default: that of the default route]")
+@click.option("--node-ip", help="Address of this node, or IPv4,IPv6.  [default: that of the default route]")
 @click.option("--api-port", type=int, help="Port of the API server.  [default: 6443]")
 @click.option("--kubelet-port", type=int, help="Port of the kubelet.  [default: 10250]")
-@click.option("--pod-cidr", help="Range of all Pods' addresses.  [default: 10.244.0.0/16]")
-@click.option("--service-cidr", help="Range of Services' addresses.  [default: 10.96.0.0/16]")
+@click.option("--pod-cidr", help="Range of all Pods' addresses, or IPv4,IPv6.  [default: 10.244.0.0/16]")
+@click.option("--service-cidr", help="Range of Services' addresses, or IPv4,IPv6.  [default: 10.96.0.0/16]")
+@click.option(
+    "--node-cidr-mask-size", "node_mask_bits", type=int, help="Size of a node's range of Pods.  [default: 24]"
+)
+@click.option(
+    "--node-cidr-mask-size-ipv6", "node_mask_bits_ipv6", type=int, help="The same of IPv6.  [default: 64]"
+)
 @click.option(
     "--load-balancer-pool", help="Addresses for balanced Services: FIRST-LAST or CIDR, with commas."
 )
@@ -69,16 +75,29 @@ def up(managed: bool, **options: object) -> None:
 
 
 def _with_node_range(options: dict[str, object]) -> dict[str, object]:
-    """This node's share of a range given by hand is its first /24, or all of a smaller one."""
-    given = options.get("pod_cidr")
-    if not isinstance(given, str):
-        return options
+    """This node's share of ranges given by hand is the first part of each, or all of a smaller one.
+
+    A host is given the ranges of its addresses' families if it says only these.
+    """
+    pods, given = options.get("pod_cidr"), dict(options)
+    if not isinstance(pods, str):
+        node_ip = options.get("node_ip")
+        if not isinstance(node_ip, str) or node_config.load(paths.Paths()) is not None:
+            return options
+        try:
+            pods, services = ranges.default_ranges(addresses.split(node_ip))
+        except ValueError:
+            return options  # refused with the rest
+        given |= {"pod_cidr": pods, "service_cidr": options.get("service_cidr") or services}
+    bits = (options.get("node_mask_bits") or 24, options.get("node_mask_bits_ipv6") or 64)
     try:
-        network = ipaddress.IPv4Network(given)
+        return {**given, "node_pod_cidr": ranges.node_share(pods, *map(int, map(str, bits)))}
+    except ranges.RangeError as err:
+        raise errors.failure(str(err)) from err
     except ValueError as err:
-        raise errors.failure(f"pod range {given!r} is not an IPv4 range: {err}") from err
-    share = next(network.subnets(new_prefix=24)) if network.prefixlen < 24 else network
-    return {**options, "node_pod_cidr": str(share)}
+        raise errors.failure(
+            f"pod range {pods} cannot be parted as --node-cidr-mask-size says: {err}"
+        ) from err
 
 
 def check(config: node_config.NodeConfig) -> None:

@@ -22,6 +22,7 @@ from typing import Any, Final, Never
 
 from nanokube.api import errors, resources
 from nanokube.client import informer, kubeconfig, rest
+from nanokube.kit import addresses
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class Balancer:
         try:
             async with asyncio.timeout(CONNECT_S):
                 host, _, port = server.rpartition(":")
-                down, up = await asyncio.open_connection(host, int(port))
+                down, up = await asyncio.open_connection(host.strip("[]"), int(port))
             self._open[writer] = server
             async with asyncio.TaskGroup() as group:
                 group.create_task(_pump(reader, up), name="to server")
@@ -229,7 +230,7 @@ def servers_of(endpoint_slice: dict[str, Any]) -> frozenset[str]:
     """Return a slice's ready addresses with its port. Pure."""
     ports = [each["port"] for each in endpoint_slice.get("ports") or () if each.get("port")]
     return frozenset(
-        f"{address}:{ports[0]}"
+        addresses.host_port(address, ports[0])
         for endpoint in endpoint_slice.get("endpoints") or ()
         if ports and (endpoint.get("conditions") or {}).get("ready", True)
         for address in endpoint.get("addresses") or ()
@@ -239,8 +240,8 @@ def servers_of(endpoint_slice: dict[str, Any]) -> frozenset[str]:
 def host_port(url: str) -> str:
     """Return where a URL leads.
 
-    >>> host_port("https://192.0.2.1:6443"), host_port("https://192.0.2.1")
-    ('192.0.2.1:6443', '192.0.2.1:443')
+    >>> host_port("https://[fd00::1]"), host_port("https://192.0.2.1")
+    ('[fd00::1]:443', '192.0.2.1:443')
     """
     parts = urllib.parse.urlsplit(url)
-    return f"{parts.hostname}:{parts.port or 443}"
+    return addresses.host_port(parts.hostname or "", parts.port or 443)

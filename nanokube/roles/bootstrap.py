@@ -6,6 +6,7 @@ Source: Kubernetes' "PKI certificates and requirements"; kubeadm's names for the
 import asyncio
 import base64
 import datetime
+import ipaddress
 import logging
 from collections.abc import Collection
 from pathlib import Path
@@ -84,8 +85,8 @@ def _subjects(config: node_config.NodeConfig) -> dict[str, pki.Subject]:
         "localhost",
         config.node_name,
         "127.0.0.1",
-        config.kubernetes_ip,
-        config.node_ip,
+        *(str(ipaddress.ip_network(each)[1]) for each in config.service_cidrs),
+        *config.node_ips,
     )
     return {
         "apiserver": pki.Subject("kube-apiserver", names=tuple(dict.fromkeys(serving))),
@@ -95,7 +96,7 @@ def _subjects(config: node_config.NodeConfig) -> dict[str, pki.Subject]:
         "scheduler": pki.Subject("system:kube-scheduler"),
         "proxy": pki.Subject("system:kube-proxy", ("system:node-proxier",)),
         "kubelet": pki.Subject(node, ("system:nodes",)),
-        "kubelet-server": pki.Subject(node, ("system:nodes",), (config.node_name, config.node_ip)),
+        "kubelet-server": pki.Subject(node, ("system:nodes",), (config.node_name, *config.node_ips)),
     }
 
 

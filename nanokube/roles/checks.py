@@ -120,7 +120,8 @@ def _ports(config: node_config.NodeConfig) -> Result:
 
 def _ranges(config: node_config.NodeConfig) -> Result:
     """Pods and Services must not hide a network that the host already reaches."""
-    ours = [ipaddress.IPv4Network(config.pod_cidr), ipaddress.IPv4Network(config.service_cidr)]
+    found = [ipaddress.ip_network(each) for each in (*config.pod_cidrs, *config.service_cidrs)]
+    ours = [each for each in found if isinstance(each, ipaddress.IPv4Network)]
     for route, device in _routes():
         if device not in (config.bridge, "nk-dns") and any(route.overlaps(each) for each in ours):
             remedy = "choose other ranges: nanokube up --pod-cidr / --service-cidr"
@@ -130,12 +131,14 @@ def _ranges(config: node_config.NodeConfig) -> Result:
 
 def _address(config: node_config.NodeConfig) -> Result:
     """Only an address that this host has can be bound: others would be told a way that ends nowhere."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    for each in config.node_ips:
+        family = socket.AF_INET6 if ":" in each else socket.AF_INET
         try:
-            probe.bind((config.node_ip, 0))
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.bind((each, 0))
         except OSError:
             remedy = "give one that it has (`ip address` lists them): nanokube up --node-ip"
-            return Result("node address", False, f"{config.node_ip} is not an address of this host", remedy)
+            return Result("node address", False, f"{each} is not an address of this host", remedy)
     return Result("node address", True, config.node_ip)
 
 

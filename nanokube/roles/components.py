@@ -33,7 +33,8 @@ def apiserver(config: node_config.NodeConfig) -> apiserver_config.ApiServerConfi
     pki = config.paths.pki
     config.paths.store.mkdir(mode=0o700, parents=True, exist_ok=True)
     return apiserver_config.ApiServerConfig(
-        advertise_address=config.node_ip,
+        advertise_address=config.first_node_ip,
+        bind_address=_listening(config),
         port=config.api_port,
         tls_cert=pki / "apiserver.crt",
         tls_key=pki / "apiserver.key",
@@ -43,7 +44,7 @@ def apiserver(config: node_config.NodeConfig) -> apiserver_config.ApiServerConfi
         store=etcd.store(config),
         encryption=encryption_keys.path(config),
         service_cidr=config.service_cidr,
-        dns_ip=config.dns_ip,
+        dns_ip=",".join(config.dns_ips),
         kubelet_client_cert=pki / "apiserver-kubelet-client.crt",
         kubelet_client_key=pki / "apiserver-kubelet-client.key",
         kubelet_ca=pki / "ca.crt",
@@ -52,6 +53,11 @@ def apiserver(config: node_config.NodeConfig) -> apiserver_config.ApiServerConfi
         front_proxy_key=pki / "front-proxy-client.key",
         audit=audit.parse(config.audit),
     )
+
+
+def _listening(config: node_config.NodeConfig) -> str:
+    """The node's own components always come by 127.0.0.1."""
+    return "0.0.0.0,::" if any(":" in each for each in config.node_ips) else "0.0.0.0"
 
 
 async def manager(config: node_config.NodeConfig) -> Never:
@@ -91,6 +97,8 @@ def controller_options(config: node_config.NodeConfig) -> controllers_env.Option
     certificate, key = ((config.paths.pki / name).read_bytes() for name in ("ca.crt", "ca.key"))
     return controllers_env.Options(
         cluster_cidr=config.pod_cidr,
+        node_mask_bits=config.node_mask_bits,
+        node_mask_bits_ipv6=config.node_mask_bits_ipv6,
         load_balancer_pool=config.load_balancer_pool,
         server=config.public_server,
         shared_settings={name: getattr(config, name) for name in node_config.SHARED},

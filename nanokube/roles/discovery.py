@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from nanokube.api import bootstrap_tokens as tokens
-from nanokube.kit import pki
+from nanokube.kit import addresses, pki
 
 INFO_PATH = f"/api/v1/namespaces/{tokens.CLUSTER_INFO_NAMESPACE}/configmaps/{tokens.CLUSTER_INFO}"
 DEFAULT_PORT = 6443
@@ -52,7 +52,7 @@ class Invitation:
 
     @property
     def server(self) -> str:
-        return f"https://{self.host}:{self.port}"
+        return f"https://{addresses.host_port(self.host, self.port)}"
 
     @property
     def token(self) -> str:
@@ -136,24 +136,23 @@ def check_clock(date: str | None, now: float) -> None:
 
 
 def connect(host: str, port: int) -> socket.socket:
-    """Connect by IPv4. Raises JoinError."""
+    """Connect by whichever family the host has, IPv4 first. Raises JoinError."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as err:
         raise JoinError(f"cannot find the server: no host is called {host}", "give its address") from err
-    addresses = [each[4] for each in found if each[0] is socket.AF_INET]
-    if not addresses:
-        raise JoinError(
-            f"the server {host} has IPv6 addresses only, and nodes speak IPv4 with each other",
-            "give the server's IPv4 address",
-        )
-    try:
-        return socket.create_connection(addresses[0][:2], timeout=TIMEOUT_S)
-    except OSError as err:
-        raise _unreachable(f"{addresses[0][0]}:{port}", port, err) from err
+    failures = []
+    for family, _kind, _protocol, _name, place in sorted(found, key=lambda each: each[0] != socket.AF_INET):
+        try:
+            return socket.create_connection((str(place[0]), port), timeout=TIMEOUT_S)
+        except OSError as err:
+            shown = addresses.host_port(str(place[0]), port)
+            failures.append((_unreachable(shown, port, err, family), err))
+    refusal, cause = failures[0]
+    raise refusal from cause
 
 
-def _unreachable(place: str, port: int, err: OSError) -> JoinError:
+def _unreachable(place: str, port: int, err: OSError, family: int) -> JoinError:
     if isinstance(err, ConnectionRefusedError):
         remedy = "see on the server that it runs (`sudo nanokube status`), and at which port"
         return JoinError(f"nothing listens at {place}", remedy)
@@ -161,14 +160,19 @@ def _unreachable(place: str, port: int, err: OSError) -> JoinError:
         remedy = f"let TCP port {port} pass every firewall between, or give another address of the server"
         return JoinError(f"no answer from {place} within {TIMEOUT_S:.0f} s", remedy)
     if err.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL):
-        if not _has_ipv4():
+        if family == socket.AF_INET and not _has_ipv4():
             return JoinError(
-                f"this host has no IPv4 address to reach {place} from, and nodes speak IPv4 with each other",
-                "give it one (`ip address` lists what it has)",
+                f"this host has no IPv4 address to reach {place} from",
+                "give it one (`ip address` lists what it has), or join by the server's IPv6 address"
+                " if the cluster has IPv6",
             )
-        remedy = (
-            f"give an address of the server that this host reaches: see `ip route get {place.split(':')[0]}`"
-        )
+        if family == socket.AF_INET6 and not _has_ipv6():
+            return JoinError(
+                f"this host has no IPv6 address to reach {place} from",
+                "give it one (`ip address` lists what it has), or join by the server's IPv4 address",
+            )
+        bare = place.rpartition(":")[0].strip("[]")
+        remedy = f"give an address of the server that this host reaches: see `ip route get {bare}`"
         return JoinError(f"no route to {place}", remedy)
     return JoinError(
         f"cannot reach {place}: {err.strerror or err}", "see that the server runs and is reachable"
@@ -188,6 +192,16 @@ def _has_ipv4() -> bool:
     )
 
 
+def _has_ipv6() -> bool:
+    """Tell whether any device but loopback has an IPv6 address that is not of its link alone."""
+    try:
+        with open("/proc/net/if_inet6") as file:
+            found = [line.split() for line in file]
+    except OSError:
+        return False  # a kernel without IPv6
+    return any(scope != "20" and device != "lo" for _address, _index, _bits, scope, _flags, device in found)
+
+
 def _fetch(
     connection: socket.socket, invited: Invitation, context: ssl.SSLContext, now: float
 ) -> dict[str, Any]:
@@ -195,8 +209,8 @@ def _fetch(
     try:
         with context.wrap_socket(connection, server_hostname=invited.host) as secured:
             secured.sendall(
-                f"GET {INFO_PATH} HTTP/1.1\r\nHost: {invited.host}\r\nAccept: application/json\r\n"
-                "Connection: close\r\n\r\n".encode()
+                f"GET {INFO_PATH} HTTP/1.1\r\nHost: {addresses.bracketed(invited.host)}\r\n"
+                "Accept: application/json\r\nConnection: close\r\n\r\n".encode()
             )
             response = http.client.HTTPResponse(secured)
             response.begin()

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Never
 
-from nanokube.kit import clock, pki, tasks
+from nanokube.kit import addresses, clock, pki, tasks
 from nanokube.roles import bootstrap, systemd
 from nanokube.roles import config as node_config
 from nanokube.storage.etcd import members, settings
@@ -74,7 +74,7 @@ def ensure_credentials(config: node_config.NodeConfig, now: datetime.datetime) -
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     made: list[str] = []
     authority = bootstrap.ensure_authority(directory, "etcd-ca", now, made)
-    names = ("localhost", "127.0.0.1", config.node_name, config.node_ip)
+    names = ("localhost", "127.0.0.1", config.node_name, *config.node_ips)
     for name, subject in {
         "server": pki.Subject(config.node_name, names=tuple(dict.fromkeys(names))),
         "peer": pki.Subject(config.node_name, names=tuple(dict.fromkeys(names))),
@@ -137,12 +137,12 @@ def arguments(config: node_config.NodeConfig) -> list[str]:
 
 def client_url(config: node_config.NodeConfig) -> str:
     """Where other servers reach this node's etcd."""
-    return f"https://{config.node_ip}:{config.etcd_client_port}"
+    return f"https://{addresses.host_port(config.first_node_ip, config.etcd_client_port)}"
 
 
 def peer_url(config: node_config.NodeConfig) -> str:
     """Where other members reach this node's etcd."""
-    return f"https://{config.node_ip}:{config.etcd_peer_port}"
+    return f"https://{addresses.host_port(config.first_node_ip, config.etcd_peer_port)}"
 
 
 def store(config: node_config.NodeConfig) -> settings.EtcdSettings | Path:
@@ -239,6 +239,6 @@ def _others(config: node_config.NodeConfig) -> settings.EtcdSettings:
     """By its first members too: this node's own may not be there yet, or not any more."""
     urls = [part.partition("=")[2] for part in config.etcd_cluster.split(",") if part]
     hosts = [url.partition("://")[2].rpartition(":")[0] for url in urls]
-    local = f"127.0.0.1:{config.etcd_client_port}"
-    others = [f"{host}:{config.etcd_client_port}" for host in hosts if host != config.node_ip]
+    local, own = f"127.0.0.1:{config.etcd_client_port}", addresses.bracketed(config.first_node_ip)
+    others = [f"{host}:{config.etcd_client_port}" for host in hosts if host != own]
     return dataclasses.replace(managed(config, *others, local), learns=False)

@@ -22,7 +22,7 @@ from nanokube.api import bootstrap_tokens as tokens
 from nanokube.api.objects import Object
 from nanokube.kit import files
 from nanokube.roles import config as node_config
-from nanokube.roles import encryption_keys
+from nanokube.roles import encryption_keys, ranges
 from nanokube.roles.discovery import JoinError
 
 SECRET: Final = tokens.CERTIFICATES
@@ -69,7 +69,7 @@ def collect(config: node_config.NodeConfig) -> Bundle:
     for name in FILE_SETTINGS:
         if place := getattr(config, name, ""):
             files[f"store/{name}.pem"] = Path(place).read_bytes()
-    return Bundle(config.node_ip, fields, files)
+    return Bundle(config.first_node_ip, fields, files)
 
 
 def new_key() -> bytes:
@@ -117,8 +117,9 @@ def settings_of(bundle: Bundle, config: node_config.NodeConfig) -> node_config.N
         if f"store/{name}.pem" in bundle.files:
             given[name] = str(config.paths.pki / f"store/{name}.pem")
     try:
+        given["node_ip"] = ranges.fitting(config.node_ips, str(given.get("pod_cidr", config.pod_cidr)))
         return node_config.validate(dataclasses.replace(config, **given))
-    except (node_config.ConfigError, TypeError) as err:
+    except (ValueError, node_config.ConfigError, TypeError) as err:
         raise JoinError(f"cannot use the server's settings: {err}", "give both one version") from err
 
 

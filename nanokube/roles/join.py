@@ -10,6 +10,7 @@ CertificateSigningRequest for a day.
 import contextlib
 import dataclasses
 import datetime
+import ipaddress
 import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -18,9 +19,9 @@ from nanokube.api import bootstrap_tokens as tokens
 from nanokube.api import certificate_requests, errors, objects, resources
 from nanokube.api.objects import Object
 from nanokube.client import kubeconfig, rest
-from nanokube.kit import files
+from nanokube.kit import addresses, files
 from nanokube.kubelet.node import certificates
-from nanokube.roles import balancer, bootstrap, discovery, etcd, handover
+from nanokube.roles import balancer, bootstrap, discovery, etcd, handover, ranges
 from nanokube.roles import config as node_config
 from nanokube.roles.discovery import JoinError
 
@@ -31,8 +32,8 @@ CERTIFICATE_TIMEOUT_S = 30.0
 LEAVE_TIMEOUT_S = 5.0
 
 
-def refusal(nodes: Sequence[Object], name: str, address: str) -> JoinError | None:
-    """Say why a host of this name and address cannot join Nodes that are there. Pure.
+def refusal(nodes: Sequence[Object], name: str, own: Sequence[str]) -> JoinError | None:
+    """Say why a host of this name and of its own addresses cannot join Nodes that are there. Pure.
 
     A Node of the same name that is not Ready is taken for this host's own, from an earlier life.
     """
@@ -42,9 +43,10 @@ def refusal(nodes: Sequence[Object], name: str, address: str) -> JoinError | Non
                 remedy = f"join with --node-name, or remove it: nanokube kubectl delete node {name}"
                 return JoinError(f"the name {name} is taken by a Node that is Ready", remedy)
             continue
-        if any(each.get("address") == address for each in objects.status(node).get("addresses") or ()):
+        theirs = {each.get("address") for each in objects.status(node).get("addresses") or ()}
+        if same := [each for each in own if each in theirs]:
             return JoinError(
-                f"the address {address} is taken by Node {objects.name(node)}",
+                f"the address {same[0]} is taken by Node {objects.name(node)}",
                 "join with --node-ip and an address that no other host has (`ip address` lists this host's)",
             )
     return None
@@ -52,7 +54,7 @@ def refusal(nodes: Sequence[Object], name: str, address: str) -> JoinError | Non
 
 def check_address(address: str) -> str:
     """Return the address if other hosts can reach it. Raises JoinError. Pure."""
-    if address.startswith("127."):
+    if ipaddress.ip_address(address).is_loopback:
         raise JoinError("the server is this host itself", "join from another host")
     return address
 
@@ -92,7 +94,7 @@ async def enrol_server(
 
 
 async def _check_free(client: rest.Client, config: node_config.NodeConfig) -> None:
-    if cause := refusal((await client.list(NODES)).items, config.node_name, config.node_ip):
+    if cause := refusal((await client.list(NODES)).items, config.node_name, config.node_ips):
         raise cause
 
 
@@ -119,7 +121,13 @@ def with_settings(config: node_config.NodeConfig, found: Object) -> node_config.
     try:
         shared: dict[str, Any] = json.loads(found["data"]["settings"])
         given = {name: shared[name] for name in node_config.SHARED}
+        given["node_ip"] = ranges.fitting(config.node_ips, str(given["pod_cidr"]))
         return node_config.validate(dataclasses.replace(config, **given))
+    except node_config.ConfigError as err:
+        raise JoinError(
+            f"cannot use the cluster's settings: {err}",
+            "if an address is missing, join with --node-ip; else give server and host one version",
+        ) from err
     except (LookupError, ValueError, TypeError) as err:
         raise JoinError(
             f"cannot use the cluster's settings: {err}", "give server and host one version"
@@ -157,7 +165,7 @@ def write_server(config: node_config.NodeConfig, bundle: handover.Bundle) -> nod
     try:
         if config.store == node_config.ETCD:
             etcd.ensure_program()
-            config = etcd.joined(config, f"{bundle.origin}:{config.etcd_client_port}")
+            config = etcd.joined(config, addresses.host_port(bundle.origin, config.etcd_client_port))
         bootstrap.ensure_credentials(config, datetime.datetime.now(datetime.UTC))
     except (etcd.EtcdError, bootstrap.CredentialError) as err:
         raise JoinError(str(err), "see on the other server: sudo nanokube status") from err
@@ -189,7 +197,7 @@ async def renew(config: node_config.NodeConfig, names: Sequence[str]) -> list[st
     try:
         async with rest.Client.from_kubeconfig(config.paths.kubeconfig("kubelet")) as client:
             keeper = certificates.NodeCertificates(
-                client, config.node_name, config.node_ip, client_file=files[0], serving_file=files[1]
+                client, config.node_name, config.first_node_ip, client_file=files[0], serving_file=files[1]
             )
             for file in chosen:
                 await keeper.renew(file)

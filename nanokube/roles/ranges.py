@@ -124,3 +124,24 @@ def node_share(pods: str, mask_bits: int, mask_bits_ipv6: int) -> str:
         bits = max(mask_bits if each.version == 4 else mask_bits_ipv6, each.prefixlen)
         found.append(str(next(each.subnets(new_prefix=bits))))
     return ",".join(found)
+
+
+def default_ranges(node_ips: tuple[str, ...]) -> tuple[str, str]:
+    """Give the ranges of Pods and Services for a node of these addresses: of the first one's family.
+
+    >>> default_ranges(("192.0.2.1", "2001:db8::1")), default_ranges(("2001:db8::1",))
+    (('10.244.0.0/16', '10.96.0.0/16'), ('fd00:10:244::/56', 'fd00:10:96::/112'))
+    """
+    if not node_ips or addresses.family(node_ips[0]) == 4:
+        return "10.244.0.0/16", "10.96.0.0/16"
+    return "fd00:10:244::/56", "fd00:10:96::/112"
+
+
+def fitting(node_ips: tuple[str, ...], pods: str) -> str:
+    """Give the node's addresses of the families that the cluster has, in its order; all if one is missing.
+
+    >>> fitting(("192.0.2.1", "2001:db8::1"), "fd00::/56,10.1.0.0/16"), fitting(("192.0.2.1",), "fd00::/56")
+    ('2001:db8::1,192.0.2.1', '192.0.2.1')
+    """
+    found = [addresses.first_of(node_ips, addresses.family(each)) for each in addresses.split(pods)]
+    return ",".join(found if all(found) else node_ips)

@@ -19,19 +19,18 @@ class ServiceRules(Rules):
     def on_update(self, new: dict[str, Any], old: Object) -> None:
         """Carry over cluster IPs and node ports that the client did not repeat."""
         spec, before = new.setdefault("spec", {}), objects.spec(old)
-        if (
-            spec.get("clusterIP")
-            and spec.get("clusterIPs")
-            and spec["clusterIPs"] == before.get("clusterIPs")
-            and spec["clusterIP"] != before.get("clusterIP")
-        ):
-            spec["clusterIPs"] = [spec["clusterIP"], *spec["clusterIPs"][1:]]
         if "ExternalName" not in (spec.get("type"), before.get("type")):
-            for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+            for key in ("clusterIP", "clusterIPs"):
                 if not spec.get(key) and before.get(key):
                     spec[key] = before[key]
             if spec.get("type") in ("NodePort", "LoadBalancer"):
                 _keep_node_ports(spec, before)
+        first, same = (
+            spec.get("clusterIP"),
+            (spec.get("clusterIPs") or []) == (before.get("clusterIPs") or []),
+        )
+        if first and same and first != before.get("clusterIP"):
+            spec["clusterIPs"] = [first]  # an old client, which knows one only
         kept = before.get("healthCheckNodePort")
         if kept and _needs_health_check(spec) and _needs_health_check(before):
             spec["healthCheckNodePort"] = spec.get("healthCheckNodePort") or kept

@@ -177,5 +177,16 @@ def ip_address(text: str) -> list[str]:
     try:
         ipaddress.ip_address(text)
     except ValueError:
+        if re.fullmatch(r"[0-9]+(\.[0-9]+){3}", text) and _is_address(
+            re.sub(r"(^|\.)0+(?=[0-9])", r"\1", text)
+        ):
+            return ["must not have leading 0s"]
         return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
     return []
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False

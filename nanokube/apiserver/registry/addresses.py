@@ -8,6 +8,7 @@ Source: pkg/registry/core/service/ipallocator/ipallocator.go, pkg/controlplane/c
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 from collections.abc import Mapping
 from typing import Any, Final, Never
@@ -22,10 +23,7 @@ from nanokube.apiserver.registry.registry import Registry
 log = logging.getLogger(__name__)
 
 RESOURCE: Final = "ipaddresses.networking.k8s.io"
-_LABELS: Final = {
-    "ipaddress.kubernetes.io/ip-family": "IPv4",
-    "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
-}
+_OURS: Final = {"ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"}
 
 
 class Addresses:
@@ -53,7 +51,7 @@ class Addresses:
         services = self._registry.caches.of("services")
         services.attach(self)
         owned = self._registry.caches.of(RESOURCE).scan()
-        self._pending |= dict.fromkeys(i.name for i in owned if _LABELS.items() <= i.labels().items())
+        self._pending |= dict.fromkeys(i.name for i in owned if _OURS.items() <= i.labels().items())
         for item in services.scan():
             service = item.object()
             self._pending |= dict.fromkeys(_ips(service), service)
@@ -86,7 +84,8 @@ class Addresses:
         if live is not None:
             await delete.delete(self._registry, call, DeleteOptions())
         if wanted is not None:
-            metadata = {"name": address, "labels": dict(_LABELS)}
+            family = {"ipaddress.kubernetes.io/ip-family": f"IPv{ipaddress.ip_address(address).version}"}
+            metadata = {"name": address, "labels": family | _OURS}
             kind = {"apiVersion": resource.api_version, "kind": resource.kind}
             await create.create(
                 self._registry, call, {**kind, "metadata": metadata, "spec": {"parentRef": wanted}}
@@ -94,7 +93,8 @@ class Addresses:
 
 
 def _ips(service: Mapping[str, Any]) -> list[str]:
-    return [ip for ip in objects.spec(service).get("clusterIPs") or () if ip and ip != "None"]
+    found = objects.spec(service).get("clusterIPs") or ()
+    return [str(ipaddress.ip_address(ip)) for ip in found if ip and ip != "None"]
 
 
 def _parent(service: Mapping[str, Any]) -> dict[str, str]:

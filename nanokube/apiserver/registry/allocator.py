@@ -24,13 +24,20 @@ class Taken(Exception):
 
 
 class Allocator:
-    """Numbers first to last, both included. choose(n) draws from 0 to n-1."""
+    """Numbers first to last, both included. choose(n) draws from 0 to n-1; taken: shared with others."""
 
-    def __init__(self, first: int, last: int, lower_band: int, choose: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        first: int,
+        last: int,
+        lower_band: int,
+        choose: Callable[[int], int],
+        taken: set[int] | None = None,
+    ) -> None:
         self._first, self._last = first, last
         self._middle = min(first + lower_band, last)
         self._choose = choose
-        self._taken: set[int] = set()
+        self._taken: set[int] = set() if taken is None else taken
 
     def __contains__(self, number: int) -> bool:
         return number in self._taken
@@ -62,14 +69,17 @@ class Allocator:
         self._taken.discard(number)
 
 
-def for_network(cidr: str, choose: Callable[[int], int]) -> Allocator:
-    """Make the allocator of a service network: without its first and last address."""
+def for_network(cidr: str, choose: Callable[[int], int], taken: set[int] | None = None) -> Allocator:
+    """Make the allocator of a service network: without its first address, and IPv4's last, its broadcast."""
     network = ipaddress.ip_network(cidr)
-    if not isinstance(network, ipaddress.IPv4Network) or network.num_addresses < 8:
-        raise ValueError(f"cannot use service network {cidr}: need IPv4 of at least 8 addresses")
-    band = min(max(16, network.num_addresses // 16), 256)
-    first, last = int(network.network_address) + 1, int(network.broadcast_address) - 1
-    return Allocator(first, last, band, choose)
+    size = network.num_addresses
+    band = 0 if size <= 16 else min(max(16, size // 16), 256)
+    first, last = int(network.network_address), int(network.broadcast_address)
+    if size > 1:
+        first += 1
+    if network.version == 4 and size > 2:
+        last -= 1
+    return Allocator(first, last, band, choose, taken)
 
 
 def for_ports(first: int, last: int, choose: Callable[[int], int]) -> Allocator:

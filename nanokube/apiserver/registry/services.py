@@ -1,4 +1,4 @@
-"""What a Service owns beside its object: a cluster IP and node ports.
+"""What a Service owns beside its object: cluster IPs and node ports.
 
 Source: pkg/registry/core/service/storage/alloc.go.
 """
@@ -6,13 +6,13 @@ Source: pkg/registry/core/service/storage/alloc.go.
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from nanokube.api import errors, field, resources
-from nanokube.apiserver.registry import allocator
-from nanokube.apiserver.registry.allocator import Allocator
+from nanokube.apiserver.registry import address_pools, allocator, service_families
 from nanokube.apiserver.registry.hooks import Hooks, Undo
 
 Claim = Callable[[Mapping[str, Any], Mapping[str, Any]], Awaitable[None]]
@@ -21,12 +21,13 @@ _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 
 
 class ServiceHooks(Hooks):
-    """Allocates on create and update. cidr, ports: the ranges, worded in refusals."""
+    """Allocates on create and update. ports: the range of node ports, worded in refusals."""
 
-    def __init__(self, cidr: str, ports: tuple[int, int], choose: Callable[[int], int]) -> None:
-        self._cidr = cidr
+    def __init__(
+        self, pools: address_pools.AddressPools, ports: tuple[int, int], choose: Callable[[int], int]
+    ) -> None:
         self._range = ports
-        self._ips = allocator.for_network(cidr, choose)
+        self._ips = pools
         # TCP and UDP may share a number; each protocol counts for itself.
         self._ports = {p: allocator.for_ports(*ports, choose) for p in ("TCP", "UDP", "SCTP")}
 
@@ -39,20 +40,19 @@ class ServiceHooks(Hooks):
     def note(self, *, taken: set[str], dropped: set[str]) -> None:
         """Follow the Services of all servers, by what `numbers` gives."""
         for number in taken | dropped:
-            protocol, _, port = number.partition("-")
-            pool = self._ports.get(protocol) if port else self._ips
-            value = int(port) if port else _number(number)
-            if pool is not None and number in dropped:
-                pool.release(value)
-            elif pool is not None:
-                with contextlib.suppress(allocator.Taken, allocator.NotInRange):
-                    pool.take(value)
-
-    def reserve(self, ip: str) -> None:
-        """Keep an address for a Service that the server makes itself; a second time is no error."""
-        number = int(ipaddress.ip_address(ip))
-        if number not in self._ips:
-            self._ips.take(number)
+            protocol, dash, port = number.partition("-")
+            take: Callable[[], None]
+            if dash:
+                pool, value = self._ports[protocol], int(port)
+                take, release = functools.partial(pool.take, value), functools.partial(pool.release, value)
+            else:
+                take = functools.partial(self._ips.note, number)
+                release = functools.partial(self._ips.release, number)
+            if number in dropped:
+                release()
+                continue
+            with contextlib.suppress(allocator.Taken, allocator.NotInRange):
+                take()
 
     def repair(self, services: Iterable[Mapping[str, Any]]) -> list[str]:
         """Take what stored Services own; return the names of those that own what another has."""
@@ -61,7 +61,7 @@ class ServiceHooks(Hooks):
             spec = service.get("spec") or {}
             try:
                 for ip in _ips(spec):
-                    self._ips.take(_number(ip))
+                    self._ips.note(ip)
                 for protocol, port in _node_ports(spec):
                     self._ports[protocol].take(port)
             except (allocator.NotInRange, allocator.Taken, ValueError):
@@ -70,6 +70,9 @@ class ServiceHooks(Hooks):
 
     def before_create(self, obj: dict[str, Any], *, is_dry_run: bool) -> Undo:
         """Allocate what the new Service asks for."""
+        spec = obj["spec"]
+        if spec.get("clusterIP") and not spec.get("clusterIPs"):
+            spec["clusterIPs"] = [spec["clusterIP"]]
         return self._allocate(obj, {}, is_dry_run=is_dry_run)
 
     def before_update(self, new: dict[str, Any], old: Mapping[str, Any], *, is_dry_run: bool) -> Undo:
@@ -97,14 +100,15 @@ class ServiceHooks(Hooks):
         self._release(obj.get("spec") or {}, {})
 
     def _allocate(self, obj: dict[str, Any], before: Mapping[str, Any], *, is_dry_run: bool) -> Undo:
-        taken: list[tuple[Allocator, int]] = []
+        taken: list[Undo] = []
 
         def undo() -> None:
-            for pool, number in taken:
-                pool.release(number)
+            for release in taken:
+                release()
 
         try:
-            self._cluster_ip(obj, before, taken)
+            service_families.settle(obj, before, self._ips.families)
+            self._cluster_ips(obj, before, taken)
             self._all_node_ports(obj, before, taken)
             self._health_port(obj, before, taken)
         except BaseException:
@@ -115,49 +119,34 @@ class ServiceHooks(Hooks):
             taken.clear()
         return undo
 
-    def _cluster_ip(
-        self, obj: dict[str, Any], before: Mapping[str, Any], taken: list[tuple[Allocator, int]]
-    ) -> None:
+    def _cluster_ips(self, obj: dict[str, Any], before: Mapping[str, Any], taken: list[Undo]) -> None:
         spec = obj["spec"]
-        if spec.get("type", "ClusterIP") == "ExternalName":
-            return
-        _check_families(obj)
-        spec.setdefault("ipFamilies", ["IPv4"])
-        spec["ipFamilyPolicy"] = "SingleStack"
-        wanted = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
-        if wanted == "None" or (wanted and wanted in _ips(before)):
-            spec["clusterIP"], spec["clusterIPs"] = wanted, [wanted]
-            return
-        if not wanted:
-            try:
-                number = self._ips.take_any()
-            except allocator.Full as err:
-                name = obj["metadata"]["name"]
-                cause = f'failed to allocate a serviceIP for Service "{name}": range is full'
-                raise errors.internal(cause) from err
-            taken.append((self._ips, number))
-            wanted = str(ipaddress.ip_address(number))
-        else:
-            self._take_ip(obj, wanted, taken)
-        spec["clusterIP"], spec["clusterIPs"] = wanted, [wanted]
+        for index in service_families.missing(spec, before):
+            wanted = spec["clusterIPs"]
+            if wanted[index]:
+                self._take_ip(obj, wanted[index])
+            else:
+                try:
+                    wanted[index] = self._ips.take_any(spec["ipFamilies"][index])
+                except allocator.Full as err:
+                    name = obj["metadata"]["name"]
+                    cause = f'failed to allocate a serviceIP for Service "{name}": range is full'
+                    raise errors.internal(cause) from err
+            taken.append(functools.partial(self._ips.release, wanted[index]))
+            spec["clusterIP"] = wanted[0]
 
-    def _take_ip(self, obj: Mapping[str, Any], wanted: str, taken: list[tuple[Allocator, int]]) -> None:
+    def _take_ip(self, obj: Mapping[str, Any], wanted: str) -> None:
         try:
-            number = _number(wanted)
-            self._ips.take(number)
-            taken.append((self._ips, number))
-            return
-        except ValueError:
-            cause = "must be a valid IP address"
-        except allocator.NotInRange:
-            cause = f"the provided IP is not in the valid range. The range of valid IPs is {self._cidr}"
+            return self._ips.take(wanted)
+        except (address_pools.NoRange, allocator.NotInRange):
+            cause = "the provided network does not match the current range"
         except allocator.Taken:
             cause = "provided IP is already allocated"
-        raise _invalid(obj, "spec.clusterIPs", [wanted], f"failed to allocate IP {wanted}: {cause}")
+        raise _invalid(
+            obj, "spec.clusterIPs", obj["spec"]["clusterIPs"], f"failed to allocate IP {wanted}: {cause}"
+        )
 
-    def _all_node_ports(
-        self, obj: dict[str, Any], before: Mapping[str, Any], taken: list[tuple[Allocator, int]]
-    ) -> None:
+    def _all_node_ports(self, obj: dict[str, Any], before: Mapping[str, Any], taken: list[Undo]) -> None:
         spec = obj["spec"]
         if spec.get("type") not in _WITH_NODE_PORTS:
             return
@@ -178,11 +167,9 @@ class ServiceHooks(Hooks):
                     port["nodePort"] = pool.take_any()
                 except allocator.Full as err:
                     raise errors.internal("failed to allocate a nodePort: range is full") from err
-                taken.append((pool, port["nodePort"]))
+                taken.append(functools.partial(pool.release, port["nodePort"]))
 
-    def _health_port(
-        self, obj: dict[str, Any], before: Mapping[str, Any], taken: list[tuple[Allocator, int]]
-    ) -> None:
+    def _health_port(self, obj: dict[str, Any], before: Mapping[str, Any], taken: list[Undo]) -> None:
         """Take the port at which balancers ask a node for endpoints of its own, from the TCP node ports."""
         spec = obj["spec"]
         if not _is_health_checked(spec):
@@ -193,7 +180,7 @@ class ServiceHooks(Hooks):
                 spec["healthCheckNodePort"] = pool.take_any()
             except allocator.Full as err:
                 raise errors.internal("failed to allocate a nodePort: range is full") from err
-            taken.append((pool, spec["healthCheckNodePort"]))
+            taken.append(functools.partial(pool.release, spec["healthCheckNodePort"]))
         elif wanted != before.get("healthCheckNodePort"):
             self._take_port(obj, "spec.healthCheckNodePort", "TCP", wanted, taken)
 
@@ -203,11 +190,11 @@ class ServiceHooks(Hooks):
         path: str,
         protocol: str,
         number: int,
-        taken: list[tuple[Allocator, int]],
+        taken: list[Undo],
     ) -> None:
         try:
             self._ports[protocol].take(number)
-            taken.append((self._ports[protocol], number))
+            taken.append(functools.partial(self._ports[protocol].release, number))
             return
         except allocator.NotInRange:
             first, last = self._range
@@ -220,7 +207,7 @@ class ServiceHooks(Hooks):
         if self._claim is not None:
             return  # the Service's event has done it; what was taken since is another's
         for ip in set(_ips(before)) - set(_ips(after)):
-            self._ips.release(_number(ip))
+            self._ips.release(ip)
         for protocol, port in set(_node_ports(before)) - set(_node_ports(after)):
             self._ports[protocol].release(port)
 
@@ -229,17 +216,6 @@ def numbers(service: Mapping[str, Any]) -> set[str]:
     """Name what a Service has of what there is once only: addresses, and ports as "TCP-30080"."""
     spec = service.get("spec") or {}
     return {*_ips(spec), *(f"{protocol}-{port}" for protocol, port in _node_ports(spec))}
-
-
-def _check_families(obj: Mapping[str, Any]) -> None:
-    spec = obj["spec"]
-    policy = spec.get("ipFamilyPolicy")
-    if policy == "RequireDualStack":
-        cause = "this cluster is not configured for dual-stack services"
-        raise _invalid(obj, "spec.ipFamilyPolicy", policy, cause)
-    for index, family in enumerate(spec.get("ipFamilies") or ()):
-        if family != "IPv4":
-            raise _invalid(obj, f"spec.ipFamilies[{index}]", family, "not configured on this cluster")
 
 
 def _drop_what_the_type_lost(spec: dict[str, Any], before: Mapping[str, Any]) -> None:
@@ -265,7 +241,7 @@ def _drop_what_the_type_lost(spec: dict[str, Any], before: Mapping[str, Any]) ->
 
 
 def _ips(spec: Mapping[str, Any]) -> list[str]:
-    return [ip for ip in spec.get("clusterIPs") or () if ip != "None"]
+    return [str(ipaddress.ip_address(ip)) for ip in spec.get("clusterIPs") or () if ip != "None"]
 
 
 def _node_ports(spec: Mapping[str, Any]) -> list[tuple[str, int]]:
@@ -277,10 +253,6 @@ def _node_ports(spec: Mapping[str, Any]) -> list[tuple[str, int]]:
 
 def _is_health_checked(spec: Mapping[str, Any]) -> bool:
     return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
-
-
-def _number(ip: str) -> int:
-    return int(ipaddress.IPv4Address(ip))
 
 
 def _invalid(obj: Mapping[str, Any], path: str, value: object, detail: str) -> errors.ApiError:

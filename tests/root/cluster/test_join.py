@@ -155,7 +155,11 @@ def test_what_cannot_join_is_told_why_and_leaves_nothing(server: host.Host, work
         (wrong(good, server="https://192.0.2.10:7443"), "nothing listens at 192.0.2.10:7443", "status"),
         (wrong(good, server="https://192.0.2.10:10250"), "tells of no cluster", "copy the whole line"),
         (wrong(good, server="https://192.0.2.77:6443"), "no route to 192.0.2.77:6443", "ip route get"),
-        (wrong(good, server="https://[2001:db8::1]:6443"), "has IPv6 addresses only", "IPv4 address"),
+        (
+            wrong(good, server="https://[2001:db8::1]:6443"),
+            "this host has no IPv6 address to reach",
+            "IPv4 address",
+        ),
         (wrong(good, server="https://127.0.0.1:6443"), "nothing listens at 127.0.0.1:6443", "status"),
         (wrong(good, server="https://nowhere.invalid"), "no host is called nowhere.invalid", "address"),
     ]

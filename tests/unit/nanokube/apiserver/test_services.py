@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ async def test_addresses_and_ports_are_allocated_and_released(api: Api) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"clusterIP": "10.1.1.1"}, "the provided IP is not in the valid range"),
+        ({"clusterIP": "10.1.1.1"}, "the provided network does not match the current range"),
         ({"clusterIP": "10.96.0.1"}, "provided IP is already allocated"),
         (
             {"ports": [{"port": 1, "nodePort": 80}], "type": "NodePort"},
@@ -93,8 +94,17 @@ def test_automatic_choices_leave_the_lower_band_for_last() -> None:
     assert [pool.take_any() for _ in range(6)] == [3, 4, 5, 6, 1, 2]
     with pytest.raises(Full):
         pool.take_any()
-    with pytest.raises(ValueError, match="at least 8"):
-        for_network("10.0.0.0/30", lambda size: 0)
+
+
+@pytest.mark.parametrize(
+    ("cidr", "first", "count"), [("10.0.0.0/29", "10.0.0.1", 6), ("fd00::/125", "fd00::1", 7)]
+)
+def test_a_network_gives_all_but_its_ends(cidr: str, first: str, count: int) -> None:
+    pool = for_network(cidr, lambda size: 0)
+    given = [pool.take_any() for _ in range(count)]
+    assert str(ipaddress.ip_address(min(given))) == first
+    with pytest.raises(Full):
+        pool.take_any()
 
 
 async def test_discovery_is_served_in_both_forms(api: Api) -> None:

@@ -38,7 +38,7 @@ def node(name: str, address: str, ready: str = "True") -> dict[str, Any]:
     ],
 )
 def test_name_and_address_must_be_free(nodes: list[dict[str, Any]], cause: str) -> None:
-    found = join.refusal(nodes, "w", "192.0.2.2")
+    found = join.refusal(nodes, "w", ["192.0.2.2"])
     assert str(found or "") == cause
     assert found is None or found.remedy
 
