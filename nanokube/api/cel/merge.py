@@ -22,6 +22,7 @@ from nanokube.api.cel.syntax import Call, Const, Entry, Expr, Fold, Ident, ListE
 MATCHES: Final = runtime.PREFIX + "@matches"  # with the pattern compiled once; the runtime's is at every call
 ONE_OF: Final = runtime.PREFIX + "@isOneOf"  # of texts, kept as a set; the runtime makes a list at every call
 _MANY: Final = 8  # texts, from which on a call is cheaper than a list
+_LEAST: Final = {"_>_": True, "_>=_": True, "_<_": False, "_<=_": False}  # which bound is the easiest
 _NOT_ALONE: Final = ("\\Q", "(?P", "(?<")  # what reaches beyond a group, or has names that must differ
 
 Key = tuple[Any, ...]
@@ -29,7 +30,7 @@ Key = tuple[Any, ...]
 
 def any_of(trees: Sequence[Expr]) -> Expr:
     """Build what is false if and only if all of the (lowered) trees are."""
-    members: dict[Key, Expr] = {shape(each): each for tree in trees for each in _parts(tree, "_||_")}
+    members: dict[Key, Expr] = {shape(each): each for tree in trees for each in parts(tree, "_||_")}
     groups: dict[Key, list[Expr]] = {}
     for key, member in members.items():
         groups.setdefault(_kind(member, key), []).append(member)
@@ -129,10 +130,11 @@ def _field_shape(value: Any) -> Any:
     return shape(value) if dataclasses.is_dataclass(value) else value
 
 
-def _parts(node: Expr, operator: str) -> Iterator[Expr]:
+def parts(node: Expr, operator: str) -> Iterator[Expr]:
+    """Yield what an operator joins, also through its own operands."""
     if isinstance(node, Call) and node.function == operator:
         for arg in node.args:
-            yield from _parts(arg, operator)
+            yield from parts(arg, operator)
     else:
         yield node
 
@@ -143,13 +145,15 @@ def _kind(node: Expr, key: Key) -> Key:
         return ("exists", node.variable, node.accumulator, shape(node.range))
     if isinstance(node, Call):
         if node.function == "_&&_":
-            return ("guarded", shape(next(_parts(node, "_&&_"))))
+            return ("guarded", shape(next(parts(node, "_&&_"))))
         compared = _compared(node)
         if compared is not None:
             return ("equal", shape(compared[0]))
         found = _pattern(node)
         if found is not None:
             return ("matches", shape(found[0]))
+        if node.function in _LEAST and (bound := _bound(node)) is not None:
+            return ("ordered", node.function, bound.kind, shape(node.args[0]))
     return ("", key)
 
 
@@ -163,7 +167,24 @@ def _merged(kind: str, group: list[Expr]) -> Expr:
             return _equal(group)
         case "matches":
             return _matches(group)
+        case "ordered":
+            return _ordered(group)
     return group[0]
+
+
+def _bound(node: Call) -> Const | None:
+    """Read `x < constant`."""
+    right = node.args[-1]
+    return right if isinstance(right, Const) and right.kind in ("int", "string") else None
+
+
+def _ordered(group: list[Expr]) -> Expr:
+    """Choose the comparison that holds whenever one of them does."""
+    bounds = [(bound.value, node) for node in group if isinstance(node, Call) and (bound := _bound(node))]
+    first = group[0]
+    assert isinstance(first, Call)
+    choose = min if _LEAST[first.function] else max
+    return choose(bounds, key=lambda each: each[0])[1]
 
 
 def _found(node: Fold) -> Expr | None:
@@ -197,7 +218,7 @@ def _exists(group: list[Expr]) -> Expr:
 
 
 def _guarded(group: list[Expr]) -> Expr:
-    members = [list(_parts(node, "_&&_")) for node in group]
+    members = [list(parts(node, "_&&_")) for node in group]
     rest = any_of([all_of(each[1:]) for each in members])
     return Call(0, None, "_&&_", [members[0][0], rest])
 
@@ -213,12 +234,12 @@ def _compared(node: Call) -> tuple[Expr, list[Const]] | None:
         wanted = [each for each in node.args[1].elements if isinstance(each, Const)]
         return (node.args[0], wanted) if wanted and len(wanted) == len(node.args[1].elements) else None
     if node.function == ONE_OF:
-        value, name = _arguments(node)
+        value, name = arguments(node)
         return value, [Const(0, "string", text) for text in sorted(kept.texts_of(name))]
     return None
 
 
-def _arguments(node: Call) -> tuple[Expr, str]:
+def arguments(node: Call) -> tuple[Expr, str]:
     """Read the call of a function of ours with a constant."""
     given = node.args[0]
     assert isinstance(given, ListExpr)
@@ -240,7 +261,7 @@ def _equal(group: list[Expr]) -> Expr:
 def _pattern(node: Expr) -> tuple[Expr, str] | None:
     """Read `x.matches(pattern)` with a constant pattern that goes together with others."""
     if isinstance(node, Call) and node.function == MATCHES:
-        value, name = _arguments(node)
+        value, name = arguments(node)
         return value, kept.pattern_of(name)
     if not isinstance(node, Call) or node.function != "matches" or node.target is None:
         return None

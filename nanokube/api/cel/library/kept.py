@@ -55,6 +55,11 @@ def pattern_of(name: str) -> str:
     return _pattern(name)[0]
 
 
+def compiled_of(name: str) -> Any:
+    """Give the compiled pattern of a name. Raises ValueError."""
+    return _pattern(name)[1]
+
+
 def is_one_of(value: Any, name: str) -> bool:
     """Tell whether a value is one of the texts of a name."""
     return isinstance(value, str) and value in texts_of(name)
