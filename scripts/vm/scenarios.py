@@ -208,7 +208,7 @@ def graceful(lab: Lab) -> None:
     worker = lab.workers[0]
     until("a Pod that takes its time", lambda: lab.get("pod", "slow")["status"]["phase"] == "Running")
     boot_id = worker.run(BOOT_ID)
-    worker.run("systemd-run --on-active=2 systemctl reboot")
+    worker.run("systemd-run --on-active=2 --timer-property=AccuracySec=100ms systemctl reboot")
     began = time.monotonic()
     until("it has ended", lambda: lab.get("pod", "slow")["status"].get("reason") == "Terminated")
     status = lab.get("pod", "slow")["status"]
@@ -229,7 +229,7 @@ def reboot(lab: Lab) -> None:
     """Every machine reboots at once: everything answers again."""
     boots = {each.name: each.run(BOOT_ID) for each in lab.machines}
     for each in lab.machines:
-        each.run("systemd-run --on-active=2 systemctl reboot")
+        each.run("systemd-run --on-active=2 --timer-property=AccuracySec=100ms systemctl reboot")
 
     def is_anew(each: Machine) -> bool:
         return each.run(BOOT_ID, 30) != boots[each.name]
