@@ -8,6 +8,7 @@ from typing import Any, Final
 from prometheus_client.registry import Collector
 
 from nanokube.apiserver.admission.chain import Plugin
+from nanokube.apiserver.admission.matching.metrics import ConditionMetrics
 from nanokube.apiserver.admission.matching.versions import Versions
 from nanokube.apiserver.admission.policies.matched import Matcher
 from nanokube.apiserver.admission.policies.metrics import PolicyMetrics
@@ -46,12 +47,13 @@ class Configured:
         def hooks(kind: str) -> HookSource:
             return HookSource(caches, f"{kind}webhookconfigurations{_GROUP}", versions)
 
-        matcher = Matcher(Params(caches, versions), authorizer)
+        conditions = ConditionMetrics()
+        matcher = Matcher(Params(caches, versions), authorizer, conditions)
         calls = WebhookMetrics()
         changes = PolicyMetrics("mutating_admission_policy")
         checks = PolicyMetrics("validating_admission_policy")
-        admit = Caller(client, authorizer, calls, metrics.ADMIT)
-        validate = Caller(client, authorizer, calls, metrics.VALIDATING)
+        admit = Caller(client, authorizer, calls, conditions, metrics.ADMIT)
+        validate = Caller(client, authorizer, calls, conditions, metrics.VALIDATING)
         self.plugins: Sequence[Plugin] = (
             MutatingPolicies(policies("mutating"), matcher, versions, find, changes),
             MutatingWebhooks(hooks("mutating"), admit, versions, find),
@@ -59,6 +61,7 @@ class Configured:
             ValidatingWebhooks(hooks("validating"), validate, versions, find),
         )
         self.collectors: Sequence[Collector] = (
+            *conditions.collectors,
             *calls.collectors,
             *changes.collectors,
             *checks.collectors,

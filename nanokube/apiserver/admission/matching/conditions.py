@@ -16,10 +16,11 @@ from nanokube.apiserver.admission.matching.values import BOOL, Budget, Values
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """error: why nobody can tell, where that matters."""
+    """error: why nobody can tell, where that matters. failures: of how many expressions that is so."""
 
     holds: bool
     error: str = ""
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +45,17 @@ class Conditions:
 
     def evaluate(self, values: Values, param: Mapping[str, Any] | None = None) -> Outcome:
         """Evaluate all. One that is false decides, whatever is wrong with others."""
-        budget, problems = Budget(MATCH_CONDITIONS_BUDGET), []
+        budget, problems = Budget(MATCH_CONDITIONS_BUDGET), list[str]()
         for source in self.sources:
             found = values.evaluate(self.scope, source, BOOL, budget, param)
             if found.is_spent:
-                return Outcome(False, found.error if self.is_fatal else "")
+                return Outcome(False, found.error if self.is_fatal else "", len(problems) + 1)
             if found.error:
                 problems.append(found.error)
             elif found.value is not True:
-                return Outcome(False)
+                return Outcome(False, failures=len(problems))
         if not problems:
             return Outcome(True)
         distinct = list(dict.fromkeys(problems))
         text = distinct[0] if len(distinct) == 1 else f"[{', '.join(distinct)}]"
-        return Outcome(False, text if self.is_fatal else "")
+        return Outcome(False, text if self.is_fatal else "", len(problems))

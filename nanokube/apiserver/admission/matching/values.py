@@ -51,7 +51,7 @@ class Values:
     """One view of one write."""
 
     def __init__(self, subject: Subject, shown: Shown, authorizer: Authorizer) -> None:
-        self._subject = subject
+        self.subject = subject
         self._shown = shown
         self._authorizer = authorizer
         self._activations: dict[tuple[int, bool], Activation] = {}
@@ -118,13 +118,14 @@ class Values:
         if found is None:
             values: dict[str, Any] = {}
             for name in {part[0] for part in parts}:
-                whole = self._plain(name)
+                whole = self.plain(name)
                 is_object = name in reads.OBJECTS and whole is not None
                 values[name] = reads.project(whole, parts, name) if is_object else whole
             found = self._partials[parts] = Activation(values, expressions.DECLARED)
         return found
 
-    def _plain(self, name: str) -> Any:
+    def plain(self, name: str) -> Any:
+        """Give what a variable is, as JSON has it."""
         match name:
             case "object":
                 return self._shown.obj
@@ -138,16 +139,16 @@ class Values:
 
     def _request(self) -> Object:
         if self._asked is None:
-            asked = self._subject.request(self._shown)
+            asked = self.subject.request(self._shown)
             self._asked = {key: value for key, value in asked.items() if value is not None}
         return self._asked
 
     def _namespace(self) -> Object | None:
-        is_namespace = self._subject.attributes.resource.name == "namespaces"
-        return None if is_namespace else _namespace(self._subject.namespace_object())
+        is_namespace = self.subject.attributes.resource.name == "namespaces"
+        return None if is_namespace else _namespace(self.subject.namespace_object())
 
     def _variables(self, param: Object | None, asks: bool) -> dict[str, Any]:
-        subject, shown = self._subject, self._shown
+        subject, shown = self.subject, self._shown
         found: dict[str, Any] = {
             "object": shown.obj,
             "oldObject": shown.old,
@@ -175,7 +176,7 @@ class Values:
         return found
 
     def _authorize(self, asked: Question) -> Answer:
-        user = self._subject.attributes.user
+        user = self.subject.attributes.user
         if asked.service_account is not None:
             user = _service_account(*asked.service_account)
         decision, reason = self._authorizer.authorize(

@@ -6,6 +6,7 @@ Source: staging apiserver pkg/admission/plugin/policy/generic/policy_dispatcher.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from nanokube.api.errors import ApiError
 from nanokube.api.resources import Resource
 from nanokube.apiserver.admission.matching.conditions import Outcome
 from nanokube.apiserver.admission.matching.criteria import Selected
+from nanokube.apiserver.admission.matching.metrics import POLICY, ConditionMetrics
 from nanokube.apiserver.admission.matching.subject import Subject
 from nanokube.apiserver.admission.matching.values import Values
 from nanokube.apiserver.admission.policies.params import Misconfigured, Params
@@ -39,9 +41,10 @@ class Match:
 class Matcher:
     """Chooses from plans."""
 
-    def __init__(self, params: Params, authorizer: Authorizer) -> None:
+    def __init__(self, params: Params, authorizer: Authorizer, counts: ConditionMetrics) -> None:
         self._params = params
         self._authorizer = authorizer
+        self._counts = counts
 
     def values(self, subject: Subject, shown: Any) -> Values:
         """Give the variables of expressions."""
@@ -64,13 +67,11 @@ class Matcher:
         for view in plan.views:
             shown = await subject.at(view.resource)
             values = self.values(subject, shown)
-
-            def root(name: str, shown: Any = shown) -> Any:
-                if name == "object":
-                    return shown.obj
-                return shown.old if name == "oldObject" else subject.request(shown)
-
-            candidates = (view.others, view.prefilter.candidates(root), view.batches.candidates(values))
+            candidates = (
+                view.others,
+                view.prefilter.candidates(values.plain),
+                view.batches.candidates(values),
+            )
             for group in itertools.chain(*candidates):
                 for each in self._chosen(group, group.members[0].selected, subject, values):
                     yield each
@@ -91,7 +92,12 @@ class Matcher:
             outcome = err
         else:
             if group.conditions is not None and values is not None:
+                started = time.perf_counter()
                 outcome = group.conditions.evaluate(values)
+                if outcome.holds or outcome.failures:
+                    seconds = time.perf_counter() - started
+                    for member in group.members:
+                        self._count(member.policy, subject, seconds, outcome)
                 if not outcome.holds and not outcome.error:
                     return
         for member in group.members:
@@ -124,7 +130,16 @@ class Matcher:
         if match.outcome is not None:
             return match.outcome
         conditions = match.policy.conditions
-        return conditions.evaluate(values, param) if conditions is not None else Outcome(True)
+        if conditions is None:
+            return Outcome(True)
+        started = time.perf_counter()
+        outcome = conditions.evaluate(values, param)
+        self._count(match.policy, values.subject, time.perf_counter() - started, outcome)
+        return outcome
+
+    def _count(self, policy: Policy, subject: Subject, seconds: float, outcome: Outcome) -> None:
+        operation = subject.attributes.operation
+        self._counts.observe(policy.name, POLICY, "validate", operation, seconds, outcome.failures)
 
 
 def is_selected(selected: Selected, subject: Subject) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 
 from nanokube.api import errors
 from nanokube.api.errors import ApiError
+from nanokube.apiserver.admission.matching.metrics import WEBHOOK, ConditionMetrics
 from nanokube.apiserver.admission.matching.subject import Shown, Subject
 from nanokube.apiserver.admission.matching.values import Values
 from nanokube.apiserver.admission.webhooks import metrics, review
@@ -33,10 +34,18 @@ _PREFIX: Final = {
 class Caller:
     """kind: metrics.ADMIT or metrics.VALIDATING."""
 
-    def __init__(self, client: Client, authorizer: Authorizer, counts: WebhookMetrics, kind: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        authorizer: Authorizer,
+        counts: WebhookMetrics,
+        conditions: ConditionMetrics,
+        kind: str,
+    ) -> None:
         self._client = client
         self._authorizer = authorizer
         self._counts = counts
+        self._conditions = conditions
         self._kind = kind
 
     def is_wanted(self, hook: Hook, subject: Subject) -> bool:
@@ -47,12 +56,14 @@ class Caller:
         """Tell whether the match conditions hold. Raises ApiError (403)."""
         if hook.conditions is None:
             return True
+        a, started = subject.attributes, time.perf_counter()
         outcome = hook.conditions.evaluate(Values.of(subject, shown, self._authorizer))
+        about = (hook.name, WEBHOOK, self._kind, a.operation)
+        self._conditions.observe(*about, time.perf_counter() - started, outcome.failures)
         if outcome.error:
-            a = subject.attributes
             raise errors.forbidden(subject.resource, a.name, outcome.error)
         if not outcome.holds:
-            self._counts.exclude(hook.name, self._kind, subject.attributes.operation)
+            self._conditions.exclude(*about)
         return outcome.holds
 
     async def ask(self, candidate: Candidate, subject: Subject, shown: Shown) -> Verdict | None:

@@ -46,18 +46,11 @@ class WebhookMetrics:
             ("name", "type", "operation", "code", "rejected"),
             registry=None,
         )
-        self._exclusions = Counter(
-            "apiserver_admission_match_condition_exclusions",
-            "Requests that a webhook's match conditions kept from it.",
-            ("name", "kind", "type", "operation"),
-            registry=None,
-        )
         self.collectors: Sequence[Collector] = (
             self._duration,
             self._rejections,
             self._fail_open,
             self._requests,
-            self._exclusions,
         )
 
     def observe(
@@ -75,7 +68,3 @@ class WebhookMetrics:
     def fail_open(self, name: str, kind: str) -> None:
         """Count a webhook done without."""
         self._fail_open.labels(name, kind).inc()
-
-    def exclude(self, name: str, kind: str, operation: str) -> None:
-        """Count a request that match conditions kept away."""
-        self._exclusions.labels(name, "webhook", kind, operation).inc()

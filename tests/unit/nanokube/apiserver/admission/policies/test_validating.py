@@ -218,3 +218,13 @@ async def test_a_hostile_expression_is_stopped(api: Api) -> None:
     await bind(api, "validating", check(expression))
     reply = await api("POST", MAPS, config_map())
     assert (reply.code, "cost budget" in reply.json["message"]) == (422, True)
+
+
+async def test_match_conditions_are_counted(api: Api) -> None:
+    found = [{"name": "c", "expression": "object.data.missing == 'x'"}]
+    await bind(api, "validating", {"matchConditions": found, "failurePolicy": "Ignore", **check("false")})
+    assert (await api("POST", MAPS, config_map())).code == 201
+    shown = (await api("GET", "/metrics")).body.decode()
+    labels = '{kind="policy",name="p",operation="CREATE",type="validate"}'
+    for name in ("evaluation_seconds_count", "evaluation_errors_total"):
+        assert f"apiserver_admission_match_condition_{name}{labels} 1.0\n" in shown

@@ -390,3 +390,21 @@ async def test_a_condition_that_nobody_can_tell(api: Api) -> None:
         await api("PATCH", path, change, content_type="application/json-patch+json")
         assert (await api("POST", MAPS, config_map())).code == 201
         assert server.requests == []
+
+
+async def test_match_conditions_are_counted(api: Api) -> None:
+    wrong, no = "object.data.missing == 'x'", "object.metadata.name == 'd'"
+    found = [{"name": f"c{i}", "expression": text} for i, text in enumerate((wrong, no))]
+    async with serving(allow) as server:
+        await register(api, "Validating", hook(server, rule("configmaps"), matchConditions=found))
+        for name in ("c", "d"):
+            await api("POST", MAPS, config_map(name))
+    shown = (await api("GET", "/metrics")).body.decode()
+    labels = '{kind="webhook",name="h.example.com",operation="CREATE",type="validating"}'
+    prefix = "apiserver_admission_match_condition_"
+    for name, value in (
+        ("evaluation_seconds_count", 2),
+        ("evaluation_errors_total", 2),
+        ("exclusions_total", 1),
+    ):
+        assert f"{prefix}{name}{labels} {value}.0\n" in shown
