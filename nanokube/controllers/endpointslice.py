@@ -23,6 +23,9 @@ SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
 TRIGGERED = "endpoints.kubernetes.io/last-change-trigger-time"
+SAME_NODE = "PreferSameNode"
+NEAR = ("PreferClose", "PreferSameZone", SAME_NODE)  # the first is the second's older name
+TOPOLOGY_MODE = ("service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints")
 MOST_ENDPOINTS = 100  # kube-controller-manager's --max-endpoints-per-slice
 
 Group: TypeAlias = tuple[str, tuple[service_pods.Port, ...]]  # (address type, ports)
@@ -130,7 +133,28 @@ def _endpoint(
         zone = objects.labels(nodes.get(node_name, {})).get(service_pods.ZONE_LABEL)
         if zone:
             endpoint["zone"] = zone
+    if endpoint["conditions"]["ready"] and (hints := _hints(service, endpoint)):
+        endpoint["hints"] = hints
     return endpoint
+
+
+def _hints(service: Object, endpoint: Object) -> dict[str, Any]:
+    """Say for whom a ready endpoint is best, as the Service's trafficDistribution asks.
+
+    An older annotation, which asks for shares by zone, is stronger; those shares are not computed.
+    Source: staging/src/k8s.io/endpointslice/trafficdist.
+    """
+    asked = objects.spec(service).get("trafficDistribution")
+    if asked not in NEAR or any(
+        objects.annotations(service).get(each) in ("auto", "Auto") for each in TOPOLOGY_MODE
+    ):
+        return {}
+    hints: dict[str, Any] = {}
+    if endpoint.get("zone"):
+        hints["forZones"] = [{"name": endpoint["zone"]}]
+    if endpoint.get("nodeName") and asked == SAME_NODE:
+        hints["forNodes"] = [{"name": endpoint["nodeName"]}]
+    return hints
 
 
 def _slice(

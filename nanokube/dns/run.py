@@ -17,11 +17,15 @@ SERVICE_IP_INDEX = "clusterIP"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DnsConfig:
-    """address: where to serve; service_cidr: routed to this host's translation; domain: the cluster's."""
+    """What this node's DNS is told; of each family one, the primary first.
 
-    address: str
-    service_cidr: str
-    node_ip: str
+    addresses: where to serve. service_cidrs: routed to this host's translation, from node_ips.
+    domain: the cluster's.
+    """
+
+    addresses: Sequence[str]
+    service_cidrs: Sequence[str]
+    node_ips: Sequence[str]
     domain: str = "cluster.local"
     resolv_conf: Path = Path("/etc/resolv.conf")
 
@@ -65,8 +69,8 @@ async def run(services: informer.Informer, slices: informer.Informer, config: Dn
 
     slices has the index SLICE_INDEX: the key of the Service that a slice belongs to.
     """
-    await asyncio.to_thread(link.ensure, config.address, config.service_cidr, config.node_ip)
+    await asyncio.to_thread(link.ensure, config.addresses, config.service_cidrs, config.node_ips)
     names = zone.Zone(config.domain, InformerSource(services, slices))
     await informer.wait_synced(services, slices)
-    forwarder = forward.Forwarder(config.resolv_conf, [config.address])
-    await server.Server(names, config.domain, forwarder).run(config.address)
+    forwarder = forward.Forwarder(config.resolv_conf, config.addresses)
+    await server.Server(names, config.domain, forwarder).run(config.addresses)

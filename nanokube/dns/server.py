@@ -1,9 +1,9 @@
-"""The DNS server of a node: UDP and TCP on one address, answering from the zone or by forwarding."""
+"""The DNS server of a node: UDP and TCP, on an address of each family; answers from the zone or forwards."""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Never, cast
 
 from nanokube.dns import forward, messages, zone
@@ -24,21 +24,22 @@ class Server:
         self._tcp_slots = asyncio.Semaphore(MAX_TCP)
         self._group: asyncio.TaskGroup | None = None
 
-    async def run(self, address: str, port: int = 53) -> Never:
-        """Serve on address until cancelled. Raises OSError if it cannot be bound."""
+    async def run(self, addresses: Sequence[str], port: int = 53) -> Never:
+        """Serve on all addresses until cancelled. Raises OSError if one cannot be bound."""
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
             self._group = group
-            transport, _protocol = await loop.create_datagram_endpoint(
-                lambda: _Datagrams(self), local_addr=(address, port)
-            )
-            try:
-                server = await asyncio.start_server(self._serve_tcp, address, port)
-                log.info("dns serving address=%s", address)
-                async with server:
-                    await server.serve_forever()
-            finally:
-                transport.close()
+            async with contextlib.AsyncExitStack() as stack:
+                for address in addresses:
+                    transport, _protocol = await loop.create_datagram_endpoint(
+                        lambda: _Datagrams(self), local_addr=(address, port)
+                    )
+                    stack.callback(transport.close)
+                    await stack.enter_async_context(
+                        await asyncio.start_server(self._serve_tcp, address, port)
+                    )
+                log.info("dns serving address=%s", ",".join(addresses))
+                await loop.create_future()
         raise AssertionError("a server serves until cancelled")
 
     def answer_now(self, question: messages.Question) -> bytes | None:
@@ -101,7 +102,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         # uvloop's transports are asyncio's by shape, not by class.
         self._transport = cast(asyncio.DatagramTransport, transport)
 
-    def datagram_received(self, data: bytes, peer: tuple[str | Any, int]) -> None:
+    def datagram_received(self, data: bytes, peer: tuple[Any, ...]) -> None:
         question = _question(data)
         if question is None:
             return
@@ -111,10 +112,10 @@ class _Datagrams(asyncio.DatagramProtocol):
         else:
             self._send(messages.truncate(question, response), peer)
 
-    async def _forward(self, question: messages.Question, peer: tuple[str | Any, int]) -> None:
+    async def _forward(self, question: messages.Question, peer: tuple[Any, ...]) -> None:
         self._send(await self._server.forward(question, tcp=False), peer)
 
-    def _send(self, data: bytes, peer: tuple[str | Any, int]) -> None:
+    def _send(self, data: bytes, peer: tuple[Any, ...]) -> None:
         assert self._transport is not None
         if not self._transport.is_closing():
             self._transport.sendto(data, peer)

@@ -67,7 +67,7 @@ async def run(config: node_config.NodeConfig) -> Never:
             ranges=proxy_run.Ranges([config.pod_cidr], [config.service_cidr]),
         )
         group.create_task(proxying, name="proxy")
-        dns = dns_run.DnsConfig(config.dns_ip, config.service_cidr, config.node_ip, config.cluster_domain)
+        dns = dns_run.DnsConfig(config.dns_ips, config.service_cidrs, config.node_ips, config.cluster_domain)
         group.create_task(dns_run.run(services, slices, dns), name="dns")
     raise AssertionError("components run until they are cancelled")
 
