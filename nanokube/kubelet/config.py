@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+from nanokube.kit import addresses
+
 KUBELET_VERSION = "v1.36.0+nanokube"
 
 
@@ -11,6 +13,8 @@ KUBELET_VERSION = "v1.36.0+nanokube"
 class KubeletConfig:
     """One node's kubelet.
 
+    node_ip, pod_cidr: one, or one of each family with a comma between; the first is of the primary family.
+    address: where it serves; several with commas between.
     cri_socket: path of the CRI gRPC socket.
     cgroup_root: parent cgroup of all Pods, as passed to the runtime ("/nanokube/pods").
     capacity: overrides of detected capacity, quantities by resource name (tests, extended resources).
@@ -54,6 +58,21 @@ class KubeletConfig:
     shutdown_grace_critical_s: float = 0.0
     log_max_bytes: int = 10 * 1024 * 1024
     log_max_files: int = 5
+
+    @property
+    def node_ips(self) -> tuple[str, ...]:
+        """The node's address of each family, the primary first."""
+        return addresses.split(self.node_ip)
+
+    @property
+    def first_ip(self) -> str:
+        """The node's address of the primary family."""
+        return self.node_ips[0]
+
+    @property
+    def pod_cidrs(self) -> tuple[str, ...]:
+        """The range of each family to register with."""
+        return addresses.split(self.pod_cidr)
 
     def pod_directory(self, uid: str) -> Path:
         """Return the directory of one Pod's volumes, hosts file and termination logs."""

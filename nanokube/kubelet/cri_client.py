@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ import grpc.aio
 
 from cri.api import runtime_pb2 as pb
 from cri.api import runtime_pb2_grpc as stubs
+from nanokube.kit import addresses
 from nanokube.kubelet.containers import labels
 from nanokube.kubelet.podview import ContainerView, PodView, Resources, SandboxView, State
 from nanokube.kubelet.runtime import FaultKind, RuntimeFault
@@ -37,8 +38,10 @@ _Answer = TypeVar("_Answer")
 class CriClient:
     """Implements nanokube.kubelet.runtime.Runtime. Use as an async context manager."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, primary: int = 4) -> None:
+        """primary: the IP family whose address of a Pod comes first, 4 or 6."""
         self._socket = socket
+        self._primary = primary
 
     async def __aenter__(self) -> "CriClient":
         options = [
@@ -110,11 +113,12 @@ class CriClient:
     async def _sandbox(self, item: pb.PodSandbox) -> SandboxView | None:
         request = pb.PodSandboxStatusRequest(pod_sandbox_id=item.id)
         try:
-            return _sandbox_view((await _call(self._runtime.PodSandboxStatus, request)).status)
+            answer = await _call(self._runtime.PodSandboxStatus, request)
         except RuntimeFault as fault:
             if fault.kind is FaultKind.NOT_FOUND:
                 return None
             raise
+        return sandbox_view(answer.status, self._primary)
 
     async def _container(self, item: pb.Container) -> ContainerView | None:
         request = pb.ContainerStatusRequest(container_id=item.id)
@@ -281,7 +285,17 @@ def _listed_container(item: pb.Container) -> ContainerView:
     )
 
 
-def _sandbox_view(status: pb.PodSandboxStatus) -> SandboxView:
+def _ordered(ips: Sequence[str], primary: int) -> tuple[str, ...]:
+    """Return the first address of each family, the primary's before the other's.
+
+    Source: pkg/kubelet/kubelet_pods.go sortPodIPs.
+    """
+    found = [addresses.first_of(ips, primary), addresses.first_of(ips, 10 - primary)]
+    return tuple(each for each in found if each)
+
+
+def sandbox_view(status: pb.PodSandboxStatus, primary: int = 4) -> SandboxView:
+    """Read a CRI sandbox status. primary: the IP family whose address comes first."""
     network = status.network
     ips = [network.ip] if network.ip else []
     ips.extend(extra.ip for extra in network.additional_ips)
@@ -291,7 +305,7 @@ def _sandbox_view(status: pb.PodSandboxStatus) -> SandboxView:
         is_ready=status.state == pb.SANDBOX_READY,
         created_at=status.created_at,
         is_host_network=status.linux.namespaces.options.network == pb.NODE,
-        ips=tuple(ips),
+        ips=_ordered(ips, primary) if len(ips) > 1 else tuple(ips),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Never
 from nanokube.api import errors, resources
 from nanokube.client import events, informer
 from nanokube.client.interface import ApiClient
-from nanokube.kit import clock, tasks, tls
+from nanokube.kit import addresses, clock, tasks, tls
 from nanokube.kubelet import log_rotation, pod_cgroups, user_namespaces
 from nanokube.kubelet.agent import Agent
 from nanokube.kubelet.config import KubeletConfig
@@ -42,7 +42,8 @@ async def run(config: KubeletConfig, client: ApiClient, ready: Callable[[], None
 
     ready: called once, when the Node is registered, the runtime answers and the server listens.
     """
-    async with CriClient(config.cri_socket) as runtime:
+    primary = addresses.family(config.first_ip)
+    async with CriClient(config.cri_socket, primary) as runtime:
         groups, host = pod_cgroups.hierarchies(), _host(config)
         await run_with(config, client, runtime, LinuxMounter(), ready, cgroups=groups, host=host)
     raise AssertionError("unreachable")

@@ -23,6 +23,7 @@ PROTOCOL = 107  # rtm_protocol of routes that are ours; unassigned in /etc/iprou
 _ARPHRD_ETHER = 1  # include/uapi/linux/if_arp.h
 _RTNH_F_ONLINK = 4  # include/uapi/linux/rtnetlink.h
 _NUD_PERMANENT = 0x80  # include/uapi/linux/neighbour.h
+_IFA_F_NODAD = 2  # include/uapi/linux/if_addr.h
 _RT_TABLE_MAIN = 254
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -128,7 +129,11 @@ def _ensure_overlay(netlink: Any, wanted: Overlay) -> int:
     held = {each.get_attr("IFA_ADDRESS") for each in netlink.get_addr(index=index)}
     for address in wanted.inner:
         if str(address) not in held:
-            netlink.addr("add", index=index, address=str(address), prefixlen=address.max_prefixlen)
+            own = {"address": str(address), "prefixlen": address.max_prefixlen}
+            # Nobody else has it: it is the source of routes at once.
+            netlink.addr(
+                "add", index=index, **own, **({"flags": _IFA_F_NODAD} if address.version == 6 else {})
+            )
     for address in held - {str(each) for each in wanted.inner}:
         if not ipaddress.ip_address(address).is_link_local:
             netlink.addr(
@@ -187,7 +192,9 @@ def _ensure_routes(netlink: Any, plan: Plan, overlay: int) -> None:
     wanted = {str(each.range): _wanted(netlink, each, plan, overlay) for each in ways}
     for route in _routes(netlink):
         found = _arguments(route)
-        if found["dst"] not in wanted:
+        # One of IPv6 by another link must go first: the overlay takes no gateway that is reached otherwise
+        is_moved = found["dst"] in wanted and wanted[found["dst"]]["oif"] != found["oif"]
+        if found["dst"] not in wanted or (is_moved and found["family"] == socket.AF_INET6):
             with _gone_is_fine():
                 netlink.route("del", **found)
     for arguments in wanted.values():

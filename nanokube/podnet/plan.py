@@ -8,7 +8,7 @@ follow from its Pod range, so nobody needs to ask or learn them.
 import dataclasses
 import hashlib
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from nanokube.api.objects import Object
@@ -118,33 +118,73 @@ def make(own: Peer, others: Iterable[Peer], link_to: Callable[[Address], Link | 
     link_to: how this host reaches an address; None if it does not.
     """
     direct: list[Direct] = []
-    tunnelled: list[Tunnelled] = []
-    unreachable: list[str] = []
+    behind: list[_Behind] = []
     taken = list(own.ranges)
-    mtus: list[int] = []
     for other in sorted(others, key=lambda each: each.name):
         links = {address: link for address in other.addresses if (link := link_to(address)) is not None}
         for each in other.ranges:
             if other.name == own.name or any(_overlaps(each, held) for held in taken):
                 continue
             taken.append(each)
-            address = _address_for(each, links)
-            if address is None:
-                unreachable.append(other.name)
-                continue
-            link = links[address]
-            if link.is_direct and address.version == each.version:
-                direct.append(Direct(each, address, link.name))
+            via = _neighbour(each, links)
+            if via is not None:
+                direct.append(Direct(each, via, links[via].name))
             else:
-                gateway = each.network_address
-                tunnelled.append(Tunnelled(each, address, gateway, mac_of(other.ranges[0].network_address)))
-                mtus.append(link.mtu - OVERHEAD_BYTES[address.version])
-    overlay = _overlay(own, tunnelled, mtus)
-    if overlay is None:
-        unreachable += [str(each.range) for each in tunnelled]
-        tunnelled = []
-    tunnelled = [each for each in tunnelled if overlay and each.remote.version == overlay.local.version]
-    return Plan(tuple(direct), tuple(tunnelled), overlay, tuple(dict.fromkeys(unreachable)))
+                behind.append(_Behind(other, each, links))
+    return Plan(tuple(direct), *_tunnels(own, behind))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Behind:
+    """A range of a peer that is no neighbour in its family, and by which links the peer is reached."""
+
+    peer: Peer
+    range: Network
+    links: Mapping[Address, Link]
+
+    def remote(self, version: int) -> Address | None:
+        return next((each for each in self.links if each.version == version), None)
+
+
+def _tunnels(
+    own: Peer, behind: Sequence[_Behind]
+) -> tuple[tuple[Tunnelled, ...], Overlay | None, tuple[str, ...]]:
+    """Lead ranges through the overlay, which carries both families; returns what stays unreachable, too."""
+    local = _outer(own, behind)
+    tunnelled: list[Tunnelled] = []
+    unreachable: list[str] = []
+    mtus: list[int] = []
+    for each in behind:
+        remote = each.remote(local.version) if local is not None else None
+        if remote is None:
+            unreachable.append(each.peer.name)
+            continue
+        mac = mac_of(each.peer.ranges[0].network_address)
+        tunnelled.append(Tunnelled(each.range, remote, each.range.network_address, mac))
+        mtus.append(each.links[remote].mtu - OVERHEAD_BYTES[remote.version])
+    overlay = None
+    if local is not None and tunnelled:
+        inner = tuple(each.network_address for each in own.ranges)
+        overlay = Overlay(local, inner, mac_of(inner[0]), min(mtus))
+    return tuple(tunnelled), overlay, tuple(dict.fromkeys(unreachable))
+
+
+def _outer(own: Peer, behind: Sequence[_Behind]) -> Address | None:
+    """Choose our end: one link has one outer family, that by which most are reached, or else our first."""
+
+    def reached(address: Address) -> int:
+        return sum(each.remote(address.version) is not None for each in behind)
+
+    chosen = max(own.addresses, key=reached, default=None)
+    return chosen if own.ranges and chosen is not None and reached(chosen) else None
+
+
+def _neighbour(range_: Network, links: Mapping[Address, Link]) -> Address | None:
+    """Find a neighbour's address that can be the next hop of a range."""
+    for address, link in links.items():
+        if link.is_direct and address.version == range_.version:
+            return address
+    return None
 
 
 def mac_of(address: Address) -> str:
@@ -155,24 +195,6 @@ def mac_of(address: Address) -> str:
     """
     tail = address.packed if address.version == 4 else hashlib.sha256(address.packed).digest()[:4]
     return (b"\x0a\x58" + tail).hex(":")
-
-
-def _overlay(own: Peer, tunnelled: Sequence[Tunnelled], mtus: Sequence[int]) -> Overlay | None:
-    if not tunnelled or not own.ranges:
-        return None
-    version = tunnelled[0].remote.version  # one device has one outer family
-    local = next((each for each in own.addresses if each.version == version), None)
-    if local is None:
-        return None
-    inner = tuple(each.network_address for each in own.ranges)
-    return Overlay(local, inner, mac_of(inner[0]), min(mtus))
-
-
-def _address_for(range_: Network, links: dict[Address, Link]) -> Address | None:
-    """Prefer the address of the range's own family: only there a route needs no tunnel."""
-    return min(
-        links, key=lambda each: (each.version != range_.version, list(links).index(each)), default=None
-    )
 
 
 def _internal_addresses(node: Object) -> Iterable[Address]:

@@ -6,7 +6,7 @@ import errno
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Never
 
 from pyroute2 import IPRoute
@@ -91,12 +91,14 @@ class Announcer:
 class Links:
     """Routes and proxy neighbours in the kernel. Blocks."""
 
-    def __init__(self, node_ip: str, inner: str, set_sysctl: SetSysctl) -> None:
-        """node_ip: the link that has it is announced on. inner: the link that addresses are routed to.
+    def __init__(self, node_ips: Sequence[str], inner: str, set_sysctl: SetSysctl) -> None:
+        """node_ips: the links that have them are announced on, each for its family.
+
+        inner: the link that addresses are routed to.
 
         set_sysctl: changes a setting of the host, which a reset puts back.
         """
-        self._node_ip = node_ip
+        self._node_ips = {ipaddress.ip_address(each).version: each for each in node_ips}
         self._inner = inner
         self._set_sysctl = set_sysctl
 
@@ -106,14 +108,20 @@ class Links:
             held = _held(netlink)
             if not wanted and not held:
                 return
-            outer = _link_of(netlink, self._node_ip)
+            outer = {
+                version: link
+                for version, own in self._node_ips.items()
+                if (link := _link_of(netlink, own)) is not None
+            }
             inner = next(iter(netlink.link_lookup(ifname=self._inner)), None)
-            if outer is None or inner is None:
+            if not outer or inner is None:
                 return
             for address in held - {ipaddress.ip_address(each) for each in wanted}:
-                _withdraw(netlink, address, outer[0])
-            for each in sorted(wanted):
-                self._announce(netlink, ipaddress.ip_address(each), outer, inner)
+                _withdraw(netlink, address, outer.get(address.version, next(iter(outer.values())))[0])
+            for address in sorted(map(ipaddress.ip_address, wanted), key=str):
+                # A node without an address of the family is on the same link all the same.
+                link = outer.get(address.version, next(iter(outer.values())))
+                self._announce(netlink, address, link, inner)
 
     def _announce(self, netlink: Any, address: Address, outer: tuple[int, str, bytes], inner: int) -> None:
         index, name, mac = outer
@@ -131,7 +139,8 @@ class Links:
             "family": family,
             "proto": PROTOCOL,
         }
-        netlink.route("replace", **route, **({"prefsrc": self._node_ip} if address.version == 4 else {}))
+        own = self._node_ips.get(address.version)
+        netlink.route("replace", **route, **({"prefsrc": own} if own else {}))
         with _already(errno.EEXIST):
             netlink.neigh("replace", ifindex=index, dst=str(address), flags=_NTF_PROXY, family=family)
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:

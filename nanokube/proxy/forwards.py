@@ -92,14 +92,17 @@ def of_service(service: Object, slices: Iterable[Object], here: Here) -> Forward
 def local_endpoints(service: Object, slices: Iterable[Object], here: Here) -> int:
     """Count the ready endpoints on a node, for its health check (healthCheckNodePort)."""
     found = list(slices)
-    ready = {
-        each.endpoint.ip
-        for port in service["spec"].get("ports", ())
-        for kind in ADDRESS_TYPES.values()
-        for each in _endpoints_of(port, kind, found)
-        if each.is_ready and each.node_name == here.name
-    }
-    return len(ready)
+
+    def ready(kind: str) -> int:
+        own = {
+            each.endpoint.ip
+            for port in service["spec"].get("ports", ())
+            for each in _endpoints_of(port, kind, found)
+            if each.is_ready and each.node_name == here.name
+        }
+        return len(own)
+
+    return max(map(ready, ADDRESS_TYPES.values()))  # a Pod with an address of each is one
 
 
 def external_ips(service: Object) -> tuple[str, ...]:

@@ -51,9 +51,9 @@ async def run(config: node_config.NodeConfig) -> Never:
         group.create_task(slices.run(), name="informer endpointslices")
         nodes = informer.Informer(proxy_client, resources.get("nodes"), transform=podnet_plan.trim)
         group.create_task(nodes.run(), name="informer nodes")
-        network = podnet_run.run(nodes, config.node_name, [config.pod_cidr], host_setting(config))
+        network = podnet_run.run(nodes, config.node_name, config.pod_cidrs, host_setting(config))
         group.create_task(network, name="pod network")
-        links = announcer.Links(config.node_ip, dns_link.LINK, host_setting(config))
+        links = announcer.Links(config.node_ips, dns_link.LINK, host_setting(config))
         announcing = announcer.Announcer(
             services, slices, nodes, config.node_name, links, proxy_run.SERVICE_INDEX
         )
@@ -62,9 +62,9 @@ async def run(config: node_config.NodeConfig) -> Never:
             services,
             slices,
             config.node_name,
-            [config.dns_ip],
+            config.dns_ips,
             nodes=nodes,
-            ranges=proxy_run.Ranges([config.pod_cidr], [config.service_cidr]),
+            ranges=proxy_run.Ranges(config.pod_cidrs, config.service_cidrs),
         )
         group.create_task(proxying, name="proxy")
         dns = dns_run.DnsConfig(config.dns_ips, config.service_cidrs, config.node_ips, config.cluster_domain)
@@ -114,6 +114,7 @@ def kubelet(config: node_config.NodeConfig) -> kubelet_config.KubeletConfig:
         cluster_dns=(config.dns_ip,),
         cluster_domain=config.cluster_domain,
         pod_cidr=config.node_pod_cidr,  # a worker's is empty: the cluster gives it one
+        address="0.0.0.0,::" if any(":" in each for each in config.node_ips) else "0.0.0.0",
         port=config.kubelet_port,
         server_cert=serving or pki / "kubelet-server.crt",
         server_key=serving or pki / "kubelet-server.key",

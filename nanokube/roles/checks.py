@@ -31,6 +31,7 @@ class Result:
     is_fatal: bool = True
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Check = Callable[[node_config.NodeConfig], Result]
 
 
@@ -118,12 +119,28 @@ def _ports(config: node_config.NodeConfig) -> Result:
     return Result("ports", not busy, found, remedy)
 
 
+def _ipv6(config: node_config.NodeConfig) -> Result:
+    wanted = any(":" in each for each in config.pod_cidrs)
+    is_there = Path("/proc/net/if_inet6").exists()
+    is_off = _read("/proc/sys/net/ipv6/conf/all/disable_ipv6").strip() == "1"
+    if not wanted:
+        return Result("IPv6", True, "not asked for")
+    if not is_there:
+        remedy = "boot without ipv6.disable=1, or give IPv4 ranges only"
+        return Result("IPv6", False, "the kernel has none, the Pods' range has", remedy)
+    remedy = "sysctl -w net.ipv6.conf.all.disable_ipv6=0, or give IPv4 ranges only"
+    return Result(
+        "IPv6", not is_off, "switched off, the Pods' range has it" if is_off else "available", remedy
+    )
+
+
 def _ranges(config: node_config.NodeConfig) -> Result:
     """Pods and Services must not hide a network that the host already reaches."""
-    found = [ipaddress.ip_network(each) for each in (*config.pod_cidrs, *config.service_cidrs)]
-    ours = [each for each in found if isinstance(each, ipaddress.IPv4Network)]
-    for route, device in _routes():
-        if device not in (config.bridge, "nk-dns") and any(route.overlaps(each) for each in ours):
+    ours = [ipaddress.ip_network(each) for each in (*config.pod_cidrs, *config.service_cidrs)]
+    routes: list[tuple[Network, str]] = [*_routes(), *_routes_of_ipv6()]
+    for route, device in routes:
+        is_ours = device in (config.bridge, "nk-dns", "nk-vxlan")
+        if not is_ours and any(route.overlaps(each) for each in ours) and not _is_made_by_us(route):
             remedy = "choose other ranges: nanokube up --pod-cidr / --service-cidr"
             return Result("address ranges", False, f"{route} on {device} overlaps", remedy)
     return Result("address ranges", True, f"{config.pod_cidr}, {config.service_cidr}")
@@ -161,6 +178,7 @@ ALL: Sequence[Check] = (
     _nft,
     _network_devices,
     _ports,
+    _ipv6,
     _address,
     _ranges,
     _disk,
@@ -206,6 +224,37 @@ def _routes() -> Iterator[tuple[ipaddress.IPv4Network, str]]:
         )
         if network.prefixlen:
             yield network, device
+
+
+def _routes_of_ipv6() -> Iterator[tuple[ipaddress.IPv6Network, str]]:
+    """Yield as _routes does, without what is on every host. Source: net/ipv6/route.c, rt6_info_route."""
+    passed_over = [ipaddress.IPv6Network(each) for each in ("fe80::/10", "ff00::/8", "::1/128")]
+    for line in _read("/proc/net/ipv6_route").splitlines():
+        destination, bits, *_rest, flags, device = line.split()
+        network = ipaddress.IPv6Network((int(destination, 16), int(bits, 16)), strict=False)
+        is_of_host = bool(int(flags, 16) & _RTF_OF_HOST)
+        if network.prefixlen and not is_of_host and not any(network.subnet_of(each) for each in passed_over):
+            yield network, device
+
+
+# RTF_LOCAL, RTF_ANYCAST, RTF_REJECT of include/uapi/linux/ipv6_route.h and route.h: addresses, not networks
+_RTF_OF_HOST = 0x80000000 | 0x00100000 | 0x0200
+
+
+def _is_made_by_us(network: Network) -> bool:
+    """Tell whether a route leads to another node's Pods, or to a balanced address."""
+    from pyroute2 import IPRoute
+
+    from nanokube.podnet import kernel
+    from nanokube.proxy import announcer
+
+    family = socket.AF_INET6 if network.version == 6 else socket.AF_INET
+    with IPRoute() as netlink:
+        return any(
+            f"{route.get_attr('RTA_DST')}/{route['dst_len']}" == str(network)
+            for route in netlink.get_routes(family=family, table=254)
+            if route["proto"] in (kernel.PROTOCOL, announcer.PROTOCOL)
+        )
 
 
 def _little_endian(text: str) -> ipaddress.IPv4Address:

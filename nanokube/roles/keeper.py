@@ -52,7 +52,7 @@ def settings(config: node_config.NodeConfig, mtu: int = 0) -> dict[str, Any]:
         "cni_bin_dirs": [str(place.cni / "bin"), "/opt/cni/bin"],
         "cni_data_dir": str(place.cni),
         "bridge": config.bridge,
-        "cluster_cidrs": [config.pod_cidr],
+        "cluster_cidrs": list(config.pod_cidrs),
         "mtu": mtu,
         "registry_config_dir": str(place.etc / "certs.d"),
     }
@@ -80,12 +80,12 @@ def _start(config: node_config.NodeConfig) -> int:
     place = config.paths
     place.log.mkdir(mode=0o750, parents=True, exist_ok=True)
     file = place.etc / "cri.json"
-    mtu = _mtu(config.node_ip)
+    mtu = _mtu(config.first_node_ip)
     file.write_text(json.dumps(settings(config, mtu), indent=2) + "\n")
     network = place.cni / "net.d"
     network.mkdir(parents=True, exist_ok=True)
     if config.node_pod_cidr:  # a worker's runtime is told by its kubelet, which the cluster tells
-        own = conflist.default(config.node_pod_cidr, config.bridge, place.cni, [config.pod_cidr], mtu)
+        own = conflist.default(config.node_pod_cidr, config.bridge, place.cni, config.pod_cidrs, mtu)
         (network / "10-nanokube.conflist").write_text(json.dumps(own, indent=2) + "\n")
     install.install(place.cni / "bin")
     with (place.log / "cri.log").open("ab") as output:

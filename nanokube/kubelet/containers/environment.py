@@ -25,7 +25,7 @@ class Sources:
     secrets: Mapping[str, Object]
     services: Mapping[str, str]
     allocatable: Mapping[str, str]
-    host_ip: str = ""
+    host_ips: Sequence[str] = ()
     pod_ips: Sequence[str] = ()
 
 
@@ -104,7 +104,9 @@ def _value(
         return ""
     if ref := value_from.get("fieldRef"):
         try:
-            return fields.field_value(pod, ref["fieldPath"], host_ip=sources.host_ip, pod_ips=sources.pod_ips)
+            return fields.field_value(
+                pod, ref["fieldPath"], host_ips=sources.host_ips, pod_ips=sources.pod_ips
+            )
         except fields.FieldError as error:
             raise EnvironmentFault(str(error)) from error
     if ref := value_from.get("resourceFieldRef"):

@@ -20,7 +20,7 @@ class FieldError(ValueError):
     """A reference names a field that there is none of."""
 
 
-def field_value(pod: Object, path: str, *, host_ip: str, pod_ips: Sequence[str]) -> str:
+def field_value(pod: Object, path: str, *, host_ips: Sequence[str], pod_ips: Sequence[str]) -> str:
     """Return the value of a fieldRef's path. Raises FieldError."""
     meta, spec = pod["metadata"], pod["spec"]
     if match := _SUBSCRIPT.fullmatch(path):
@@ -32,8 +32,10 @@ def field_value(pod: Object, path: str, *, host_ip: str, pod_ips: Sequence[str])
             return format_map(meta.get(path.partition(".")[2]) or {})
         case "spec.nodeName" | "spec.serviceAccountName":
             return str(spec.get(path.partition(".")[2]) or "")
-        case "status.hostIP" | "status.hostIPs":
-            return host_ip
+        case "status.hostIP":
+            return host_ips[0] if host_ips else ""
+        case "status.hostIPs":
+            return ",".join(host_ips)
         case "status.podIP":
             return pod_ips[0] if pod_ips else ""
         case "status.podIPs":

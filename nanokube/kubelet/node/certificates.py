@@ -18,7 +18,7 @@ from typing import Never
 from nanokube.api import certificate_requests as requests
 from nanokube.api import errors, resources
 from nanokube.client.interface import ApiClient
-from nanokube.kit import clock, files, pki, tasks
+from nanokube.kit import addresses, clock, files, pki, tasks
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ def client_subject(node: str) -> pki.Subject:
 
 
 def serving_subject(node: str, address: str) -> pki.Subject:
-    """Name a kubelet as a server."""
-    return pki.Subject(USER_PREFIX + node, (ORGANIZATION,), (node, address))
+    """Name a kubelet as a server. address: one, or several with commas between."""
+    return pki.Subject(USER_PREFIX + node, (ORGANIZATION,), (node, *addresses.split(address)))
 
 
 async def obtain(

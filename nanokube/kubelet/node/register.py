@@ -98,8 +98,10 @@ class NodeReporter:
         self.node = found
 
     def pod_cidr(self) -> str:
-        """Return the range Pods get addresses from: what the API says, else the configuration."""
-        return str((self.node.get("spec") or {}).get("podCIDR") or self._config.pod_cidr)
+        """Return the ranges of Pods' addresses, with a comma between: the API's, else the configuration's."""
+        spec = self.node.get("spec") or {}
+        given = spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else [])
+        return ",".join(given) or self._config.pod_cidr
 
     def follow(self, change: Change, old: dict[str, Any] | None, node: dict[str, Any]) -> None:
         """Keep the Node as the API has it; an informer's handler."""

@@ -57,8 +57,8 @@ def labels(config: KubeletConfig, facts: Facts) -> dict[str, str]:
 def node(config: KubeletConfig, facts: Facts) -> dict[str, Any]:
     """Build the object to register."""
     spec: dict[str, Any] = {}
-    if config.pod_cidr:
-        spec |= {"podCIDR": config.pod_cidr, "podCIDRs": [config.pod_cidr]}
+    if config.pod_cidrs:
+        spec |= {"podCIDR": config.pod_cidrs[0], "podCIDRs": list(config.pod_cidrs)}
     if config.taints:
         spec["taints"] = [dict(taint) for taint in config.taints]
     return {
@@ -117,7 +117,7 @@ def status(
         "allocatable": {**allocatable(config, has), **extended},
         "conditions": conditions(facts, old, not_ready, now),
         "addresses": [
-            {"type": "InternalIP", "address": config.node_ip},
+            *[{"type": "InternalIP", "address": each} for each in config.node_ips],
             {"type": "Hostname", "address": config.node_name},
         ],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": config.port}},

@@ -134,7 +134,7 @@ async def container_environment(
         secrets,
         service_env.for_pod(pod, env.services()),
         env.allocatable,
-        host_ip=env.config.node_ip,
+        host_ips=env.config.node_ips,
         pod_ips=pod_ips,
     )
     return environment.build(pod, container, sources)

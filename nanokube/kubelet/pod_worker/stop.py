@@ -63,7 +63,7 @@ async def _pre_stop(
     grace_s: float,
     pod_ips: Sequence[str],
 ) -> None:
-    ip = pod_ips[0] if pod_ips else env.config.node_ip
+    ip = pod_ips[0] if pod_ips else env.config.first_ip
     try:
         async with asyncio.timeout(grace_s):
             outcome = await hooks.run(env.runtime, hook, spec, view.id, ip, grace_s)

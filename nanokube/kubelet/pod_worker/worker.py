@@ -412,7 +412,7 @@ class PodWorker:
                     hook,
                     container,
                     container_id,
-                    ips[0] if ips else self._env.config.node_ip,
+                    ips[0] if ips else self._env.config.first_ip,
                 ),
             )
         finally:
@@ -437,7 +437,7 @@ class PodWorker:
 
     def _ips(self) -> Sequence[str]:
         if self.pod["spec"].get("hostNetwork"):
-            return (self._env.config.node_ip,)
+            return self._env.config.node_ips
         return self.view.ips
 
     # Upkeep.
@@ -569,7 +569,7 @@ class PodWorker:
                 frozenset(self._starting),
                 self.resizing.conditions(),
             ),
-            host_ip=env.config.node_ip,
+            host_ips=env.config.node_ips,
             start_time=self._accepted_at,
             now=now,
             verdict=self._verdict,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Never
 
+from nanokube.kit import addresses
 from nanokube.kit.http.server import Server
 from nanokube.kubelet.server.host import Host
 from nanokube.kubelet.server.routes import Routes
@@ -26,10 +27,14 @@ def tls_context(certificate: Path, key: Path, client_ca: Path) -> ssl.SSLContext
 async def run(
     host: Host, address: str, port: int, tls: ssl.SSLContext, listening: Callable[[int], None] | None = None
 ) -> Never:
-    """Serve until cancelled. listening: called with the bound port. Raises OSError."""
+    """Serve until cancelled. Raises OSError.
+
+    address: one, or several with commas between. listening: called with the bound port.
+    """
     async with Server(Routes(host)) as server:
-        bound = await server.listen(address, port, tls)
-        log.info("kubelet server listens: address=%s port=%d", *bound)
+        for each in addresses.split(address):
+            _, port = bound = await server.listen(each, port, tls)
+            log.info("kubelet server listens: address=%s port=%d", *bound)
         if listening:
-            listening(bound[1])
+            listening(port)
         await server.wait()

@@ -34,7 +34,7 @@ def generate(
     pod: Object,
     seen: Observed,
     *,
-    host_ip: str,
+    host_ips: Sequence[str],
     start_time: float,
     now: float,
     verdict: Verdict | None = None,
@@ -61,12 +61,12 @@ def generate(
             *(() if is_terminal else seen.resize),
             *([conditions.disrupted(pod, verdict.message, now)] if verdict and verdict.is_disruption else ()),
         ],
-        "hostIP": host_ip,
-        "hostIPs": [{"ip": host_ip}],
+        "hostIP": host_ips[0],
+        "hostIPs": [{"ip": each} for each in host_ips],
         "startTime": old.get("startTime") or timestamps.format_time(start_time),
         "qosClass": old.get("qosClass") or resources.qos_class(pod),
         "containerStatuses": containers,
-        **_addresses(pod, old, seen.view.ips, host_ip),
+        **_addresses(pod, old, seen.view.ips, host_ips),
     }
     if init:
         built["initContainerStatuses"] = init
@@ -81,10 +81,10 @@ def generate(
     return built
 
 
-def _addresses(pod: Object, old: Object, ips: Sequence[str], host_ip: str) -> dict[str, Any]:
+def _addresses(pod: Object, old: Object, ips: Sequence[str], host_ips: Sequence[str]) -> dict[str, Any]:
     """Give the Pod's addresses; the last known ones while its sandbox is being taken down."""
     if pod["spec"].get("hostNetwork"):
-        ips = (host_ip,)
+        ips = host_ips
     if not ips:
         return {key: old[key] for key in ("podIP", "podIPs") if old.get(key)}
     return {"podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips]}

@@ -153,6 +153,7 @@ def difference(old: Object, new: Object) -> dict[str, Any]:
     for key in ("reason", "message", "podIP", "podIPs", "initContainerStatuses"):
         if old.get(key) and key not in new:
             change[key] = None
-    if "podIPs" in change and change["podIPs"] and old.get("podIPs"):
-        change["podIPs"] = [*change["podIPs"], {"$patch": "replace"}]
+    for key in ("podIPs", "hostIPs"):
+        if change.get(key) and old.get(key):
+            change[key] = [*change[key], {"$patch": "replace"}]
     return change

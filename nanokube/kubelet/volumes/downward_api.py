@@ -19,7 +19,7 @@ def files(
     default_mode: int,
     *,
     allocatable: Mapping[str, str],
-    host_ip: str,
+    host_ips: Sequence[str],
     pod_ips: Sequence[str],
 ) -> dict[str, File]:
     """Build the files of downwardAPI items. Raises VolumeFault."""
@@ -28,7 +28,7 @@ def files(
         try:
             if item.get("fieldRef"):
                 value = fields.field_value(
-                    pod, item["fieldRef"]["fieldPath"], host_ip=host_ip, pod_ips=pod_ips
+                    pod, item["fieldRef"]["fieldPath"], host_ips=host_ips, pod_ips=pod_ips
                 )
             else:
                 value = _resource(pod, item["resourceFieldRef"], allocatable)

@@ -125,18 +125,18 @@ class Volumes:
         if kind == "secret":
             found = await self._references.secret(namespace, source["secretName"])
             return secret.files(source, found, mode)
-        host_ip, allocatable = self._config.node_ip, self._allocatable
+        host_ips, allocatable = self._config.node_ips, self._allocatable
         if kind == "downwardAPI":
             items = source.get("items") or ()
             return downward_api.files(
-                pod, items, mode, allocatable=allocatable, host_ip=host_ip, pod_ips=pod_ips
+                pod, items, mode, allocatable=allocatable, host_ips=host_ips, pod_ips=pod_ips
             )
         return await projected.files(
             pod,
             source,
             self._references,
             allocatable=allocatable,
-            host_ip=host_ip,
+            host_ips=host_ips,
             pod_ips=pod_ips,
         )
 

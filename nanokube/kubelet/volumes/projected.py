@@ -22,7 +22,7 @@ async def files(
     references: References,
     *,
     allocatable: Mapping[str, str],
-    host_ip: str,
+    host_ips: Sequence[str],
     pod_ips: Sequence[str],
 ) -> dict[str, File]:
     """Collect the files of every source. Raises VolumeFault, ApiError, OSError."""
@@ -42,7 +42,7 @@ async def files(
                 ref.get("items") or (),
                 mode,
                 allocatable=allocatable,
-                host_ip=host_ip,
+                host_ips=host_ips,
                 pod_ips=pod_ips,
             )
         elif ref := part.get("serviceAccountToken"):

@@ -1,5 +1,6 @@
 """The proxy's ruleset in a real kernel: connections reach endpoints, spread, stick, and are refused."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -87,9 +88,33 @@ SCRIPT = textwrap.dedent(
 )
 
 
-def test_services_reach_their_endpoints() -> None:
+# The same in IPv6, where affinity is by hash alone: who comes or goes may move a client.
+_IN_IPV6 = (
+    (r"10\.244\.0\.(\d)/32 dev d0", r"fd00:244::\1/128 dev d0 nodad"),
+    (r"10\.1\.0\.1/24 dev d0", "fd00:1::1/64 dev d0 nodad"),
+    (r"10\.96\.0\.0/16", "fd00:96::/112"),
+    (r"10\.96\.0\.", "fd00:96::"),
+    (r"10\.244\.0\.", "fd00:244::"),
+    (r"10\.1\.0\.1", "fd00:1::1"),
+    (r"192\.0\.2\.0/24", "2001:db8::/32"),
+    (r"127\.0\.0\.1", "::1"),
+    ("AF_INET", "AF_INET6"),
+    (r', 4, "', ', 6, "'),
+    (r"kept = .*\n(.*\n){8}", ""),
+)
+
+
+def in_ipv6(script: str) -> str:
+    for pattern, replacement in _IN_IPV6:
+        script, count = re.subn(pattern, replacement, script)
+        assert count, pattern
+    return script
+
+
+@pytest.mark.parametrize("script", [SCRIPT, in_ipv6(SCRIPT)], ids=["ipv4", "ipv6"])
+def test_services_reach_their_endpoints(script: str) -> None:
     done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-c", SCRIPT],
+        ["unshare", "--net", sys.executable, "-c", script],
         capture_output=True,
         text=True,
         timeout=60,

@@ -75,6 +75,54 @@ def test_ipv6_ranges_of_nodes_with_ipv4_addresses_are_tunnelled() -> None:
     assert [str(each.range) for each in found.tunnelled] == ["fd00:10:0:1::/64"]
 
 
+BOTH = ("192.0.2.10", "2001:db8::10")
+OWN = plan.Peer(
+    "own",
+    tuple(map(ipaddress.ip_address, BOTH)),
+    (ipaddress.ip_network("10.244.0.0/24"), ipaddress.ip_network("fd00:10::/64")),
+)
+
+
+def both(name: str, first: str, second: str, number: int) -> plan.Peer:
+    ranges = [f"10.244.{number}.0/24", f"fd00:10:0:{number}::/64"]
+    whole = node(name, first, *ranges)
+    whole["status"]["addresses"].append({"type": "InternalIP", "address": second})
+    return plan.peer(whole, CLUSTER)
+
+
+def test_a_neighbour_is_the_next_hop_in_both_families() -> None:
+    found = plan.make(OWN, [both("near", "192.0.2.11", "2001:db8::11", 1)], lambda _address: LINK)
+    assert [(str(each.range), str(each.via)) for each in found.direct] == [
+        ("10.244.1.0/24", "192.0.2.11"),
+        ("fd00:10:0:1::/64", "2001:db8::11"),
+    ]
+    assert found.overlay is None
+
+
+def test_one_overlay_carries_both_families_by_the_nodes_first_address() -> None:
+    found = plan.make(OWN, [both("far", "198.51.100.12", "2001:db8:1::12", 2)], lambda _address: ROUTED)
+    assert [(str(each.range), str(each.remote), each.mac) for each in found.tunnelled] == [
+        ("10.244.2.0/24", "198.51.100.12", "0a:58:0a:f4:02:00"),
+        ("fd00:10:0:2::/64", "198.51.100.12", "0a:58:0a:f4:02:00"),
+    ]
+    assert found.overlay is not None
+    assert (str(found.overlay.local), found.overlay.mtu) == (BOTH[0], 1450)
+    assert list(map(str, found.overlay.inner)) == ["10.244.0.0", "fd00:10::"]
+    text = rules.render(found, CLUSTER)
+    assert "udp dport 4789 ip saddr != { 198.51.100.12 } drop" in text
+    assert 'oifname "nk-vxlan" ip6 saddr != { fd00:10::/48 } masquerade' in text
+
+
+def test_the_overlay_goes_by_ipv6_where_peers_are_reached_by_it_alone() -> None:
+    links = {"2001:db8:1::12": ROUTED}
+    peers = [both("far", "198.51.100.12", "2001:db8:1::12", 2)]
+    found = plan.make(OWN, peers, lambda address: links.get(str(address)))
+    assert [str(each.remote) for each in found.tunnelled] == ["2001:db8:1::12"] * 2
+    assert found.overlay is not None
+    assert (str(found.overlay.local), found.overlay.mtu) == (BOTH[1], 1430)
+    assert "udp dport 4789 ip6 saddr != { 2001:db8:1::12 } drop" in rules.render(found, CLUSTER)
+
+
 def test_an_unreachable_peer_is_named() -> None:
     found = made([node("gone", "192.0.2.11", "10.244.1.0/24")], {})
     assert (found.direct, found.unreachable) == ((), ("gone",))

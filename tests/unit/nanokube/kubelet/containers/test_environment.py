@@ -14,7 +14,7 @@ SOURCES = Sources(
     secrets={"password": {"data": {"p": "cHc="}}},
     services={"KUBERNETES_SERVICE_HOST": "10.96.0.1", "X_PORT": "1"},
     allocatable={"cpu": "4", "memory": "1Gi"},
-    host_ip="192.0.2.1",
+    host_ips=("192.0.2.1",),
     pod_ips=("10.244.0.5",),
 )
 

@@ -1,5 +1,7 @@
 from typing import Any
 
+import pytest
+
 from nanokube.kubelet.status.manager import difference
 
 
@@ -22,6 +24,7 @@ def test_what_is_gone_is_removed() -> None:
     assert difference({"reason": "Evicted", "phase": "Failed"}, {"phase": "Failed"}) == {"reason": None}
 
 
-def test_new_addresses_replace_old_ones() -> None:
-    change = difference({"podIPs": [{"ip": "a"}]}, {"podIPs": [{"ip": "b"}]})
-    assert change["podIPs"] == [{"ip": "b"}, {"$patch": "replace"}]
+@pytest.mark.parametrize("key", ["podIPs", "hostIPs"])
+def test_new_addresses_replace_old_ones(key: str) -> None:
+    change = difference({key: [{"ip": "a"}]}, {key: [{"ip": "b"}]})
+    assert change[key] == [{"ip": "b"}, {"$patch": "replace"}]
