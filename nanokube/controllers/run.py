@@ -26,6 +26,7 @@ from nanokube.controllers import (
     replicaset,
     replicationcontroller,
     resourcequota,
+    service_cidrs,
     service_lb,
     serviceaccount,
     statefulset,
@@ -61,6 +62,7 @@ CONTROLLERS: tuple[Callable[[Env], Controller], ...] = (
     endpointslice.EndpointSliceController,
     endpointslice_mirroring.EndpointSliceMirroringController,
     service_lb.ServiceLbController,
+    service_cidrs.ServiceCidrsController,
     podgc.PodGcController,
     resourcequota.ResourceQuotaController,
     volume_binder.VolumeBinderController,
@@ -70,7 +72,11 @@ CONTROLLERS: tuple[Callable[[Env], Controller], ...] = (
 )
 
 # Sources of events that are not called after their module.
-NAMES = {"service-lb": "service-controller", "replicationcontroller": "replication-controller"}
+NAMES = {
+    "service-lb": "service-controller",
+    "service-cidrs": "service-cidr-controller",
+    "replicationcontroller": "replication-controller",
+}
 
 
 async def run(
