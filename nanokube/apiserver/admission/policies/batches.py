@@ -1,161 +1,231 @@
 """Match conditions that must be evaluated, evaluated together: those that are false cost next to nothing.
 
+Most have a form that needs no runtime (`screen`); the others are evaluated together by it (`batch`), but for
+those that ask for authorization.
+
 Conditions go to a bucket by what they say, so that a change of one policy is a change of one bucket, and a
-bucket that was compiled before is found again. A request compiles one at most; what is in others is left to
-be evaluated one by one until then, as is always what asks for authorization. In the end those buckets are put
-together that became small, because their conditions are alike.
+bucket that was compiled before is found again. In the end those buckets are put together that became small,
+because their conditions are alike.
 """
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from nanokube.api.cel import admission as expressions
+from nanokube.api.cel import merge, screen
 from nanokube.api.cel.admission import Scope
 from nanokube.api.cel.batch import Batch, Together
 from nanokube.api.cel.environment import Program
+from nanokube.api.cel.screen import Screen
 from nanokube.apiserver.admission.matching import reads
 from nanokube.apiserver.admission.matching.conditions import Conditions
 from nanokube.apiserver.admission.matching.reads import Parts
 from nanokube.apiserver.admission.matching.values import BOOL, Values
+from nanokube.apiserver.admission.policies.slices import Steps
 
-SIZE: Final = 128  # conditions of a bucket: compiling them takes some 10 ms, asking them some 10 us
-FEW: Final = 4  # below, one by one is as good
-_SMALL: Final = 400  # nodes of what is put together: takes some milliseconds
+SIZE: Final = 128  # conditions of a bucket: putting them together takes some 10 ms
+FEW: Final = 4  # below, the runtime had better be asked one by one
+_SMALL: Final = 400  # nodes of what the runtime is given at once
+_SMALL_SCREENS: Final = 2000  # nodes of what is written as one function: takes some 10 ms
 _KEPT: Final = 512  # buckets
 
 G = TypeVar("G")
+K = TypeVar("K")
+V = TypeVar("V")
 Key = tuple[Scope, tuple[str, ...]]
+IsFalse = Callable[[screen.Root], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Conditions. programs None: they must be evaluated alone. parts: what they read."""
+
+    programs: Sequence[Program] | None
+    parts: Parts
+    is_screened: bool
+
+
+@dataclass(slots=True)
 class Bucket:
-    """What was compiled of some conditions. parts: what they read. left: those that are always undecided."""
+    """What was compiled of some conditions, by their numbers. left: those that are always undecided."""
 
-    def __init__(self, keys: Sequence[Key]) -> None:
-        members, self._numbers, self._others = list[list[Program]](), list[int](), list[int]()
-        parts = set[tuple[str, str, str]]()
-        for number, (scope, sources) in enumerate(keys):
-            found = _programs(scope, sources)
-            if found is None:
-                self._others.append(number)
-                continue
-            members.append(found[0])
-            self._numbers.append(number)
-            parts |= found[1]
-        self.batch = Batch(members)
-        self.left = [*self._others, *[self._numbers[member] for member in self.batch.alone]]
-        self.parts: Parts = frozenset(parts)
+    screen: Screen | None = None
+    batch: Batch | None = None
+    screened: list[int] = field(default_factory=list)
+    batched: list[int] = field(default_factory=list)
+    left: list[int] = field(default_factory=list)
+    parts: Parts = frozenset()
 
-    def undecided(self, values: Values, parts: Parts) -> list[int]:
-        """List which are not certainly false. parts: what to bind, at least what is read here."""
-        if not self._numbers:
-            return self._others
-        found = self.batch.undecided(values.reading(parts))
-        return [*self._others, *[self._numbers[member] for member in found]]
+    def undecided(self, values: Values, parts: Parts, *, is_screened: bool, is_false: bool) -> list[int]:
+        """List which are not certainly false.
+
+        parts: what to bind, at least what is read here.
+        is_screened, is_false: whether what is in the screen, in the batch, is known to be false.
+        """
+        found = list(self.left)
+        if self.screen is not None and not is_screened:
+            found += [self.screened[member] for member in self.screen.undecided(values.plain)]
+        if self.batch is not None:
+            left = self.batch.alone if is_false else self.batch.undecided(values.reading(parts))
+            found += [self.batched[member] for member in left]
+        return found
 
 
 _buckets: OrderedDict[tuple[Key, ...], Bucket] = OrderedDict()
 _together: OrderedDict[tuple[tuple[Key, ...], ...], Together] = OrderedDict()
+_screens: OrderedDict[tuple[tuple[Key, ...], ...], IsFalse | None] = OrderedDict()
 
 
 class Batches(Generic[G]):
     """entries: conditions, and who is asked if they hold."""
 
     def __init__(self, entries: Iterable[tuple[Conditions, G]]) -> None:
-        self._always: list[G] = []
         groups: dict[Key, list[G]] = {}
         for conditions, group in entries:
             groups.setdefault((conditions.scope, conditions.sources), []).append(group)
-        if len(groups) < FEW:
-            self._always = [group for each in groups.values() for group in each]
-            groups = {}
+        self._is_few = len(groups) < FEW
         count = 1 << max(0, (len(groups) - 1) // SIZE).bit_length()
         found: dict[int, list[Key]] = {}
         for key in sorted(groups, key=lambda key: (key[1], key[0].has_params)):
             found.setdefault(zlib.crc32("\n".join(key[1]).encode()) % count, []).append(key)
         self._keys = [tuple(keys) for keys in found.values()]
         self._groups = [[groups[key] for key in keys] for keys in self._keys]
-        self._compiled: list[Bucket | None] = [_buckets.get(keys) for keys in self._keys]
-        self._parts = self._read()
+        self._buckets: list[Bucket] = []
+        self._parts: Parts = frozenset()
+        self._screens: list[tuple[Sequence[int], IsFalse]] = []
         self._packs: list[tuple[Sequence[int], Together]] = []
-        self._unpacked: list[list[int]] | None = None  # None: not everything is compiled
 
-    def _read(self) -> Parts:
-        """Put together what all that is compiled reads, so that it is converted once."""
-        return frozenset[tuple[str, str, str]]().union(*(b.parts for b in self._compiled if b is not None))
+    def prepare(self) -> Steps[None]:
+        """Compile everything, before it is asked."""
+        for keys in self._keys:
+            known = _known(_buckets, keys)
+            if known is None:
+                known = yield from _bucket(keys, is_few=self._is_few)
+                _keep(_buckets, keys, known)
+            self._buckets.append(known)
+            yield
+        # put together, so that it is converted once
+        self._parts = frozenset[tuple[str, str, str]]().union(*(b.parts for b in self._buckets))
+        for pack in packs([b.screen.size if b.screen else 0 for b in self._buckets], _SMALL_SCREENS):
+            self._put_screens(pack)
+            yield
+        for pack in packs([b.batch.size if b.batch else 0 for b in self._buckets], _SMALL):
+            self._put_batches(pack)
+            yield
 
-    def _prepare(self) -> None:
-        """Compile a bucket, or put some together."""
-        if None in self._compiled:
-            at = self._compiled.index(None)
-            keys = self._keys[at]
-            self._compiled[at] = _known(_buckets, keys, lambda: Bucket(keys))
-            self._parts = self._read()
-        elif self._unpacked is None:
-            sizes = [bucket.batch.size for bucket in self._compiled if bucket is not None]
-            self._unpacked = [pack for pack in packs(sizes) if len(pack) > 1]
-        elif self._unpacked:
-            pack = self._unpacked.pop()
-            batches = [bucket.batch for at in pack if (bucket := self._compiled[at]) is not None]
-            keys_of_all = tuple([self._keys[at] for at in pack])
-            self._packs.append((pack, _known(_together, keys_of_all, lambda: Together(batches))))
+    def _put_screens(self, pack: Sequence[int]) -> None:
+        found = [screen for at in pack if (screen := self._buckets[at].screen) is not None]
+        if len(found) < 2:
+            return
+        keys = tuple([self._keys[at] for at in pack])
+        if keys not in _screens:
+            _keep(_screens, keys, _whole(found))
+        known = _known(_screens, keys)
+        if known is not None:
+            self._screens.append((pack, known))
+
+    def _put_batches(self, pack: Sequence[int]) -> None:
+        found = [batch for at in pack if (batch := self._buckets[at].batch) is not None]
+        if len(found) < 2:
+            return
+        keys = tuple([self._keys[at] for at in pack])
+        known = _known(_together, keys)
+        if known is None:
+            known = Together(found)
+            _keep(_together, keys, known)
+        self._packs.append((pack, known))
 
     def candidates(self, values: Values) -> list[G]:
         """List whose conditions are not certainly false."""
-        self._prepare()
-        found, is_false = list(self._always), set[int]()
+        found: list[G] = []
+        screened, is_false = set[int](), set[int]()
+        for pack, is_none in self._screens:
+            if is_none(values.plain):
+                screened.update(pack)
         for pack, together in self._packs:
             if together.is_false(values.reading(self._parts)):
                 is_false.update(pack)
-        for at, (bucket, groups) in enumerate(zip(self._compiled, self._groups, strict=True)):
-            chosen: Sequence[int] = range(len(groups))
-            if bucket is not None:
-                chosen = bucket.left if at in is_false else bucket.undecided(values, self._parts)
-            for number in chosen:
-                found += groups[number]
+        for at, bucket in enumerate(self._buckets):
+            left = bucket.undecided(values, self._parts, is_screened=at in screened, is_false=at in is_false)
+            for number in left:
+                found += self._groups[at][number]
         return found
 
 
-def packs(sizes: Sequence[int]) -> list[list[int]]:
+def packs(sizes: Sequence[int], most: int) -> list[list[int]]:
     """Put things of sizes together, by their places, so that each pack stays small. Pure."""
     found: list[list[int]] = []
     room = 0
     for at, size in enumerate(sizes):
         if not found or size > room:
             found.append([])
-            room = _SMALL
+            room = most
         found[-1].append(at)
         room -= size
     return found
 
 
-K = TypeVar("K")
-V = TypeVar("V")
+def _bucket(keys: Sequence[Key], *, is_few: bool) -> Steps[Bucket]:
+    """Compile conditions. is_few: the runtime is asked one by one."""
+    screened, batched = list[Sequence[Program]](), list[Sequence[Program]]()
+    made = Bucket()
+    for number, key in enumerate(keys):
+        compiled = _compiled(*key)
+        if compiled.programs is None or (is_few and not compiled.is_screened):
+            made.left.append(number)
+        elif compiled.is_screened:
+            made.screened.append(number)
+            screened.append(compiled.programs)
+        else:
+            made.batched.append(number)
+            batched.append(compiled.programs)
+            made.parts |= compiled.parts
+        yield
+    if screened:
+        made.screen = Screen(screened)
+        yield
+    if batched:
+        made.batch = Batch(batched)
+    return made
 
 
-def _known(memory: OrderedDict[K, V], key: K, make: Callable[[], V]) -> V:
-    """Give what was made before, for another kind of request perhaps, or make it."""
+def _whole(screens: Sequence[Screen]) -> IsFalse | None:
+    """Write one function of several; None if that cannot be."""
+    try:
+        return screen.whole(merge.any_of([each.tree for each in screens]))
+    except screen.Unknown:
+        return None
+
+
+def _known(memory: OrderedDict[K, V], key: K) -> V | None:
+    """Give what was made before, for another kind of request perhaps."""
     found = memory.get(key)
-    if found is None:
-        found = memory[key] = make()
-        if len(memory) > _KEPT:
-            memory.popitem(last=False)
-    memory.move_to_end(key)
+    if found is not None:
+        memory.move_to_end(key)
     return found
 
 
-def _programs(scope: Scope, sources: Sequence[str]) -> tuple[list[Program], Parts] | None:
-    """Compile conditions; None if they must be evaluated alone."""
+def _keep(memory: OrderedDict[K, V], key: K, made: V) -> None:
+    memory[key] = made
+    if len(memory) > _KEPT:
+        memory.popitem(last=False)
+
+
+@functools.lru_cache(maxsize=8192)
+def _compiled(scope: Scope, sources: tuple[str, ...]) -> Compiled:
     programs, parts = list[Program](), set[tuple[str, str, str]]()
     for source in sources:
         program = expressions.compiled(scope, source, BOOL)
         read = None if isinstance(program, str) or program.composed else reads.parts(program)
         if read is None:
-            return None
+            return Compiled(None, frozenset(), is_screened=False)
         assert not isinstance(program, str)
         programs.append(program)
         parts |= read
-    return programs, frozenset(parts)
+    return Compiled(programs, frozenset(parts), screen.can_take(programs))

@@ -35,7 +35,7 @@ class MutatingPolicies(PolicyPlugin):
 
     async def mutate(self, attributes: Attributes) -> None:
         """Do what is about the request. Raises ApiError."""
-        plan = self._plan(attributes)
+        plan = await self._plan(attributes)
         if not plan:
             return
         subject = self._subject(attributes)

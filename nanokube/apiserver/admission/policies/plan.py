@@ -17,6 +17,7 @@ from nanokube.apiserver.admission.matching.criteria import Selected
 from nanokube.apiserver.admission.policies.batches import Batches
 from nanokube.apiserver.admission.policies.policy import Binding, Policy
 from nanokube.apiserver.admission.policies.prefilter import Prefilter
+from nanokube.apiserver.admission.policies.slices import Steps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,39 +50,48 @@ class View:
     others: Sequence[Group]  # always
 
     @classmethod
-    def of(cls, resource: Resource, entries: Sequence[tuple[tuple[str, ...], Group]]) -> Self:
-        """Sort groups. entries: with the sources of their conditions."""
-        prefilter = Prefilter(entries)
-        others = [(group.conditions, group) for group in prefilter.others]
-        return cls(
-            resource,
-            prefilter,
-            Batches([(conditions, group) for conditions, group in others if conditions is not None]),
-            [group for conditions, group in others if conditions is None],
-        )
+    def of(cls, resource: Resource, groups: Sequence[Group]) -> Steps[Self]:
+        """Sort groups."""
+        prefilter, others = Prefilter[Group](), list[tuple[Conditions, Group]]()
+        always: list[Group] = []
+        for group in groups:
+            if group.conditions is None:
+                always.append(group)
+            elif not prefilter.add(group.conditions.sources, group):
+                others.append((group.conditions, group))
+            yield
+        batches = Batches(others)
+        yield from batches.prepare()
+        return cls(resource, prefilter, batches, always)
 
 
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The groups of one kind of request: by the resource as which the object is shown, and the rest.
 
     named: those for which the object's name decides about the resource.
     """
 
-    def __init__(self, groups: Sequence[Group]) -> None:
-        self._is_empty = not groups
-        self.named = [group for group in groups if group.resource is None]
-        views: dict[str, tuple[Resource, list[tuple[tuple[str, ...], Group]]]] = {}
+    views: Sequence[View] = ()
+    named: Sequence[Group] = ()
+
+    @classmethod
+    def of(cls, groups: Sequence[Group]) -> Steps[Self]:
+        """Sort groups."""
+        shown: dict[str, tuple[Resource, list[Group]]] = {}
         for group in groups:
             if group.resource is not None:
-                view = views.setdefault(group.resource.api_version, (group.resource, []))
-                view[1].append((group.conditions.sources if group.conditions else (), group))
-        self.views = [View.of(resource, entries) for resource, entries in views.values()]
+                shown.setdefault(group.resource.api_version, (group.resource, []))[1].append(group)
+        views = []
+        for resource, found in shown.values():
+            views.append((yield from View.of(resource, found)))
+        return cls(views, [group for group in groups if group.resource is None])
 
     def __bool__(self) -> bool:
-        return not self._is_empty
+        return bool(self.views or self.named)
 
 
-EMPTY = Plan(())
+EMPTY = Plan()
 
 
 def make(
@@ -90,10 +100,11 @@ def make(
     resource: Resource,
     others: Sequence[Resource],
     subresource: str,
-) -> Plan:
+) -> Steps[Plan]:
     """Choose the policies that are about a kind of request. others: the equivalent resources."""
     groups: dict[object, Group] = {}
     for place, policy in enumerate(policies):
+        yield
         selected = policy.criteria.select(operation, resource, others, subresource)
         if selected is None:
             continue
@@ -110,7 +121,7 @@ def make(
         if found is None:
             found = groups[key] = Group(shown, selected, shared if shown is not None else None)
         found.members.append(member)
-    return Plan(list(groups.values()))
+    return (yield from Plan.of(list(groups.values())))
 
 
 def _bindings(

@@ -33,8 +33,8 @@ class PolicyPlugin(chain.Plugin):
         self._find_namespace = find_namespace
         self._counts = counts
 
-    def _plan(self, attributes: Attributes) -> Plan | None:
-        return None if attributes.is_settled else self._source.find(attributes)
+    async def _plan(self, attributes: Attributes) -> Plan | None:
+        return None if attributes.is_settled else await self._source.find(attributes)
 
     def _subject(self, attributes: Attributes) -> Subject:
         return Subject(attributes, self._versions, self._find_namespace)

@@ -59,12 +59,12 @@ class Policy:
     is_repeated: bool = False
 
 
-def read(policies: Iterable[Object], bindings: Iterable[Object]) -> list[Policy]:
-    """Read the policies that are bound, in order of their names."""
-    bound: dict[str, list[Binding]] = {}
+def bound(bindings: Iterable[Object]) -> dict[str, list[Object]]:
+    """Sort bindings by the policy that they bind, in order of their names."""
+    found: dict[str, list[Object]] = {}
     for binding in sorted(bindings, key=_name):
-        bound.setdefault(binding["spec"].get("policyName") or "", []).append(_binding(binding))
-    return [_policy(p, bound[_name(p)]) for p in sorted(policies, key=_name) if _name(p) in bound]
+        found.setdefault(binding["spec"].get("policyName") or "", []).append(binding)
+    return found
 
 
 def _name(obj: Object) -> str:
@@ -88,14 +88,15 @@ def scope_of(spec: Object) -> Scope:
     return Scope(has_params=spec.get("paramKind") is not None, variables=variables)
 
 
-def _policy(policy: Object, bindings: Sequence[Binding]) -> Policy:
+def read(policy: Object, bindings: Iterable[Object]) -> Policy:
+    """Read a policy with its bindings."""
     spec = policy["spec"]
     kind, scope = spec.get("paramKind"), scope_of(spec)
     conditions, is_fatal = spec.get("matchConditions"), spec.get("failurePolicy") != "Ignore"
     return Policy(
         _name(policy),
         Criteria.read(spec.get("matchConstraints")),
-        bindings,
+        [_binding(binding) for binding in bindings],
         (kind.get("apiVersion") or "", kind.get("kind") or "") if kind is not None else None,
         _conditions(conditions, scope, is_fatal=is_fatal) if conditions else None,
         scope,

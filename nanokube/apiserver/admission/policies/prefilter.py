@@ -102,20 +102,21 @@ class _Column(Generic[G]):
 
 
 class Prefilter(Generic[G]):
-    """entries: the expressions that must all hold, and what depends on them."""
+    """Columns, by the field that they compare."""
 
-    def __init__(self, entries: Sequence[tuple[Sequence[str], G]]) -> None:
-        self.others: list[G] = []  # those that this knows nothing about
+    def __init__(self) -> None:
         self._columns: dict[Path, _Column[G]] = {}
-        for sources, group in entries:
-            known = read(tuple(sources))
-            if known is None:
-                self.others.append(group)
-            else:
-                self._columns.setdefault(known.test.path, _Column()).add(known, group)
+
+    def add(self, sources: Sequence[str], group: G) -> bool:
+        """Take expressions that must all hold, and what depends on them; tell whether they are understood."""
+        known = read(tuple(sources))
+        if known is None:
+            return False
+        self._columns.setdefault(known.test.path, _Column()).add(known, group)
+        return True
 
     def candidates(self, root: Callable[[str], Any]) -> list[G]:
-        """List what is not certainly false, without others. root: gives a variable's value."""
+        """List what is not certainly false. root: gives a variable's value."""
         found: list[G] = []
         for path, column in self._columns.items():
             found += column.candidates(path, root(path[0]))

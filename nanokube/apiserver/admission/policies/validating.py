@@ -55,7 +55,7 @@ class ValidatingPolicies(PolicyPlugin):
 
     async def validate(self, attributes: Attributes) -> None:
         """Evaluate what is about the request. Raises ApiError."""
-        plan = self._plan(attributes)
+        plan = await self._plan(attributes)
         if not plan:
             return
         subject = self._subject(attributes)

@@ -8,7 +8,7 @@ import pytest
 
 from nanokube.api.cel.admission import Scope
 from nanokube.apiserver.admission.matching.conditions import Conditions
-from nanokube.apiserver.admission.policies import batches
+from nanokube.apiserver.admission.policies import batches, slices
 from nanokube.apiserver.admission.policies.batches import Batches
 from tests.unit.nanokube.apiserver.admission.policies.conftest import MAPS, bind, check, config_map
 from tests.unit.nanokube.apiserver.conftest import Api
@@ -18,15 +18,11 @@ def _entries(*sources: str) -> list[tuple[Conditions, str]]:
     return [(Conditions((source,), True, Scope()), source) for source in sources]
 
 
-def _compilations(entries: list[tuple[Conditions, str]], requests: int) -> int:
-    """Count the buckets that so many requests compile."""
+def _compilations(entries: list[tuple[Conditions, str]]) -> int:
+    """Count the buckets that are compiled."""
     made: Batches[str] = Batches(entries)
-    bucket = mock.Mock(parts=frozenset())
-    bucket.undecided.return_value = []
-    bucket.batch.size = 1000
-    with mock.patch.object(batches, "Bucket", return_value=bucket) as compiled:
-        for _ in range(requests):
-            made.candidates(mock.Mock())
+    with mock.patch.object(batches, "_bucket", side_effect=batches._bucket) as compiled:
+        slices.finish(made.prepare())
     return compiled.call_count
 
 
@@ -35,34 +31,47 @@ def _forget() -> None:
     batches._buckets.clear()
 
 
-def test_one_bucket_a_request_is_compiled() -> None:
-    entries = _entries(*(f"object.a.exists(x, x == {n})" for n in range(1000)))
-    assert [_compilations(entries, 3), _compilations(entries, 20), _compilations(entries, 9)] == [3, 5, 0]
-
-
 def test_a_change_of_one_condition_compiles_one_bucket() -> None:
-    sources = [f"object.a.exists(x, x == {n})" for n in range(1000)]
-    _compilations(_entries(*sources), 10)
-    assert _compilations(_entries(*sources[:500], *sources[501:]), 10) == 1
+    sources = [f"object.a.exists(x, x == {n})" for n in range(40)]
+    with mock.patch.object(batches, "SIZE", 8):
+        assert _compilations(_entries(*sources)) == 8
+        assert _compilations(_entries(*sources)) == 0
+        assert _compilations(_entries(*sources[:20], *sources[21:])) == 1
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "object.a.exists(x, x == {})",
+        "size(object.a) > {}",
+        "object.a == {} && quantity(object.b).isGreaterThan(quantity('{}'))",
+    ],
+)
+def test_each_condition_is_a_step(form: str) -> None:
+    entries = _entries(*(form.format(n, n) for n in range(40)))
+    assert sum(1 for _ in Batches(entries).prepare()) > 40
 
 
 def test_small_ones_are_put_together() -> None:
-    assert batches.packs([100, 200, 100, 1, 500, 20, 380, 1]) == [[0, 1, 2], [3], [4], [5, 6], [7]]
+    assert batches.packs([100, 200, 100, 1, 500, 20, 380, 1], 400) == [[0, 1, 2], [3], [4], [5, 6], [7]]
 
 
 async def test_many_alike_are_found_as_one_by_one(api: Api) -> None:
     conditions = {f"p{n}": f"object.data.exists(k, k == 'k{n}')" for n in range(8)}
     conditions |= {f"q{n}": f"object.metadata.name.matches('^c{n}-')" for n in range(8)}
+    # what the runtime must be asked
+    conditions |= {f"r{n}": f"object.data.map(k, k + '{n}').exists(k, k == 'm{n}')" for n in range(8)}
     with mock.patch.object(batches, "SIZE", 4):
         for name, condition in conditions.items():
             spec = {"matchConditions": [{"name": "only", "expression": condition}], **check("false")}
             await bind(api, "validating", spec, name=name)
-        for number in range(9):  # compiles the buckets, then puts them together
-            assert (await api("POST", MAPS, config_map(f"d{number}"))).code == 201
+        assert (await api("POST", MAPS, config_map("e"))).code == 201
         refused = await api("POST", MAPS, config_map("d", {"k3": ""}))
         assert "'p3'" in refused.json["message"]
         refused = await api("POST", MAPS, config_map("c5-x"))
         assert "'q5'" in refused.json["message"]
+        refused = await api("POST", MAPS, config_map("d", {"m": ""}))
+        assert "'r0'" in refused.json["message"]
         assert (await api("POST", MAPS, config_map("d"))).code == 201
 
 
@@ -96,6 +105,8 @@ async def test_those_whose_conditions_hold_are_asked(api: Api) -> None:
         "false-3": "size(object.data) == 2",
         "ignore": "object.metadata.missing > 1",
         "error": "object.metadata.missing > 2",
+        "true-5": "object.data.map(k, k + 'x').exists(k, k == 'ax')",
+        "false-4": "object.data.map(k, k + 'y').exists(k, k == 'ax')",
         "asks": "authorizer.group('').resource('pods').check('create').allowed()",
     }
     found = await _answers(api, conditions)
@@ -105,6 +116,7 @@ async def test_those_whose_conditions_hold_are_asked(api: Api) -> None:
         "true-3",
         "true-4",
         "error",
+        "true-5",
         "asks",
     ]
-    assert sum(found.values()) == 18
+    assert sum(found.values()) == 21
