@@ -5,7 +5,7 @@ Source: staging/src/k8s.io/apimachinery/pkg/util/managedfields.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -15,7 +15,8 @@ from nanokube.api.objects import Object
 from nanokube.api.patch import entries, fieldsets
 from nanokube.api.patch.fieldsets import FieldSet
 
-# Field sets by definition and content: replicas of a template have the same. Nobody changes a set in place.
+# Field sets by what they are made of: replicas of a template have the same, and their kubelets write the same
+# fields of their status. Nobody changes a set in place.
 _REMEMBERED: Final[dict[tuple[str, bytes], FieldSet]] = {}
 _MOST_REMEMBERED: Final = 256
 _MEMORABLE_BYTES: Final = 16_384
@@ -119,23 +120,36 @@ def track_update(
         if is_mine:
             previous = fields
         else:
-            fields = fieldsets.collapsed(fieldsets.subtract(fields, mine)) if mine else fields
+            fields = _left(fields, mine) if mine else fields
             if fields:
                 keep.append({**entry, "fieldsV1": fields})
-    total = fieldsets.union(previous, mine)
-    if old is not None:
-        total = fieldsets.in_order(total)
+    total = _united(previous, mine) if old is not None else fieldsets.union(previous, mine)
     if total:
         keep.append(entries.entry_of(manager, entries.UPDATE, api_version, now, total, subresource))
     new["metadata"]["managedFields"] = entries.in_order(entries.capped(keep))
 
 
 def _of_new(type_: facts.Type, after: dict[str, Any]) -> FieldSet:
-    """Return the fields of a new object, remembered for the next of the same template."""
-    key = type_.name, orjson.dumps(after)
+    """Return the fields of a new object."""
+    return _recall(type_.name, after, lambda: fieldsets.in_order(fieldsets.changed(type_, {}, after)))
+
+
+def _left(fields: FieldSet, mine: FieldSet) -> FieldSet:
+    """Return what stays with another manager."""
+    return _recall("-", (fields, mine), lambda: fieldsets.collapsed(fieldsets.subtract(fields, mine)))
+
+
+def _united(before: FieldSet, mine: FieldSet) -> FieldSet:
+    """Return what a manager has set, before and now."""
+    return _recall("+", (before, mine), lambda: fieldsets.in_order(fieldsets.union(before, mine)))
+
+
+def _recall(way: str, given: Any, make: Callable[[], FieldSet]) -> FieldSet:
+    """Return the set that was made of the same before, or make it. way: how it is made."""
+    key = way, orjson.dumps(given)
     found = _REMEMBERED.get(key)
     if found is None:
-        found = fieldsets.in_order(fieldsets.changed(type_, {}, after))
+        found = make()
         if len(key[1]) <= _MEMORABLE_BYTES:
             if len(_REMEMBERED) >= _MOST_REMEMBERED:
                 _REMEMBERED.clear()

@@ -109,13 +109,16 @@ def _merge_scalars(before: list[Any], values: list[Any], order: Any, deleted: An
 
 def _merge_items(field: facts.Field, before: list[Any], items: list[Any], order: Any) -> list[dict[str, Any]]:
     key, type_ = field.merge_key, field.type.item or field.type
-    if not all(type(i) is dict for i in items):
-        raise _malformed(f"expected objects in a list merged by {key}")
-    if any(i.get(_PATCH) == "replace" for i in items):
-        return [i for i in items if _PATCH not in i]
-    deleted = [_key_of(i, key) for i in items if i.get(_PATCH) == "delete"]
-    items = [i for i in items if i.get(_PATCH) != "delete"]
-    found = [i for i in before if not (type(i) is dict and i.get(key) in deleted)]
+    for item in items:
+        if type(item) is not dict:
+            raise _malformed(f"expected objects in a list merged by {key}")
+    found = list(before)
+    if any([_PATCH in item for item in items]):
+        if any(i.get(_PATCH) == "replace" for i in items):
+            return [i for i in items if _PATCH not in i]
+        deleted = [_key_of(i, key) for i in items if i.get(_PATCH) == "delete"]
+        items = [i for i in items if i.get(_PATCH) != "delete"]
+        found = [i for i in before if not (type(i) is dict and i.get(key) in deleted)]
     kept = list(found)
     places = dict[Any, int]()
     for at, each in enumerate(found):

@@ -131,3 +131,27 @@ def test_a_configuration_with_unknown_fields_is_refused(problems: list[str], mes
     }
     found = patch.refuse_undeclared(DEPLOYMENT, config, problems)
     assert (found.message if found else None) == message
+
+
+def test_what_replicas_share_is_remembered_and_stays_as_it_was() -> None:
+    def write(old: dict[str, Any] | None, manager: str, replicas: int) -> dict[str, Any]:
+        new = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {}, "spec": {"replicas": replicas}}
+        if old is not None:
+            new = {**new, "metadata": dict(old["metadata"])}
+        managed.track_update(DEPLOYMENT, old, new, manager=manager, api_version="apps/v1", now="2026")
+        return new
+
+    def owners(obj: dict[str, Any]) -> dict[str, Any]:
+        return {entry["manager"]: entry["fieldsV1"] for entry in obj["metadata"]["managedFields"]}
+
+    rounds = []
+    for _ in range(2):
+        first = write(None, "a", 1)
+        second = write(first, "b", 2)
+        third = write(second, "a", 3)
+        rounds.append([owners(each) for each in (first, second, third)])
+    replicas: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
+    assert rounds[0] == rounds[1]
+    assert rounds[0][1]["b"] == replicas
+    assert rounds[0][2]["a"]["f:spec"]["f:replicas"] == {}
+    assert "b" not in rounds[0][2]
