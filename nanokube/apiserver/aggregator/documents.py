@@ -6,13 +6,14 @@ What was heard of a server that answers no more is kept, and shown as stale.
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 import orjson
 
-from nanokube.apiserver.aggregator import discovery, openapi
+from nanokube.apiserver.aggregator import discovery, openapi, openapi_v3
 from nanokube.apiserver.aggregator.connector import Connector, Unreachable
 from nanokube.apiserver.aggregator.openapi import Part
 from nanokube.apiserver.aggregator.table import Remote, Table
@@ -25,7 +26,16 @@ DISCOVERY_TIMEOUT_S: Final = 5.0
 OPENAPI_TIMEOUT_S: Final = 10.0
 DISCOVERER: Final = User("system:kube-aggregator", (MASTERS,))
 READER: Final = User("system:aggregator")
-_WRONG: Final = (LookupError, TypeError, AttributeError, ValueError, msgspec.MsgspecError)
+_WRONG: Final = (
+    LookupError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    ArithmeticError,
+    RecursionError,
+    struct.error,
+    msgspec.MsgspecError,
+)
 
 Object = Mapping[str, Any]
 
@@ -40,6 +50,7 @@ class Documents:
         self._stale: set[str] = set()
         self._addresses: dict[str, dict[str, str]] = {}
         self._parts: dict[str, tuple[str, Part]] = {}  # with the ETag
+        self._older: dict[str, tuple[str, Part, Part]] = {}  # who has version 2 alone: that, version 3
         self._changes = 0
         self.openapi_generation = 0
 
@@ -116,6 +127,7 @@ class Documents:
     def forget(self, name: str) -> None:
         """A remote is gone."""
         self._stale.discard(name)
+        self._older.pop(name, None)
         if self._entries.pop(name, None) is not None:
             self._changes += 1
         if (self._addresses.pop(name, None), self._parts.pop(name, None)) != (None, None):
@@ -131,6 +143,10 @@ class Documents:
         """Return what the remotes add to the version 2 document."""
         return [part for _, part in self._parts.values()]
 
+    def openapi_older(self) -> Mapping[str, Part]:
+        """Return version 3 of what its server has in version 2 alone, by the name of the document."""
+        return {name: converted for name, _, converted in self._older.values()}
+
     def openapi_owner(self, name: str) -> Remote | None:
         """Return who has a version 3 document. name: "apis/<group>/<version>"."""
         prefix, _, rest = name.partition("/")
@@ -141,12 +157,14 @@ class Documents:
         """Read a remote's OpenAPI. Never raises: without it, clients know less."""
         who = remote_user.fields_of(READER)
         try:
-            await self._learn_index(remote, who)
+            is_older = await self._learn_index(remote, who)
             await self._learn_part(remote, who)
+            self._convert(remote, is_older=is_older)
         except (Unreachable, *_WRONG) as err:
             log.warning("openapi not read: name=%s error=%s", remote.name, err)
 
-    async def _learn_index(self, remote: Remote, who: Sequence[tuple[str, str]]) -> None:
+    async def _learn_index(self, remote: Remote, who: Sequence[tuple[str, str]]) -> bool:
+        """Read which version 3 documents there are; tell whether the remote knows of no such version."""
         accept = ("Accept", "application/json")
         status, _, body = await self._connector.fetch(
             remote, "/openapi/v3", [accept, *who], OPENAPI_TIMEOUT_S
@@ -156,6 +174,7 @@ class Documents:
         if found != self._addresses.get(remote.name, {}):
             self._addresses[remote.name] = found
             self.openapi_generation += 1
+        return status == 404
 
     async def _learn_part(self, remote: Remote, who: Sequence[tuple[str, str]]) -> None:
         fields = [("Accept", "application/json"), *who]
@@ -168,5 +187,14 @@ class Documents:
         part = openapi.cut(orjson.loads(body), [remote.path]) if status == 200 else Part()
         etag = head.get("Etag", "") if status == 200 else ""
         if known is None or part != known[1]:
+            openapi.check(part)
             self.openapi_generation += 1
-        self._parts[remote.name] = (etag, part)
+        self._parts[remote.name] = (etag, part if known is None or part != known[1] else known[1])
+
+    def _convert(self, remote: Remote, *, is_older: bool) -> None:
+        part, known = self._parts[remote.name][1], self._older.get(remote.name)
+        if not is_older or not part.paths:
+            self.openapi_generation += self._older.pop(remote.name, None) is not None
+        elif known is None or known[1] is not part:
+            self._older[remote.name] = (remote.path.removeprefix("/"), part, openapi_v3.of(part))
+            self.openapi_generation += 1

@@ -9,9 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import orjson
+
+from nanokube.api.openapi import gnostic
+
 Object = Mapping[str, Any]
 
-_REFERENCE: Final = "#/definitions/"
+REFERENCE: Final = "#/definitions/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,13 @@ def cut(document: Object, prefixes: Sequence[str]) -> Part:
     return Part(paths, found)
 
 
+def check(part: Part) -> None:
+    """Raise TypeError and the like, unless all documents can be made of a part: one must not spoil them."""
+    whole = {"paths": part.paths, "definitions": part.definitions}
+    orjson.dumps(whole)
+    gnostic.encode(whole)
+
+
 def _kinds(definition: Any) -> Sequence[Object]:
     found: Sequence[Object] = definition.get("x-kubernetes-group-version-kind") or ()
     return found
@@ -65,7 +76,7 @@ def _references(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         ref = value.get("$ref")
         if isinstance(ref, str):
-            yield ref.removeprefix(_REFERENCE)
+            yield ref.removeprefix(REFERENCE)
         for each in value.values():
             yield from _references(each)
     elif isinstance(value, list):

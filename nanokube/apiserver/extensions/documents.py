@@ -56,6 +56,7 @@ class Overlay:
         self._custom: Sequence[Resource] = ()
         self._groups: Mapping[str, tuple[str, Sequence[Resource]]] = {}  # by name: etag, what is in it
         self._documents: dict[str, Document] = {}
+        self._older: dict[str, tuple[Part, Document]] = {}  # of extension servers, by name
         self._index: Document | None = None
         self._spliced: dict[str, Document] = {}
         self._pieces: dict[str, list[_Piece]] = {}
@@ -71,6 +72,8 @@ class Overlay:
             return self._spliced[name]
         if name == archive.V3 and self._index is not None:
             return self._index
+        if name in self._older:
+            return self._older[name][1]
         return self._of_group(name) if name in self._groups else self._base.get(name)
 
     def _state(self) -> tuple[int, int]:
@@ -93,12 +96,25 @@ class Overlay:
         self._documents = {name: each for name, each in self._documents.items() if name in by_name}
         self._index = None
         addresses = self._remotes.openapi_addresses() if self._remotes else {}
-        if self._groups or addresses:
+        self._older = dict(self._converted())
+        if self._groups or addresses or self._older:
             prefix = f"{archive.V3}/"
             etags = {n: document.etag for n, document in self._base.items() if n.startswith(prefix)}
             etags |= {name: etag for name, (etag, _) in self._groups.items()}
+            etags |= {name: document.etag for name, (_, document) in self._older.items()}
             named = {name.removeprefix(prefix): etag for name, etag in etags.items()}
             self._index = archive.pack(openapi.v3_index(named, addresses))
+
+    def _converted(self) -> Iterator[tuple[str, tuple[Part, Document]]]:
+        """Encode documents of version 3 of who has version 2 alone, unless they are there."""
+        parts = self._remotes.openapi_older() if self._remotes else {}
+        for key, part in parts.items():
+            name = f"{archive.V3}/{key}"
+            known = self._older.get(name)
+            if known is not None and known[0] is part:
+                yield name, known
+            else:
+                yield name, (part, archive.pack(openapi.v3_of(part.paths, part.definitions)))
 
     def _whole(self, resource: Resource) -> Resource:
         """Give a resource with all its verbs, which are not listed while its definition ends."""

@@ -62,6 +62,8 @@ class Extension:
         self.changes: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.gone = asyncio.Event()  # a watch, or a request that takes for ever, was left
         self.has_openapi = True
+        self.has_version_3 = True
+        self.definition: Any = {"type": "object"}
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
@@ -97,14 +99,14 @@ class Extension:
         return web.Response(body=body, headers={"Content-Type": form})
 
     def _openapi(self, path: str) -> web.Response:
-        if not self.has_openapi:
+        if not self.has_openapi or (not self.has_version_3 and path.startswith("/openapi/v3")):
             return web.Response(status=404)
         key = "apis/metrics.k8s.io/v1beta1"
         if path == "/openapi/v3":
             return web.json_response({"paths": {key: {"serverRelativeURL": f"/openapi/v3/{key}?hash=1"}}})
         if path == "/openapi/v2":
             kind = {"group": "metrics.k8s.io", "version": "v1beta1", "kind": "NodeMetrics"}
-            definition = {"type": "object", "x-kubernetes-group-version-kind": [kind]}
+            definition = {**self.definition, "x-kubernetes-group-version-kind": [kind]}
             paths: dict[str, Any] = {"/apis/metrics.k8s.io/v1beta1/nodes": {}, "/apis/apps/v1/stolen": {}}
             return web.json_response(
                 {"swagger": "2.0", "paths": paths, "definitions": {"metrics.NodeMetrics": definition}}

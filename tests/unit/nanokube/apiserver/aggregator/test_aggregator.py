@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import orjson
 import pytest
 import yarl
 
@@ -249,6 +250,48 @@ async def test_openapi_documents_are_whole_with_and_without_theirs(front: Front,
     index = (await front.api("GET", "/openapi/v3")).json["paths"]
     assert ("apis/metrics.k8s.io/v1beta1" in index) is has_openapi
     assert "apis/apps/v1" in index
+
+
+@pytest.mark.usefixtures("_small")
+async def test_version_3_is_made_of_version_2_where_that_is_all(front: Front) -> None:
+    front.behind.has_version_3 = False
+    front.behind.definition = {"properties": {"usage": {"$ref": "#/definitions/metrics.NodeMetrics"}}}
+    await front.register()
+    await front.becomes("Passed")
+    documents = front.api.server.aggregator.documents
+    await eventually(lambda: _value(documents.openapi_older()), bool)
+    key = "apis/metrics.k8s.io/v1beta1"
+    index = (await front.api("GET", "/openapi/v3")).json["paths"]
+    found = (await front.api("GET", index[key]["serverRelativeURL"])).json
+    assert list(found["paths"]) == [f"{PATH}/nodes"]
+    usage = found["components"]["schemas"]["metrics.NodeMetrics"]["properties"]["usage"]
+    assert usage == {"$ref": "#/components/schemas/metrics.NodeMetrics"}
+    assert (await front.api("DELETE", f"{SERVICES}/{NAME}")).code == 200
+    await eventually(lambda: _value(not documents.openapi_older()), bool)
+    assert key not in (await front.api("GET", "/openapi/v3")).json["paths"]
+
+
+@pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"properties": []},
+        {"properties": {"a": 5}},
+        {"required": 7, "maximum": "much"},
+        orjson.loads(b'{"items":' * 400 + b"{}" + b"}" * 400),
+    ],
+)
+async def test_openapi_that_is_none_spoils_nothing(front: Front, definition: Any) -> None:
+    front.behind.has_version_3 = False
+    front.behind.definition = definition
+    await front.register()
+    await front.becomes("Passed")
+    documents = front.api.server.aggregator.documents
+    await documents.learn_openapi(documents._table.all()[0])
+    for path in ("v2", "v3", "v3/apis/apps/v1"):
+        assert (await front.api("GET", f"/openapi/{path}")).code == 200
+    proto = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    assert (await front.api("GET", "/openapi/v2", headers={"accept": proto})).code == 200
 
 
 async def test_who_leaves_before_the_answer_ends_the_request(front: Front) -> None:
