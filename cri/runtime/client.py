@@ -61,7 +61,10 @@ States = list[State]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Event:
-    """kind: created, started, exited, removed, or oom; state is the container's after it."""
+    """kind: created, started, resumed, exited, removed, or oom; state is the container's after it.
+
+    resumed: it runs, and who has started it was not told so: server or supervisor were others then.
+    """
 
     kind: str
     state: State

@@ -179,23 +179,14 @@ def _open(path: str) -> int:
 
 
 def _prepare(job: Job, host: Host) -> None:
-    spec, command = job.spec, job.spec["process"]
+    command = job.spec["process"]
     for fd in host.namespaces:
         clone.setns(fd)
         os.close(fd)
     labels.apply_at_exec(command.get("apparmor", ""), command.get("selinux", ""))
     keyring.leave_session()
     mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
-    for number, entry in enumerate(spec["mounts"]):
-        if (
-            host.sources[number] < 0
-        ):  # older kernels must attach image volumes for a moment, which no other may see
-            host.sources[number] = _source(job, entry, -1, job.stage)
-    top = host.top if host.top >= 0 else _root(spec, -1)
-    _stage(job, top)
-    if spec["namespaces"]["user"]:
-        userns.become_root()
-    peer = _fill(job, top, host)
+    top, peer = assemble(job, host)
     process.forget_modules()
     root.enter(top)
     null = (
@@ -214,6 +205,24 @@ def _prepare(job: Job, host: Host) -> None:
     process.change_directory(command["cwd"])
     process.become(command)
     prctl.set_dumpable(False)
+
+
+def assemble(job: Job, host: Host) -> tuple[int, int]:
+    """Make the root filesystem with all that is mounted in it, on the stage of a private mount namespace.
+
+    Returns its descriptor and that of the terminal's peer, -1 = none. Raises OSError.
+    """
+    spec = job.spec
+    for number, entry in enumerate(spec["mounts"]):
+        if (
+            host.sources[number] < 0
+        ):  # older kernels must attach image volumes for a moment, which no other may see
+            host.sources[number] = _source(job, entry, -1, job.stage)
+    top = host.top if host.top >= 0 else _root(spec, -1)
+    _stage(job, top)
+    if spec["namespaces"]["user"]:
+        userns.become_root()
+    return top, _fill(job, top, host)
 
 
 def _source(job: Job, entry: dict[str, Any], user: int, stage: str = "") -> int:

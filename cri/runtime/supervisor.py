@@ -18,7 +18,7 @@ import time
 from cri import failpoint
 from cri.cgroup import devices, hierarchy
 from cri.linux import malloc, overlay, pidfd, prctl
-from cri.runtime import adoption, checks, exits, faults, init, packets, spawn, userns, verify
+from cri.runtime import adoption, checks, exits, faults, init, packets, rehearsal, spawn, userns, verify
 from cri.runtime.container import CREATED, EXITED, RUNNING, STARTING, Container
 from cri.runtime.logclient import LogClient
 from cri.runtime.loop import Loop
@@ -60,6 +60,7 @@ class Supervisor:
         self._listener = packets.listen(f"{self.run_dir}/runtime.sock")
         self.loop.add(self._listener.fileno(), self._accept)
         overlay.takes_layers_one_by_one()  # asked once here, not in each child
+        rehearsal.rehearse(self.stage, self.hierarchies)
         adoption.adopt_all(self)
         self.logs.connect()
         gc.collect()
@@ -283,7 +284,7 @@ class Supervisor:
         failpoint.hit("supervisor.run_noted")
         if told:
             told("")
-        self.publish("started", made)
+        self.publish("started" if made.is_child else "resumed", made)
         verify.schedule(self, made)
 
     def _fail_start(self, made: Container) -> None:
@@ -316,6 +317,9 @@ class Supervisor:
         failpoint.hit("supervisor.start_noted")
 
         def told(error: str) -> None:
+            if connection.fileno() < 0:  # a new server may have asked before this
+                self.publish("resumed", made)
+                return
             fault = _start_fault(error)
             self.reply(connection, {"error": (fault.kind, fault.message)} if error else made.state())
 

@@ -150,7 +150,9 @@ def _context(
     return build.Context(
         container_id=record.id,
         sandbox_id=pod.id,
-        rootfs=spec.Rootfs(tuple([str(each) for each in layers.lowers]), str(layers.upper), str(layers.work)),
+        rootfs=spec.Rootfs(
+            (*map(str, layers.lowers), str(env.snapshots.places)), str(layers.upper), str(layers.work)
+        ),
         cgroup=record.cgroup,
         passwd=passwd,
         group=group,

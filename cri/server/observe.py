@@ -97,7 +97,7 @@ def start(env: Environment) -> threading.Event:
 def _watch(env: Environment, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
-            events = env.client.events("started", "exited")  # the others are of our own doing
+            events = env.client.events("resumed", "exited")  # the others are of our own doing
             resync(env)
             for event in events:
                 apply(env, event.state)

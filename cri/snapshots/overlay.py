@@ -2,6 +2,7 @@
 
 <container id>/layers.json   chain IDs that the container holds, written before anything else
 <container id>/upper, work   what overlayfs writes to
+.places                      a lowest layer for all: where every container has mounts
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from cri.snapshots.graves import Graves
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _OPTIONS_BYTES_MAX = 4095  # one page, mount(2)
+_PLACES = ("dev", "proc", "sys", "etc"), ("etc/hostname", "etc/hosts", "etc/resolv.conf")
 _BLOCK_BYTES = 512  # st_blocks' unit, inode(7)
 
 
@@ -46,6 +48,8 @@ class Snapshots:
         self._root = root
         self._images = images
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.places = root / ".places"
+        _make_places(self.places)
         self._graves = Graves(root)
         images.add_user(self._chain_ids_in_use)
 
@@ -118,6 +122,16 @@ class Snapshots:
             with contextlib.suppress(FileNotFoundError):
                 used.update(json.loads((self._root / key / "layers.json").read_text()))
         return used
+
+
+def _make_places(root: Path) -> None:
+    directories, files = _PLACES
+    for path in (root, *(root / name for name in directories)):
+        path.mkdir(exist_ok=True)
+        path.chmod(0o755)
+    for name in files:
+        (root / name).touch()
+        (root / name).chmod(0o644)
 
 
 def mount_options(rootfs: Rootfs) -> str:

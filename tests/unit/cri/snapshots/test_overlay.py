@@ -1,5 +1,6 @@
 """Overlay options and names."""
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,16 @@ def test_usage_counts_blocks_and_inodes(tmp_path: Path) -> None:
     assert usage.inodes == 4
     assert usage.bytes >= 10_000
     assert snapshots.usage("absent") == overlay.Usage(0, 0)
+
+
+def test_the_lowest_layer_has_the_places_of_mounts(tmp_path: Path) -> None:
+    for _ in range(2):  # the next server finds it
+        snapshots = overlay.Snapshots(tmp_path / "c", ImageService(tmp_path / "i"))
+    found = {
+        str(path.relative_to(snapshots.places)): stat.filemode(path.stat().st_mode)
+        for path in (snapshots.places, *snapshots.places.rglob("*"))
+    }
+    directories = dict.fromkeys((".", "dev", "etc", "proc", "sys"), "drwxr-xr-x")
+    files = dict.fromkeys(("etc/hostname", "etc/hosts", "etc/resolv.conf"), "-rw-r--r--")
+    assert found == directories | files
+    assert snapshots.keys() == []
