@@ -8,6 +8,7 @@ from typing import Any
 
 from nanokube.client.interface import PatchKind
 
+_REPLACE = {"$patch": "replace"}
 MERGE_KEYS = ("type", "name", "uid", "key", "containerPort")
 
 
@@ -39,8 +40,11 @@ def merge(old: Any, patch: Any, *, by_key: bool = False) -> Any:
             else:
                 result[name] = merge(result.get(name), value, by_key=by_key)
         return result
-    if by_key and isinstance(patch, list) and isinstance(old, list):
-        return _merge_lists(old, patch)
+    if by_key and isinstance(patch, list):
+        if _REPLACE in patch:
+            return [item for item in patch if item != _REPLACE]
+        if isinstance(old, list):
+            return _merge_lists(old, patch)
     return patch
 
 

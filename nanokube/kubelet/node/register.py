@@ -147,10 +147,12 @@ class NodeReporter:
         bare_old = {key: old.get(key) for key in built}
         if "conditions" in old and not due and not self._differs(built, bare_old):
             return
+        # Addresses merge by their type, of which each family's has the same: they replace the old ones.
+        addresses = [*built["addresses"], {"$patch": "replace"}]
         self.node = await self._client.patch(
             NODES,
             self._config.node_name,
-            {"status": built},
+            {"status": {**built, "addresses": addresses}},
             kind=PatchKind.STRATEGIC,
             subresource="status",
         )

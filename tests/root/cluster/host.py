@@ -44,11 +44,12 @@ mount --make-rshared /
 hostname {sys.argv[2]}
 ip link set lo up
 ip link show eth0 >/dev/null 2>&1 || ip link add eth0 type bridge
-echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6
-ip addr add {sys.argv[3]}/24 dev eth0
+echo {int(":" not in sys.argv[3])} > /proc/sys/net/ipv6/conf/eth0/disable_ipv6
 ip link set eth0 up
-ip route add default via 192.0.2.1
 ''')
+for each in sys.argv[3].split(","):
+    bits, options, router = ("64", "nodad", "2001:db8::1") if ":" in each else ("24", "", "192.0.2.1")
+    sh(f"ip addr add {each}/{bits} dev eth0 {options}; ip route add default via {router}")
 open(scratch + "/ready", "w").close()
 print("ready", flush=True)
 while True:
@@ -63,7 +64,9 @@ class Host:
     """One isolated host; commands run in it through nsenter(1)."""
 
     def __init__(self, scratch: Path, name: str, address: str = ADDRESS, lan: "Lan | None" = None) -> None:
-        """lan: the network that eth0 is on; without one it leads nowhere.
+        """address: of 192.0.2.0/24, of 2001:db8::/64, or one of each with a comma between.
+
+        lan: the network that eth0 is on; without one it leads nowhere.
 
         Raises RuntimeError if the namespaces cannot be made.
         """

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from nanokube.api import resources
+from nanokube.api import facts, resources
 from nanokube.api.objects import Object
+from nanokube.api.patch import strategic
 from nanokube.client import events
 from nanokube.client.fake import FakeClient
 from nanokube.kubelet.config import KubeletConfig
@@ -39,8 +40,10 @@ class SilentOnce(FakeClient):
         return await super().create(resource, obj, namespace, subresource=subresource, name=name)
 
 
-def reporter(client: FakeClient, runtime: FakeRuntime, root: Path) -> register.NodeReporter:
-    config = KubeletConfig(node_name="n1", node_ip="192.0.2.10", cri_socket=root / "s", root=root)
+def reporter(
+    client: FakeClient, runtime: FakeRuntime, root: Path, node_ip: str = "192.0.2.10"
+) -> register.NodeReporter:
+    config = KubeletConfig(node_name="n1", node_ip=node_ip, cri_socket=root / "s", root=root)
     return register.NodeReporter(config, client, runtime, events.EventRecorder(client, "kubelet"))
 
 
@@ -71,3 +74,18 @@ async def test_a_dead_runtime_is_asked_once_before_it_is_told(tmp_path: Path) ->
     ready = next(each for each in node["status"]["conditions"] if each["type"] == "Ready")
     assert (ready["status"], "connection refused" in ready["message"]) == ("False", True)
     assert asked == ["version"]
+
+
+async def test_the_node_has_an_address_of_each_family(tmp_path: Path) -> None:
+    sent: list[Any] = []
+
+    class Client(FakeClient):
+        async def patch(self, resource: Any, name: str, body: Any, *args: Any, **more: Any) -> dict[str, Any]:
+            sent.append(body)
+            return await super().patch(resource, name, body, *args, **more)
+
+    await reporter(Client(), FakeRuntime(time.time), tmp_path, "192.0.2.10,2001:db8::10").register()
+    # The API's own rules: by them addresses of one type would be one.
+    node = strategic.apply(facts.definition("io.k8s.api.core.v1.Node"), {}, sent[-1])
+    internal = [each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"]
+    assert internal == ["192.0.2.10", "2001:db8::10"]
