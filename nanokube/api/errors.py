@@ -168,8 +168,13 @@ def forbidden(resource: Resource | None, name: str, cause: str) -> ApiError:
     return _build("Forbidden", f"{about} is forbidden: {cause}", _about(resource, name))
 
 
+def no_such_method() -> ApiError:
+    """405: the path is there for other methods."""
+    return _build("MethodNotAllowed", "the server does not allow this method on the requested resource")
+
+
 def method_not_allowed(resource: Resource, action: str) -> ApiError:
-    """405: the resource does not have that verb."""
+    """405: the custom resource does not have that verb."""
     message = f'{action} is not supported on resources of kind "{resource.name}"'
     return _build("MethodNotAllowed", message, _about(resource))
 

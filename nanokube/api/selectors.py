@@ -165,6 +165,8 @@ def _split_unescaped(text: str, separator: str) -> Sequence[str]:
 def _unescape(text: str) -> str:
     if re.search(r"(?<!\\)(?:\\\\)*=", text):
         raise ValueError(f"invalid field selector: unescaped '=' in value '{text}'")
+    if bad := re.search(r"(?:[^\\]|^)(?:\\\\)*(\\(?:[^\\,=]|$))", text):
+        raise ValueError(f"invalid field selector: invalid escape sequence: {bad[1]}")
     return re.sub(r"\\([\\,=])", r"\1", text)
 
 

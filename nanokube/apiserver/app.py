@@ -33,6 +33,7 @@ from nanokube.apiserver.endpoints import (
     eviction,
     read,
     respond,
+    routes,
     scaling,
     shared,
     subresources,
@@ -221,6 +222,8 @@ class App:
         scope = Scope(self._registry, request, info, resource, user)
         if resource.custom is not None:
             custom.check(scope)
+        else:
+            routes.check(resource, info, request.method)
         if info.subresource:
             return self._subresource(scope)
         if info.verb not in resource.verbs:
@@ -277,8 +280,8 @@ class App:
             return self._connect(scope)
         verbs = _SUBRESOURCES.get(key) or _SUBRESOURCES.get(("*", info.subresource), {})
         endpoint = verbs.get(info.verb)
-        if endpoint is None:
-            raise errors.method_not_allowed(resource, info.verb)
+        if endpoint is None or (scope.request.method == "HEAD" and resource.custom is None):
+            raise errors.no_such_method()
         return self._run(endpoint, scope)
 
     def _run(self, endpoint: Endpoint, scope: Scope) -> Result:

@@ -53,9 +53,7 @@ class NonResource:
         """Answer a path. Raises ApiError (404, 405)."""
         path = request.path.rstrip("/") or "/"
         if request.method not in ("GET", "HEAD"):
-            raise errors.ApiError(
-                "MethodNotAllowed", 405, "the server does not allow this method on this path"
-            )
+            raise errors.no_such_method()
         for prefix in ("/healthz", "/livez", "/readyz"):
             if path == prefix or path.startswith(prefix + "/"):
                 return self._health(request, prefix, path.removeprefix(prefix).lstrip("/"))

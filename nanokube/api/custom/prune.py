@@ -30,6 +30,10 @@ def _anything(value: Any) -> bool:
     return True
 
 
+def _anything_but_null(value: Any) -> bool:
+    return value is not None
+
+
 def compile_check(node: Node, *, is_root: bool = False) -> Check:
     """Make a function that tells whether a value has only known fields and no null to drop.
 
@@ -37,7 +41,7 @@ def compile_check(node: Node, *, is_root: bool = False) -> Check:
     """
     if not node.properties and node.items is None and node.additional is None and not is_root:
         if node.preserves:
-            return _anything
+            return _anything if node.is_nullable else _anything_but_null
         if node.is_int_or_string or node.type not in ("object", "array", ""):
             return is_scalar_or_null if node.is_nullable else is_scalar
     return _compile_branch(node, is_root)

@@ -15,6 +15,7 @@ IMMUTABLE: Final = "field is immutable"
 NEGATIVE: Final = "must be greater than or equal to 0"
 _MAX_ANNOTATIONS_BYTES: Final = 256 * 1024
 _IMMUTABLE_FIELDS: Final = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp")
+_STANDARD_FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
 _SELECTOR_OPERATORS: Final = ("In", "NotIn", "Exists", "DoesNotExist")
 
 NameCheck = Callable[[str], list[str]]
@@ -64,6 +65,16 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
             )
             found.append(field.forbidden("metadata.finalizers", detail))
     return found
+
+
+def finalizer_names(obj: Object) -> list[FieldError]:
+    """Demand that finalizers are qualified names or of the few standard ones, as all built-in groups do."""
+    detail = "name is neither a standard finalizer name nor is it fully qualified"
+    return [
+        field.invalid(f"metadata.finalizers[{index}]", value, detail)
+        for index, value in enumerate(objects.metadata(obj).get("finalizers") or ())
+        if "/" not in value and value not in _STANDARD_FINALIZERS
+    ]
 
 
 def labels(values: Mapping[str, str] | None, path: str) -> list[FieldError]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from nanokube.api.resources import Resource
+
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "pods": (
         "spec.nodeName",
@@ -38,21 +40,33 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "secrets": ("type",),
     "services": ("spec.clusterIP", "spec.type"),
     "replicationcontrollers": ("status.replicas",),
-    "replicasets.apps": ("status.replicas",),
     "jobs.batch": ("status.successful",),
     "certificatesigningrequests.certificates.k8s.io": ("spec.signerName",),
     "resourceslices.resource.k8s.io": ("spec.nodeName", "spec.driver"),
 }
 # events.k8s.io names the same fields otherwise.
 _ALIASES: Final = {"regarding.": "involvedObject.", "reportingController": "reportingComponent"}
+_OF_CORE_EVENTS: Final = ("involvedObject.", "reportingComponent", "source")
 _DEFAULTS: Final = {"spec.hostNetwork": "false", "spec.unschedulable": "false", "status.replicas": "0"}
 
 
-def supports(storage_name: str, label: str) -> bool:
-    """Tell whether a selector may use the label."""
-    return label in ("metadata.name", "metadata.namespace") or canonical(label) in _FIELDS.get(
-        storage_name, ()
-    )
+def refusal(resource: Resource, label: str) -> str:
+    """Say why a selector may not use the label; "" if it may."""
+    labels = _FIELDS.get(resource.storage_name)
+    if label == "metadata.name" or (label == "metadata.namespace" and (resource.namespaced or not labels)):
+        return ""
+    if labels is None:
+        return f'"{label}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+    if resource.group == "events.k8s.io":
+        is_known = canonical(label) in labels and not label.startswith(_OF_CORE_EVENTS)
+    else:
+        is_known = label in labels
+    if is_known:
+        return ""
+    if resource.kind == "Job":
+        return f'field label "{label}" not supported for Job'
+    about = " for resource.k8s.io/v1, Kind=ResourceSlice" if resource.kind == "ResourceSlice" else ""
+    return f"field label not supported{about}: {label}"
 
 
 def canonical(label: str) -> str:

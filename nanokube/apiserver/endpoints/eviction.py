@@ -28,6 +28,9 @@ async def evict(scope: Scope) -> Answer:
     """Delete a Pod as its eviction asks, if its budget allows. Raises ApiError (429)."""
     call, form = scope.call(), scope.form()
     body = scope.decode(call, "policy", "v1", "Eviction")
+    scope.check_namespace(body)
+    if objects.name(body) != call.name:
+        raise errors.bad_request("name in URL does not match name in Eviction object")
     options, is_dry_run = calls.delete_options(scope.request.query, body.get("deleteOptions") or {})
     call.is_dry_run = call.is_dry_run or is_dry_run
     await subresources.ask(scope, call, call.name, body)

@@ -13,10 +13,10 @@ from typing import Any
 
 import orjson
 
-from nanokube.api import errors
+from nanokube.api import errors, field
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.cache.selection import Selection
-from nanokube.apiserver.endpoints import negotiate, render, respond
+from nanokube.apiserver.endpoints import list_options, negotiate, render, respond
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.extensions import selectable
 from nanokube.apiserver.extensions.convert import NotReady
@@ -127,33 +127,17 @@ def _expired(page: Page) -> errors.ApiError:
 
 def _too_large(wanted: int, current: int) -> errors.ApiError:
     err = errors.timeout(f"Too large resource version: {wanted}, current: {current}", 1)
-    err.details["causes"] = [
-        {"reason": "ResourceVersionTooLarge", "message": "Too large resource version", "field": ""}
-    ]
+    err.details["causes"] = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
     return err
 
 
 def _page(scope: Scope) -> Page:
     query = scope.request.query
-    try:
-        limit = int(query.get("limit") or 0)
-    except ValueError as err:
-        raise errors.bad_request(f"cannot read limit: {query.get('limit')}") from err
-    version = revision_of(query.get("resourceVersion"))
+    list_options.check(query)
+    limit = int(query.get("limit") or 0)
     match = query.get("resourceVersionMatch")
     token = query.get("continue")
-    if match and match not in ("Exact", "NotOlderThan"):
-        raise list_options_invalid("resourceVersionMatch", f'Unsupported value: "{match}"')
-    if match and not query.get("resourceVersion"):
-        raise list_options_invalid(
-            "resourceVersionMatch",
-            "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
-        )
-    if match == "Exact" and version == 0:
-        raise list_options_invalid(
-            "resourceVersionMatch",
-            'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"',
-        )
+    version = revision_of(query.get("resourceVersion"))
     if token:
         if version:
             raise errors.bad_request("specifying resource version is not allowed when using continue")
@@ -163,19 +147,19 @@ def _page(scope: Scope) -> Page:
     return Page(max(limit, 0), version, "", is_exact)
 
 
-def list_options_invalid(field: str, cause: str) -> errors.ApiError:
-    """Refuse a list option."""
-    return errors.ApiError("Invalid", 422, f'ListOptions.meta.k8s.io "" is invalid: {field}: {cause}')
-
-
 def revision_of(text: str) -> int:
     """Read a resourceVersion option; "" is 0. Raises ApiError (400)."""
     if not text:
         return 0
+    cause = ""
     if not text.isascii() or not text.isdigit():
-        raise errors.bad_request(
-            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing: invalid syntax'
-        )
+        cause = "invalid syntax"
+    elif len(text) > 20 or int(text) >= 1 << 64:
+        cause = "value out of range"
+    if cause:
+        said = field.quote(text)
+        where = f"resourceVersion: Invalid value: {said}: strconv.ParseUint: parsing {said}"
+        raise errors.bad_request(f"invalid resource version: {where}: {cause}")
     return int(text)
 
 
@@ -188,8 +172,9 @@ def _read_token(token: str) -> tuple[int, str]:
     try:
         found = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         revision, start = int(found["rv"]), str(found["start"])
-        if found["v"] != "meta.k8s.io/v1" or not start or revision == 0:
+        if found["v"] != "meta.k8s.io/v1" or not start or revision == 0 or ".." in start.split("/"):
             raise ValueError("not a token of ours")
     except (ValueError, KeyError, TypeError) as err:
-        raise errors.bad_request(f"continue key is not valid: {type(err).__name__}") from err
+        cause = f"invalid continue token: continue key is not valid: {type(err).__name__}"
+        raise errors.bad_request(cause) from err
     return revision, start

@@ -63,7 +63,7 @@ class Reviews:
             case "SelfSubjectRulesReview":
                 body["status"] = self._rules(scope.user, spec.get("namespace") or "")
             case kind:
-                raise errors.method_not_allowed(scope.resource, f"create of {kind}")
+                raise errors.internal(f"no answer for {kind}")
         return respond.document(scope.request, body, form, 201)
 
     def _token(self, scope: Scope, spec: dict[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from nanokube.api import cbor, errors, jsonkeys, protobuf, schema, selectors
 from nanokube.api.resources import Resource
@@ -23,6 +23,8 @@ from nanokube.kit.http.message import Request
 if TYPE_CHECKING:
     from nanokube.api.custom.kind import CustomKind
 
+_OPTIONS: Final = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
+
 
 @dataclass(slots=True)
 class Scope:
@@ -38,7 +40,9 @@ class Scope:
         """Read the options of a write from the query. Raises ApiError."""
         query = self.request.query
         if is_dry_run is None:
-            is_dry_run = calls.dry_run_of(query.getall("dryRun"))
+            if query.raw:
+                calls.check_options(_OPTIONS.get(self.info.verb, "CreateOptions"), query)
+            is_dry_run = bool(query.getall("dryRun"))
         return Call(
             user=self.user,
             resource=self.resource,
@@ -47,7 +51,7 @@ class Scope:
             subresource=self.info.subresource,
             is_dry_run=is_dry_run,
             manager=calls.manager_of(query, self.request.headers.get("user-agent")),
-            field_validation=calls.field_validation_of(query.get("fieldValidation")),
+            field_validation=query.get("fieldValidation") or "Warn",
             is_forced=query.get("force") == "true",
             options=calls.options_of(query) if query.raw else calls.NO_OPTIONS,
         )
@@ -66,16 +70,9 @@ class Scope:
             raise errors.bad_request(str(err)) from err
         custom = self.resource.custom
         for label, _, _ in wanted.terms:
-            if not (
-                fields.supports(self.resource.storage_name, label)
-                if custom is None
-                else selectable.supports(self.resource, label)
-            ):
-                raise errors.bad_request(
-                    f'Unable to find "{self.resource.api_version}, Resource={self.resource.plural}" that '
-                    f'match label selector "{query.get("labelSelector")}", field selector '
-                    f'"{query.get("fieldSelector")}": field label not supported: {label}'
-                )
+            refusal = (fields if custom is None else selectable).refusal(self.resource, label)
+            if refusal:
+                raise errors.bad_request(refusal)
         renamed = wanted
         if custom is None:
             terms = tuple((fields.canonical(p), eq, v) for p, eq, v in wanted.terms)
@@ -149,6 +146,21 @@ class Scope:
                 f"converting ({said[0]}.{said[1]}) to ({api_version}.{kind}): unknown conversion"
             )
         obj["apiVersion"], obj["kind"] = api_version, kind
+
+    def named_object(self, call: Call) -> dict[str, Any]:
+        """Read the body as what is to replace the object that the path names. Raises ApiError (400, 415)."""
+        obj = self.body_object(call)
+        if not (obj.get("metadata") or {}).get("name"):
+            said = f"the name of the object ({call.name} based on URL) was undeterminable"
+            raise errors.bad_request(f"{said}: name must be provided")
+        return obj
+
+    def check_namespace(self, obj: Mapping[str, Any]) -> None:
+        """Demand that an object posted to a subresource is of the path's namespace. Raises ApiError (400)."""
+        said = (obj.get("metadata") or {}).get("namespace") or self.info.namespace
+        if said != self.info.namespace:
+            cause = "the namespace of the provided object does not match the namespace sent on the request"
+            raise errors.bad_request(cause)
 
     def body_object(self, call: Call) -> dict[str, Any]:
         """Read the body as the resource's own kind."""

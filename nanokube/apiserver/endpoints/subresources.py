@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from nanokube.api import errors, resources, timestamps
+from nanokube.api import errors, field, resources, timestamps
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
@@ -27,6 +27,7 @@ from nanokube.kit.http.message import Answer, Response
 
 MIN_TOKEN_S: Final = 600
 MAX_TOKEN_S: Final = 1 << 32
+_TOKEN_REQUEST: Final = Resource("authentication.k8s.io", "v1", "TokenRequest", "", "", True)
 
 
 def no_check(resource: Resource, new: Object, old: Object) -> list[FieldError]:
@@ -38,10 +39,10 @@ async def bind(scope: Scope) -> Answer:
     """Assign a Pod to a node: pods/<name>/binding, or a Binding posted to bindings."""
     call, form = scope.call(), scope.form()
     body = scope.decode(call, "", "v1", "Binding")
-    name = call.name or (body.get("metadata") or {}).get("name") or ""
-    said = (body.get("metadata") or {}).get("name") or name
-    if said != name:
-        raise errors.bad_request(f"the name of the Binding ({said}) does not match the Pod's ({name})")
+    scope.check_namespace(body)
+    name = (body.get("metadata") or {}).get("name") or ""
+    if call.name and name != call.name:
+        raise errors.bad_request("name in URL does not match name in Binding object")
     await ask(scope, call, name, body)
     pod = resources.get("pods")
     call = Call(
@@ -89,7 +90,7 @@ async def ask(scope: Scope, call: Call, name: str, body: dict[str, Any]) -> None
 async def finalize(scope: Scope) -> Answer:
     """Replace a Namespace's spec.finalizers; without any left, a Namespace under deletion is gone."""
     call, form = scope.call(), scope.form()
-    body = scope.body_object(call)
+    body = scope.named_object(call)
     item = await updating.update(
         scope.registry,
         call,
@@ -159,12 +160,17 @@ class TokenRequests:
         call = scope.call()
         account = scope.registry.get(call).object()
         body = scope.decode(call, "authentication.k8s.io", "v1", "TokenRequest")
+        scope.check_namespace(body)
+        said = (body.get("metadata") or {}).get("name") or call.name
+        if said != call.name:
+            detail = "must match the service account name if specified"
+            raise errors.invalid(_TOKEN_REQUEST, call.name, [field.invalid("metadata.name", said, detail)])
         spec = body.setdefault("spec", {})
         audiences = spec.get("audiences") or [self._audience]
         wanted = spec.get("expirationSeconds")
         seconds = 3600 if wanted is None else wanted
         if not MIN_TOKEN_S <= seconds <= MAX_TOKEN_S:
-            raise _bad_expiry(call.name, seconds)
+            raise _bad_expiry(seconds)
         attributes = chain.Attributes(
             chain.CREATE,
             call.user,
@@ -193,12 +199,11 @@ class TokenRequests:
         return Response(201, orjson.dumps(body), negotiate.JSON, (("Cache-Control", "no-cache, private"),))
 
 
-def _bad_expiry(name: str, seconds: int) -> errors.ApiError:
+def _bad_expiry(seconds: int) -> errors.ApiError:
     detail = "may not specify a duration less than 10 minutes"
     if seconds > MAX_TOKEN_S:
         detail = "may not specify a duration larger than 2^32 seconds"
-    text = f'TokenRequest.authentication.k8s.io "{name}" is invalid: spec.expirationSeconds: Invalid value: '
-    return errors.ApiError("Invalid", 422, f"{text}{seconds}: {detail}")
+    return errors.invalid(_TOKEN_REQUEST, "", [field.invalid("spec.expirationSeconds", seconds, detail)])
 
 
 def _binding(scope: Scope, call: Call, ref: dict[str, Any] | None) -> serviceaccount.Binding | None:

@@ -18,9 +18,9 @@ from nanokube.apiserver.cache import cache as caches
 from nanokube.apiserver.cache.cache import Cache, Change, TooOld
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.cache.selection import Selection
-from nanokube.apiserver.endpoints import negotiate, render
+from nanokube.apiserver.endpoints import list_options, negotiate, render
 from nanokube.apiserver.endpoints.negotiate import Form
-from nanokube.apiserver.endpoints.read import list_options_invalid, revision_of
+from nanokube.apiserver.endpoints.read import revision_of
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.requestinfo import is_true
 from nanokube.kit.http.message import Answer, StreamResponse
@@ -189,8 +189,9 @@ def watch(scope: Scope, make: type[Sender] = Sender) -> Answer:
     selection = scope.selection()
     if scope.info.name and not selection.name:
         selection = Selection(selection.namespace, scope.info.name, selection.labels, selection.fields)
+    list_options.check(query)
     since = revision_of(query.get("resourceVersion"))
-    wants_initial = _initial_events(scope)
+    wants_initial = is_true(query.get("sendInitialEvents")) if "sendInitialEvents" in query else None
     timeout_s = _timeout(query.get("timeoutSeconds"))
     cache = scope.registry.cache(scope.resource)
     if since and not wants_initial:
@@ -226,7 +227,7 @@ async def _begin(scope: Scope, sender: Sender, cache: Cache, since: int, wants_i
     revision = scope.registry.caches.revision
     if wants_initial or (wants_initial is None and since == 0):
         await sender.send_initial(await sender.initial())
-        if wants_initial:
+        if wants_initial and is_true(scope.request.query.get("allowWatchBookmarks")):
             sender.bookmark(revision, ends_initial=True)
         sender.go_live()
         return
@@ -236,32 +237,9 @@ async def _begin(scope: Scope, sender: Sender, cache: Cache, since: int, wants_i
         sender.offer(change)
 
 
-def _initial_events(scope: Scope) -> bool | None:
-    """Read sendInitialEvents; None if absent. Raises ApiError (422)."""
-    query = scope.request.query
-    match = query.get("resourceVersionMatch")
-    if "sendInitialEvents" not in query:
-        if match:
-            raise list_options_invalid(
-                "resourceVersionMatch",
-                "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-            )
-        return None
-    if match != "NotOlderThan":
-        raise list_options_invalid(
-            "resourceVersionMatch",
-            "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        )
-    wanted = is_true(query.get("sendInitialEvents"))
-    if wanted and not is_true(query.get("allowWatchBookmarks")):
-        raise list_options_invalid(
-            "allowWatchBookmarks", "Forbidden: sendInitialEvents requires allowWatchBookmarks"
-        )
-    return wanted
-
-
 def _timeout(text: str) -> float:
-    if text.isascii() and text.isdigit() and int(text):
+    """Give how long a watch lasts; what is no number was refused before, a negative one ends it at once."""
+    if text and int(text):
         return float(text)
     return MIN_TIMEOUT_S * (1 + random.random())
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _PATCHES: Final = (patch.JSON, patch.MERGE, patch.STRATEGIC, patch.APPLY)
 _CUSTOM_PATCHES: Final = (patch.JSON, patch.MERGE, patch.APPLY)
-_PATCH_OPTIONS: Final = Resource("meta.k8s.io", "v1", "PatchOptions", "", "", False)
 # PUT of an absent object creates it (AllowCreateOnUpdate).
 _CREATED_BY_PUT: Final = frozenset(("leases.coordination.k8s.io", "events", "endpoints"))
 # Deleting answers the object rather than a Status (ReturnDeletedObject).
@@ -50,7 +49,7 @@ async def update(scope: Scope) -> Answer:
     """Replace the object by the body, or its status."""
     call = scope.call()
     form = negotiate.form_of(scope.request.headers.get("accept"), True)
-    obj = scope.body_object(call)
+    obj = scope.named_object(call)
     allows_creation = scope.resource.storage_name in _CREATED_BY_PUT and not call.subresource
     if allows_creation and scope.registry.cache(scope.resource).find(call.key) is None:
         metadata = obj.setdefault("metadata", {})
@@ -73,7 +72,7 @@ def change_of(scope: Scope, call: Call) -> Transform:
     if scope.request.method == "PATCH":
         kind = scope.request.headers.get("content-type").partition(";")[0].strip()
         return transform(scope, call, kind)
-    return replacement(scope.body_object(call))
+    return replacement(scope.named_object(call))
 
 
 def start_from(new: dict[str, Any], old: Object) -> None:
@@ -110,7 +109,7 @@ def patch_kind(scope: Scope, offered: Sequence[str]) -> str:
 
 
 def _options_invalid(cause: FieldError) -> errors.ApiError:
-    return errors.invalid(_PATCH_OPTIONS, "", [cause])
+    return calls.options_invalid("PatchOptions", [cause])
 
 
 def configuration(
@@ -251,6 +250,7 @@ def _delete_options(scope: Scope) -> tuple[calls.DeleteOptions, bool]:
     body: Any = {}
     if scope.request.body:
         parsed = negotiate.parse(scope.request.body, scope.request.headers.get("content-type"))
+        parsed = {} if parsed is None else parsed
         if not isinstance(parsed, dict) or parsed.get("kind") not in (None, "", "DeleteOptions"):
             raise errors.bad_request("the body of a delete must be DeleteOptions")
         found = schema.get("", "v1", "DeleteOptions")

@@ -11,11 +11,13 @@ from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.cache.selection import NO_FIELDS, ReadFields, Selection
 
 
-def supports(resource: Resource, label: str) -> bool:
-    """Tell whether a selector may use the label."""
+def refusal(resource: Resource, label: str) -> str:
+    """Say why a selector may not use the label; "" if it may."""
     if label == "metadata.name" or (label == "metadata.namespace" and resource.namespaced):
-        return True
-    return resource.custom is not None and label in resource.custom.selectable_fields
+        return ""
+    if resource.custom is not None and label in resource.custom.selectable_fields:
+        return ""
+    return f"field label not supported: {label}"
 
 
 def reader(resource: Resource) -> ReadFields:

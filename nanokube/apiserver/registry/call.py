@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
-from nanokube.api import errors
+from nanokube.api import errors, field
+from nanokube.api.field import FieldError
 from nanokube.api.resources import Resource
 from nanokube.apiserver.authn.user import User
 from nanokube.kit.http.message import Query
@@ -29,8 +31,8 @@ class Call:
     manager: str = "unknown"
     field_validation: str = "Warn"
     is_forced: bool = False
-    warnings: list[str] = field(default_factory=list)
-    options: Mapping[str, Any] = field(default_factory=dict)
+    warnings: list[str] = dataclasses.field(default_factory=list)
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     is_consequence: bool = False
 
     @property
@@ -71,23 +73,44 @@ class DeleteOptions:
 
 
 NO_OPTIONS: Final[Mapping[str, Any]] = {}
+_VALIDATIONS: Final = ("", "Ignore", "Strict", "Warn")
+_POLICIES: Final = ("Foreground", "Background", "Orphan")
+_MAX_MANAGER_BYTES: Final = 128
 
 
-def dry_run_of(values: list[str]) -> bool:
-    """Read the dryRun option. Raises ApiError."""
-    wanted = [value for value in values if value]
-    if any(value != "All" for value in wanted):
-        raise errors.bad_request(f'invalid dryRun {wanted}: the only supported value is "All"')
-    return bool(wanted)
+def options_invalid(kind: str, found: Iterable[FieldError]) -> errors.ApiError:
+    """422: options of a request, ListOptions or CreateOptions for instance, break rules."""
+    return errors.invalid(Resource("meta.k8s.io", "v1", kind, "", "", False), "", found)
 
 
-def field_validation_of(value: str) -> str:
-    """Read the fieldValidation option. Raises ApiError."""
-    if value not in ("", "Ignore", "Warn", "Strict"):
-        raise errors.bad_request(
-            f'fieldValidation: Unsupported value: "{value}": supported values: "", "Ignore", "Strict", "Warn"'
-        )
-    return value or "Warn"
+def check_options(kind: str, query: Query) -> None:
+    """Check what CreateOptions, UpdateOptions or PatchOptions say. Raises ApiError (422).
+
+    Source: apimachinery pkg/apis/meta/v1/validation.
+    """
+    named, validation = query.get("fieldManager"), query.get("fieldValidation")
+    found = _manager(named) if named else []
+    found += _dry_run(query.getall("dryRun"))
+    if validation not in _VALIDATIONS:
+        found.append(field.not_supported("fieldValidation", validation, _VALIDATIONS))
+    if found:
+        raise options_invalid(kind, found)
+
+
+def _dry_run(values: list[str]) -> list[FieldError]:
+    if all(value == "All" for value in values):
+        return []
+    return [field.not_supported("dryRun", values, ("All",))]
+
+
+def _manager(name: str) -> list[FieldError]:
+    if len(name.encode()) > _MAX_MANAGER_BYTES:
+        return [field.too_long("fieldManager", _MAX_MANAGER_BYTES)]
+    bad = next(((at, c) for at, c in enumerate(name) if not c.isprintable()), None)
+    if bad is None:
+        return []
+    detail = f"invalid character U+{ord(bad[1]):04X} (at position {bad[0]})"
+    return [field.invalid("fieldManager", name, detail)]
 
 
 def manager_of(query: Query, user_agent: str) -> str:
@@ -96,8 +119,6 @@ def manager_of(query: Query, user_agent: str) -> str:
     Source: staging apiserver pkg/endpoints/handlers/create.go, managerOrUserAgent. At most 128 bytes.
     """
     named = query.get("fieldManager")
-    if len(named) > 128:
-        raise errors.bad_request("fieldManager: Invalid value: may not be more than 128 bytes")
     return named or "".join(c for c in user_agent.partition("/")[0] if c.isprintable())[:128] or "unknown"
 
 
@@ -122,20 +143,22 @@ def delete_options(query: Query, body: dict[str, Any]) -> tuple[DeleteOptions, b
     try:
         grace_s = None if grace is None or grace == "" else int(grace)
     except (TypeError, ValueError) as err:
-        raise errors.bad_request(f"cannot read gracePeriodSeconds: {grace}") from err
-    propagation = body.get("propagationPolicy") or ""
-    if propagation not in ("", "Orphan", "Foreground", "Background"):
-        raise errors.bad_request(
-            'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: '
-            f'Unsupported value: "{propagation}": '
-            'supported values: "Foreground", "Background", "Orphan", "nil"'
-        )
-    if body.get("orphanDependents") is not None:
-        if propagation:
-            raise errors.bad_request("orphanDependents and deletionPropagation cannot be both set")
-        propagation = "Orphan" if body["orphanDependents"] else "Background"
+        raise errors.bad_request(f'strconv.ParseInt: parsing "{grace}": invalid syntax') from err
+    propagation, orphans = body.get("propagationPolicy") or "", body.get("orphanDependents")
+    found: list[FieldError] = []
+    if propagation and orphans is not None:
+        detail = "orphanDependents and deletionPropagation cannot be both set"
+        found.append(field.invalid("propagationPolicy", propagation, detail))
+    if propagation not in ("", *_POLICIES):
+        found.append(field.not_supported("propagationPolicy", propagation, (*_POLICIES, "nil")))
+    dry_run = list(body.get("dryRun") or ())
+    found += _dry_run(dry_run)
+    if found:
+        raise options_invalid("DeleteOptions", found)
+    if orphans is not None:
+        propagation = "Orphan" if orphans else "Background"
     preconditions = body.get("preconditions") or {}
     options = DeleteOptions(
         grace_s, propagation, preconditions.get("uid") or "", preconditions.get("resourceVersion") or ""
     )
-    return options, dry_run_of(list(body.get("dryRun") or ()))
+    return options, bool(dry_run)

@@ -63,8 +63,7 @@ async def tunnel(
 def require_method(request: Request, *methods: str) -> None:
     """Refuse other methods: only these were authorized as what they do. Raises ApiError 405."""
     if request.method not in methods:
-        message = f"{request.method} is not supported on this resource"
-        raise errors.ApiError("MethodNotAllowed", 405, message)
+        raise errors.no_such_method()
 
 
 def request_fields(request: Request, fields: Fields | None) -> list[tuple[str, str]]:

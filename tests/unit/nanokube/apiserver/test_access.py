@@ -95,7 +95,11 @@ async def test_a_node_reads_the_secrets_of_its_pods_and_touches_no_others(api: A
     volume = {"name": "v", "secret": {"secretName": "s"}}
     for name, node in (("mine", "n1"), ("other", "n2")):
         await api("POST", PODS, pod(name, volumes=[volume] if name == "mine" else []))
-        await api("POST", f"{PODS}/{name}/binding", {"target": {"kind": "Node", "name": node}})
+        await api(
+            "POST",
+            f"{PODS}/{name}/binding",
+            {"metadata": {"name": name}, "target": {"kind": "Node", "name": node}},
+        )
     secrets = "/api/v1/namespaces/default/secrets"
     assert (await api("GET", f"{secrets}/s", certificate=NODE)).code == 404  # allowed, absent
     assert (await api("GET", f"{secrets}/t", certificate=NODE)).code == 403

@@ -73,11 +73,24 @@ async def test_a_name_is_taken_once_and_generated_names_differ(api: Api) -> None
             400,
             "does not match the namespace",
         ),
-        ("POST", CONFIGMAPS + "?dryRun=Some", configmap("a"), 400, "dryRun"),
+        ("POST", CONFIGMAPS + "?dryRun=Some", configmap("a"), 422, 'dryRun: Unsupported value: ["Some"]'),
+        (
+            "PUT",
+            CONFIGMAPS + "/none",
+            {},
+            400,
+            "was undeterminable: name must be provided",
+        ),
         ("PUT", CONFIGMAPS + "/none", configmap("none"), 404, 'configmaps "none" not found'),
         ("DELETE", CONFIGMAPS + "/none", None, 404, 'configmaps "none" not found'),
         ("DELETE", "/api/v1/namespaces/default", None, 403, "this namespace may not be deleted"),
-        ("GET", CONFIGMAPS + "?fieldSelector=spec.x=y", None, 400, "field label not supported: spec.x"),
+        (
+            "GET",
+            CONFIGMAPS + "?fieldSelector=spec.x=y",
+            None,
+            400,
+            '"spec.x" is not a known field selector',
+        ),
         ("GET", CONFIGMAPS + "?labelSelector=!!", None, 400, "unable to parse"),
         ("GET", CONFIGMAPS + "?continue=zzz", None, 400, "continue key is not valid"),
         ("GET", CONFIGMAPS + "?resourceVersion=99999", None, 504, "Too large resource version: 99999"),
@@ -209,9 +222,13 @@ async def test_a_scheduled_pod_is_deleted_gracefully_and_an_unscheduled_one_at_o
     assert (await api("DELETE", f"{PODS}/a")).json["kind"] == "Pod"
     assert (await api("GET", f"{PODS}/a")).code == 404
     await api("POST", PODS, pod("b"))
-    bound = await api("POST", f"{PODS}/b/binding", {"target": {"kind": "Node", "name": "n1"}})
+    bound = await api(
+        "POST", f"{PODS}/b/binding", {"metadata": {"name": "b"}, "target": {"kind": "Node", "name": "n1"}}
+    )
     assert (bound.code, bound.json["status"]) == (201, "Success")
-    again = await api("POST", f"{PODS}/b/binding", {"target": {"kind": "Node", "name": "n2"}})
+    again = await api(
+        "POST", f"{PODS}/b/binding", {"metadata": {"name": "b"}, "target": {"kind": "Node", "name": "n2"}}
+    )
     assert again.code == 409
     ending = (await api("DELETE", f"{PODS}/b")).json
     assert ending["metadata"]["deletionGracePeriodSeconds"] == 30

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nanokube.api.custom import fill, kind, node, patterns, prune, versions
@@ -91,6 +91,7 @@ VALUES = st.recursive(
 )
 
 
+@example({"type": "object", "properties": {"b": {PRESERVE: True}}}, {"b": None})
 @given(SCHEMAS, VALUES)
 def test_the_quick_check_never_overlooks_what_must_go(schema: Any, value: Any) -> None:
     found = node.of(schema)

@@ -1,0 +1,39 @@
+"""Which paths and methods the built-in resources have: 404 for no such path, 405 for another method. Pure.
+
+Source: staging apiserver pkg/endpoints/installer.go (registerResourceHandlers), whose routes these are.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nanokube.api import errors
+from nanokube.api.resources import Resource
+from nanokube.apiserver.requestinfo import RequestInfo
+
+_READS: Final = ("list", "watch")
+_COLLECTION: Final = (*_READS, "create", "deletecollection")
+
+
+def check(resource: Resource, info: RequestInfo, method: str) -> None:
+    """Refuse a request that no route is for. Raises ApiError (404, 405)."""
+    is_named = bool(info.name) and info.verb not in _READS
+    if not _is_path(resource, info, is_named):
+        raise errors.no_such_path()
+    if info.subresource:
+        return
+    is_whole = resource.namespaced and not info.namespace
+    if method == "HEAD" or (is_whole and info.verb not in _READS):
+        raise errors.no_such_method()
+    if is_named == (info.verb in _COLLECTION) or info.verb not in resource.verbs:
+        raise errors.no_such_method()
+
+
+def _is_path(resource: Resource, info: RequestInfo, is_named: bool) -> bool:
+    if info.subresource:
+        return not info.rest or info.subresource == "proxy"
+    if resource.namespaced and not info.namespace:
+        return not is_named and "list" in resource.verbs
+    if info.namespace and not resource.namespaced and resource.name != "namespaces":
+        return False
+    return resource.is_stored or not is_named
