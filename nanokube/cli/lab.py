@@ -38,13 +38,26 @@ def lab(ctx: click.Context, name: str) -> None:
 @lab.command()
 @click.option("--nodes", default=3, show_default=True, help="Nodes in all, servers included.")
 @click.option("--servers", default=1, show_default=True, help="Of these, servers; more than one run etcd.")
-@click.option("--subnet", default=place.SUBNET, show_default=True, help="Range of the nodes' addresses.")
+@click.option(
+    "--ip-family",
+    type=click.Choice(list(place.SUBNETS)),
+    default="ipv4",
+    show_default=True,
+    help="Of nodes, Pods and Services; dual: both, IPv4 first.",
+)
+@click.option("--subnet", help=f"Range of the nodes' addresses, by default {place.SUBNET}.")
 @click.option("--bare", is_flag=True, help="Switch the nodes on, and start nothing in them.")
 @click.pass_obj
-def up(name: str, nodes: int, servers: int, subnet: str, bare: bool) -> None:
+def up(name: str, nodes: int, servers: int, ip_family: str, subnet: str | None, bare: bool) -> None:
     """Make a lab and a cluster of its nodes: s1, s2 … are servers, w1, w2 … workers."""
     began = time.monotonic()
-    planned = place.plan(name, place.home() / name, servers, nodes - servers, subnet)
+    planned = place.plan(
+        name, place.home() / name, servers, nodes - servers, subnet or place.SUBNETS[ip_family]
+    )
+    if planned.ip_family != ip_family:
+        raise place.LabError(
+            f"range {subnet} is not what --ip-family {ip_family} needs", f"such as {place.SUBNETS[ip_family]}"
+        )
     try:
         with phases.phase("machines"):
             made = control.create(planned)

@@ -15,7 +15,7 @@ def bring_up(lab: place.Lab, report: Report) -> None:
     servers = [node for node in others if node.role == place.SERVER]
     workers = [node for node in others if node.role == place.WORKER]
     store = ["--etcd"] if servers else []
-    control.nanokube(lab, first.name, "up", *_own(lab, first), *store)
+    control.nanokube(lab, first.name, "up", *_own(lab, first), *place.RANGES[lab.ip_family], *store)
     report(first.name)
     if servers:
         line = shlex.split(control.nanokube(lab, first.name, "token", "create", "--control-plane"))[3:]

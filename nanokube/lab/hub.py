@@ -45,11 +45,14 @@ class Hub:
         files.mkdir(exist_ok=True)
         mount.mount("tmpfs", os.fspath(files), "tmpfs", data="mode=700")
         self._netlink.link("add", ifname=BRIDGE, kind="bridge")
-        Path(f"/proc/sys/net/ipv6/conf/{BRIDGE}/disable_ipv6").write_text("1\n")
+        has_ipv6 = any(":" in each for each in self._lab.gateways)
+        Path(f"/proc/sys/net/ipv6/conf/{BRIDGE}/disable_ipv6").write_text(f"{int(not has_ipv6)}\n")
         for name in ("lo", BRIDGE):
             self._netlink.link("set", index=self._index(name), state="up")
-        address = {"address": self._lab.gateway, "prefixlen": self._lab.prefix_length}
-        self._netlink.addr("add", index=self._index(BRIDGE), **address)
+        for gateway in self._lab.gateways:
+            flags = {"flags": place.NO_DAD} if ":" in gateway else {}
+            address = {"address": gateway, "prefixlen": self._lab.prefix_length(gateway)}
+            self._netlink.addr("add", index=self._index(BRIDGE), **address, **flags)
         place.save(self._lab)
 
     def run(self, server: socket.socket) -> Never:

@@ -89,10 +89,16 @@ def _make_disk(disk: Path, name: str) -> None:
 
 
 def _make_link(lab: place.Lab, node: place.Node) -> None:
-    Path(f"/proc/sys/net/ipv6/conf/{place.LINK}/disable_ipv6").write_text("1\n")
+    has_ipv6 = any(":" in each for each in node.addresses)
+    Path(f"/proc/sys/net/ipv6/conf/{place.LINK}/disable_ipv6").write_text(f"{int(not has_ipv6)}\n")
     with IPRoute() as netlink:
         for name in ("lo", place.LINK):
             (index,) = netlink.link_lookup(ifname=name)
             netlink.link("set", index=index, state="up")
-        netlink.addr("add", index=index, address=node.address, prefixlen=lab.prefix_length)
-        netlink.route("add", dst="default", gateway=lab.gateway)
+        for address in node.addresses:
+            place_of_it = {"address": address, "prefixlen": lab.prefix_length(address)}
+            flags = {"flags": place.NO_DAD} if ":" in address else {}
+            netlink.addr("add", index=index, **place_of_it, **flags)
+        for gateway in lab.gateways:
+            family = socket.AF_INET6 if ":" in gateway else socket.AF_INET
+            netlink.route("add", dst="default", gateway=gateway, family=family)

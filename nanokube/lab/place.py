@@ -13,19 +13,36 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+from nanokube.kit import addresses
 
 HOME: Final = Path("/run/nanokube-lab")
 HOME_VARIABLE: Final = "NANOKUBE_LAB_HOME"
 DEFAULT_NAME: Final = "lab"
 # Nothing else is on a lab's network: any private range will do that is neither Pods' nor Services'.
-SUBNET: Final = "10.213.0.0/24"
+SUBNETS: Final = {
+    "ipv4": "10.213.0.0/24",
+    "ipv6": "fd00:10:213::/64",
+    "dual": "10.213.0.0/24,fd00:10:213::/64",
+}
+SUBNET: Final = SUBNETS["ipv4"]
+# Options of `up` beside its own ranges, which are of IPv4.
+RANGES: Final = {
+    "ipv4": (),
+    "ipv6": ("--pod-cidr", "fd00:10:244::/56", "--service-cidr", "fd00:10:96::/112"),
+    "dual": (
+        *("--pod-cidr", "10.244.0.0/16,fd00:10:244::/56"),
+        *("--service-cidr", "10.96.0.0/16,fd00:10:96::/112"),
+    ),
+}
 NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?")
 LINK: Final = "eth0"  # in each node
 CLOCK_FILE: Final = "/run/nanokube-lab-clock"  # in each node
 SERVER, WORKER = "server", "worker"
 FIRST_HOST: Final = 10  # the first node's address in the range; the network itself has the first one
 MOST_NODES: Final = 100
+NO_DAD: Final = 2  # IFA_F_NODAD: addresses of IPv6 are used at once, the lab gives each only once
 
 
 class LabError(RuntimeError):
@@ -36,9 +53,15 @@ class LabError(RuntimeError):
         self.hint = hint
 
 
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Node:
-    """One node. pid: its first process, as the host numbers it; 0 while it is off."""
+    """One node. address: one, or one of each family with a comma between.
+
+    pid: its first process, as the host numbers it; 0 while it is off.
+    """
 
     name: str
     role: str
@@ -46,10 +69,17 @@ class Node:
     mac: str
     pid: int = 0
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return addresses.split(self.address)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Lab:
-    """A lab. hub: the process that holds its network and its nodes. subnet: CIDR of its network."""
+    """A lab. hub: the process that holds its network and its nodes.
+
+    subnet: CIDR of its network, or one of each family with a comma between.
+    """
 
     name: str
     directory: Path
@@ -70,13 +100,23 @@ class Lab:
         return f"{cgroup_prefix(self.name)}{node}"
 
     @property
-    def prefix_length(self) -> int:
-        return ipaddress.ip_network(self.subnet).prefixlen
+    def networks(self) -> tuple[Network, ...]:
+        return tuple(ipaddress.ip_network(each) for each in addresses.split(self.subnet))
 
     @property
-    def gateway(self) -> str:
-        """The network's own address, which leads nowhere."""
-        return str(ipaddress.ip_network(self.subnet)[1])
+    def ip_family(self) -> str:
+        """One of SUBNETS: which families its nodes and its cluster have."""
+        return "dual" if len(self.networks) > 1 else f"ipv{self.networks[0].version}"
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        """The network's own addresses, which lead nowhere."""
+        return tuple(str(each[1]) for each in self.networks)
+
+    def prefix_length(self, address: str) -> int:
+        """Return the length of the network that an address is in."""
+        family = addresses.family(address)
+        return next(each.prefixlen for each in self.networks if each.version == family)
 
 
 def cgroup_prefix(lab: str) -> str:
@@ -94,18 +134,30 @@ def plan(name: str, directory: Path, servers: int, workers: int, subnet: str = S
         raise LabError(f"{name!r} cannot name a lab", "use lower-case letters, digits and dashes")
     if not servers or servers + workers > MOST_NODES:
         raise LabError(f"a lab has 1 to {MOST_NODES} nodes, at least one a server")
-    try:
-        network = ipaddress.IPv4Network(subnet)
-    except ValueError as err:
-        raise LabError(f"cannot use the range {subnet!r}: {err}") from err
-    if network.num_addresses < FIRST_HOST + servers + workers + 1:
+    networks = _networks(subnet)
+    if any(each.num_addresses < FIRST_HOST + servers + workers + 1 for each in networks):
         raise LabError(f"the range {subnet} is too small for {servers + workers} nodes")
     names = [(f"s{i + 1}", SERVER) for i in range(servers)] + [(f"w{i + 1}", WORKER) for i in range(workers)]
     nodes = tuple(
-        Node(node, role, str(network[FIRST_HOST + i]), f"02:6e:6b:00:00:{i + 1:02x}")
+        Node(
+            node,
+            role,
+            ",".join(str(each[FIRST_HOST + i]) for each in networks),
+            f"02:6e:6b:00:00:{i + 1:02x}",
+        )
         for i, (node, role) in enumerate(names)
     )
     return Lab(name, directory, subnet, nodes=nodes)
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        found = tuple(ipaddress.ip_network(each) for each in addresses.split(text))
+    except ValueError as err:
+        raise LabError(f"cannot use the range {text!r}: {err}") from err
+    if len({each.version for each in found}) != len(found) or not found:
+        raise LabError(f"cannot use the range {text!r}: one is needed, or one of each family")
+    return found
 
 
 def home() -> Path:

@@ -197,7 +197,7 @@ async def renew(config: node_config.NodeConfig, names: Sequence[str]) -> list[st
     try:
         async with rest.Client.from_kubeconfig(config.paths.kubeconfig("kubelet")) as client:
             keeper = certificates.NodeCertificates(
-                client, config.node_name, config.first_node_ip, client_file=files[0], serving_file=files[1]
+                client, config.node_name, config.node_ip, client_file=files[0], serving_file=files[1]
             )
             for file in chosen:
                 await keeper.renew(file)

@@ -11,12 +11,14 @@ from nanokube.lab import cluster, control, place
 
 
 @contextlib.contextmanager
-def lab(home: Path, *, servers: int, workers: int, bare: bool = False) -> Iterator[place.Lab]:
+def lab(
+    home: Path, *, servers: int, workers: int, bare: bool = False, ip_family: str = "ipv4"
+) -> Iterator[place.Lab]:
     """Make a lab; tell what its nodes logged when a test fails, and end it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(place.HOME_VARIABLE, str(home))
         name = f"t{uuid.uuid4().hex[:6]}"
-        planned = place.plan(name, home / name, servers, workers)
+        planned = place.plan(name, home / name, servers, workers, place.SUBNETS[ip_family])
         try:
             made = control.create(planned)
             if not bare:

@@ -106,3 +106,16 @@ def test_pods_of_a_dead_worker_run_elsewhere(tmp_path: Path) -> None:
         for told in scenario.run(lab, Path(host.kubectl()), read):
             print(told)
     assert facts(tmp_path / "labs") == before
+
+
+@pytest.mark.parametrize("ip_family", ["ipv6", "dual"])
+def test_nodes_of_ipv6_make_a_cluster(tmp_path: Path, ip_family: str) -> None:
+    before = facts(tmp_path)
+    with conftest.lab(tmp_path, servers=1, workers=1, ip_family=ip_family) as lab:
+        shape = "{range .items[*]}{.status.addresses[?(@.type=='InternalIP')].address} {end}"
+        command = [host.kubectl(), "get", "nodes", "-o", f"jsonpath={shape}"]
+        told = control.run(lab, "s1", command).stdout.split()
+        assert told == [address for node in lab.nodes for address in node.addresses]
+        routes = control.run(lab, "w1", ["ip", "-6", "route"]).stdout
+        assert f"fd00:10:244::/64 via {lab.node('s1').addresses[-1]} " in routes
+    assert facts(tmp_path) == before
