@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+import orjson
+
 from nanokube.api import objects
 from nanokube.api.errors import ApiError
 
 MAX_OPERATIONS: Final = 10_000
-# copies may not grow the document beyond this many tokens in all
-_MAX_COPIES: Final = 1_000
+MAX_COPIED_BYTES: Final = 3 << 20  # of JSON, in all: who copies the whole into its part doubles it each time
 _INDEX: Final = re.compile(r"0|[1-9][0-9]*")
 
 
@@ -27,15 +28,31 @@ def apply(target: Any, operations: Any) -> Any:
     if len(operations) > MAX_OPERATIONS:
         message = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
         raise ApiError("RequestEntityTooLarge", 413, f"Request entity too large: {message}")
-    if sum(o.get("op") == "copy" for o in operations) > _MAX_COPIES:
-        raise ApiError("RequestEntityTooLarge", 413, "Request entity too large: too many copy operations")
-    found = objects.copy(target)
+    found, copies = objects.copy(target), _Copies()
     for operation in operations:
-        found = _do(found, operation)
+        found = _do(found, operation, copies)
     return found
 
 
-def _do(document: Any, operation: dict[str, Any]) -> Any:
+class _Copies:
+    """Counts what is copied."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    def make(self, value: Any) -> Any:
+        """Copy a value. Raises ApiError (422): too much."""
+        try:
+            self._bytes += len(orjson.dumps(value))
+        except TypeError as err:  # nested too deeply
+            raise _impossible(f"cannot copy: {err}") from err
+        if self._bytes > MAX_COPIED_BYTES:
+            text = f"the accumulated size increase of copy is {self._bytes}"
+            raise _impossible(f"Unable to complete the copy, {text}, exceeding the limit {MAX_COPIED_BYTES}")
+        return objects.copy(value)
+
+
+def _do(document: Any, operation: dict[str, Any], copies: _Copies) -> Any:
     op, path = operation.get("op"), operation.get("path")
     if not isinstance(path, str):
         raise _malformed("operation has no path")
@@ -50,21 +67,27 @@ def _do(document: Any, operation: dict[str, Any]) -> Any:
                 raise _malformed(f"{op} operation has no value")
             put = _add if op == "add" else _replace
             return put(document, tokens, objects.copy(operation["value"]), path)
-        case "move" | "copy":
-            return _transfer(document, operation, op == "move", tokens, path)
+        case "move":
+            return _move(document, operation, tokens, path)
+        case "copy":
+            source = _source(operation)
+            return _add(document, tokens, copies.make(_member(document, _tokens(source), source)), path)
     raise _malformed(f"unexpected kind: {op}")
 
 
-def _transfer(document: Any, operation: dict[str, Any], is_move: bool, tokens: list[str], path: str) -> Any:
+def _move(document: Any, operation: dict[str, Any], tokens: list[str], path: str) -> Any:
+    source = _source(operation)
+    if (path + "/").startswith(source + "/") and path != source:
+        raise _impossible(f"cannot move {source} into itself")
+    value = _get(document, _tokens(source), source)
+    return _add(_remove(document, _tokens(source), source), tokens, value, path)
+
+
+def _source(operation: dict[str, Any]) -> str:
     source = operation.get("from")
     if not isinstance(source, str):
         raise _malformed("operation has no from")
-    if is_move and (path + "/").startswith(source + "/") and path != source:
-        raise _impossible(f"cannot move {source} into itself")
-    value = _get(document, _tokens(source), source) if is_move else _member(document, _tokens(source), source)
-    if is_move:
-        document = _remove(document, _tokens(source), source)
-    return _add(document, tokens, value if is_move else objects.copy(value), path)
+    return source
 
 
 def _tokens(path: str) -> list[str]:

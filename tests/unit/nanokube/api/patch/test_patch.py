@@ -150,6 +150,15 @@ def test_json_patch_refused(operations: Any, code: int) -> None:
     assert caught.value.code == code
 
 
+def test_json_patch_copies_end_before_they_fill_memory() -> None:
+    operations = [{"op": "copy", "from": "/a", "path": f"/a/{n}"} for n in range(40)]
+    with pytest.raises(errors.ApiError, match="accumulated size increase of copy") as caught:
+        patch.apply_json_patch({"a": {"b": 1}}, operations)
+    assert caught.value.code == 422
+    many = [{"op": "copy", "from": "/a", "path": "/c"}] * 5_000
+    assert patch.apply_json_patch({"a": 1}, many) == {"a": 1, "c": 1}
+
+
 TEXT = st.text("abc", min_size=1, max_size=2)
 CONTAINERS = st.lists(
     st.fixed_dictionaries({"name": TEXT, "image": TEXT}), max_size=4, unique_by=lambda c: c["name"]
