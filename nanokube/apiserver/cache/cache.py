@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from nanokube.apiserver.cache import fields
 from nanokube.apiserver.cache.item import Item, splice
 from nanokube.apiserver.cache.outbox import Outbox
+from nanokube.apiserver.cache.selected import Selected
 from nanokube.apiserver.cache.selection import Selection
 from nanokube.storage.store import Entry, Event
 
@@ -75,6 +76,7 @@ class Cache:
         self._oldest = revision
         self._items: dict[str, Item] = {}
         self._keys: list[str] = []
+        self._whole: dict[str, Selected] = {}  # by namespace, till the next change or tick
         self._history: deque[Change] = deque()
         self._watchers: dict[Watcher, None] = {}
 
@@ -104,7 +106,12 @@ class Cache:
             yield items[key]
 
     def select(self, selection: Selection, start: str = "") -> list[Item]:
-        """List what is selected, in order of key."""
+        """List what is selected, in order of key; nobody changes the result."""
+        if selection.is_plain and not start:
+            whole = self._whole.get(selection.namespace)
+            if whole is None:
+                whole = self._whole[selection.namespace] = Selected(self.scan(selection.namespace))
+            return whole
         found = self.scan(selection.namespace, start)
         if selection.is_plain:
             return list(found)
@@ -129,6 +136,7 @@ class Cache:
             del self._keys[bisect.bisect_left(self._keys, key)]
         else:
             return
+        self._whole.clear()
         self.changed = event.revision
         self._history.append(change)
         if len(self._history) > FRESH:
@@ -150,7 +158,8 @@ class Cache:
         return lambda: self._watchers.pop(watcher, None) and None
 
     def tick(self, now: float, revision: int) -> None:
-        """Let watchers send bookmarks. revision: the store's."""
+        """Let watchers send bookmarks, forget what lists were joined. revision: the store's."""
+        self._whole.clear()
         for watcher in tuple(self._watchers):
             watcher.tick(now, revision)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ import orjson
 from nanokube.api import table
 from nanokube.api.resources import Resource
 from nanokube.apiserver.cache.item import Item
+from nanokube.apiserver.cache.selected import Selected
 from nanokube.apiserver.endpoints.negotiate import Form
 from nanokube.apiserver.registry import views
 from nanokube.kit.http.message import LongBody, Parts
@@ -95,16 +97,24 @@ def many(
     size = len(head) + 1 + sum(map(len, raws)) + (2 - cut) * len(raws) - 2 + len(_END)
     if size <= PIECE_BYTES:
         return [head, b"{", b",{".join([raw[cut:] for raw in raws]), _END]
-    return LongBody(size, lambda: _pieces(head, raws, cut, max(1, PIECE_BYTES * len(raws) // size)))
+    count = max(1, PIECE_BYTES * len(raws) // size)
+
+    def make() -> Iterator[bytes]:
+        pieces = _pieces(raws, cut, count)
+        if isinstance(items, Selected):
+            pieces = items.joined(front, pieces, size)
+        return itertools.chain((head,), pieces)
+
+    return LongBody(size, make)
 
 
 _END: Final = b"]}\n"
 
 
-def _pieces(head: bytes, raws: Sequence[bytes], cut: int, count: int) -> Iterator[bytes]:
-    """Yield a list, `count` items at a time, each without its first `cut` bytes."""
+def _pieces(raws: Sequence[bytes], cut: int, count: int) -> Iterator[bytes]:
+    """Yield a list behind its head, `count` items at a time, each without its first `cut` bytes."""
     for start in range(0, len(raws), count):
-        lead = b"" if start else b"%b{%b" % (head, raws[0][cut:])
+        lead = b"" if start else b"{%b" % raws[0][cut:]
         some = raws[start : start + count] if start else raws[1:count]
         yield b",{".join([lead, *[memoryview(raw)[cut:] for raw in some]])
     yield _END

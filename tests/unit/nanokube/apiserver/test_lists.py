@@ -8,7 +8,9 @@ import orjson
 import pytest
 
 from nanokube.api import resources
+from nanokube.apiserver.cache import selected
 from nanokube.apiserver.cache.item import Item
+from nanokube.apiserver.cache.selected import Selected
 from nanokube.apiserver.endpoints import render
 from nanokube.apiserver.endpoints.negotiate import OBJECT
 from nanokube.kit.http.message import LongBody, size_of
@@ -40,3 +42,53 @@ async def test_a_long_list_can_be_compressed_and_be_read_by_people(api: Api) -> 
     packed = await api("GET", MAPS, headers={"accept-encoding": "gzip"})
     assert orjson.loads(gzip.decompress(packed.body)) == plain
     assert (await api("GET", f"{MAPS}?pretty=true")).json == plain
+
+
+def _large(count: int = 40) -> list[Item]:
+    front = b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"%d","x":"%b"}}'
+    return [Item(f"a/{n}", front % (n, b"y" * 9000), 1, 1) for n in range(count)]
+
+
+def test_who_asks_again_gets_the_same_pieces_behind_a_head_of_the_present() -> None:
+    pods, items = resources.get("pods"), Selected(_large())
+    plain = b"".join(render.many(pods, _large(), {"resourceVersion": "7"}, OBJECT, 0.0))
+    rounds = [list(render.many(pods, items, {"resourceVersion": "7"}, OBJECT, 0.0)) for _ in range(4)]
+    assert {b"".join(pieces) for pieces in rounds} == {plain}
+    assert [a is b for a, b in zip(rounds[2][1:], rounds[3][1:], strict=True)] == [True] * (
+        len(rounds[2]) - 1
+    )
+    assert rounds[0][1] is not rounds[1][1]
+    later = b"".join(render.many(pods, items, {"resourceVersion": "8"}, OBJECT, 0.0))
+    assert later == plain.replace(b'"resourceVersion":"7"', b'"resourceVersion":"8"')
+
+
+def test_an_answer_that_breaks_off_leaves_nothing_half_joined() -> None:
+    pods, items = resources.get("pods"), Selected(_large())
+    whole = b"".join(render.many(pods, items, {}, OBJECT, 0.0))
+    halves = iter(render.many(pods, items, {}, OBJECT, 0.0))
+    next(halves), next(halves)
+    del halves
+    assert b"".join(render.many(pods, items, {}, OBJECT, 0.0)) == whole
+
+
+def test_a_list_larger_than_what_is_kept_is_joined_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selected, "MOST_BYTES", 1000)
+    pods, items = resources.get("pods"), Selected(_large())
+    rounds = [list(render.many(pods, items, {}, OBJECT, 0.0)) for _ in range(3)]
+    assert rounds[0] == rounds[2]
+    assert rounds[1][1] is not rounds[2][1]
+
+
+@pytest.mark.parametrize("verb", ["POST", "PUT", "DELETE"])
+async def test_a_list_shows_each_change_however_often_it_is_asked_for(api: Api, verb: str) -> None:
+    obj = {"metadata": {"name": "m"}, "data": {"k": "1" * 300_000}}
+    if verb != "POST":
+        assert (await api("POST", MAPS, obj)).code == 201
+    before = [(await api("GET", MAPS)).json for _ in range(4)]
+    assert all(each == before[0] for each in before)
+    path = MAPS if verb == "POST" else f"{MAPS}/m"
+    changed = {**obj, "data": {"k": "2" * 300_000}} if verb != "DELETE" else None
+    assert (await api(verb, path, changed)).code < 300
+    for _ in range(3):
+        found = [each["data"]["k"][0] for each in (await api("GET", MAPS)).json["items"]]
+        assert found == ([] if verb == "DELETE" else ["2"])
