@@ -218,6 +218,8 @@ class Lan:
 
     def plug(self, pid: int, name: str) -> None:
         """Give the network namespace of a process an eth0 on this network; `name` is its port here."""
+        # An earlier host's of the same name may be on its way out still.
+        self.run("sh", "-c", f"ip link del {name} 2>/dev/null || true")
         pair = ["type", "veth", "peer", "name", "eth0", "netns", str(pid)]
         self.ip("link", "add", name, *pair)
         self.ip("link", "set", name, "master", "lan", "up")

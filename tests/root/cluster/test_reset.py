@@ -15,12 +15,13 @@ FACTS = {
     "mounts": "cut -d' ' -f5,9- /proc/self/mountinfo",
     "links": "ip -o link | cut -d' ' -f2-3",
     "addresses": "ip -o addr | cut -d' ' -f2-4",
-    "routes": "ip route show table all | grep -v '^fe80\\|^multicast'",
+    "routes": "ip route show table all | grep -v 'fe80:\\|^multicast'",
     "rules": "nft list ruleset",
     "namespaces": "ls /run/netns 2>/dev/null; lsns -t net -o NS --noheadings | wc -l",
     "files": "find /etc /var/lib /var/log /run /opt -xdev | grep -v '^/run/demo.tar'",
     "settings": "sysctl -a 2>/dev/null"
-    " | grep -E 'ip_forward|route_localnet|rp_filter|send_redirects|bridge-nf' | grep -v 'conf\\.nk'",
+    " | grep -E 'ip_forward|route_localnet|rp_filter|send_redirects|bridge-nf|ipv6.*(forwarding|accept_ra )'"
+    " | grep -v 'conf\\.nk'",
 }
 
 
