@@ -27,9 +27,11 @@ STRATEGIC = "application/strategic-merge-patch+json"
 MERGE = "application/merge-patch+json"
 _READ = 1 << 14  # a TLS record: no read returns more, and larger buffers cost more
 _END = b"0\r\n\r\n"
-_MARK = b"bench-ts"
+# In no Pod else; one byte of it is found by memchr, at a fraction of what the search for a word costs.
+_MARK = "§"
+_BYTE = _MARK.encode()[-1:]
+_DIGITS = 19
 AHEAD = 8
-_STAMP = re.compile(rb"bench-ts.{1,4}?(\d{19})", re.S)
 
 Requests = Callable[[], bytes | None]
 
@@ -310,7 +312,7 @@ class Fanout:
             time.sleep(max(0.0, due - now))
             while not self.writes_a_second and count - heard() >= AHEAD and time.perf_counter() < now + 1:
                 time.sleep(0.0002)
-            body = b'{"metadata":{"annotations":{"bench-ts":"%d"}}}' % time.time_ns()
+            body = f'{{"metadata":{{"annotations":{{"bench-ts":"{_MARK}{time.time_ns()}"}}}}}}'.encode()
             path = f"{self.path}/{self.names[count % len(self.names)]}"
             status, answer = connection.exchange(self.target.request("PATCH", path, body, MERGE))
             assert status == 200, answer
@@ -339,12 +341,13 @@ class Fanout:
                     while data := sockets[descriptor].recv(_READ):
                         size += len(data)
                         is_last = not sockets[descriptor].pending()
-                        now, end, data = time.time_ns(), 0, tails[descriptor] + data
-                        for match in _stamps(data):
-                            latencies.append((now - int(match[1])) / 1e9)
-                            end, heard = match.end(), now
+                        now, data = time.time_ns(), tails[descriptor] + data
+                        at = data.find(_BYTE)
+                        while 0 <= at < len(data) - _DIGITS:
+                            latencies.append((now - int(data[at + 1 : at + 1 + _DIGITS])) / 1e9)
+                            heard, at = now, data.find(_BYTE, at + _DIGITS)
                         tell(len(latencies))
-                        tails[descriptor] = data[max(end, len(data) - 40) :]
+                        tails[descriptor] = data[at:] if at >= 0 else b""
                         if is_last:
                             break  # what is left in the kernel is told by the next poll
                     else:
@@ -353,15 +356,6 @@ class Fanout:
                 except (ssl.SSLWantReadError, BlockingIOError):
                     continue
         pipe.send((latencies, size, closed, heard))
-
-
-def _stamps(data: bytes) -> Iterator[re.Match[bytes]]:
-    """Find what the writer wrote; a plain search for its key costs a fraction of the expression's own."""
-    at = data.find(_MARK)
-    while at >= 0:
-        if match := _STAMP.match(data, at):
-            yield match
-        at = data.find(_MARK, at + len(_MARK))
 
 
 def _fork(work: Callable[[Pipe, int], None], count: int) -> tuple[list[Pipe], list[multiprocessing.Process]]:

@@ -9,10 +9,12 @@ import asyncio
 import contextlib
 import random
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import orjson
 
 from nanokube.api import cbor, errors, protobuf_encoder
+from nanokube.api.resources import Resource
 from nanokube.apiserver import websocket
 from nanokube.apiserver.cache import cache as caches
 from nanokube.apiserver.cache.cache import Cache, Change, TooOld
@@ -32,6 +34,20 @@ BACKLOG: Final = 20_000  # changes held back while the initial state is sent
 BATCH: Final = 100
 
 
+class View:
+    """What the bytes of an event depend on, besides the event: one object for all watches alike."""
+
+    __slots__ = ("__weakref__",)
+
+
+_views: WeakValueDictionary[tuple[Form, str, Resource], View] = WeakValueDictionary()
+
+
+def _view(form: Form, include: str, resource: Resource) -> View:
+    """Find the view: it is compared for every event, by identity, where its parts would be hashed anew."""
+    return _views.setdefault((form, include, resource), View())
+
+
 class Sender:
     """One watch. Changes before `go_live` are held back behind the initial state."""
 
@@ -42,6 +58,8 @@ class Sender:
         self._form = form
         self._stream = stream
         self._include = render.include_object(scope.request.query.get("includeObject"))
+        self._view = _view(form, self._include, scope.resource)
+        self._is_plain = selection.is_plain
         self._bookmarks = is_true(scope.request.query.get("allowWatchBookmarks"))
         self._held: list[Change] | None = []
         self._ready: list[bytes] = []  # frames that wait for this watch's turn
@@ -58,10 +76,10 @@ class Sender:
         found = self._classify(change)
         if found is None or self._stream.closed:
             return
-        type_, is_previous = found
-        key = (type_, is_previous, self._form, self._include, self._scope.resource, self._with_columns)
+        key = (found, self._view, self._with_columns)
         framed = change.encoded.get(key)
         if framed is None:
+            type_, is_previous = found
             item = change.item
             if is_previous and change.previous:
                 item = self._shown(change.previous).at(change.revision)
@@ -74,8 +92,11 @@ class Sender:
         """Send what is ready, and tell how many events that was."""
         frames, self._ready = self._ready, []
         if frames and not self._stream.closed:
-            with contextlib.suppress(ConnectionResetError):  # the stream's end is seen by who waits for it
-                self._stream.write_framed(self._cache.outbox.one_piece(frames))
+            piece = frames[0] if len(frames) == 1 else self._cache.outbox.one_piece(frames)
+            try:  # noqa: SIM105 - for every event of every watch: suppress() costs as much as the rest
+                self._stream.write_framed(piece)
+            except ConnectionResetError:
+                pass  # the stream's end is seen by who waits for it
         return len(frames)
 
     def finish(self) -> None:
@@ -87,7 +108,7 @@ class Sender:
         selection = self._selection
         if selection.namespace and change.item.namespace != selection.namespace:
             return None
-        if selection.is_plain:
+        if self._is_plain:
             return change.type, False
         before = change.previous is not None and self._matches(change.previous)
         if change.type == caches.DELETED:
