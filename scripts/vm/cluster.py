@@ -80,7 +80,7 @@ def until(what: str, ask: Callable[[], bool], timeout_s: float = SETTLE_S) -> No
     cause, tell_at = "", began + SILENT_S
     while (now := time.monotonic()) < began + timeout_s:
         if now >= tell_at:
-            say(f"  waiting for: {what} ({now - began:.0f} s){cause[:160]}")
+            say(f"  waiting for: {what} ({now - began:.0f} s){_shortened(cause)}")
             tell_at = now + TELL_S
         try:
             if ask():
@@ -90,6 +90,15 @@ def until(what: str, ask: Callable[[], bool], timeout_s: float = SETTLE_S) -> No
             cause = f": {err}"
         time.sleep(2)
     raise LabError(f"not within {timeout_s:.0f} s: {what}{cause}")
+
+
+def _shortened(cause: str) -> str:
+    """Return the last line of an error. Pure.
+
+    >>> _shortened(": server-1: kubectl get nodes: ended with 1: {\\n}\\nno answer")
+    ': no answer'
+    """
+    return f": {cause.strip().splitlines()[-1].removeprefix(': ')[:160]}" if cause else ""
 
 
 def at_once(machines: Sequence[Machine], work: Callable[[Machine], object]) -> None:
