@@ -146,9 +146,9 @@ def _kind(node: Expr, key: Key) -> Key:
     if isinstance(node, Call):
         if node.function == "_&&_":
             return ("guarded", shape(next(parts(node, "_&&_"))))
-        compared = _compared(node)
-        if compared is not None:
-            return ("equal", shape(compared[0]))
+        both = compared(node)
+        if both is not None:
+            return ("equal", shape(both[0]))
         found = _pattern(node)
         if found is not None:
             return ("matches", shape(found[0]))
@@ -223,7 +223,7 @@ def _guarded(group: list[Expr]) -> Expr:
     return Call(0, None, "_&&_", [members[0][0], rest])
 
 
-def _compared(node: Call) -> tuple[Expr, list[Const]] | None:
+def compared(node: Call) -> tuple[Expr, list[Const]] | None:
     """Read `x == constant` or `x in [constants]`."""
     if node.function == "_==_":
         left, right = node.args
@@ -249,7 +249,7 @@ def arguments(node: Call) -> tuple[Expr, str]:
 
 
 def _equal(group: list[Expr]) -> Expr:
-    found = [_compared(node) for node in group if isinstance(node, Call)]
+    found = [compared(node) for node in group if isinstance(node, Call)]
     read = [each for each in found if each is not None]
     values: dict[Key, Const] = {shape(value): value for _, wanted in read for value in wanted}
     if len(values) >= _MANY and all(value.kind == "string" for value in values.values()):

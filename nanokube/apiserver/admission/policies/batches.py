@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from nanokube.api.cel import admission as expressions
-from nanokube.api.cel import merge, screen
+from nanokube.api.cel import merge, screen, writer
 from nanokube.api.cel.admission import Scope
 from nanokube.api.cel.batch import Batch, Together
 from nanokube.api.cel.environment import Program
@@ -29,7 +29,7 @@ from nanokube.apiserver.admission.matching.reads import Parts
 from nanokube.apiserver.admission.matching.values import BOOL, Values
 from nanokube.apiserver.admission.policies.slices import Steps
 
-SIZE: Final = 128  # conditions of a bucket: putting them together takes some 10 ms
+SIZE: Final = 64  # conditions of a bucket: putting them together takes some 10 ms
 FEW: Final = 4  # below, the runtime had better be asked one by one
 _SMALL: Final = 400  # nodes of what the runtime is given at once
 _SMALL_SCREENS: Final = 2000  # nodes of what is written as one function: takes some 10 ms
@@ -199,7 +199,7 @@ def _whole(screens: Sequence[Screen]) -> IsFalse | None:
     """Write one function of several; None if that cannot be."""
     try:
         return screen.whole(merge.any_of([each.tree for each in screens]))
-    except screen.Unknown:
+    except writer.Unknown:
         return None
 
 

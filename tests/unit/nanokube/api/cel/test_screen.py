@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nanokube.api.cel import admission, merge, screen, types
+from nanokube.api.cel import admission, alike, merge, screen, types, writer
 from nanokube.api.cel.admission import Scope
 from nanokube.api.cel.environment import Activation, Program
 from nanokube.api.cel.errors import EvaluationError
@@ -218,6 +219,13 @@ def test_what_is_not_known(condition: str) -> None:
         "object.metadata.name.matches('-{}x')",
         "size(object.metadata.name) > {}0",
         "object.spec.replicas < -{}",
+        "object.metadata.?annotations[?'a{}'].orValue('') != ''",
+        "object.metadata.?labels[?'a{}'].orValue('') != ''",
+        "'a{}' in object.metadata.labels",
+        "has(object.metadata.annotations) && 'a{}' in object.metadata.annotations",
+        "'a{0}' in object.metadata.labels && object.metadata.labels['a{0}'] == 'x'",
+        "object.spec.containers.exists(c, c.name == 'a{0}' && c.image.startsWith('a{0}'))",
+        "object.spec.containers.exists(c, c.image in ['a{0}', 'b'] && c.ports.exists(p, p == {0}))",
     ],
 )
 def test_many_alike_cost_little(predicate: str) -> None:
@@ -227,13 +235,46 @@ def test_many_alike_cost_little(predicate: str) -> None:
     assert screen.whole(merge.any_of(trees))(_values(POD).__getitem__)
 
 
+ALIKE = st.sampled_from(
+    [
+        "object.?a[?'{0}'].orValue('') != ''",
+        "object.?a[?'{0}'].orValue('b') == 'b'",
+        "!('{0}' in object.a)",
+        "'{0}' in object.a && object.a['{0}'] == object.n",
+        "object.a['{0}'] == 'a'",
+        "object.n == '{0}' && object.l.exists(c, c == '{0}')",
+        "object.n in ['{0}', 'b'] && !has(object.a.n)",
+        "object.l.exists(c, c.n == '{0}' && c.?b.a.orValue('{0}') != 'x')",
+        "object.l.exists(c, object.a == '{0}' && c[?'{0}'].hasValue())",
+        "object.l.all(c, c.b == '{0}' && object.n != '{0}' || 'a' in c)",
+    ]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(ALIKE, min_size=1, max_size=4),
+    st.lists(st.sampled_from(["a", "b", "n", "ab", "x", "q"]), min_size=2, max_size=6, unique=True),
+    st.lists(OBJECTS, min_size=1, max_size=6),
+)
+def test_those_that_are_alike(forms: list[str], texts: list[str], objects: list[Any]) -> None:
+    sources = [form.format(text) for form in forms for text in texts]
+    programs = [found for source in sources if (found := _compiled(source)) is not None]
+    with mock.patch.object(alike, "MANY", 2):
+        is_false = screen.whole(merge.any_of([program.tree for program in programs]))
+    for obj in objects:
+        values = _values(obj)
+        if is_false(values.__getitem__):
+            assert all(_is_false(program, values) for program in programs), (sources, values)
+
+
 def test_what_is_large_is_not_looked_at() -> None:
     program = _compiled("object.items.exists(i, i.contains('x'))")
     assert program is not None
     is_false = screen.whole(program.tree)
     assert is_false(_values({"items": ["a"]}).__getitem__)
-    assert not is_false(_values({"items": ["a" * (screen.LARGEST + 1)]}).__getitem__)
-    assert not is_false(_values({"items": ["a"] * (screen.MOST + 1)}).__getitem__)
+    assert not is_false(_values({"items": ["a" * (writer.LARGEST + 1)]}).__getitem__)
+    assert not is_false(_values({"items": ["a"] * (writer.MOST + 1)}).__getitem__)
 
 
 def test_what_is_dear_is_known() -> None:
@@ -249,5 +290,5 @@ def test_a_deep_one_is_not_written() -> None:
     tree = program.tree
     for _ in range(150):
         tree = merge.all_of([merge.balanced("_||_", [tree, program.tree]), program.tree])
-    with pytest.raises(screen.Unknown):
+    with pytest.raises(writer.Unknown):
         screen.whole(tree)
