@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -216,3 +217,40 @@ def test_up_refuses_what_does_not_fit(tmp_path: Path) -> None:
         failed = made.nanokube("up", "--pod-cidr=10.244.0.0/16,fd00::/56", check=False)
         assert "are not of the same families" in failed
         assert "Traceback" not in failed
+
+
+@pytest.mark.parametrize(
+    "families", [("2001:db8::10", "2001:db8::11"), (f"{V4},{V6}", "192.0.2.11,2001:db8::11")]
+)
+def test_a_worker_joins_and_pods_reach_each_other(tmp_path: Path, families: tuple[str, str]) -> None:
+    """Of a server of IPv6 alone the join line has brackets; a worker finds its address of each family."""
+    own, other = families
+    is_dual = "," in own
+    with (
+        host.lan() as lan,
+        host.new(tmp_path / "a", "first", own, lan) as first,
+        host.new(tmp_path / "b", "second", other, lan) as second,
+    ):
+        first.up(*(DUAL if is_dual else ()))
+        _sudo, _nanokube, _join, *arguments = shlex.split(first.nanokube("token", "create"))
+        assert arguments[0] == (f"https://{V4}:6443" if is_dual else f"https://[{V6}]:6443")
+        second.nanokube("join", *arguments, "--cgroup-root", second.cgroup_root)
+        node = first.get("node", "second")
+        ips = [each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"]
+        assert ips == other.split(",")
+        shares = ["10.244.1.0/24", "fd00:10:244:1::/64"]
+        assert node["spec"]["podCIDRs"] == (shares if is_dual else shares[1:])
+        for each in (first, second):
+            import_demo_image(each)
+        serve(first)
+        first.kubectl("delete", "pods", "-l", "app=web", "--wait=false")
+        first.kubectl("rollout", "status", "deployment/web", "--timeout=40s", timeout_s=50)
+        nodes = {each["spec"]["nodeName"] for each in first.get("pods", "-l", "app=web")["items"]}
+        assert nodes == {"first", "second"}
+        for ips in pod_ips(first).values():
+            for ip in ips:
+                answers(first, ip, demo_image.PORT)
+        for ip in first.get("service", "web")["spec"]["clusterIPs"]:
+            for on in (first, second):
+                host.wait_for(lambda ip=ip, on=on: on.run("curl", "-gsSf", "-m", "3", url(ip)).stdout, 15)
+        assert first.kubectl("logs", "-l", "app=web", "--prefix") is not None
