@@ -25,6 +25,7 @@ from nanokube.apiserver.outgoing.target import CannotReach, Endpoints, Target
 MAX_ANSWER_BYTES: Final = 8 << 20
 CONNECTIONS_PER_HOST: Final = 64
 KEEPALIVE_S: Final = 90.0
+_MAX_CAUSE: Final = 200  # characters
 
 
 class CallFailed(Exception):
@@ -205,4 +206,11 @@ def cause_of(err: Exception) -> str:
         return f"dial tcp {where}: {inner.strerror or inner}"
     if isinstance(err, aiohttp.ServerDisconnectedError):
         return "EOF"
-    return str(err) or type(err).__name__
+    if isinstance(err, aiohttp.ClientResponseError):
+        return f"malformed HTTP response: {_line(err.message)}"
+    return _line(str(err)) or type(err).__name__
+
+
+def _line(text: str) -> str:
+    """Make a line of a text that may quote what a stranger sent: it goes into answers and logs."""
+    return " ".join(text.split())[:_MAX_CAUSE]

@@ -21,6 +21,33 @@ GROUP: Final = "admission.k8s.io"
 _VERSIONS: Final = ("v1", "v1beta1")
 
 
+_RESPONSE: Final[Mapping[str, type]] = {
+    "uid": str,
+    "allowed": bool,
+    "status": dict,
+    "patch": str,
+    "patchType": str,
+    "warnings": list,
+    "auditAnnotations": dict,
+}
+_STATUS: Final[Mapping[str, type]] = {
+    "message": str,
+    "reason": str,
+    "code": int,
+    "details": dict,
+    "metadata": dict,
+}
+_DETAILS: Final[Mapping[str, type]] = {
+    "name": str,
+    "group": str,
+    "kind": str,
+    "uid": str,
+    "causes": list,
+    "retryAfterSeconds": int,
+}
+_CAUSE: Final[Mapping[str, type]] = {"reason": str, "message": str, "field": str}
+
+
 class Unusable(Exception):
     """The answer is none."""
 
@@ -73,18 +100,23 @@ def judge(version: str, uid: str, body: bytes, *, is_mutating: bool) -> Verdict:
 
 
 def _check_types(response: Mapping[str, Any]) -> None:
-    for key, kind in (
-        ("uid", str),
-        ("allowed", bool),
-        ("status", dict),
-        ("patch", str),
-        ("patchType", str),
-        ("warnings", list),
-        ("auditAnnotations", dict),
-    ):
-        value = response.get(key)
-        if value is not None and not isinstance(value, kind):
-            raise ValueError(f"{key} is of the wrong type")
+    _check_fields(response, _RESPONSE)
+    status = response.get("status") or {}
+    _check_fields(status, _STATUS, "status.")
+    details = status.get("details") or {}
+    _check_fields(details, _DETAILS, "status.details.")
+    for cause in details.get("causes") or ():
+        _check_fields(cause, _CAUSE, "status.details.causes.")
+    texts = [*(response.get("warnings") or ()), *(response.get("auditAnnotations") or {}).values()]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("a warning or audit annotation is of the wrong type")
+
+
+def _check_fields(found: Any, kinds: Mapping[str, type], prefix: str = "") -> None:
+    for key, kind in kinds.items():
+        value = found.get(key)
+        if value is not None and (not isinstance(value, kind) or (kind is int and type(value) is bool)):
+            raise ValueError(f"{prefix}{key} is of the wrong type")
 
 
 def _check_v1(review: Mapping[str, Any], response: Mapping[str, Any], uid: str, *, is_mutating: bool) -> None:
@@ -122,8 +154,8 @@ def _verdict(response: Mapping[str, Any], *, is_mutating: bool) -> Verdict:
         bool(response.get("allowed")),
         _patch(response.get("patch") or "") if is_mutating else None,
         response.get("status") or {},
-        [str(text) for text in warnings],
-        {str(key): str(value) for key, value in annotations.items()},
+        list(warnings),
+        dict(annotations),
     )
 
 
