@@ -58,6 +58,9 @@ class Elector:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._renew(), name=f"lease {self._election.name}")
                 group.create_task(lead(), name=f"leader {self._election.name}")
+        except Exception:
+            tasks.recover()  # or what follows might end this task unheard, and the process would stay, idle
+            raise
         finally:
             await self._release()
         raise LeadershipLost(f"work of lease {self._election.name} ended")

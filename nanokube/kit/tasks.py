@@ -27,6 +27,7 @@ async def every(
         try:
             await step()
         except Exception as err:
+            recover()
             log.warning("periodic step failed: step=%s error=%s", name, describe(err))
         await asyncio.sleep(interval_s)
 
@@ -46,10 +47,23 @@ async def restarting(
             await part()
             log.warning("part ended: part=%s", name)
         except Exception as err:
+            recover()
             log.warning("part failed: part=%s error=%s", name, describe(err), exc_info=err)
         if loop.time() - began > 10.0:
             delays.reset()
         await asyncio.sleep(delays.next())
+
+
+def recover() -> None:
+    """Take back the request to cancel that a failed TaskGroup leaves with the task that awaited it.
+
+    To be called where its error is caught by a task that goes on. Python before 3.11.3 (Debian 12 has 3.11.2)
+    takes what is left for a request from outside: the task's next asyncio.timeout raises CancelledError in
+    place of TimeoutError, and the task ends without anybody hearing of it. Source: python/cpython gh-102780.
+    """
+    task = asyncio.current_task()
+    while task is not None and task.uncancel():
+        pass
 
 
 def describe(err: BaseException) -> str:
