@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from nanokube.api import errors
+from nanokube.api import errors, resource_metrics
 from nanokube.api.errors import ApiError
 from nanokube.api.resources import Resource
 from nanokube.apiserver.admission import chain
@@ -52,6 +52,7 @@ from nanokube.apiserver.nonresource import NonResource
 from nanokube.apiserver.registry import outage
 from nanokube.apiserver.registry.registry import Registry
 from nanokube.apiserver.requestinfo import RequestInfo, check_timeout, parse
+from nanokube.apiserver.resource_metrics.endpoint import ResourceMetrics
 from nanokube.apiserver.subresources import connect_options
 from nanokube.apiserver.subresources.handlers import HANDLERS
 from nanokube.kit.http import server
@@ -117,6 +118,7 @@ class App:
         self._other = other
         self._metrics = metrics
         self._backend = backend
+        self._usage = ResourceMetrics(registry, backend)
         self.gate = gate
         self._aggregator = aggregator
 
@@ -230,6 +232,8 @@ class App:
             raise errors.method_not_allowed(resource, info.verb or request.method)
         if resource.name == "componentstatuses":
             return components.answer(scope)
+        if resource.group == resource_metrics.GROUP and resource.custom is None:
+            return self._usage.answer(scope)
         if not resource.is_stored:
             return self._reviews.create(scope) if resource.plural != "bindings" else subresources.bind(scope)
         if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):

@@ -34,6 +34,12 @@ _MANAGER_RULES: Final = (
     ("get list watch create update patch delete deletecollection", "*", "*"),
     ("approve sign", "certificates.k8s.io", "signers"),
 )
+# Of metrics-server, whose API this server has: who may see Pods may see what they use.
+_USAGE: Final = "system:aggregated-metrics-reader"
+_USAGE_FACTS: Final = {
+    "labels": ("admin", "edit", "view"),
+    "rules": (("get list watch", "metrics.k8s.io", "pods nodes"),),
+}
 # What lets hosts join: read who the cluster is, ask for a certificate, see that name and address are free.
 _CSRS: Final = "system:certificates.k8s.io:certificatesigningrequests"
 _JOIN_NODES: Final = "nanokube:join"
@@ -58,6 +64,7 @@ def objects() -> Iterator[Wanted]:
     data = orjson.loads(_DATA.read_bytes())
     for name, facts in data["clusterRoles"].items():
         yield f"clusterroles.{GROUP}", _cluster_role(name, facts)
+    yield f"clusterroles.{GROUP}", _cluster_role(_USAGE, _USAGE_FACTS)
     yield f"clusterroles.{GROUP}", _cluster_role(_MANAGER, {"rules": _MANAGER_RULES})
     for key, rules in data["roles"].items():
         yield f"roles.{GROUP}", {**_metadata(key), "rules": [_rule(r) for r in rules]}

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import orjson
 
-from nanokube.api import objects, resources
+from nanokube.api import objects, resource_metrics, resources
 from nanokube.api.custom import resource as custom_resources
 from nanokube.api.custom import versions
 from nanokube.api.resources import Resource
@@ -36,6 +36,8 @@ SETTLING_TICKS: Final = (
 )
 _WRITING: Final = frozenset(("create", "update", "patch"))
 
+# What is used is no object of the store, and no APIService of ours: whoever brings one takes it over.
+BUILT_IN: Final = (*resources.ALL, *resource_metrics.ROWS)
 _numbers = itertools.count(1)
 
 
@@ -143,10 +145,10 @@ class Kinds:
     def __init__(self, *, is_shared: bool = False) -> None:
         self._is_shared = is_shared
         self._settling: dict[str, int] = {}  # by name: ticks until all servers know of a change
-        self._by_path = {(r.group, r.version, r.plural): r for r in resources.ALL}
-        self._by_kind = {(r.api_version, r.kind): r for r in resources.ALL}
+        self._by_path = {(r.group, r.version, r.plural): r for r in BUILT_IN}
+        self._by_kind = {(r.api_version, r.kind): r for r in BUILT_IN}
         self._definitions: dict[str, Definition] = {}
-        self._all: Sequence[Resource] = resources.ALL
+        self._all: Sequence[Resource] = BUILT_IN
         self.generation = 0
         self.listeners: list[Callable[[], None]] = []
 
@@ -237,9 +239,9 @@ class Kinds:
         served = [r for d in self._definitions.values() for r in d.served]
         listed = [r for d in self._definitions.values() for r in d.listed()]
         listed.sort(key=lambda r: (r.group, versions.rank(r.version), r.plural))
-        self._all = (*resources.ALL, *listed)
-        self._by_path = {(r.group, r.version, r.plural): r for r in (*served, *resources.ALL)}
-        self._by_kind = {(r.api_version, r.kind): r for r in (*served, *resources.ALL)}
+        self._all = (*BUILT_IN, *listed)
+        self._by_path = {(r.group, r.version, r.plural): r for r in (*served, *BUILT_IN)}
+        self._by_kind = {(r.api_version, r.kind): r for r in (*served, *BUILT_IN)}
         self.generation += 1
         for listener in self.listeners:
             listener()

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final, Never
 
-from nanokube.api import discovery, errors, objects, resources
+from nanokube.api import discovery, errors, objects, resource_metrics, resources
 from nanokube.apiserver.authn.user import OWN
 from nanokube.apiserver.cache.cache import DELETED, Change
 from nanokube.apiserver.registry import create, delete
@@ -81,7 +81,7 @@ class LocalServices:
                 found.append(_service(group, version, priorities, _BUILT_IN))
         for group, versions in discovery.group_versions(self._registry.kinds.all()).items():
             for version in versions:
-                if version not in built_in.get(group, ()):
+                if version not in built_in.get(group, ()) and group != resource_metrics.GROUP:
                     found.append(_service(group, version, (_CUSTOM_GROUP, _CUSTOM_VERSION), _CUSTOM))
         return found
 

@@ -203,13 +203,20 @@ async def test_groups_stand_where_their_priority_belongs(front: Front) -> None:
     assert priorities[names[at - 1]] >= 17_850 > priorities[names[at + 1]]
 
 
-async def test_an_api_service_that_goes_takes_its_group_along(front: Front) -> None:
+async def test_an_api_service_that_goes_gives_its_group_back_to_this_server(front: Front) -> None:
     await front.register()
     await front.becomes("Passed")
     assert (await front.api("DELETE", f"{SERVICES}/{NAME}")).code == 200
     async with front.client.get(f"{front.base}{PATH}/nodes") as answer:
-        assert answer.status == 404
-    assert "metrics.k8s.io" not in [g["metadata"]["name"] for g in await _groups(front)]
+        listed = await answer.json()
+    assert listed == {
+        "kind": "NodeMetricsList",
+        "apiVersion": "metrics.k8s.io/v1beta1",
+        "metadata": {},
+        "items": [],
+    }
+    [own] = [g for g in await _groups(front) if g["metadata"]["name"] == "metrics.k8s.io"]
+    assert [r["resource"] for r in own["versions"][0]["resources"]] == ["nodes", "pods"]
 
 
 async def test_openapi_has_what_is_theirs_and_nothing_else(front: Front) -> None:
