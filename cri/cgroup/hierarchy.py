@@ -33,6 +33,13 @@ class Hierarchies:
         """The distinct v1 mount points, in a fixed order."""
         return list(dict.fromkeys(self.v1.values()))
 
+    def v1_names(self) -> list[str]:
+        """The controllers of each distinct v1 mount point, as mount(8) takes them: "cpu,cpuacct"."""
+        groups: dict[str, list[str]] = {}
+        for controller, point in self.v1.items():
+            groups.setdefault(point, []).append(controller)
+        return [",".join(controllers) for controllers in groups.values()]
+
     @property
     def is_pure_v2(self) -> bool:
         """No controller of ours is on v1."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from cri.cgroup.hierarchy import Hierarchies
+    from cri.runtime.stock import Set
 
     Node = tuple[str, int, int, int, int]  # path, mode, device, uid, gid
 
@@ -41,9 +42,10 @@ class Job:
 
     stdio: (in, out, err), -1 = null or the terminal; stage: an empty directory of the host.
     target: with a user namespace, a pidfd whose PID namespace is joined; else -1.
+    ready: filesystems made ahead, None = all are made here.
     """
 
-    __slots__ = ("control", "hierarchies", "spec", "stage", "stdio", "target")
+    __slots__ = ("control", "hierarchies", "ready", "spec", "stage", "stdio", "target")
 
     def __init__(
         self,
@@ -53,7 +55,9 @@ class Job:
         stage: str,
         hierarchies: Hierarchies,
         target: int = -1,
+        ready: Set | None = None,
     ) -> None:
+        self.ready = ready
         self.spec = spec
         self.target = target
         self.control = control
@@ -80,7 +84,8 @@ class Host:
 def run(job: Job) -> NoReturn:
     """Prepare, wait for the go, execute; never returns."""
     try:
-        close_others({job.control.fileno(), job.target, *job.stdio})
+        ready = job.ready.descriptors() if job.ready else ()
+        close_others({job.control.fileno(), job.target, *job.stdio, *ready})
         prctl.set_dumpable(False)  # joins of a PID namespace must not expose us (CVE-2016-9962)
         os.umask(0o022)
         host = _gather(job)
@@ -263,13 +268,13 @@ def _covered(spec: dict[str, Any]) -> frozenset[str]:
 
 def _fill(job: Job, top: int, host: Host) -> int:
     """Mount everything below the root; the terminal's peer descriptor, or -1."""
-    spec = job.spec
+    spec, ready = job.spec, job.ready
     covered, label = _covered(spec), spec.get("mount_label", "")
     proc = _mount_proc(top, covered)
     dev = -1
     if "/dev" not in covered:
-        dev = host.dev if host.dev >= 0 else root.make_dev((0, 0), label)
-        root.attach_dev(top, dev, covered, spec["shm_size"], label)
+        dev = ready.dev if ready else host.dev if host.dev >= 0 else root.make_dev((0, 0), label)
+        root.attach_dev(top, dev, covered, spec["shm_size"], label, ready.pts if ready else -1)
     if "/sys" not in covered:
         root.make_sys(top, writable=spec["writable_sys"])
         if "/sys/fs/cgroup" not in covered:
@@ -305,11 +310,9 @@ def _mount_proc(top: int, covered: frozenset[str]) -> int:
 
 
 def _mount_cgroup(job: Job, top: int) -> None:
-    groups: dict[str, list[str]] = {}
-    for controller, point in job.hierarchies.v1.items():
-        groups.setdefault(point, []).append(controller)
-    names = [",".join(controllers) for controllers in groups.values()]
-    root.make_cgroup(top, names, pure_v2=job.hierarchies.is_pure_v2, writable=job.spec["writable_cgroup"])
+    names, writable = job.hierarchies.v1_names(), job.spec["writable_cgroup"]
+    places = job.ready.groups if job.ready else -1
+    root.make_cgroup(top, names, pure_v2=job.hierarchies.is_pure_v2, writable=writable, places=places)
 
 
 def _null(top: int, dev: int) -> int:

@@ -290,15 +290,22 @@ def make_dev(owner: tuple[int, int], label: str = "") -> int:
     return dev
 
 
-def attach_dev(root: int, dev: int, covered: frozenset[str], shm_size: int, label: str = "") -> None:
+def make_pts(label: str = "") -> int:
+    """Make a filesystem for the terminals of one container; its detached mount."""
+    options = ("newinstance", "ptmxmode=0666", "mode=0620", "gid=5", *_context(label))
+    return mount.new_filesystem("devpts", options, _NOSUID | _NOEXEC)
+
+
+def attach_dev(
+    root: int, dev: int, covered: frozenset[str], shm_size: int, label: str = "", pts: int = -1
+) -> None:
     """Attach /dev, and on it /dev/pts, /dev/shm, /dev/mqueue.
 
-    covered: default mount points that the Spec's own mounts replace.
+    covered: default mount points that the Spec's own mounts replace. pts: of make_pts(), -1 = made here.
     """
     attach(root, dev, "/dev")
     if "/dev/pts" not in covered:
-        options = ("newinstance", "ptmxmode=0666", "mode=0620", "gid=5", *_context(label))
-        mount.attach_at(mount.new_filesystem("devpts", options, _NOSUID | _NOEXEC), dev, "pts")
+        mount.attach_at(pts if pts >= 0 else make_pts(label), dev, "pts")
     if "/dev/shm" not in covered:
         size = (f"size={shm_size}", "mode=1777", *_context(label))
         mount.attach_at(mount.new_filesystem("tmpfs", size, _INERT), dev, "shm")
@@ -350,19 +357,27 @@ def make_sys(root: int, *, writable: bool) -> None:
     attach(root, mount.new_filesystem("sysfs", (), _INERT | (0 if writable else _RDONLY)), "/sys")
 
 
-def make_cgroup(root: int, v1: Sequence[str], *, pure_v2: bool, writable: bool) -> None:
-    """Mount /sys/fs/cgroup as the caller's cgroup namespace shows it."""
+def make_group_places(v1: Sequence[str]) -> int:
+    """Make a filesystem with places for v1 hierarchies, named by their controllers; its detached mount."""
+    top = mount.new_filesystem("tmpfs", ("mode=755", "size=64k"), _INERT)
+    for name in v1:
+        os.mkdir(name, 0o755, dir_fd=top)
+    return top
+
+
+def make_cgroup(root: int, v1: Sequence[str], *, pure_v2: bool, writable: bool, places: int = -1) -> None:
+    """Mount /sys/fs/cgroup as the caller's cgroup namespace shows it.
+
+    v1: the controllers of each hierarchy; places: of make_group_places(v1), -1 = made here.
+    """
     attributes = _INERT | (0 if writable else _RDONLY)
     if pure_v2:
         attach(root, mount.new_filesystem("cgroup2", (), attributes), "/sys/fs/cgroup")
         return
-    top = mount.new_filesystem("tmpfs", ("mode=755", "size=64k"), _INERT)
+    top = places if places >= 0 else make_group_places(v1)
     attach(root, top, "/sys/fs/cgroup")
-    for controllers in v1:
-        name = controllers
-        tree = mount.new_filesystem("cgroup", tuple(controllers.split(",")), attributes)
-        os.mkdir(name, 0o755, dir_fd=top)
-        mount.attach_at(tree, top, name)
+    for name in v1:
+        mount.attach_at(mount.new_filesystem("cgroup", tuple(name.split(",")), attributes), top, name)
     mount.set_attributes(top, set_=_RDONLY, recursive=False)
 
 

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cri.runtime.container import Container
+    from cri.runtime.stock import Stock
 
 _own_pid_namespace = -1
 
 
-def spawn(container: Container, stage: str, target_pidfd: int, logs: list[int]) -> None:
+def spawn(container: Container, stage: str, target_pidfd: int, logs: list[int], stock: Stock) -> None:
     """Clone the container's first process, which prepares and waits; fills pid, pidfd, identity, control.
 
     target_pidfd: a process whose PID namespace is joined, -1 = own or host. logs: gets the read ends for the
@@ -32,9 +33,11 @@ def spawn(container: Container, stage: str, target_pidfd: int, logs: list[int]) 
     if spec["namespaces"]["user"]:  # it clones the process that has them (userns.cross)
         flags, target, joined = 0, -1, target_pidfd
     stdio = _open_stdio(container, logs)
+    is_plain = not (spec["holder"] or spec["namespaces"]["user"] or spec.get("mount_label"))
+    ready = stock.take() if is_plain else None
     ours, theirs = packets.pair()
     try:
-        job = init.Job(spec, theirs, stdio, stage, container.group.hierarchies, joined)
+        job = init.Job(spec, theirs, stdio, stage, container.group.hierarchies, joined, ready)
         pid, fd = _clone(flags, container.group.unified, target)
         if not pid:
             init.run(job)
@@ -43,6 +46,8 @@ def spawn(container: Container, stage: str, target_pidfd: int, logs: list[int]) 
         raise
     finally:
         theirs.close()
+        if ready:
+            ready.close()
         for end in stdio:
             if end >= 0:
                 os.close(end)

@@ -23,6 +23,7 @@ from cri.runtime.container import CREATED, EXITED, RUNNING, STARTING, Container
 from cri.runtime.logclient import LogClient
 from cri.runtime.loop import Loop
 from cri.runtime.session import Session
+from cri.runtime.stock import Set, Stock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Supervisor:
         self.run_dir = run_dir
         self.loop = Loop()
         self.hierarchies = hierarchy.detect()
+        self.stock = Stock(self.loop, lambda: Set(self.hierarchies))
         self.containers: dict[str, Container] = {}
         self.sessions: dict[int, Session] = {}  # by pidfd
         self.store = store
@@ -182,7 +184,7 @@ class Supervisor:
         logs: list[int] = []
         try:
             try:
-                spawn.spawn(made, self.stage, target, logs)
+                spawn.spawn(made, self.stage, target, logs, self.stock)
             except ProcessLookupError as error:  # of setns(2)
                 raise faults.RuntimeFault(
                     faults.FAILED_PRECONDITION, f"cannot create container {made.id}: PID target has exited"

@@ -23,6 +23,10 @@ from cri.store import records, store
 
 log = logging.getLogger(__name__)
 
+# By the directories of an image's layers, whose names are digests of what they hold: read once.
+_known_accounts: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
+_KNOWN_IMAGES, _KNOWN_BYTES = 64, 8 << 10
+
 
 def handle(
     env: Environment, request: pb.CreateContainerRequest, context: grpc.ServicerContext
@@ -185,10 +189,18 @@ def _relabel(config: pb.ContainerConfig, label: str) -> None:
 
 def _accounts(layers: Rootfs) -> tuple[bytes, bytes]:
     """Read the image's passwd and group. Raises RuntimeFault INVALID_ARGUMENT for what are no plain files."""
+    lowers = tuple([str(lower) for lower in layers.lowers])
+    if known := _known_accounts.get(lowers):
+        return known
     try:
-        return rootfs.read_accounts([str(lower) for lower in layers.lowers])
+        passwd, group = rootfs.read_accounts(lowers)
     except ValueError as err:
         raise faults.invalid(f"cannot create container: {err}") from err
+    if len(passwd) + len(group) <= _KNOWN_BYTES:
+        if len(_known_accounts) >= _KNOWN_IMAGES:
+            _known_accounts.clear()
+        _known_accounts[lowers] = passwd, group
+    return passwd, group
 
 
 def _image_layers(env: Environment, record: records.Container) -> Mapping[str, list[str]]:

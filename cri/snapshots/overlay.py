@@ -64,9 +64,11 @@ class Snapshots:
         home = self._home(container_id)
         for name, mode in (("upper", 0o755), ("work", 0o700)):
             with contextlib.suppress(FileExistsError):
-                os.mkdir(home / name, mode)
-                os.chmod(home / name, mode)
-                os.chown(home / name, *owner)
+                path = f"{home}/{name}"
+                os.mkdir(path, mode)
+                os.chmod(path, mode)
+                if owner != (0, 0):
+                    os.chown(path, *owner)
         return Rootfs(lowers, home / "upper", home / "work")
 
     def view(self, key: str, image: Image) -> tuple[Path, ...]:
@@ -77,9 +79,9 @@ class Snapshots:
         home = self._home(key)
         with self._images.checked_out(image):
             home.mkdir(mode=0o700, exist_ok=True)
-            temporary = home / "layers.json.new"
-            temporary.write_text(json.dumps(image.layers))
-            temporary.rename(home / "layers.json")
+            with open(f"{home}/layers.json.new", "wb", buffering=0) as file:
+                file.write(json.dumps(image.layers).encode())
+            os.rename(f"{home}/layers.json.new", f"{home}/layers.json")
         if image.layers:
             return tuple([self._images.layer_path(chain_id) for chain_id in reversed(image.layers)])
         (home / "empty").mkdir(mode=0o755, exist_ok=True)
