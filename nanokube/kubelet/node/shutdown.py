@@ -107,6 +107,7 @@ class Shutdown:
                     log.warning("shutdowns of the host are not waited for: error=%s", tasks.describe(error))
             except Exception:
                 log.exception("shutdown failed")
+            tasks.recover()  # from the group that has failed
             await asyncio.sleep(RETRY_S)
 
     async def act(self, is_going_down: bool) -> None:
