@@ -287,6 +287,8 @@ def _configure_inside(ifname: str, chosen: Settings, leases: Sequence[Lease], le
     index = socket.if_nametoindex(ifname)
     host.set_own_sysctl(f"net/ipv6/conf/{ifname}/accept_ra", "0")
     gateways: dict[int, netlink.Address] = {each.gateway.version: each.gateway for each in leases}
+    if 6 in gateways:  # new namespaces may have it off
+        host.set_own_sysctl(f"net/ipv6/conf/{ifname}/disable_ipv6", "0")
     messages = [netlink.up(socket.if_nametoindex("lo"))]
     if chosen.is_routed:
         for which in ("all", ifname):

@@ -9,6 +9,7 @@ import contextlib
 import ipaddress
 import socket
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -32,6 +33,8 @@ def ensure(
             netlink.link("add", ifname=name, kind="bridge")
         (index,) = netlink.link_lookup(ifname=name)
         netlink.link("set", index=index, state="up")
+        if kit_addresses.first_of(addresses, 6):  # hosts may have it off for new links
+            Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("0")
         for address in addresses:
             with _existing_is_fine():
                 _add(netlink, index, address)

@@ -166,7 +166,9 @@ def spoofing(lab: Lab) -> dict[str, Any]:
 
 def dual(lab: Lab) -> dict[str, Any]:
     """Pods of both families, or of IPv6 alone: each way that the traffic of IPv4 has, by the other."""
+    Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
     results = {pod: lab.add(pod) for pod in ("p0", "p1")}
+    Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("0")
     lab.call(0, "CHECK", "p0")
     first, second = (ips_of(results[pod])[-1] for pod in ("p0", "p1"))
     lab.map("ADD", "p0", results["p0"], 12000)
@@ -185,6 +187,11 @@ def dual(lab: Lab) -> dict[str, Any]:
         seen["port from outside"] = get("outside", "[2001:db8:1::1]:12000")
         seen["leaving"] = get("p1", "[2001:db8:1::2]:8080")
         seen["IPv4"] = get("p1", f"{GATEWAY}:8080")
+        mac = results["p0"]["interfaces"][2]["mac"]
+        _run(*_inside("p1"), "ip", "neigh", "replace", first, "lladdr", mac, "dev", "eth0")
+        _run(*_inside("p1"), "ip", "route", "add", f"{first}/128", "dev", "eth0")
+        seen["past the host"] = get("p1", f"[{first}]:8080")
+        _run(*_inside("p1"), "ip", "route", "del", f"{first}/128", "dev", "eth0")
         _run(*_inside("p1"), "ip", "address", "add", f"{first}/128", "dev", "eth0", "nodad")
         _run(*_inside("p1"), "ip", "route", "replace", f"{GATEWAY6}/128", "dev", "eth0", "src", first)
         seen["another's address"] = get("p1", f"[{GATEWAY6}]:8080")

@@ -80,6 +80,7 @@ _IPV6 = {
     "port from itself": "fd00:10:244::1",
     "port from outside": "2001:db8:1::2",
     "leaving": "2001:db8:1::1",
+    "past the host": "",
     "another's address": "",
     "elements after GC": 1,
     "neighbours after GC": False,
