@@ -11,6 +11,7 @@ import click
 from dnslib import DNSRecord
 
 from nanokube.cli import demo_image, errors, kubectl, phases, settings
+from nanokube.kit import addresses
 from nanokube.roles import config as node_config
 
 MANIFEST = Path(__file__).with_name("demo.yaml")
@@ -82,13 +83,13 @@ def _kubectl(config: node_config.NodeConfig, *arguments: str) -> str:
 
 def _from_host(address: str) -> set[str]:
     """Fetch the Service until every replica answered, or often enough to know that one does not."""
-    pods: set[str] = set()
+    pods, url = set[str](), f"http://{addresses.bracketed(address)}/"
     for _attempt in range(FETCHES):
         try:
-            with urllib.request.urlopen(f"http://{address}/", timeout=TIMEOUT_S) as response:
+            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
                 pods.add(response.read().decode().strip())
         except (urllib.error.URLError, OSError) as err:
-            raise errors.failure(f"no answer from http://{address}/: {err}", "nanokube doctor") from err
+            raise errors.failure(f"no answer from {url}: {err}", "nanokube doctor") from err
         if len(pods) == REPLICAS:
             break
     return pods
@@ -97,7 +98,9 @@ def _from_host(address: str) -> set[str]:
 def _resolve(name: str, server: str) -> str:
     """Ask the cluster's DNS, as a Pod would."""
     try:
-        reply = DNSRecord.parse(DNSRecord.question(name).send(server, timeout=TIMEOUT_S))
+        is_ipv6 = ":" in server
+        question = DNSRecord.question(name, "AAAA" if is_ipv6 else "A")
+        reply = DNSRecord.parse(question.send(server, ipv6=is_ipv6, timeout=TIMEOUT_S))
     except OSError as err:
         raise errors.failure(f"no answer from DNS server {server}: {err}", "nanokube status") from err
     if not reply.rr:

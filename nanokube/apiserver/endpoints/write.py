@@ -30,7 +30,20 @@ if TYPE_CHECKING:
 _PATCHES: Final = (patch.JSON, patch.MERGE, patch.STRATEGIC, patch.APPLY)
 _CUSTOM_PATCHES: Final = (patch.JSON, patch.MERGE, patch.APPLY)
 # PUT of an absent object creates it (AllowCreateOnUpdate).
-_CREATED_BY_PUT: Final = frozenset(("leases.coordination.k8s.io", "events", "endpoints"))
+_CREATED_BY_PUT: Final = frozenset(
+    (
+        "clusterrolebindings.rbac.authorization.k8s.io",
+        "clusterroles.rbac.authorization.k8s.io",
+        "endpoints",
+        "events",
+        "leases.coordination.k8s.io",
+        "limitranges",
+        "rolebindings.rbac.authorization.k8s.io",
+        "roles.rbac.authorization.k8s.io",
+        "runtimeclasses.node.k8s.io",
+        "services",
+    )
+)
 # Deleting answers the object rather than a Status (ReturnDeletedObject).
 _ANSWER_OBJECT: Final = frozenset(("pods", "serviceaccounts"))
 

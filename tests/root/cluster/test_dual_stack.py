@@ -210,6 +210,7 @@ def test_ipv6_alone_is_a_whole_cluster(alone: host.Host) -> None:
     kubernetes = alone.get("endpointslices", "kubernetes")
     assert (kubernetes["addressType"], kubernetes["endpoints"][0]["addresses"]) == ("IPv6", [V6])
     assert alone.kubectl("logs", "ask") == ""
+    assert "no answer" not in alone.nanokube("demo")
 
 
 def test_up_refuses_what_does_not_fit(tmp_path: Path) -> None:

@@ -83,6 +83,12 @@ async def test_changing_the_type_allocates_and_releases(api: Api) -> None:
     assert again["spec"]["clusterIP"].startswith("10.96.")
 
 
+async def test_a_put_makes_what_is_not_there(api: Api) -> None:
+    made = await api("PUT", f"{SERVICES}/a", service("a"))
+    assert (made.code, made.json["spec"]["ipFamilies"]) == (201, ["IPv4"])
+    assert (await api("PUT", f"{SERVICES}/a", service("a", type="NodePort"))).code == 200
+
+
 async def test_a_dry_run_allocates_nothing(api: Api) -> None:
     wanted = service("a", clusterIP="10.96.9.9")
     assert (await api("POST", f"{SERVICES}?dryRun=All", wanted)).code == 201
