@@ -133,3 +133,9 @@ def test_others_are_asked_once_the_chosen_one_is_silent(
         assert asked == (["a"] if within_s <= balancer.SILENCE_S else ["a", "b"])
 
     virtual_time.run(scenario())
+
+
+def test_servers_of_ipv6_have_brackets() -> None:
+    found = {"ports": [{"port": 6443}], "endpoints": [{"addresses": ["2001:db8::1"]}]}
+    assert balancer.servers_of(found) == {"[2001:db8::1]:6443"}
+    assert balancer.host_port("https://[2001:db8::1]:6443") == "[2001:db8::1]:6443"

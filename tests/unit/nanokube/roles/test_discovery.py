@@ -128,3 +128,8 @@ def test_a_line_that_was_not_copied_whole_is_refused(
 
 def test_scheme_and_port_may_be_left_out() -> None:
     assert discovery.invitation("192.0.2.1", f"abcdef.{SECRET}", HASH).server == "https://192.0.2.1:6443"
+
+
+def test_an_address_of_ipv6_has_brackets() -> None:
+    invited = discovery.invitation("https://[2001:db8::1]:6443", f"abcdef.{SECRET}", SOME_HASH)
+    assert (invited.host, invited.port, invited.server) == ("2001:db8::1", 6443, "https://[2001:db8::1]:6443")

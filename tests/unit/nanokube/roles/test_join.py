@@ -50,6 +50,16 @@ def test_the_clusters_settings_are_taken() -> None:
     assert found.dns_ip == "10.2.0.10"
 
 
+def test_a_host_takes_its_addresses_of_the_clusters_families() -> None:
+    shared = {"pod_cidr": "fd00:1::/56", "service_cidr": "fd00:2::/112", "cluster_domain": "c"}
+    both = dataclasses.replace(CONFIG, node_ip="192.0.2.2,2001:db8::2")
+    found = join.with_settings(both, {"data": {"settings": json.dumps(shared)}})
+    assert (found.node_ips, found.dns_ips) == (("2001:db8::2",), ("fd00:2::a",))
+    with pytest.raises(discovery.JoinError, match="has none of IPv6") as caught:
+        join.with_settings(CONFIG, {"data": {"settings": json.dumps(shared)}})
+    assert "--node-ip" in caught.value.remedy
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"pod_cidr": "x", "service_cidr": "y", "cluster_domain": ""}'])
 def test_settings_of_no_use_are_refused(text: str) -> None:
     with pytest.raises(discovery.JoinError, match="cannot use the cluster's settings"):
