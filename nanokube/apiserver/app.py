@@ -61,6 +61,8 @@ from nanokube.storage.store import Broken, Unavailable, Uncertain
 
 log = logging.getLogger(__name__)
 
+_TOO_DEEP: Final = "Recursion limit reached"  # what orjson says of more than 254 levels
+
 Result = Answer | Awaitable[Answer]
 Endpoint = Callable[[Scope], Result]
 
@@ -322,7 +324,7 @@ def refused(status: int) -> Response:
 
 def failed(request: Request, err: Exception) -> Response:
     """Answer a bug of ours: the client learns an id, the log learns the rest; of the store, the cause."""
-    if isinstance(err, RecursionError):
+    if isinstance(err, RecursionError) or (isinstance(err, TypeError) and str(err) == _TOO_DEEP):
         return respond.failure(errors.bad_request("the object is nested too deeply"))
     if isinstance(err, Broken | Unavailable | Uncertain):  # a full disk, mostly: who asks is who must know
         return respond.failure(outage.explained(err))

@@ -23,6 +23,8 @@ from tests.unit.nanokube.apiserver.custom_kinds import (
     version,
 )
 
+FREE = {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+
 
 async def test_a_definition_is_established_and_served(api: Api) -> None:
     async with lively(api):
@@ -303,6 +305,19 @@ async def test_stored_objects_get_the_defaults_of_a_new_schema(api: Api) -> None
         assert (await api("PUT", f"{CRDS}/gadgets.example.com", crd)).code == 200
         assert (await api("GET", f"{GADGETS}/a")).json["spec"] == {"size": 1, "weight": 7}
         assert (await api("GET", GADGETS)).json["items"][0]["spec"] == {"size": 1, "weight": 7}
+
+
+async def test_what_is_nested_too_deeply_is_refused(api: Api) -> None:
+    async with lively(api):
+        crd = definition()
+        schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        crd["spec"]["versions"][0]["schema"] = {"openAPIV3Schema": {**schema, "properties": FREE}}
+        await define(api, crd)
+        for depth, code in ((200, 201), (300, 400), (900, 400), (5000, 400)):
+            nested = b'{"a":' * depth + b"1" + b"}" * depth
+            about = b'{"apiVersion":"example.com/v1","kind":"Gadget","metadata":{"name":"d"},"spec":'
+            reply = await api("POST", GADGETS, about + nested + b"}")
+            assert reply.code == code, reply.json
 
 
 async def test_deprecated_versions_say_so(api: Api) -> None:
