@@ -12,7 +12,6 @@ from cri.wire.aio import spdy
 from cri.wire.aio.buffer import Buffer
 from cri.wire.aio.websocket import WebSocket
 from cri.wire.channels import Channel
-from cri.wire.errors import RemoteProtocolError
 
 CREATION_TIMEOUT_S = 30.0  # upstream's DefaultStreamCreationTimeout
 _CHANNELS: Mapping[str, Channel] = {
@@ -111,12 +110,13 @@ class WebSocketClient:
         await self._send(self._opened, b"")
 
     async def run(self) -> None:
-        """Read until the client is gone. Raises RemoteProtocolError."""
+        """Read until the client is gone; input in text messages too, as some clients send it.
+
+        Raises RemoteProtocolError.
+        """
         decoder = channels.Decoder(self._dialect)
         try:
             async for piece in self._websocket.pieces():
-                if piece.is_text != self._dialect.is_base64:
-                    raise RemoteProtocolError("cannot accept this kind of message in this subprotocol")
                 for event in decoder.receive(piece.data, is_last=piece.is_last):
                     await self._handle(event)
         except ConnectionError:

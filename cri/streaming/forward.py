@@ -138,8 +138,6 @@ class WebSocketForward:
         decoder = channels.Decoder(self._dialect, 2 * len(self._ports))
         try:
             async for piece in self._websocket.pieces():
-                if piece.is_text != self._dialect.is_base64:
-                    raise RemoteProtocolError("cannot accept this kind of message in this subprotocol")
                 for event in decoder.receive(piece.data, is_last=piece.is_last):
                     if event.channel % 2:
                         continue

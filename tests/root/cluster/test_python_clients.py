@@ -4,9 +4,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nanokube.cli import demo_image
 from tests.root.cluster import host
 
 pytestmark = pytest.mark.root
@@ -93,6 +95,63 @@ assert definition.spec.names.kind == "Gadget", definition
 print("done")
 """
 
+STREAMS = """
+from kubernetes import client, config
+from kubernetes.stream import portforward, stream
+
+config.load_kube_config()
+core = client.CoreV1Api()
+exec_, attach = core.connect_get_namespaced_pod_exec, core.connect_get_namespaced_pod_attach
+where, output = ("streams", "default"), {"stdout": True, "stderr": True, "tty": False}
+
+said = stream(exec_, *where, container="server", command=["echo", "hello"], stdin=False, **output)
+assert said == "hello\\n", said
+
+shell = stream(
+    exec_, *where, container="server", command=["sh"], stdin=True, _preload_content=False, **output
+)
+shell.write_stdin("echo out; echo err >&2; exit 3\\n")
+shell.run_forever(timeout=20)
+found = (shell.read_stdout(), shell.read_stderr(), shell.returncode)
+assert found == ("out\\n", "err\\n", 3), found
+
+reader = stream(attach, *where, container="reader", stdin=True, _preload_content=False, **output)
+reader.write_stdin("word\\n")
+assert reader.readline_stdout(timeout=20) == "got word"
+reader.close()
+
+tunnel = portforward(core.connect_get_namespaced_pod_portforward, *where, ports="8080,1")
+web, nobody = tunnel.socket(8080), tunnel.socket(1)
+web.setblocking(True)
+web.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+page = b""
+while part := web.recv(4096):
+    page += part
+assert b"streams" in page, page
+nobody.setblocking(True)
+assert nobody.recv(1) == b""
+assert tunnel.error(8080) is None, tunnel.error(8080)
+assert "refused" in tunnel.error(1), tunnel.error(1)
+print("done")
+"""
+STREAMED = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "streams"},
+    "spec": {
+        "terminationGracePeriodSeconds": 0,
+        "containers": [
+            {"name": "server", "image": demo_image.REFERENCE},
+            {
+                "name": "reader",
+                "image": demo_image.REFERENCE,
+                "stdin": True,
+                "command": ["sh", "-c", "while read line; do echo got $line; done"],
+            },
+        ],
+    },
+}
+
 
 def wait_for(is_so: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
     """Wait until something is so."""
@@ -109,6 +168,12 @@ def test_the_official_client_reads_writes_and_watches(cluster: host.Host) -> Non
         assert "done" in cluster.run(sys.executable, "-c", CLIENT, timeout_s=60).stdout
     finally:
         cluster.kubectl("delete", "crd", "gadgets.example.com")
+
+
+def test_the_official_client_streams(cluster: host.Host, apply: Any) -> None:
+    apply(STREAMED)
+    cluster.kubectl("wait", "pod/streams", "--for=condition=Ready", "--timeout=30s")
+    assert "done" in cluster.run(sys.executable, "-c", STREAMS, timeout_s=90).stdout
 
 
 def test_an_operator_acts_on_custom_resources(cluster: host.Host, tmp_path: Path) -> None:

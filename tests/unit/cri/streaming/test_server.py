@@ -265,9 +265,12 @@ async def websocket(url: str, protocol: str) -> tuple[BytePipe, WebSocket]:
     return pipe, WebSocket(pipe, server=False)
 
 
-async def test_websocket_v5_carries_input_its_end_and_the_status(server: StreamingServer) -> None:
+@pytest.mark.parametrize("as_text", [False, True])  # the official Python client sends text as text
+async def test_websocket_v5_carries_input_its_end_and_the_status(
+    server: StreamingServer, as_text: bool
+) -> None:
     pipe, ws = await websocket(server.exec_url(exec_request("cat; exit 7", stdin=True)), "v5.channel.k8s.io")
-    await ws.send(b"\x00hello")
+    await ws.send(b"\x00hello", as_text=as_text)
     await ws.send(b"\xff\x00")
     got: dict[int, bytes] = {}
     async with asyncio.timeout(30):
