@@ -7,6 +7,7 @@ Bodies are counted and never parsed, so the client's core drives some 15,000 GET
 from __future__ import annotations
 
 import array
+import itertools
 import json
 import multiprocessing
 import os
@@ -16,6 +17,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.synchronize import Event
@@ -32,6 +34,7 @@ _MARK = "§"
 _BYTE = _MARK.encode()[-1:]
 _DIGITS = 19
 AHEAD = 8
+WRITERS = 4  # one alone waits for the disk most of the time, and its watchers for it
 
 Requests = Callable[[], bytes | None]
 
@@ -257,11 +260,11 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Fanout:
-    """One writer annotates objects with the time; `watchers` connections hear of it.
+    """A writer annotates objects with the time; `watchers` connections hear of it.
 
-    writes_a_second: 0 writes as fast as answers come, but at most AHEAD writes before what the watchers have
-    heard: beyond that, the latency told how much the sockets of a slow client hold. on_connected: called
-    before the first write.
+    writes_a_second: 0 means WRITERS that write as fast as answers come, but at most AHEAD writes before what
+    the watchers have heard: beyond that, the latency told how much the sockets of a slow client hold.
+    on_connected: called before the first write.
     """
 
     target: Target
@@ -305,19 +308,26 @@ class Fanout:
         return whole
 
     def _write(self, heard: Callable[[], int]) -> int:
-        connection = self.target.connect()
-        began, count = time.perf_counter(), 0
+        began, numbers = time.perf_counter(), itertools.count()
+        writers = 1 if self.writes_a_second else WRITERS
+        with futures.ThreadPoolExecutor(writers) as pool:
+            written = [pool.submit(self._write_alone, began, numbers, heard) for _ in range(writers)]
+        return sum(each.result() for each in written)
+
+    def _write_alone(self, began: float, numbers: Iterator[int], heard: Callable[[], int]) -> int:
+        connection, written = self.target.connect(), 0
         while (now := time.perf_counter()) < began + self.seconds:
+            count = next(numbers)
             due = began + count / self.writes_a_second if self.writes_a_second else now
             time.sleep(max(0.0, due - now))
             while not self.writes_a_second and count - heard() >= AHEAD and time.perf_counter() < now + 1:
-                time.sleep(0.0002)
+                time.sleep(0.0005)
             body = f'{{"metadata":{{"annotations":{{"bench-ts":"{_MARK}{time.time_ns()}"}}}}}}'.encode()
             path = f"{self.path}/{self.names[count % len(self.names)]}"
             status, answer = connection.exchange(self.target.request("PATCH", path, body, MERGE))
             assert status == 200, answer
-            count += 1
-        return count
+            written += 1
+        return written
 
     def _listen(self, count: int, version: str, stop: Event, pipe: Pipe, tell: Callable[[int], None]) -> None:
         if self.cpus:
