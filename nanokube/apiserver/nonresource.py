@@ -17,6 +17,7 @@ from nanokube.apiserver.endpoints import negotiate, respond
 from nanokube.apiserver.extensions.kinds import Kinds
 from nanokube.apiserver.metrics import Metrics
 from nanokube.apiserver.openapi import OpenApi
+from nanokube.kit import addresses
 from nanokube.kit.http.message import Request, Response
 
 Checks = Mapping[str, Callable[[], bool]]
@@ -41,6 +42,7 @@ class NonResource:
         remotes: Documents,
     ) -> None:
         self._config = config
+        self._address = addresses.host_port(config.advertise_address, config.port)
         self._tokens = tokens
         self._metrics = counters
         self._checks = checks
@@ -83,7 +85,7 @@ class NonResource:
         raise errors.no_such_path()
 
     def _issuer(self) -> dict[str, Any]:
-        address = f"https://{self._config.advertise_address}:{self._config.port}"
+        address = f"https://{self._address}"
         return {
             "issuer": self._config.issuer,
             "jwks_uri": f"{address}/openid/v1/jwks",
@@ -119,7 +121,7 @@ class NonResource:
         found: Mapping[str, Any] | None
         match parts:
             case ["api"]:
-                found = discovery.api_versions(f"{self._config.advertise_address}:{self._config.port}")
+                found = discovery.api_versions(self._address)
             case ["api", api_version]:
                 found = discovery.api_resource_list("", api_version, self._kinds.all())
             case ["apis"]:

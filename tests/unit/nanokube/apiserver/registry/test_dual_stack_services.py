@@ -175,6 +175,8 @@ async def test_a_server_of_ipv6_alone_has_a_slice_of_ipv6(dual: Api) -> None:
     assert own["clusterIPs"] == ["fd00:10:96::1"]
     found = (await dual("GET", "/apis/discovery.k8s.io/v1/endpointslices")).json["items"][0]
     assert (found["addressType"], found["endpoints"][0]["addresses"]) == ("IPv6", ["2001:db8::1"])
+    said = (await dual("GET", "/api")).json["serverAddressByClientCIDRs"][0]
+    assert said["serverAddress"] == "[2001:db8::1]:6443"
 
 
 async def test_a_service_cidr_gives_addresses_while_it_is_ready(dual: Api) -> None:
