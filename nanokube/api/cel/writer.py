@@ -317,10 +317,10 @@ class Writer:
         return str(node.value)
 
     def _search(self, pattern: str) -> str:
-        name = kept.keep_pattern(pattern)
-        if name is None:
+        compiled = kept.compiled(pattern)
+        if compiled is None:
             raise Unknown
-        return self._give(kept.compiled_of(name).search)
+        return self._give(compiled.search)
 
     # --- values ------------------------------------------------------------------------------------------
 

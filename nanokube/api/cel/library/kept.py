@@ -35,16 +35,23 @@ def texts_of(name: str) -> frozenset[str]:
         raise ValueError(f"cannot find texts {name}") from err
 
 
-def keep_pattern(pattern: str) -> str | None:
-    """Compile and keep a pattern; gives its name, None if it cannot be compiled."""
+def compiled(pattern: str) -> Any:
+    """Compile a pattern; None if that cannot be."""
     options = re2.Options()
     options.log_errors = False
     try:
-        compiled = re2.compile(pattern, options)
+        return re2.compile(pattern, options)
     except re2.error:
         return None
+
+
+def keep_pattern(pattern: str) -> str | None:
+    """Compile and keep a pattern; gives its name, None if it cannot be compiled."""
+    made = compiled(pattern)
+    if made is None:
+        return None
     name = str(next(_names))
-    _patterns[name] = pattern, compiled
+    _patterns[name] = pattern, made
     if len(_patterns) > _MOST:
         _patterns.popitem(last=False)
     return name
