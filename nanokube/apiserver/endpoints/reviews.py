@@ -5,10 +5,12 @@ Source: pkg/registry/authentication, pkg/registry/authorization.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from nanokube.api import errors, timestamps
+from nanokube.api import errors, field, timestamps
+from nanokube.api.field import FieldError
+from nanokube.api.resources import Resource
 from nanokube.apiserver.authn.serviceaccount import InvalidToken, Tokens
 from nanokube.apiserver.authn.tokens import StaticTokens
 from nanokube.apiserver.authn.user import User
@@ -52,13 +54,14 @@ class Reviews:
             case "TokenReview":
                 body["status"] = self._token(scope, spec)
             case "SelfSubjectAccessReview":
+                _refuse(list(_attribute_problems(spec)))
                 body["status"] = self._access(scope.user, spec)
             case "SubjectAccessReview":
+                _refuse([*_attribute_problems(spec), *_subject_problems(spec)])
                 body["status"] = self._access(_subject(spec), spec)
             case "LocalSubjectAccessReview":
-                asked = (spec.get("resourceAttributes") or {}).get("namespace")
-                if asked != scope.info.namespace:
-                    raise errors.bad_request("spec.resourceAttributes.namespace must match the namespace")
+                found = [*_attribute_problems(spec), *_subject_problems(spec)]
+                _refuse([*found, *_namespace_problems(spec, scope.info.namespace)])
                 body["status"] = self._access(_subject(spec), spec)
             case "SelfSubjectRulesReview":
                 body["status"] = self._rules(scope.user, spec.get("namespace") or "")
@@ -81,10 +84,6 @@ class Reviews:
 
     def _access(self, user: User, spec: dict[str, Any]) -> dict[str, Any]:
         asked, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-        if (asked is None) == (path is None):
-            raise errors.bad_request(
-                "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-            )
         if asked is not None:
             attributes = Attributes(
                 user,
@@ -123,8 +122,35 @@ class Reviews:
         return {**status, "incomplete": True, "evaluationError": cause}
 
 
-def _subject(spec: dict[str, Any]) -> User:
+def _refuse(found: list[FieldError]) -> None:
+    """Refuse a review. Source: pkg/apis/authorization/validation; like it, this names no kind."""
+    if found:
+        raise errors.invalid(Resource("authorization.k8s.io", "v1", "", "", "", False), "", found)
+
+
+def _attribute_problems(spec: Mapping[str, Any]) -> Iterator[FieldError]:
+    asked, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if asked is not None and path is not None:
+        shown = {"Path": path.get("path", ""), "Verb": path.get("verb", "")}
+        detail = "cannot be specified in combination with resourceAttributes"
+        yield field.invalid("spec.nonResourceAttributes", shown, detail)
+    if asked is None and path is None:
+        detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        yield field.invalid("spec.resourceAttributes", None, detail)
+
+
+def _subject_problems(spec: Mapping[str, Any]) -> Iterator[FieldError]:
     if not spec.get("user") and not spec.get("groups"):
-        raise errors.bad_request("at least one of user or group must be specified")
+        yield field.invalid("spec.user", "", "at least one of user or group must be specified")
+
+
+def _namespace_problems(spec: Mapping[str, Any], namespace: str) -> Iterator[FieldError]:
+    asked = spec.get("resourceAttributes")
+    if asked is not None and asked.get("namespace", "") != namespace:
+        where = "spec.resourceAttributes.namespace"
+        yield field.invalid(where, asked.get("namespace", ""), "must match metadata.namespace")
+
+
+def _subject(spec: dict[str, Any]) -> User:
     extra = tuple((key, tuple(values)) for key, values in (spec.get("extra") or {}).items())
     return User(spec.get("user") or "", tuple(spec.get("groups") or ()), spec.get("uid") or "", extra)

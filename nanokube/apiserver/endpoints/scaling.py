@@ -15,7 +15,7 @@ from nanokube.api.objects import Object
 from nanokube.api.resource import Resource
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.endpoints import respond, write
-from nanokube.apiserver.endpoints.scope import Scope
+from nanokube.apiserver.endpoints.scope import Scope, check_named
 from nanokube.apiserver.registry import update as updating
 from nanokube.apiserver.registry.call import Call
 from nanokube.kit.http.message import Answer
@@ -36,6 +36,7 @@ async def put(scope: Scope) -> Answer:
     """Replace the Scale of an object."""
     call = scope.call()
     body = scope.decode(call, "autoscaling", "v1", "Scale")
+    check_named(call, body)
     return _answer(scope, call, await _rescale(scope, call, lambda live: objects.copy(body)))
 
 

@@ -150,9 +150,7 @@ class Scope:
     def named_object(self, call: Call) -> dict[str, Any]:
         """Read the body as what is to replace the object that the path names. Raises ApiError (400, 415)."""
         obj = self.body_object(call)
-        if not (obj.get("metadata") or {}).get("name"):
-            said = f"the name of the object ({call.name} based on URL) was undeterminable"
-            raise errors.bad_request(f"{said}: name must be provided")
+        check_named(call, obj)
         return obj
 
     def check_namespace(self, obj: Mapping[str, Any]) -> None:
@@ -168,6 +166,13 @@ class Scope:
             with _explained(self.resource.version, self.resource.kind):
                 return self._decode_custom(call, self.resource.custom)
         return self.decode(call, self.resource.group, self.resource.version, self.resource.kind)
+
+
+def check_named(call: Call, obj: Mapping[str, Any]) -> None:
+    """Demand that what is to replace an object says its name. Raises ApiError (400)."""
+    if not (obj.get("metadata") or {}).get("name"):
+        said = f"the name of the object ({call.name} based on URL) was undeterminable"
+        raise errors.bad_request(f"{said}: name must be provided")
 
 
 @contextlib.contextmanager

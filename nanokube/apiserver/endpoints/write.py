@@ -83,8 +83,7 @@ def replacement(obj: dict[str, Any]) -> Transform:
 def change_of(scope: Scope, call: Call) -> Transform:
     """Read the body of a PATCH or PUT; return what does it to an object. Raises ApiError."""
     if scope.request.method == "PATCH":
-        kind = scope.request.headers.get("content-type").partition(";")[0].strip()
-        return transform(scope, call, kind)
+        return transform(scope, call, patch_kind(scope, _PATCHES))
     return replacement(scope.named_object(call))
 
 

@@ -181,3 +181,35 @@ async def test_masters_may_act_as_others_and_others_may_not(api: Api) -> None:
     assert (await api("GET", PODS, **masters)).code == 200
     assert (await api("GET", PODS, certificate=NOBODY, **masters)).code == 403
     assert (await api("GET", PODS, headers={"impersonate-group": "system:masters"})).code == 400
+
+
+@pytest.mark.parametrize(
+    ("review", "spec", "causes"),
+    [
+        (
+            "subjectaccessreviews",
+            {},
+            {
+                "spec.resourceAttributes": "exactly one of nonResourceAttributes or resourceAttributes",
+                "spec.user": "at least one of user or group must be specified",
+            },
+        ),
+        (
+            "selfsubjectaccessreviews",
+            {"resourceAttributes": {"verb": "get"}, "nonResourceAttributes": {"path": "/", "verb": "get"}},
+            {"spec.nonResourceAttributes": "cannot be specified in combination with resourceAttributes"},
+        ),
+        (
+            "namespaces/default/localsubjectaccessreviews",
+            {"user": "u", "resourceAttributes": {"verb": "get", "namespace": "other"}},
+            {"spec.resourceAttributes.namespace": "must match metadata.namespace"},
+        ),
+    ],
+)
+async def test_reviews_that_ask_nothing_are_refused(
+    api: Api, review: str, spec: dict[str, Any], causes: dict[str, str]
+) -> None:
+    reply = await api("POST", f"/apis/authorization.k8s.io/v1/{review}", {"spec": spec})
+    found = {cause["field"]: cause["message"] for cause in reply.json["details"]["causes"]}
+    assert (reply.code, found.keys()) == (422, causes.keys())
+    assert all(text in found[path] for path, text in causes.items())

@@ -83,14 +83,15 @@ async def test_what_is_no_scale_of_the_object_is_refused(api: Api) -> None:
     assert (wrong.code, wrong.json["message"]) == (400, "invalid object type: apps/v1, Kind=Deployment")
 
 
-async def test_a_scale_without_metadata_is_that_of_the_path(api: Api) -> None:
+async def test_a_patch_may_leave_a_scale_without_metadata_and_a_put_must_name_it(api: Api) -> None:
     await api("POST", DEPLOYMENTS, deployment(2))
     merge = "application/merge-patch+json"
     body = {"metadata": None, "spec": {"replicas": 3}}
     patched = await api("PATCH", f"{DEPLOYMENTS}/d/scale", body, content_type=merge)
     assert (patched.code, patched.json["spec"]) == (200, {"replicas": 3})
     put = await api("PUT", f"{DEPLOYMENTS}/d/scale", {"spec": {"replicas": 4}})
-    assert (put.code, put.json["spec"]) == (200, {"replicas": 4})
+    assert (put.code, put.json["reason"]) == (400, "BadRequest")
+    assert put.json["message"].endswith("(d based on URL) was undeterminable: name must be provided")
 
 
 async def test_an_apply_with_fields_that_are_none_is_refused(api: Api) -> None:
