@@ -357,16 +357,16 @@ def _pods(record: dict[str, Any]) -> dict[str, list[bytes]]:
 def _leases(leased: Json) -> tuple[Lease, ...]:
     """Read addresses and gateways of an IPAM result, one a family. Raises CniError."""
     try:
-        found = tuple(
+        found = [
             Lease(address, ipaddress.ip_address(each.get("gateway") or address.network[1]))
             for each in leased.get("ips") or []
             for address in [ipaddress.ip_interface(each["address"])]
-        )
+        ]
     except (IndexError, KeyError, ValueError) as err:
         raise CniError(Code.INVALID_CONFIG, "ipam gave no address that can be used", repr(err)) from err
     if not found or len({each.address.version for each in found}) < len(found):
         raise CniError(Code.INVALID_CONFIG, f"ipam gave {len(found)} addresses: one of each family is needed")
-    return found
+    return tuple(found)
 
 
 def _addresses_of(ifname: str) -> set[str]:
