@@ -36,6 +36,7 @@ STOP_GRACE_S = 8.0
 # Component logs start anew above this size; one older file is kept.
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 LOG_CHECK_S = 3600.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 Main = Callable[[], None]
 
@@ -86,7 +87,7 @@ class Launcher:
     def _catch_signals(self) -> None:
         reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._on_stop)
         self._wake = reader
         self._poll.register(reader, select.POLLIN)
@@ -137,9 +138,15 @@ class Launcher:
 
     def _start(self, component: Component) -> None:
         file = self._place.log / f"{component.name}.log"
-        pid = os.fork()
-        if pid == 0:
-            self._become(component, file)
+        launcher = os.getpid()
+        # Until the child has put the launcher's handler away, that would swallow what asks the child to end.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._become(component, file, launcher)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         component.pid, component.due = pid, 0.0
         component.started = time.monotonic()
         component.pidfd = os.pidfd_open(pid)
@@ -147,13 +154,14 @@ class Launcher:
         (self._place.run / f"{component.name}.pid").write_text(f"{pid}\n")
         log.info("started %s pid=%d", component.name, pid)
 
-    def _become(self, component: Component, file: Path) -> None:
+    def _become(self, component: Component, file: Path, launcher: int) -> None:
         """Turn this forked child into the component; never returns."""
         try:
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in STOP_SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
-            _die_with_parent()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+            _die_with(launcher)
             if "JOURNAL_STREAM" not in os.environ:
                 _redirect(file)
             setproctitle.setproctitle(f"nanokube: {component.name}")
@@ -224,13 +232,12 @@ def describe_status(status: int) -> str:
     return f"exit code {os.waitstatus_to_exitcode(status)}"
 
 
-def _die_with_parent() -> None:
+def _die_with(launcher: int) -> None:
     """Have the kernel end this component if the launcher is killed: its successor starts from nothing."""
     from cri.linux import prctl
 
-    parent = os.getppid()
     prctl.set_parent_death_signal(signal.SIGTERM)
-    if os.getppid() != parent:
+    if os.getppid() != launcher:  # killed before the kernel was asked
         os._exit(0)
 
 
