@@ -10,14 +10,15 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from email.utils import formatdate
 from typing import Final
 
 import msgspec
+import orjson
 
 from nanokube.api import errors
-from nanokube.api.openapi import archive, gnostic
+from nanokube.api.openapi import archive, gnostic, gnostic_v3
 from nanokube.api.openapi.archive import Archive, Document
 from nanokube.apiserver.aggregator.documents import Documents
 from nanokube.apiserver.extensions.documents import Overlay
@@ -34,7 +35,11 @@ _V2_TYPES: Final[Mapping[str, tuple[str, str]]] = {
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf": (".pb", gnostic.CONTENT_TYPE),
     gnostic.CONTENT_TYPE: (".pb", gnostic.CONTENT_TYPE),
 }
-_V3_TYPES: Final[Mapping[str, tuple[str, str]]] = {_JSON: ("", _JSON)}
+_V3_TYPES: Final[Mapping[str, tuple[str, str]]] = {
+    _JSON: ("", _JSON),
+    "application/com.github.proto-openapi.spec.v3@v1.0+protobuf": (".pb", gnostic_v3.CONTENT_TYPE),
+    gnostic_v3.CONTENT_TYPE: (".pb", gnostic_v3.CONTENT_TYPE),
+}
 
 
 class OpenApi:
@@ -44,13 +49,14 @@ class OpenApi:
         self._kinds = kinds or Kinds()
         self._remotes = remotes
         self._documents: Overlay | None = None
+        self._encoded: dict[str, Document] = {}  # version 3 in protobuf, by the name of the JSON document
         self._lock = asyncio.Lock()
 
     def answer(self, request: Request, path: str) -> Response | Awaitable[Response]:
         """Answer a path. Raises ApiError (404)."""
         if self._documents is None:
             return self._build(request, path)
-        return _answer(self._documents, request, path.removeprefix("/openapi/"))
+        return self._answer(self._documents, request, path.removeprefix("/openapi/"))
 
     async def _build(self, request: Request, path: str) -> Response:
         """Answer after the archive is made. Raises ApiError (404, 503)."""
@@ -59,7 +65,45 @@ class OpenApi:
                 self._documents = Overlay(
                     await asyncio.to_thread(_made_elsewhere), self._kinds, self._remotes
                 )
-        return _answer(self._documents, request, path.removeprefix("/openapi/"))
+        answer = self._answer(self._documents, request, path.removeprefix("/openapi/"))
+        return answer if isinstance(answer, Response) else await answer
+
+    def _answer(self, documents: Overlay, request: Request, name: str) -> Response | Awaitable[Response]:
+        found = documents.find(name) if name != archive.V2_PROTOBUF else None
+        if found is None:
+            raise errors.no_such_path()
+        if name == archive.V3:
+            return _send(request, found, _JSON, ())
+        choice = _choose(request.headers.get("accept"), _V2_TYPES if name == archive.V2 else _V3_TYPES)
+        if choice is None:
+            return Response(406, b"", "", [("Vary", "Accept")])
+        suffix, content_type = choice
+        if name == archive.V2:
+            return _send(request, documents.find(name + suffix) or found, content_type, (("Vary", "Accept"),))
+        if not suffix:
+            return _send_hashed(request, name, found, content_type)
+        known = self._encoded.get(name)
+        if known is not None and known.etag == found.etag:
+            return _send_hashed(request, name, known, content_type)
+        return self._encode(request, name, found, content_type)
+
+    async def _encode(self, request: Request, name: str, found: Document, content_type: str) -> Response:
+        """Answer after a document of version 3 is in protobuf. Raises ApiError (503)."""
+        async with self._lock:
+            known = self._encoded.get(name)
+            if known is None or known.etag != found.etag:
+                known = self._encoded[name] = await asyncio.to_thread(_in_protobuf, name, found)
+        return _send_hashed(request, name, known, content_type)
+
+
+def _in_protobuf(name: str, document: Document) -> Document:
+    """Encode a document of version 3, whose hash it keeps. Blocks for some 30 ms. Raises ApiError (503)."""
+    try:
+        body = gnostic_v3.encode(orjson.loads(document.plain()))
+    except (gnostic_v3.Unknown, AttributeError, TypeError, ValueError) as err:
+        log.warning("openapi document not encoded: name=%s error=%s", name, err)
+        raise errors.ApiError("ServiceUnavailable", 503, f"cannot encode {name} in protobuf") from err
+    return msgspec.structs.replace(archive.pack(body), etag=document.etag)
 
 
 def _made_elsewhere() -> Archive:
@@ -73,18 +117,10 @@ def _made_elsewhere() -> Archive:
         raise errors.ApiError("ServiceUnavailable", 503, "cannot build the OpenAPI documents") from err
 
 
-def _answer(documents: Overlay, request: Request, name: str) -> Response:
-    found = documents.find(name) if name != archive.V2_PROTOBUF else None
-    if found is None:
-        raise errors.no_such_path()
-    if name == archive.V3:
-        return _send(request, found, _JSON, ())
-    choice = _choose(request.headers.get("accept"), _V2_TYPES if name == archive.V2 else _V3_TYPES)
-    if choice is None:
-        return Response(406, b"", "", [("Vary", "Accept")])
-    suffix, content_type = choice
-    document, extra = documents.find(name + suffix) or found, [("Vary", "Accept")]
-    asked = request.query.get("hash") if name != archive.V2 else ""
+def _send_hashed(request: Request, name: str, document: Document, content_type: str) -> Response:
+    """Send a document of version 3, whose address may name its hash."""
+    extra = [("Vary", "Accept")]
+    asked = request.query.get("hash")
     if asked and asked != document.etag:
         address = f"/openapi/{name}?hash={document.etag}"
         return Response(301, b"", "", [*extra, ("Location", address)])
@@ -116,7 +152,7 @@ def _quality(parameters: list[str]) -> float:
 
 
 def _send(
-    request: Request, document: Document, content_type: str, extra: list[tuple[str, str]] | tuple[()]
+    request: Request, document: Document, content_type: str, extra: Sequence[tuple[str, str]]
 ) -> Response:
     etag = f'"{document.etag}"'
     headers = [*extra, ("ETag", etag)]

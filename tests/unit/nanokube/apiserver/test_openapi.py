@@ -10,6 +10,7 @@ from nanokube.api.openapi import archive
 from nanokube.apiserver import openapi
 from nanokube.kit.http.message import Headers, Peer, Request, Response
 
+_PROTOBUF_V3 = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
 _PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 
 
@@ -43,6 +44,16 @@ async def test_v2_is_negotiated(accept: str, content_type: str) -> None:
     answer = await _get("/openapi/v2", accept=accept)
     assert (answer.status, answer.content_type) == (200, content_type)
     assert ("Vary", "Accept") in answer.headers
+
+
+@pytest.mark.parametrize("accept", [_PROTOBUF_V3, _PROTOBUF_V3.replace("v3.v1.0", "v3@v1.0")])
+async def test_v3_is_sent_in_protobuf_under_the_hash_of_its_json(accept: str) -> None:
+    plain = await _get("/openapi/v3/api/v1")
+    etag = dict(plain.headers)["ETag"]
+    answer = await _get(f"/openapi/v3/api/v1?hash={etag.strip(chr(34))}", accept=accept)
+    assert (answer.status, answer.content_type, dict(answer.headers)["ETag"]) == (200, _PROTOBUF_V3, etag)
+    assert isinstance(answer.body, bytes)
+    assert answer.body.startswith(b"\x0a\x053.0.0")
 
 
 @pytest.mark.parametrize(
