@@ -89,6 +89,7 @@ class Runner:
         try:
             again_s = await self._reconcile(key)
         except Exception as err:
+            tasks.recover()
             if refusals.is_namespace_terminating(err):
                 self.queue.forget(key)
                 return

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Never
 
@@ -60,7 +61,10 @@ def recover() -> None:
     To be called where its error is caught by a task that goes on. Python before 3.11.3 (Debian 12 has 3.11.2)
     takes what is left for a request from outside: the task's next asyncio.timeout raises CancelledError in
     place of TimeoutError, and the task ends without anybody hearing of it. Source: python/cpython gh-102780.
+    From 3.13 on a group takes its own request back, and what is there came from outside: that stays.
     """
+    if sys.version_info >= (3, 13):
+        return
     task = asyncio.current_task()
     while task is not None and task.uncancel():
         pass

@@ -22,7 +22,7 @@ from typing import Any, Final, Never
 
 from nanokube.api import errors, resources
 from nanokube.client import informer, kubeconfig, rest
-from nanokube.kit import addresses
+from nanokube.kit import addresses, tasks
 
 log = logging.getLogger(__name__)
 
@@ -161,6 +161,7 @@ async def first_that(holds: Answers, candidates: Iterable[str]) -> str | None:
         async with asyncio.TaskGroup() as group:
             for each in candidates:
                 group.create_task(ask(each), name=f"ask {each}")
+    tasks.recover()  # from the group, which fails as soon as one is found
     return found[0] if found else None
 
 

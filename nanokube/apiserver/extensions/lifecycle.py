@@ -23,6 +23,7 @@ from nanokube.apiserver.extensions import definitions
 from nanokube.apiserver.registry import delete, update
 from nanokube.apiserver.registry.call import Call, DeleteOptions
 from nanokube.apiserver.registry.registry import Registry
+from nanokube.kit import tasks
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +145,7 @@ class Lifecycle:
                         return
                     log.warning("definition not ended: name=%s error=%s", name, err.message)
                 except Exception:
+                    tasks.recover()
                     log.exception("definition not ended: name=%s", name)
                 await asyncio.sleep(RETRY_S)
         finally:

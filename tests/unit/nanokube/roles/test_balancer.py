@@ -135,6 +135,27 @@ def test_others_are_asked_once_the_chosen_one_is_silent(
     virtual_time.run(scenario())
 
 
+def test_limits_of_time_hold_after_a_server_was_chosen(tmp_path: Path) -> None:
+    """Debian 12's Python takes the request to cancel that a failed group leaves for one from outside."""
+
+    async def answers(server: str) -> bool:
+        await asyncio.sleep(0.1)
+        return True
+
+    async def scenario() -> None:
+        balanced = balancer.Balancer(["a", "b"], answers, tmp_path / "servers.json")
+        for _ in range(2):
+            await balanced.check()
+        task = asyncio.current_task()
+        assert task is not None
+        assert not task.cancelling()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await asyncio.Event().wait()
+
+    virtual_time.run(scenario())
+
+
 def test_servers_of_ipv6_have_brackets() -> None:
     found = {"ports": [{"port": 6443}], "endpoints": [{"addresses": ["2001:db8::1"]}]}
     assert balancer.servers_of(found) == {"[2001:db8::1]:6443"}
