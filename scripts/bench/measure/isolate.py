@@ -23,11 +23,14 @@ ip link set lo up || exit 1
 """  # the shell stays, as PID 1, and reaps orphans
 
 
-def enter() -> Path:
-    """Run this program again inside; return, inside, the directory to work in. Outside it does not return."""
+def enter(*, goes_first: bool = True) -> Path:
+    """Run this program again inside; return, inside, the directory to work in. Outside it does not return.
+
+    goes_first: take the processors before what else the host does; for who measures time.
+    """
     if _INSIDE in os.environ:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        _take_processors(Path(os.environ[_INSIDE]).name)
+        _take_processors(Path(os.environ[_INSIDE]).name, goes_first)
         return Path(os.environ[_INSIDE])
     with tempfile.TemporaryDirectory(prefix="nkrt-", ignore_cleanup_errors=True) as scratch:
         command = ["unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
@@ -40,15 +43,16 @@ def enter() -> Path:
     sys.exit(code if code >= 0 else 128 - code)
 
 
-def _take_processors(name: str) -> None:
-    """Let client and runtimes, in one cgroup, go before what else the host does; they share it as equals."""
+def _take_processors(name: str, goes_first: bool) -> None:
+    """Put client and runtimes, as equals, in one cgroup, which may go before what else the host does."""
     found = hierarchy.detect()
     own = {key: point for key, point in found.v1.items() if key == "cpu"}
     all_of_us = group.Group(hierarchy.Hierarchies("" if own else found.unified, found.v2, dict(own)), name)
     client = group.Group(all_of_us.hierarchies, f"{name}/client")
     client.create()
     file, most = ("cpu.shares", "262144") if own else ("cpu.weight", "10000")
-    group.write(f"{all_of_us.directory('cpu')}/{file}", most)
+    if goes_first:
+        group.write(f"{all_of_us.directory('cpu')}/{file}", most)
     for at in [*client.v1_directories(), client.unified]:
         if at:
             group.write(f"{at}/cgroup.procs", "0")
