@@ -15,6 +15,7 @@ from nanokube.api.custom import formats, internal, list_rules, node, prune, spec
 from nanokube.api.custom.options import Options, holds_any, walk
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
+from nanokube.api.steps import Steps
 
 APPROVED: Final = "api-approved.kubernetes.io"
 _PROTECTED: Final = ("k8s.io", "kubernetes.io")
@@ -42,33 +43,34 @@ def apply_defaults(crd: dict[str, Any]) -> None:
             status["storedVersions"] = [stored]
 
 
-def validate_create(crd: Object) -> list[FieldError]:
-    """Return what is wrong with a new definition, apart from its metadata."""
+def validate_create(crd: Object) -> Steps[list[FieldError]]:
+    """Find what is wrong with a new definition, apart from its metadata."""
     spec = internal.spec_of(objects.spec(crd))
     names = spec.get("names") or {}
     found: list[FieldError] = []
     name = objects.name(crd)
     if name and name != f"{names.get('plural') or ''}.{spec.get('group') or ''}":
         found.append(field.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
-    found += spec_rules.validate(spec, Options())
+    found += yield from spec_rules.validate(spec, Options())
     found += _status(crd) + _approval(crd, None)
     return found + _preserve(crd, None)
 
 
-def validate_update(new: Object, old: Object) -> list[FieldError]:
-    """Return what is wrong with a definition that is to replace another, apart from its metadata."""
-    found = [] if objects.spec(new) == objects.spec(old) else _spec_update(new, old)
+def validate_update(new: Object, old: Object) -> Steps[list[FieldError]]:
+    """Find what is wrong with a definition that is to replace another, apart from its metadata."""
+    found = [] if objects.spec(new) == objects.spec(old) else (yield from _spec_update(new, old))
     found += _status(new) + _approval(new, old)
     return found + _preserve(new, old)
 
 
-def _spec_update(new: Object, old: Object) -> list[FieldError]:
+def _spec_update(new: Object, old: Object) -> Steps[list[FieldError]]:
     spec, before = internal.spec_of(objects.spec(new)), internal.spec_of(objects.spec(old))
     is_established = objects.is_condition_true(old, "Established")
     allows_bad_bundle = not is_established or _has_bad_bundle(before)
-    found = spec_rules.validate(spec, Options(allows_bad_bundle=allows_bad_bundle))
+    found = yield from spec_rules.validate(spec, Options(allows_bad_bundle=allows_bad_bundle))
     if found:  # maybe not, with what is forgiven: to find that out takes as long as to check
-        found = spec_rules.validate(spec, _options(new, old, before, allows_bad_bundle=allows_bad_bundle))
+        options = _options(new, old, before, allows_bad_bundle=allows_bad_bundle)
+        found = yield from spec_rules.validate(spec, options)
     names, old_names = spec.get("names") or {}, before.get("names") or {}
     if is_established:
         found += _immutable(spec.get("scope"), before.get("scope"), "spec.scope")

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from nanokube.api import field
 from nanokube.api.custom import (
@@ -23,6 +22,7 @@ from nanokube.api.custom import (
 )
 from nanokube.api.custom.options import Options
 from nanokube.api.field import FieldError
+from nanokube.api.steps import Steps
 
 Schema = Mapping[str, Any]
 
@@ -42,8 +42,7 @@ _HOLDING: Final = _UNASKED | {"properties", "additionalProperties", "items"}
 _LINE_BREAKS: Final = re.compile(r"[\n\r]")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """What holds where a schema stands.
 
     no_defaults: why there may be no defaults, None if there may. is_in_meta: within metadata, kind or
@@ -72,7 +71,7 @@ class Findings:
 
 def validate(
     schema: Schema | None, path: str, options: Options, *, has_status: bool, is_structural: bool
-) -> list[FieldError]:
+) -> Steps[list[FieldError]]:
     """Check the schema of `validation` or of a version's `schema`. has_status: /status is served."""
     if schema is None:
         return []
@@ -83,15 +82,18 @@ def validate(
     late, scope = list[FieldError](), None
     if is_structural:
         reason = structural_rules.unsupported(schema)
+        yield
         broken = [] if reason else structural_rules.validate(schema, here)
         if reason:
             late.append(field.invalid(here, "", reason))
         elif not broken:
+            yield
             broken = default_rules.validate(node.of(schema), here, options.requires_pruned_defaults)
             scope = None if broken else rule_costs.Scope.root(schema)
         found += broken
+        yield
     findings = Findings()
-    _schema(schema, here, Place(is_root=True, scope=scope), options, findings)
+    yield from _schema(schema, here, Place(is_root=True, scope=scope), options, findings)
     found += findings.schema + findings.cel
     if not found:
         found = late
@@ -117,13 +119,14 @@ def _status_root(schema: Schema, path: str) -> list[FieldError]:
     return []
 
 
-def _schema(schema: Schema, path: str, place: Place, options: Options, found: Findings) -> None:
+def _schema(schema: Schema, path: str, place: Place, options: Options, found: Findings) -> Steps[None]:
     start = len(found.schema)
     found.add(*_standard(schema, path, place, options))
     if schema.get("uniqueItems"):
         said = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
         found.add(field.forbidden(f"{path}.uniqueItems", said))
-    _below(schema, path, place, options, found)
+    if not _HOLDING.isdisjoint(schema):
+        yield from _below(schema, path, place, options, found)
     found.add(*list_rules.validate(schema, path, options))
     checked = schema.get("x-kubernetes-validations")
     if checked:
@@ -131,6 +134,7 @@ def _schema(schema: Schema, path: str, place: Place, options: Options, found: Fi
             found.add(*_rule(schema, rule, f"{path}.x-kubernetes-validations[{index}]"))
         if len(found.schema) == start and place.scope is not None:
             found.cel += rule_costs.validate(place.scope, path, place.uncorrelated, options)
+            yield
 
 
 def _standard(schema: Schema, path: str, place: Place, options: Options) -> list[FieldError]:
@@ -159,52 +163,52 @@ def _standard(schema: Schema, path: str, place: Place, options: Options) -> list
     return found
 
 
-def _below(schema: Schema, path: str, place: Place, options: Options, found: Findings) -> None:
+def _below(schema: Schema, path: str, place: Place, options: Options, found: Findings) -> Steps[None]:
     """Check the schemas that a schema holds."""
-    if _HOLDING.isdisjoint(schema):
-        return
-    below = replace(place, is_root=False) if place.is_root else place
+    yield
+    below = place._replace(is_root=False) if place.is_root else place
     scope = place.scope
     others, properties = schema.get("additionalProperties"), schema.get("properties") or {}
     if others is not None and others is not True and properties:
         said = "additionalProperties and properties are mutual exclusive"
         found.add(field.forbidden(f"{path}.additionalProperties", said))
     if type(others) is dict:
-        where = replace(below, scope=scope and scope.child(others, "additionalProperties"))
+        where = below._replace(scope=scope and scope.child(others, "additionalProperties"))
         if place.is_in_meta:
-            where = replace(where, no_defaults="inside additionalProperties applying to object metadata")
-        _schema(others, f"{path}.additionalProperties", where, options, found)
+            where = where._replace(no_defaults="inside additionalProperties applying to object metadata")
+        yield from _schema(others, f"{path}.additionalProperties", where, options, found)
     for key, each in properties.items():
-        where = replace(below, scope=scope and scope.child(each, "properties", key))
+        where = below._replace(scope=scope and scope.child(each, "properties", key))
         if (place.is_root or schema.get("x-kubernetes-embedded-resource")) and key in node.META_FIELDS:
-            where = replace(where, is_in_meta=True)
+            where = where._replace(is_in_meta=True)
             if place.is_root:
-                where = replace(where, no_defaults=f"in top-level {key}")
-        _schema(each, f"{path}.properties[{key}]", where, options, found)
-    unasked = below if scope is None or _UNASKED.isdisjoint(schema) else replace(below, scope=None)
+                where = where._replace(no_defaults=f"in top-level {key}")
+        yield from _schema(each, f"{path}.properties[{key}]", where, options, found)
+    unasked = below if scope is None or _UNASKED.isdisjoint(schema) else below._replace(scope=None)
     if schema.get("not") is not None:
-        _schema(schema["not"], f"{path}.not", unasked, options, found)
+        yield from _schema(schema["not"], f"{path}.not", unasked, options, found)
     for key in ("allOf", "oneOf", "anyOf"):
         for index, each in enumerate(schema.get(key) or ()):
-            _schema(each, f"{path}.{key}[{index}]", unasked, options, found)
+            yield from _schema(each, f"{path}.{key}[{index}]", unasked, options, found)
     for key, each in (schema.get("definitions") or {}).items():
-        _schema(each, f"{path}.definitions[{key}]", unasked, options, found)
-    _items(schema, path, below, options, found)
+        yield from _schema(each, f"{path}.definitions[{key}]", unasked, options, found)
+    yield from _items(schema, path, below, options, found)
     for key, each in (schema.get("dependencies") or {}).items():
         if type(each) is dict:
-            _schema(each, f"{path}.dependencies[{key}]", unasked, options, found)
+            yield from _schema(each, f"{path}.dependencies[{key}]", unasked, options, found)
 
 
-def _items(schema: Schema, path: str, below: Place, options: Options, found: Findings) -> None:
+def _items(schema: Schema, path: str, below: Place, options: Options, found: Findings) -> Steps[None]:
     items, scope = schema.get("items"), below.scope
     if items is None:
         return
     if schema.get("x-kubernetes-list-type") != "map" and not below.uncorrelated:
-        below = replace(below, uncorrelated=path)
+        below = below._replace(uncorrelated=path)
     each_item = items if type(items) is list else [items]
     for index, item in enumerate(each_item):
-        where = replace(below, scope=scope and scope.child(item, "items"))
-        _schema(item, f"{path}.items" + (f"[{index}]" if type(items) is list else ""), where, options, found)
+        where = below._replace(scope=scope and scope.child(item, "items"))
+        here = f"{path}.items" + (f"[{index}]" if type(items) is list else "")
+        yield from _schema(item, here, where, options, found)
 
 
 def _rule(schema: Schema, rule: Schema, path: str) -> list[FieldError]:

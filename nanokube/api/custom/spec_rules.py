@@ -15,6 +15,7 @@ from nanokube.api import field
 from nanokube.api.custom import internal, schema_rules, selectable_rules
 from nanokube.api.custom.options import Options, holds_any
 from nanokube.api.field import FieldError
+from nanokube.api.steps import Steps
 from nanokube.api.validation import names, webhooks
 
 _COLUMN_TYPES: Final = ("boolean", "date", "integer", "number", "string")
@@ -32,7 +33,7 @@ _SET_EXTENSIONS: Final = ("x-kubernetes-preserve-unknown-fields", "x-kubernetes-
 Spec = Mapping[str, Any]
 
 
-def validate(spec: Spec, options: Options) -> list[FieldError]:
+def validate(spec: Spec, options: Options) -> Steps[list[FieldError]]:
     """Check an internal spec (`internal.spec_of`)."""
     found = _group(spec.get("group") or "")
     found += _choice(spec.get("scope") or "", ("Cluster", "Namespaced"), "spec.scope")
@@ -52,13 +53,14 @@ def validate(spec: Spec, options: Options) -> list[FieldError]:
                 any(s.get(k) for k in _EXTENSIONS) or any(s.get(k) is not None for k in _SET_EXTENSIONS)
             ),
         )
-    found += _versions(spec, options, is_structural)
+    yield
+    found += yield from _versions(spec, options, is_structural)
     found += _names_are_there(spec.get("names") or {})
     found += validate_names(spec.get("names") or {}, "spec.names")
     if spec.get("validation") is not None:
         any_status = any(_has_status(row) for row in (spec, *spec["versions"]))
         first = spec["versions"][0].get("name", "") if spec["versions"] else ""
-        found += schema_rules.validate(
+        found += yield from schema_rules.validate(
             spec["validation"].get("openAPIV3Schema"),
             "spec.validation",
             options.for_version(first),
@@ -99,7 +101,7 @@ def _schemas_are_there(spec: Spec, *, only_served: bool) -> list[FieldError]:
     ]
 
 
-def _versions(spec: Spec, options: Options, is_structural: bool) -> list[FieldError]:
+def _versions(spec: Spec, options: Options, is_structural: bool) -> Steps[list[FieldError]]:
     found, versions = list[FieldError](), spec["versions"]
     for index, version in enumerate(versions):
         path, name = f"spec.versions[{index}]", version.get("name") or ""
@@ -107,7 +109,7 @@ def _versions(spec: Spec, options: Options, is_structural: bool) -> list[FieldEr
         if bad:
             found.append(field.invalid(f"{path}.name", name, ",".join(bad)))
         has_status = _has_status(version if any("subresources" in v for v in versions) else spec)
-        found += _version(version, path, options.for_version(name), has_status, is_structural)
+        found += yield from _version(version, path, options.for_version(name), has_status, is_structural)
     shown = internal.show_versions(versions)
     if len({version.get("name") for version in versions}) != len(versions):
         found.append(field.invalid("spec.versions", shown, "must contain unique version names"))
@@ -122,14 +124,14 @@ def _versions(spec: Spec, options: Options, is_structural: bool) -> list[FieldEr
 
 def _version(
     version: dict[str, Any], path: str, options: Options, has_status: bool, is_structural: bool
-) -> list[FieldError]:
+) -> Steps[list[FieldError]]:
     warning = version.get("deprecationWarning")
     found = [
         field.invalid(f"{path}.deprecationWarning", warning, message)
         for message in _warning(bool(version.get("deprecated")), warning)
     ]
     if version.get("schema") is not None:
-        found += schema_rules.validate(
+        found += yield from schema_rules.validate(
             version["schema"].get("openAPIV3Schema"),
             f"{path}.schema",
             options,

@@ -8,16 +8,22 @@ from __future__ import annotations
 from nanokube.api.custom import definition
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
+from nanokube.api.steps import Steps, finish
 
 
 def validate(obj: Object) -> list[FieldError]:
     """Check a CustomResourceDefinition."""
-    return definition.validate_create(obj)
+    return finish(definition.validate_create(obj))
 
 
 def validate_replacement(new: Object, old: Object) -> list[FieldError]:
     """Check a CustomResourceDefinition that is to replace another."""
-    return definition.validate_update(new, old)
+    return finish(definition.validate_update(new, old))
+
+
+def validate_steps(new: Object, old: Object | None) -> Steps[list[FieldError]]:
+    """Check a CustomResourceDefinition of maybe a megabyte. old: what it is to replace."""
+    return definition.validate_create(new) if old is None else definition.validate_update(new, old)
 
 
 def validate_status(new: Object, old: Object) -> list[FieldError]:

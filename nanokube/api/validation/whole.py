@@ -19,12 +19,17 @@ _EXTENSION_GROUPS = ("apiextensions.k8s.io", "apiregistration.k8s.io")
 
 
 def validate_create(
-    resource: Resource, obj: Object, *, requested: Resource | None = None
+    resource: Resource,
+    obj: Object,
+    *,
+    requested: Resource | None = None,
+    own: list[FieldError] | None = None,
 ) -> list[FieldError]:
     """Return what is wrong with a new object.
 
     What is not stored (reviews, bindings) is its handler's to judge. requested: what the request names, if
-    its objects are kept as those of another group, whose shape they have here (Events).
+    its objects are kept as those of another group, whose shape they have here (Events). own: what the kind's
+    own rules say, if they were asked before (`extensions.validate_steps`).
     """
     if not resource.is_stored:
         return []
@@ -33,20 +38,27 @@ def validate_create(
         return found + resource.custom.validate(obj)
     kind = kinds.BY_NAME.get((requested or resource).name, _PLAIN)
     found = metadata.validate(obj, resource.namespaced, kind.name) + _finalizers(resource, obj)
-    return found + kind.create(obj) + kind.only_new(obj)
+    return found + (kind.create(obj) if own is None else own) + kind.only_new(obj)
 
 
 def validate_update(
-    resource: Resource, new: Object, old: Object, *, requested: Resource | None = None
+    resource: Resource,
+    new: Object,
+    old: Object,
+    *,
+    requested: Resource | None = None,
+    own: list[FieldError] | None = None,
 ) -> list[FieldError]:
-    """Return what is wrong with an object that is to replace `old`. requested: as of `validate_create`."""
+    """Return what is wrong with an object that is to replace `old`. requested, own: see `validate_create`."""
     if resource.custom is not None:
         found = metadata.validate(new, resource.namespaced, names.dns_subdomain, is_update=True)
         return found + metadata.validate_update(new, old) + resource.custom.validate(new, old)
     kind = kinds.BY_NAME.get((requested or resource).name, _PLAIN)
     found = metadata.validate(new, resource.namespaced, kind.name, is_update=True)
     found += metadata.validate_update(new, old) + _finalizers(resource, new)
-    broken = kind.create(new) if kind.replacement is None else kind.replacement(new, old)
+    if own is None:
+        own = kind.create(new) if kind.replacement is None else kind.replacement(new, old)
+    broken = own
     if broken and new.get("spec") == old.get("spec"):
         # ratcheting: a rule that the old object breaks too, at the same place and value, does not block
         before = {str(e) for e in kind.create(old)}

@@ -12,7 +12,7 @@ from nanokube.api.resources import Resource
 from nanokube.api.validation import warnings, whole
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.cache.item import Item
-from nanokube.apiserver.registry import views
+from nanokube.apiserver.registry import judge, views
 from nanokube.apiserver.registry.call import Call
 from nanokube.apiserver.registry.hooks import Lost
 from nanokube.apiserver.registry.registry import Registry, storage_of
@@ -95,7 +95,8 @@ async def _allocate_and_write(
     hooks = registry.hooks(resource)
     undo = hooks.before_create(obj, is_dry_run=call.is_dry_run)
     try:
-        found = whole.validate_create(resource, obj, requested=call.resource)
+        own = await judge.own(resource, obj)
+        found = whole.validate_create(resource, obj, requested=call.resource, own=own)
         if found:
             raise call.refused(errors.invalid(resource, name, found))
         call.warn(warnings.of(resource, obj))

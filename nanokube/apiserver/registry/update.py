@@ -16,7 +16,7 @@ from nanokube.api.resources import Resource
 from nanokube.api.validation import warnings, whole
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.cache.item import Item
-from nanokube.apiserver.registry import views
+from nanokube.apiserver.registry import judge, views
 from nanokube.apiserver.registry.call import Call
 from nanokube.apiserver.registry.create import check_namespace, track
 from nanokube.apiserver.registry.hooks import Lost
@@ -108,7 +108,7 @@ async def _write(
     hooks = registry.hooks(resource)
     undo = hooks.before_update(new, old, is_dry_run=call.is_dry_run)
     try:
-        _judge(call, resource, new, old, check)
+        _judge(call, resource, new, old, check or await _check_of(call, resource, new, old))
         await registry.admission.validate(attributes)
         if _same(new, old):
             if await registry.is_stale(call, item):
@@ -164,21 +164,19 @@ def _prepare(
     defaults.apply(resource, new)
 
 
-def _judge(
-    call: Call, resource: Resource, new: dict[str, Any], old: dict[str, Any], check: Check | None
-) -> None:
+def _judge(call: Call, resource: Resource, new: dict[str, Any], old: dict[str, Any], check: Check) -> None:
     """Refuse what is wrong, warn of what is odd. Raises ApiError (422)."""
-    found = (check or _check_of(call))(resource, new, old)
+    found = check(resource, new, old)
     if found:
         raise call.refused(errors.invalid(resource, call.name, found))
     if not call.subresource:
         call.warn(warnings.of(resource, new, old))
 
 
-def _check_of(call: Call) -> Check:
+async def _check_of(call: Call, resource: Resource, new: dict[str, Any], old: dict[str, Any]) -> Check:
     if call.subresource == "status":
         return whole.validate_status_update
-    return partial(whole.validate_update, requested=call.resource)
+    return partial(whole.validate_update, requested=call.resource, own=await judge.own(resource, new, old))
 
 
 def _same(new: dict[str, Any], old: dict[str, Any]) -> bool:

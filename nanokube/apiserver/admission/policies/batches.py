@@ -23,11 +23,11 @@ from nanokube.api.cel.admission import Scope
 from nanokube.api.cel.batch import Batch, Together
 from nanokube.api.cel.environment import Program
 from nanokube.api.cel.screen import Screen
+from nanokube.api.steps import Steps
 from nanokube.apiserver.admission.matching import reads
 from nanokube.apiserver.admission.matching.conditions import Conditions
 from nanokube.apiserver.admission.matching.reads import Parts
 from nanokube.apiserver.admission.matching.values import BOOL, Values
-from nanokube.apiserver.admission.policies.slices import Steps
 
 SIZE: Final = 64  # conditions of a bucket: putting them together takes some 10 ms
 FEW: Final = 4  # below, the runtime had better be asked one by one

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from nanokube.api.resources import Resource
+from nanokube.api.steps import Steps
 from nanokube.apiserver.admission.matching.conditions import Conditions
 from nanokube.apiserver.admission.matching.criteria import Selected
 from nanokube.apiserver.admission.policies.batches import Batches
 from nanokube.apiserver.admission.policies.policy import Binding, Policy
 from nanokube.apiserver.admission.policies.prefilter import Prefilter
-from nanokube.apiserver.admission.policies.slices import Steps
 
 
 @dataclass(frozen=True, slots=True, eq=False)

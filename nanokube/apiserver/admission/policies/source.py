@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from nanokube.api.resources import Resource
+from nanokube.api.steps import Steps
 from nanokube.apiserver.admission.chain import Attributes
 from nanokube.apiserver.admission.matching.table import Table
 from nanokube.apiserver.admission.matching.versions import Versions
 from nanokube.apiserver.admission.policies import plan, policy
 from nanokube.apiserver.admission.policies.plan import Plan
 from nanokube.apiserver.admission.policies.policy import Policy
-from nanokube.apiserver.admission.policies.slices import Steps, Work
 from nanokube.apiserver.cache.caches import Caches
 from nanokube.apiserver.cache.item import Item
+from nanokube.apiserver.slices import Work
 
 Object = Mapping[str, Any]
 

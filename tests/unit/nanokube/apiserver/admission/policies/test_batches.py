@@ -6,9 +6,10 @@ from unittest import mock
 
 import pytest
 
+from nanokube.api import steps
 from nanokube.api.cel.admission import Scope
 from nanokube.apiserver.admission.matching.conditions import Conditions
-from nanokube.apiserver.admission.policies import batches, slices
+from nanokube.apiserver.admission.policies import batches
 from nanokube.apiserver.admission.policies.batches import Batches
 from tests.unit.nanokube.apiserver.admission.policies.conftest import MAPS, bind, check, config_map
 from tests.unit.nanokube.apiserver.conftest import Api
@@ -22,7 +23,7 @@ def _compilations(entries: list[tuple[Conditions, str]]) -> int:
     """Count the buckets that are compiled."""
     made: Batches[str] = Batches(entries)
     with mock.patch.object(batches, "_bucket", side_effect=batches._bucket) as compiled:
-        slices.finish(made.prepare())
+        steps.finish(made.prepare())
     return compiled.call_count
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar
+
+from nanokube.api.steps import Steps
 
 SLICE_S: Final = 0.005  # as long as a thread may keep others from running
 
 T = TypeVar("T")
-Steps = Generator[None, None, T]
 
 
 class Work(Generic[T]):
@@ -61,13 +62,3 @@ class Work(Generic[T]):
                     return
         except StopIteration as end:
             self._result = (end.value,)
-
-
-def finish(steps: Steps[T]) -> T:
-    """Do all steps at once."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: T = end.value
-            return found
