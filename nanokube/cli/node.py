@@ -12,8 +12,10 @@ from nanokube.cli import errors
 from nanokube.kit import log as kit_log
 from nanokube.kit import paths
 from nanokube.roles import config as node_config
-from nanokube.roles import keeper
+from nanokube.roles import keeper, systemd
 from nanokube.roles import node as roles_node
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -37,9 +39,23 @@ def node(root: Path) -> None:
         from nanokube.roles import launcher
 
         launcher.Launcher(config.paths, _mains(config), lambda: keeper.ensure(config)).run()
+        _end_with_host(config)
     finally:
         os.close(claim)
-    logging.getLogger(__name__).info("node stopped")
+    log.info("node stopped")
+
+
+def _end_with_host(config: node_config.NodeConfig) -> None:
+    """End containers if the host goes down: it would wait for them for longer than anybody likes."""
+    if not systemd.is_going_down():
+        return
+    from nanokube.roles import cleanup
+
+    log.info("the host goes down: ending containers")
+    try:
+        cleanup.end_containers(config)
+    except OSError as err:
+        log.warning("containers not ended: error=%s", err)
 
 
 def _mains(config: node_config.NodeConfig) -> Mapping[str, Callable[[], None]]:

@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from pathlib import Path
 
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 STOP_GRACE_S = 10
 COMMAND_LINK = Path("/usr/local/bin/nanokube")
 CGROUP_TIMEOUT_S = 5.0
+HOST_GRACE_S = 5.0
 PARALLEL = 16
 POD_LOG = re.compile(r"^[^_]+_[^_]+_[0-9a-f]{8}-[0-9a-f-]{27}$")
 
@@ -65,6 +66,43 @@ def _remove_sandbox(stub: runtime_pb2_grpc.RuntimeServiceStub, sandbox: str) -> 
 def stop_runtime(config: node_config.NodeConfig) -> None:
     """End the runtime's processes and whatever container is left."""
     keeper.shutdown(config)
+
+
+def end_containers(config: node_config.NodeConfig) -> None:
+    """End runtime and containers as the host goes down, which would wait for them, 90 s as a rule.
+
+    A container's first process ignores SIGTERM unless it asks for it, from systemd too. The runtime ends
+    before them, so that it notes no success of what was broken off: containers are started anew, as after a
+    loss of power. Who wants more time for Pods has `--shutdown-grace`. Raises OSError.
+    """
+    keeper.shutdown(config)
+    groups = list(_cgroup_tops(config.cgroup_root))
+    end_processes(lambda: {pid for top in groups for pid in _members_below(top)}, HOST_GRACE_S)
+
+
+def end_processes(running: Callable[[], Iterable[int]], grace_s: float) -> None:
+    """Send SIGTERM to each, and SIGKILL to those that are left after grace_s; return when none is."""
+    _signal(running(), signal.SIGTERM)
+    deadline = time.monotonic() + grace_s
+    while left := list(running()):
+        if (now := time.monotonic()) > deadline + CGROUP_TIMEOUT_S:
+            log.warning("processes stay count=%d", len(left))
+            return
+        if now > deadline:
+            _signal(left, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def _members_below(top: Path) -> Iterator[int]:
+    for group, _directories, _files in os.walk(top):
+        with contextlib.suppress(OSError):
+            yield from map(int, (Path(group) / "cgroup.procs").read_text().split())
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def remove_kernel_objects(config: node_config.NodeConfig) -> None:

@@ -2,6 +2,7 @@
 
 KillMode=process: stopping or restarting the service ends the launcher, which ends its components; the
 runtime's keeper and the containers go on, as `nanokube down` and not the service manager decides about them.
+When the host goes down the launcher ends them, last of all (cleanup.end_containers).
 """
 
 import subprocess
@@ -36,6 +37,14 @@ WantedBy=multi-user.target
 def is_running() -> bool:
     """Tell whether systemd manages this host (sd_booted(3))."""
     return Path("/run/systemd/system").is_dir()
+
+
+def is_going_down() -> bool:
+    """Tell whether the host shuts down or reboots, in a service that is stopped."""
+    if not is_running():
+        return False
+    done = subprocess.run(["systemctl", "is-system-running"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() == "stopping"
 
 
 def is_active() -> bool:
