@@ -112,16 +112,19 @@ async def _carry(
             await write(data)
         await end()
 
+    failures: ExceptionGroup[OSError] | None = None
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(to_pod())
             group.create_task(from_pod())
     except* OSError as errors:
-        raise ConnectionResetError(str(errors.exceptions[0])) from errors
+        failures = errors
     finally:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+    if failures is not None:  # raised in the clause it would be a group again before Python 3.11.4
+        raise ConnectionResetError(str(failures.exceptions[0])) from failures
 
 
 class WebSocketForward:
