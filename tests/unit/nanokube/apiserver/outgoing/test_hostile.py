@@ -113,10 +113,12 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_what_is_wrong_ends_with_its_cause(tls: ssl.SSLContext, fault: str) -> None:
     raw, words = FAULTS[fault]
+    # A deadline that is not what is asked for is beyond what a loaded machine takes to connect.
+    timeout_s = 0.3 if words == "deadline exceeded" else 30
     async with calling(raw, tls) as (client, url):
         with pytest.raises(CallFailed, match=words) as failed:
-            async with asyncio.timeout(5):
-                await client.post({"url": url, "caBundle": HookServer(dict).bundle}, b"{}", 0.3)
+            async with asyncio.timeout(timeout_s + 30):
+                await client.post({"url": url, "caBundle": HookServer(dict).bundle}, b"{}", timeout_s)
     said = str(failed.value)
     assert len(said) < 400
     assert "\n" not in said
