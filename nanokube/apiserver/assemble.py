@@ -175,7 +175,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     flow_control = Controller(registry, gate)
     await flow_control.settle()
     aggregator = Aggregator(registry, config)
-    collectors = (*configured.collectors, aggregator.monitor.unavailable)
+    collectors = (*configured.collectors, chain.times, aggregator.monitor.unavailable)
     app = _app(config, registry, authorizer, reviews, tokens, static, gate, collectors, aggregator, auditor)
     return Server(
         app,

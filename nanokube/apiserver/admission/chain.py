@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter_ns
 from typing import Any, ClassVar, Final
 
 from nanokube.api.errors import ApiError
 from nanokube.api.resources import Resource
+from nanokube.apiserver.admission import timing
+from nanokube.apiserver.admission.timing import Row, Timing
 from nanokube.apiserver.authn.user import OWN, User
 
 CREATE: Final = "CREATE"
@@ -59,10 +62,19 @@ class Attributes:
         return f"{self.resource.name}/{self.subresource}" if self.subresource else self.resource.name
 
 
+Call = Callable[[Attributes], Awaitable[None]]
+
+
 class Plugin:
-    """One rule. Both hooks raise ApiError to refuse. is_configured: clients say what it does."""
+    """One rule. Both hooks raise ApiError to refuse.
+
+    is_configured: clients say what it does. waits: for others or the disk, so that it is measured how long.
+    name: upstream's, where it is not the class's.
+    """
 
     is_configured: ClassVar[bool] = False
+    waits: ClassVar[bool] = False
+    name: ClassVar[str] = ""
 
     async def mutate(self, attributes: Attributes) -> None:
         """Change attributes.obj in place."""
@@ -72,34 +84,32 @@ class Plugin:
 
 
 class Chain:
-    """The plugins in order. Those that clients configure, webhooks and policies, are among the last."""
+    """The plugins in order. Those that clients configure, webhooks and policies, are among the last.
 
-    def __init__(self, plugins: Sequence[Plugin]) -> None:
-        self._mutating = [p for p in plugins if type(p).mutate is not Plugin.mutate]
-        self._validating = [p for p in plugins if type(p).validate is not Plugin.validate]
-        self._configured = Chain([p for p in plugins if p.is_configured]) if _mixed(plugins) else self
+    times: what was measured.
+    """
+
+    def __init__(self, plugins: Sequence[Plugin], times: Timing | None = None) -> None:
+        self.times = times = times or Timing()
+        mutating = [p for p in plugins if type(p).mutate is not Plugin.mutate]
+        validating = [p for p in plugins if type(p).validate is not Plugin.validate]
+        self._mutating = _Phase(timing.ADMIT, [(_name(p), p.mutate, p.waits) for p in mutating], times)
+        self._validating = _Phase(
+            timing.VALIDATE, [(_name(p), p.validate, p.waits) for p in validating], times
+        )
+        chosen = [p for p in plugins if p.is_configured]
+        self._configured = Chain(chosen, times) if len(chosen) < len(plugins) else self
 
     async def mutate(self, attributes: Attributes) -> None:
         """Let every plugin change the object; once more if webhooks or policies did and others may care."""
-        try:
-            for plugin in self._mutating:
-                await plugin.mutate(attributes)
-            if attributes.goes_again:
-                attributes.round = 1
-                for plugin in self._mutating:
-                    await plugin.mutate(attributes)
-        except ApiError as err:
-            err.warnings = attributes.warnings
-            raise
+        await self._mutating.run(attributes)
+        if attributes.goes_again:
+            attributes.round = 1
+            await self._mutating.run(attributes)
 
     async def validate(self, attributes: Attributes) -> None:
         """Let every plugin judge the object."""
-        try:
-            for plugin in self._validating:
-                await plugin.validate(attributes)
-        except ApiError as err:
-            err.warnings = attributes.warnings
-            raise
+        await self._validating.run(attributes)
 
     async def ask_configured(self, attributes: Attributes) -> None:
         """Let only webhooks and policies change and judge: where the rest is asked about what follows."""
@@ -107,5 +117,49 @@ class Chain:
         await self._configured.validate(attributes)
 
 
-def _mixed(plugins: Sequence[Plugin]) -> bool:
-    return any(not p.is_configured for p in plugins)
+class _Phase:
+    """What all plugins do in one phase, and how long those take for it that may wait."""
+
+    def __init__(self, name: str, steps: Sequence[tuple[str, Call, bool]], times: Timing) -> None:
+        self._name = name
+        self._steps = steps
+        self._times = times
+        self._rows: dict[str, Sequence[tuple[str, Call, Row | None]]] = {}
+
+    async def run(self, attributes: Attributes) -> None:
+        """Call the plugins in order. Raises ApiError."""
+        operation = attributes.operation
+        steps = self._rows.get(operation) or self._prepared(operation)
+        started = before = perf_counter_ns()
+        step = None
+        try:
+            for step in steps:
+                row = step[2]
+                if row is None:
+                    await step[1](attributes)
+                    continue
+                before = perf_counter_ns()
+                await step[1](attributes)
+                now = perf_counter_ns()
+                timing.add(row, now - before)
+                before = now
+        except ApiError as err:
+            now = perf_counter_ns()
+            name = step[0] if step is not None else ""
+            timing.add(self._times.plugin(name, self._name, operation, is_rejected=True), now - before)
+            timing.add(self._times.step(self._name, operation, is_rejected=True), now - started)
+            err.warnings = attributes.warnings
+            raise
+        timing.add(self._times.step(self._name, operation), perf_counter_ns() - started)
+
+    def _prepared(self, operation: str) -> Sequence[tuple[str, Call, Row | None]]:
+        found = [
+            (name, call, self._times.plugin(name, self._name, operation) if waits else None)
+            for name, call, waits in self._steps
+        ]
+        self._rows[operation] = found
+        return found
+
+
+def _name(plugin: Plugin) -> str:
+    return plugin.name or type(plugin).__name__

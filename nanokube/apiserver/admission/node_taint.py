@@ -5,7 +5,7 @@ Source: plugin/pkg/admission/nodetaint/admission.go.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from nanokube.apiserver.admission import chain
 
@@ -14,6 +14,8 @@ _NOT_READY: Final = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedul
 
 class NodeTaint(chain.Plugin):
     """Adds the taint, which the node lifecycle controller takes away."""
+
+    name: ClassVar[str] = "TaintNodesByCondition"
 
     async def mutate(self, attributes: chain.Attributes) -> None:
         """Taint a new node."""

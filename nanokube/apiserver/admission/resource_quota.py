@@ -6,7 +6,7 @@ A controller recounts when something goes. Source: staging apiserver pkg/admissi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from nanokube.api import errors, quantity, resources, usage
 from nanokube.apiserver.admission import chain
@@ -23,6 +23,8 @@ _ON_UPDATE: Final = ("pods", "services", "persistentvolumeclaims", "resourceclai
 
 class ResourceQuota(chain.Plugin):
     """Last of all plugins: what it books will most likely be written."""
+
+    waits: ClassVar[bool] = True
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup

@@ -6,7 +6,7 @@ Source: plugin/pkg/admission/storage/{storageobjectinuseprotection,persistentvol
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from nanokube.api import errors, quantity
 from nanokube.apiserver.admission import chain
@@ -21,6 +21,8 @@ FINALIZERS: Final = {
 class StorageProtection(chain.Plugin):
     """StorageObjectInUseProtection: a finalizer that a controller takes away."""
 
+    name: ClassVar[str] = "StorageObjectInUseProtection"
+
     async def mutate(self, attributes: chain.Attributes) -> None:
         """Add the finalizer."""
         a = attributes
@@ -34,6 +36,8 @@ class StorageProtection(chain.Plugin):
 
 class ClaimResize(chain.Plugin):
     """PersistentVolumeClaimResize."""
+
+    name: ClassVar[str] = "PersistentVolumeClaimResize"
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup

@@ -34,7 +34,7 @@ async def _warned_later(kind: CustomKind, found: Awaitable[Answer]) -> Answer:
 
 def _warned(kind: CustomKind, found: Answer) -> Answer:
     if not isinstance(found, UpgradeResponse):
-        found.headers = [*found.headers, ("Warning", f'299 - "{respond.quote(kind.deprecation_warning)}"')]
+        found.headers = [*found.headers, respond.warning(kind.deprecation_warning)]
     return found
 
 

@@ -21,6 +21,7 @@ GZIP_FROM_BYTES: Final = 128 * 1024
 MAX_WARNINGS_CHARS: Final = 4 * 1024
 MAX_WARNING_CHARS: Final = 256
 _BROWSERS: Final = re.compile(r"curl|Wget|Mozilla")
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PRIVATE: Final = (("Cache-Control", "no-cache, private"),)
 
 
@@ -104,12 +105,16 @@ def _warnings(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
         left -= len(text)
         if left < 0:
             return
-        yield ("Warning", f'299 - "{quote(text)}"')
+        yield warning(text)
 
 
-def quote(warning: str) -> str:
-    """Quote a warning for its header (RFC 9110 5.6.4)."""
-    return warning.replace("\\", "\\\\").replace('"', '\\"')
+def warning(text: str) -> tuple[str, str]:
+    """Make the header of a warning: a quoted string (RFC 9110 5.6.4), in UTF-8 as Go's server writes it.
+
+    Upstream drops what has control characters, which its clients refuse; here they become spaces.
+    """
+    quoted = _CONTROLS.sub(" ", text).replace("\\", "\\\\").replace('"', '\\"')
+    return "Warning", f'299 - "{quoted}"'.encode().decode("latin-1")
 
 
 def is_pretty(request: Request) -> bool:

@@ -74,6 +74,8 @@ async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, 
         track(call, None, obj, now)
     entries = obj["metadata"].get("managedFields")
     await registry.admission.mutate(attributes)
+    if attributes.is_changed:  # by webhooks, which may have moved it
+        check_namespace(call, obj)
     strategy.prepare_for_create(resource, obj, namespace=call.namespace, uid=registry.random_uid(), now=now)
     if resource.custom is not None:
         resource.custom.apply_defaults(obj)  # of the status, which was dropped
@@ -152,12 +154,14 @@ def _check_metadata(call: Call, obj: dict[str, Any]) -> None:
 
 
 def check_namespace(call: Call, obj: dict[str, Any]) -> None:
-    """Demand that the object's namespace is the request's. Raises ApiError (400)."""
+    """Demand that the object's namespace is the request's; what is cluster-scoped loses it.
+
+    Raises ApiError (400). Source: staging apiserver pkg/registry/rest/meta.go.
+    """
     metadata = obj.setdefault("metadata", {})
     said = metadata.get("namespace") or ""
     if not call.resource.namespaced:
-        if said:
-            raise errors.bad_request("namespace may not be set on a cluster-scoped object")
+        metadata.pop("namespace", None)
         return
     if said and said != call.namespace:
         raise errors.bad_request(

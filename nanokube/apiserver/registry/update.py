@@ -9,11 +9,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from nanokube.api import defaults, errors, objects, strategy
+from nanokube.api import defaults, errors, field, objects, strategy
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
-from nanokube.api.validation import warnings, whole
+from nanokube.api.validation import metadata, warnings, whole
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.registry import judge, views
@@ -104,6 +104,7 @@ async def _write(
     attributes = _attributes(call, resource, new, old)
     await registry.admission.mutate(attributes)
     if attributes.is_changed:  # by webhooks, which may have touched what this endpoint does not change
+        _check_identity(call, resource, new)
         _prepare(call, resource, new, old, prepare)
     hooks = registry.hooks(resource)
     undo = hooks.before_update(new, old, is_dry_run=call.is_dry_run)
@@ -162,6 +163,15 @@ def _prepare(
         defaults.apply(resource, new)  # or what is left to defaults would count as a change of the spec
         (prepare or partial(strategy.prepare_for_update, resource))(new, old)
     defaults.apply(resource, new)
+
+
+def _check_identity(call: Call, resource: Resource, new: dict[str, Any]) -> None:
+    """Demand that admission left an object where and what it is. Raises ApiError (400, 422)."""
+    check_namespace(call, new)
+    if not new["metadata"].get("name"):
+        missing = field.required("metadata.name", "name or generateName is required")
+        changed = field.invalid("metadata.name", "", metadata.IMMUTABLE)
+        raise call.refused(errors.invalid(resource, "", [missing, changed]))
 
 
 def _judge(call: Call, resource: Resource, new: dict[str, Any], old: dict[str, Any], check: Check) -> None:

@@ -8,6 +8,7 @@ is known), StreamResponse (chunked, written over time) and UpgradeResponse (101,
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from urllib.parse import parse_qsl, unquote
 if TYPE_CHECKING:
     from nanokube.kit.http.stream import BodyStream, Stream, Tunnel
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 REASONS: Mapping[int, str] = {
     100: "Continue", 101: "Switching Protocols", 200: "OK", 201: "Created", 202: "Accepted",
     204: "No Content", 301: "Moved Permanently", 302: "Found", 304: "Not Modified", 307: "Temporary Redirect",
@@ -241,7 +243,8 @@ def head_prefix(status: int, content_type: str) -> bytes:
 def encode_fields(fields: Fields) -> bytes:
     """Encode header fields; a tuple, which many answers share, once.
 
-    Control characters cannot leave a value: they would split the response.
+    A value's characters are bytes (ISO 8859-1), as of those that are read. Control characters cannot leave
+    it: they would split the response.
     """
     return _encode_shared(fields) if type(fields) is tuple else _encode(fields)
 
@@ -256,4 +259,4 @@ def _encode(fields: Fields) -> bytes:
 
 
 def _clean(value: str) -> str:
-    return value if value.isprintable() else "".join(c if c.isprintable() else " " for c in value)
+    return value if value.isascii() and value.isprintable() else _CONTROLS.sub(" ", value)

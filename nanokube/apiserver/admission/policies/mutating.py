@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from nanokube.api import errors, objects
 from nanokube.api.cel import admission as expressions
@@ -32,6 +32,8 @@ Object = Mapping[str, Any]
 
 class MutatingPolicies(PolicyPlugin):
     """Before webhooks, which see what policies made."""
+
+    name: ClassVar[str] = "MutatingAdmissionPolicy"
 
     async def mutate(self, attributes: Attributes) -> None:
         """Do what is about the request. Raises ApiError."""

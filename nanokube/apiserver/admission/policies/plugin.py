@@ -18,6 +18,7 @@ class PolicyPlugin(chain.Plugin):
     """One a kind of policy."""
 
     is_configured: ClassVar[bool] = True
+    waits: ClassVar[bool] = True
 
     def __init__(
         self,

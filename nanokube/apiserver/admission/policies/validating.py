@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import orjson
 
@@ -52,6 +52,8 @@ class Denial:
 
 class ValidatingPolicies(PolicyPlugin):
     """Before webhooks, which are the dearer ones to ask."""
+
+    name: ClassVar[str] = "ValidatingAdmissionPolicy"
 
     async def validate(self, attributes: Attributes) -> None:
         """Evaluate what is about the request. Raises ApiError."""

@@ -6,7 +6,7 @@ Source: staging apiserver pkg/admission/plugin/webhook/mutating.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import orjson
 
@@ -25,6 +25,8 @@ _PATCH: Final = "patch.webhook.admission.k8s.io/"
 
 class MutatingWebhooks(WebhookPlugin):
     """Behind all other plugins that change, so that webhooks see what they made."""
+
+    name: ClassVar[str] = "MutatingAdmissionWebhook"
 
     async def mutate(self, attributes: Attributes) -> None:
         """Ask the webhooks and do what they answer. Raises ApiError."""

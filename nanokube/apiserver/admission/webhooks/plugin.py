@@ -18,6 +18,7 @@ class WebhookPlugin(chain.Plugin):
     """One a kind of configuration."""
 
     is_configured: ClassVar[bool] = True
+    waits: ClassVar[bool] = True
 
     def __init__(
         self, source: Source, caller: Caller, versions: Versions, find_namespace: FindNamespace

@@ -6,6 +6,7 @@ Source: staging apiserver pkg/admission/plugin/webhook/validating.
 from __future__ import annotations
 
 import asyncio
+from typing import ClassVar
 
 from nanokube.api.errors import ApiError
 from nanokube.apiserver.admission.chain import Attributes
@@ -16,6 +17,8 @@ from nanokube.apiserver.admission.webhooks.plugin import WebhookPlugin
 
 class ValidatingWebhooks(WebhookPlugin):
     """Before the quotas: what is refused must not be booked."""
+
+    name: ClassVar[str] = "ValidatingAdmissionWebhook"
 
     async def validate(self, attributes: Attributes) -> None:
         """Ask the webhooks. Raises ApiError."""

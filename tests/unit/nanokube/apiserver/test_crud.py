@@ -421,3 +421,20 @@ def test_uids_are_random_uuids() -> None:
     assert len(set(drawn)) == 100
     assert {len(registry.draw_letters("abc", 5)) for _ in range(9)} == {5}
     assert set(registry.draw_letters("abc", 200)) == set("abc")
+
+
+@pytest.mark.parametrize("namespace", ["", "default", "none"])
+async def test_the_namespace_of_what_has_none_is_dropped(api: Api, namespace: str) -> None:
+    """Many charts give their ClusterRoles one."""
+    path = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+    role = {"metadata": {"name": "r", "namespace": namespace}, "rules": []}
+    made = await api("POST", path, role)
+    changed = await api("PUT", f"{path}/r", role)
+    applied = await api(
+        "PATCH",
+        f"{path}/r?fieldManager=m",
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", **role},
+        content_type="application/apply-patch+yaml",
+    )
+    assert (made.code, changed.code, applied.code) == (201, 200, 200)
+    assert "namespace" not in applied.json["metadata"]
