@@ -13,6 +13,7 @@ from nanokube.api.custom import checks, metadata, prune, rule_tree
 from nanokube.api.custom.node import META_FIELDS, Node
 from nanokube.api.custom.problems import Problems
 from nanokube.api.field import FieldError
+from nanokube.api.steps import finish
 
 
 def validate(root: Node, path: str, requires_pruned: bool) -> list[FieldError]:
@@ -70,7 +71,7 @@ def _validate_default(node: Node, path: str, is_in_meta: bool, requires_pruned: 
 
 def _check_rules(node: Node, default: Any, path: str) -> list[FieldError]:
     """Check a default as one that stays, and as one that comes."""
-    tree = rule_tree.compile_tree(node, is_root=False)
+    tree = finish(rule_tree.compile_tree(node, is_root=False))
     if tree is None:
         return []
     stays = rule_tree.validate(tree, default, default, path=path, ratchets=False)

@@ -32,6 +32,7 @@ from nanokube.api.custom.problems import NOWHERE, Problems
 from nanokube.api.custom.scale import ScalePaths
 from nanokube.api.field import FieldError
 from nanokube.api.objects import MutableObject, Object
+from nanokube.api.steps import Steps, finish
 from nanokube.api.table.columns import Columns
 from nanokube.api.validation import names
 
@@ -41,6 +42,17 @@ _BLOCKING: Final = frozenset(
 )
 _RESETS: Final = {"": ("status",), "status": ("metadata", "spec")}  # what endpoints do not write
 _STANDARD_FINALIZERS: Final = frozenset(("orphan", "foregroundDeletion", "kubernetes"))
+_COSTLY: Final = (
+    "root",
+    "definition",
+    "_is_clean",
+    "_has_embedded",
+    "_fill",
+    "_table",
+    "_status_table",
+    "_has_unique_lists",
+    "_readers",
+)
 _UNCHECKED: Final = (
     "some validation rules were not checked because the object was invalid; "
     "correct the existing errors to complete validation"
@@ -68,6 +80,7 @@ class CustomKind:
         subresources = version.get("subresources") or {}
         self.has_status = subresources.get("status") is not None
         self.preserves_unknown_fields = bool(spec.get("preserveUnknownFields"))
+        self.is_prepared = False
         self._spec, self._row = spec, version
 
     @cached_property
@@ -216,7 +229,16 @@ class CustomKind:
 
     @cached_property
     def _rules(self) -> rule_tree.RuleNode | None:
-        return rule_tree.compile_tree(self.root)
+        return finish(rule_tree.compile_tree(self.root))
+
+    def prepare(self) -> Steps[None]:
+        """Make what writes need, of which each may take some 10 ms if the schema has a megabyte."""
+        for name in _COSTLY:
+            getattr(self, name)
+            yield
+        if "_rules" not in self.__dict__:
+            self.__dict__["_rules"] = yield from rule_tree.compile_tree(self.root)
+        self.is_prepared = True
 
     def _validate_rules(self, obj: Object, old: Object | None, found: list[FieldError]) -> list[FieldError]:
         if self._rules is None:

@@ -21,6 +21,7 @@ from nanokube.api.custom.node import Node
 from nanokube.api.custom.problems import NOWHERE, Path, at
 from nanokube.api.custom.rules import Rule
 from nanokube.api.field import FieldError
+from nanokube.api.steps import Steps
 
 _NO_BUDGET: Final = (
     "validation failed due to running out of cost budget, no further validation rules will be run"
@@ -44,30 +45,36 @@ class RuleNode:
     additional: RuleNode | None
 
 
-def compile_tree(node: Node, *, is_root: bool = True) -> RuleNode | None:
+def compile_tree(node: Node, *, is_root: bool = True) -> Steps[RuleNode | None]:
     """Compile all rules of a schema; None if there are none."""
     if not _has_rules(node):
         return None
-    return _compile(node, types.from_schema(node.schema, resource_root=is_root or node.is_embedded))
+    declared = types.from_schema(node.schema, resource_root=is_root or node.is_embedded)
+    yield
+    return (yield from _compile(node, declared))
 
 
 def _has_rules(node: Node) -> bool:
     return bool(node.schema.get(rules.KEY)) or any(_has_rules(child) for _, child in node.children())
 
 
-def _compile(node: Node, declared: Type) -> RuleNode | None:
+def _compile(node: Node, declared: Type) -> Steps[RuleNode | None]:
     properties = {}
     for key, child in node.properties.items():
         escaped = escaping.escape(key)
         below = (declared.fields or {}).get(escaped) if escaped is not None else None
         if escaped is None:
             below = types.from_schema(child.schema, resource_root=child.is_embedded)
-        found = _compile(child, below) if below is not None and _has_rules(child) else None
-        if found is not None:
-            properties[key] = found
-    items = _compile(node.items, declared.params[0]) if node.items and declared.kind == "list" else None
-    other = node.additional
-    additional = _compile(other, declared.params[1]) if other and declared.kind == "map" else None
+        if below is not None and _has_rules(child):
+            found = yield from _compile(child, below)
+            if found is not None:
+                properties[key] = found
+    items, additional, other = None, None, node.additional
+    if node.items and declared.kind == "list":
+        items = yield from _compile(node.items, declared.params[0])
+    if other and declared.kind == "map":
+        additional = yield from _compile(other, declared.params[1])
+    yield
     compiled = rules.compile_all(node.schema, declared) if node.schema.get(rules.KEY) else []
     if not (compiled or properties or items or additional):
         return None

@@ -11,13 +11,35 @@ from typing import Final
 
 from nanokube.api import errors
 from nanokube.api.custom.kind import CustomKind
-from nanokube.apiserver.endpoints import respond, watch_custom
+from nanokube.apiserver.endpoints import respond, watch_custom, write
 from nanokube.apiserver.endpoints.scope import Scope
+from nanokube.apiserver.registry import judge
 from nanokube.kit.http.message import Answer, UpgradeResponse
 
 Result = Answer | Awaitable[Answer]
 
-VERBS: Final[Mapping[str, Callable[[Scope], Result]]] = {"watch": watch_custom.watch}
+
+async def _create(scope: Scope) -> Answer:
+    await judge.prepare(scope.resource)
+    return await write.create(scope)
+
+
+async def _update(scope: Scope) -> Answer:
+    await judge.prepare(scope.resource)
+    return await write.update(scope)
+
+
+async def _patch(scope: Scope) -> Answer:
+    await judge.prepare(scope.resource)
+    return await write.patch_(scope)
+
+
+VERBS: Final[Mapping[str, Callable[[Scope], Result]]] = {
+    "watch": watch_custom.watch,
+    "create": _create,
+    "update": _update,
+    "patch": _patch,
+}
 _ACROSS: Final = ("list", "watch")
 
 

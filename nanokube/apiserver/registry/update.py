@@ -185,6 +185,7 @@ def _judge(call: Call, resource: Resource, new: dict[str, Any], old: dict[str, A
 
 async def _check_of(call: Call, resource: Resource, new: dict[str, Any], old: dict[str, Any]) -> Check:
     if call.subresource == "status":
+        await judge.prepare(resource)
         return whole.validate_status_update
     return partial(whole.validate_update, requested=call.resource, own=await judge.own(resource, new, old))
 

@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 
 from nanokube.apiserver import slices
+from tests.unit.nanokube.apiserver import custom_kinds
 from tests.unit.nanokube.apiserver.conftest import Api
 
 _ROOT = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -66,3 +67,13 @@ async def test_what_is_wrong_is_refused(api: Api, method: str) -> None:
         path = f"{_ROOT}/things.ex.io"
         body["metadata"] = (await api("GET", path)).json["metadata"]
     assert await _turns(api, method, path, body, 422) > _FIELDS
+
+
+async def test_a_kind_is_prepared_in_turns(api: Api) -> None:
+    async with custom_kinds.lively(api):
+        await custom_kinds.define(api, _definition())
+        thing = {"apiVersion": "ex.io/v1", "kind": "Thing", "metadata": {"name": "a"}}
+        path = "/apis/ex.io/v1/namespaces/default/things"
+        assert await _turns(api, "POST", path, thing, 201) > _FIELDS
+        thing["metadata"] = {"name": "b"}
+        assert await _turns(api, "POST", path, thing, 201) < _FIELDS
