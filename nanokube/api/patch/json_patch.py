@@ -21,8 +21,10 @@ _INDEX: Final = re.compile(r"0|[1-9][0-9]*")
 def apply(target: Any, operations: Any) -> Any:
     """Return the target with the operations done in order, all or nothing.
 
-    Raises ApiError: 400 for a malformed patch, 413 for too many operations, 422 where one cannot be done.
+    Raises ApiError: 400 for what is no list of objects (null is an empty one), 413 for too many
+    operations, 422 where one is malformed or cannot be done.
     """
+    operations = [] if operations is None else operations
     if type(operations) is not list or not all(type(o) is dict for o in operations):
         raise ApiError("BadRequest", 400, "error decoding patch: json patch must be an array of operations")
     if len(operations) > MAX_OPERATIONS:
@@ -177,7 +179,8 @@ def _remove(document: Any, tokens: list[str], path: str) -> Any:
 
 
 def _malformed(cause: str) -> ApiError:
-    return ApiError("BadRequest", 400, f"error decoding patch: {cause}")
+    """An operation that is none: told as one that cannot be done, as kube-apiserver tells it."""
+    return _impossible(cause)
 
 
 def _impossible(cause: str) -> ApiError:

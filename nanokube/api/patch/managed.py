@@ -106,8 +106,7 @@ def track_update(
     if old is None:
         mine, gone = _of_new(type_, after), FieldSet()
     else:
-        mine = fieldsets.changed(type_, before, after)
-        gone = fieldsets.removed(type_, before, after)
+        mine, gone = fieldsets.compared(type_, before, after)
     if not mine and not gone:
         new["metadata"]["managedFields"] = entries.in_order(present)
         return

@@ -20,7 +20,12 @@ _ANYTHING: Final = facts.Field(facts.Type(facts.ANY))
 
 
 def apply(definition: facts.Definition, target: dict[str, Any], patch: Any) -> dict[str, Any]:
-    """Return the target with the patch merged in. Raises ApiError (400) for a malformed patch."""
+    """Return the target with the patch merged in; null changes nothing.
+
+    Raises ApiError (400) for a malformed patch.
+    """
+    if patch is None:
+        return target
     if type(patch) is not dict:
         raise errors.bad_request("error decoding patch: a strategic merge patch must be an object")
     return _merge_struct(facts.Type("@", name=definition.name), target, patch)

@@ -165,9 +165,9 @@ def _keep_metadata(resource: Resource, new: dict[str, Any], old: Object) -> None
     metadata, before = new.setdefault("metadata", {}), objects.metadata(old)
     metadata.pop("selfLink", None)
     new["apiVersion"], new["kind"] = resource.api_version, resource.kind
-    for key in ("generation", "deletionTimestamp", "deletionGracePeriodSeconds"):
+    for key in ("generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
         _keep(metadata, before, key)
-    for key in ("uid", "creationTimestamp", "namespace", "name", "generateName"):
+    for key in ("uid", "namespace", "name", "generateName"):
         if not metadata.get(key) and before.get(key):
             metadata[key] = before[key]
 

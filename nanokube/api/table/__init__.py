@@ -40,6 +40,7 @@ _BY_NAME: Final[Mapping[str, Columns]] = {
     "events": event.COLUMNS,
     "events.events.k8s.io": event.COLUMNS,
     "deployments.apps": workloads.DEPLOYMENT,
+    "scales.autoscaling": workloads.SCALE,
     "replicasets.apps": workloads.REPLICA_SET,
     "daemonsets.apps": controllers.DAEMON_SET,
     "statefulsets.apps": controllers.STATEFUL_SET,
@@ -57,7 +58,6 @@ _BY_NAME: Final[Mapping[str, Columns]] = {
     "volumeattachments.storage.k8s.io": storage.ATTACHMENT,
     "csinodes.storage.k8s.io": storage.CSI_NODE,
     "csidrivers.storage.k8s.io": storage.CSI_DRIVER,
-    "csistoragecapacities.storage.k8s.io": storage.CAPACITY,
     "rolebindings.rbac.authorization.k8s.io": policies.ROLE_BINDING,
     "clusterrolebindings.rbac.authorization.k8s.io": policies.ROLE_BINDING,
     "ingresses.networking.k8s.io": policies.INGRESS,
@@ -110,6 +110,7 @@ def to_table(
         conditions = columns.row_conditions(item)
         if conditions:
             row["conditions"] = conditions
+        row["object"] = None
         if include_object == METADATA_ONLY:
             row["object"] = partial_metadata(item)
         elif include_object == WHOLE_OBJECT:

@@ -21,14 +21,14 @@ def _secret(obj: Object, now: float) -> list[Any]:
 
 
 def _service_account(obj: Object, now: float) -> list[Any]:
-    return [objects.name(obj), len(obj.get("secrets") or ()), age(obj, now)]
+    return [objects.name(obj), age(obj, now)]
 
 
 def _lease(obj: Object, now: float) -> list[Any]:
     return [objects.name(obj), objects.spec(obj).get("holderIdentity") or "", age(obj, now)]
 
 
-CONFIG_MAP: Final = Columns((NAME, Column("Data", "integer"), AGE), _config_map)
-SECRET: Final = Columns((NAME, Column("Type"), Column("Data", "integer"), AGE), _secret)
-SERVICE_ACCOUNT: Final = Columns((NAME, Column("Secrets", "integer"), AGE), _service_account)
+CONFIG_MAP: Final = Columns((NAME, Column("Data"), AGE), _config_map)
+SECRET: Final = Columns((NAME, Column("Type"), Column("Data"), AGE), _secret)
+SERVICE_ACCOUNT: Final = Columns((NAME, AGE), _service_account)
 LEASE: Final = Columns((NAME, Column("Holder"), AGE), _lease)

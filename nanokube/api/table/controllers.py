@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from nanokube.api import objects, selectors, timestamps
+from nanokube.api import autoscaling, objects, selectors, timestamps
 from nanokube.api.objects import Object
 from nanokube.api.table.columns import AGE, NAME, NONE, Column, Columns, age, print_labels, wide
 
@@ -155,6 +155,8 @@ def _disruption_budget(obj: Object, now: float) -> list[Any]:
 
 
 def _autoscaler(obj: Object, now: float) -> list[Any]:
+    if obj.get("apiVersion") == "autoscaling/v1":  # which keeps most metrics in annotations
+        obj = autoscaling.to_v2(dict(obj))
     spec = objects.spec(obj)
     target = spec.get("scaleTargetRef") or {}
     return [

@@ -50,7 +50,7 @@ COLUMNS: Final = Columns(
         wide("Source"),
         Column("Message"),
         wide("First Seen"),
-        wide("Count", "integer"),
+        wide("Count"),
         Column("Name", priority=1, format="name"),
     ),
     _cells,

@@ -111,14 +111,14 @@ def _cells(pod: Object, now: float) -> list[Any]:
     restarts = str(summary.restarts)
     if summary.restarts and summary.last_restart:
         restarts += f" ({timestamps.age(summary.last_restart, now)} ago)"
-    addresses = status.get("podIPs") or ()
+    addresses = status.get("podIPs") or [{"ip": status.get("podIP")}]
     return [
         objects.name(pod),
         f"{summary.ready}/{summary.total}",
         summary.reason,
         restarts,
         age(pod, now),
-        (addresses[0].get("ip") if addresses else "") or NONE,
+        addresses[0].get("ip") or NONE,
         spec.get("nodeName") or NONE,
         status.get("nominatedNodeName") or NONE,
         _readiness_gates(pod),

@@ -158,7 +158,7 @@ def _flow_schema(obj: Object, now: float) -> list[Any]:
 
 def _priority_level(obj: Object, now: float) -> list[Any]:
     spec = objects.spec(obj)
-    shares = (spec.get("limited") or spec.get("exempt") or {}).get("nominalConcurrencyShares", NONE)
+    shares = (spec.get("limited") or {}).get("nominalConcurrencyShares", NONE)
     queuing = ((spec.get("limited") or {}).get("limitResponse") or {}).get("queuing") or {}
     cells = [queuing.get(key, NONE) for key in ("queues", "handSize", "queueLengthLimit")]
     return [objects.name(obj), spec.get("type") or "", shares, *cells, age(obj, now)]

@@ -114,10 +114,6 @@ def _csi_driver(obj: Object, now: float) -> list[Any]:
     ]
 
 
-def _capacity(obj: Object, now: float) -> list[Any]:
-    return [objects.name(obj), obj.get("storageClassName") or "", obj.get("capacity") or "<unset>"]
-
-
 _TAIL: Final = (Column("StorageClass"), Column("VolumeAttributesClass"))
 
 VOLUME: Final = Columns(
@@ -161,7 +157,15 @@ STORAGE_CLASS: Final = Columns(
 )
 ATTRIBUTES_CLASS: Final = Columns((NAME, Column("DriverName"), AGE), _attributes_class)
 ATTACHMENT: Final = Columns(
-    (NAME, Column("Attacher"), Column("PV"), Column("Node"), Column("Attached", "boolean"), AGE), _attachment
+    (
+        NAME,
+        Column("Attacher", format="name"),
+        Column("PV"),
+        Column("Node"),
+        Column("Attached", "boolean"),
+        AGE,
+    ),
+    _attachment,
 )
 CSI_NODE: Final = Columns((NAME, Column("Drivers", "integer"), AGE), _csi_node)
 CSI_DRIVER: Final = Columns(
@@ -177,4 +181,3 @@ CSI_DRIVER: Final = Columns(
     ),
     _csi_driver,
 )
-CAPACITY: Final = Columns((NAME, Column("StorageClassName"), Column("Capacity")), _capacity)

@@ -33,6 +33,11 @@ def _replica_set(obj: Object, now: float) -> list[Any]:
     ]
 
 
+def _scale(obj: Object, now: float) -> list[Any]:
+    wanted, found = (part(obj).get("replicas") or 0 for part in (objects.spec, objects.status))
+    return [objects.name(obj), wanted, found, age(obj, now)]
+
+
 def _template(spec: Object) -> list[str]:
     """Return the cells of containers, images and selector."""
     containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or ()
@@ -49,12 +54,15 @@ def _template(spec: Object) -> list[str]:
 
 _TEMPLATE_COLUMNS: Final = (wide("Containers"), wide("Images"), wide("Selector"))
 
+SCALE: Final = Columns(
+    (Column("Name"), Column("Desired", "integer"), Column("Available", "integer"), Column("Age")), _scale
+)
 DEPLOYMENT: Final = Columns(
     (
         NAME,
         Column("Ready"),
-        Column("Up-to-date", "integer"),
-        Column("Available", "integer"),
+        Column("Up-to-date"),
+        Column("Available"),
         AGE,
         *_TEMPLATE_COLUMNS,
     ),

@@ -40,6 +40,19 @@ def one(
     if not form.shape:
         return views.raw(resource, item)
     obj = views.from_storage(resource, item.object())
+    return orjson.dumps(shaped(resource, obj, form, now, include, with_columns=with_columns))
+
+
+def shaped(
+    resource: Resource,
+    obj: dict[str, Any],
+    form: Form,
+    now: float,
+    include: str,
+    *,
+    with_columns: bool = True,
+) -> dict[str, Any]:
+    """Give an object the shape asked for."""
     if form.shape == "Table":
         metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
         found = table.to_table(
@@ -52,7 +65,7 @@ def one(
         )
     else:
         found = table.partial_metadata(obj)
-    return orjson.dumps(versioned(found, form))
+    return versioned(found, form)
 
 
 def versioned(shape: dict[str, Any], form: Form) -> dict[str, Any]:
@@ -60,7 +73,7 @@ def versioned(shape: dict[str, Any], form: Form) -> dict[str, Any]:
     if form.version == "v1":
         return shape
     found = {**shape, "apiVersion": f"meta.k8s.io/{form.version}"}
-    inner = [*found.get("items", ()), *(row.get("object", {}) for row in found.get("rows", ()))]
+    inner = [*found.get("items", ()), *(row["object"] or {} for row in found.get("rows", ()))]
     for each in inner:
         if each.get("kind") == "PartialObjectMetadata":
             each["apiVersion"] = found["apiVersion"]

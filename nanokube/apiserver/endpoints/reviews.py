@@ -6,11 +6,12 @@ Source: pkg/registry/authentication, pkg/registry/authorization.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from nanokube.api import errors, field, timestamps
 from nanokube.api.field import FieldError
 from nanokube.api.resources import Resource
+from nanokube.apiserver.authn.bootstrap_tokens import BootstrapTokens
 from nanokube.apiserver.authn.serviceaccount import InvalidToken, Tokens
 from nanokube.apiserver.authn.tokens import StaticTokens
 from nanokube.apiserver.authn.user import User
@@ -20,6 +21,8 @@ from nanokube.apiserver.authz.rbac import Rbac
 from nanokube.apiserver.endpoints import negotiate, respond
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.kit.http.message import Answer
+
+_AUTHORIZATION: Final = "authorization.k8s.io"
 
 
 class Reviews:
@@ -32,12 +35,14 @@ class Reviews:
         tokens: Tokens,
         static: StaticTokens | None,
         audience: str,
+        bootstrap: BootstrapTokens,
     ) -> None:
         self._authorizer = authorizer
         self._rbac = rbac
         self._tokens = tokens
         self._static = static
         self._audience = audience
+        self._bootstrap = bootstrap
 
     async def create(self, scope: Scope) -> Answer:
         """Answer a review posted to its resource."""
@@ -45,6 +50,8 @@ class Reviews:
         form = negotiate.form_of(scope.request.headers.get("accept"), False)
         body = scope.body_object(call)
         spec = body.get("spec") or {}
+        if scope.resource.group == _AUTHORIZATION and scope.resource.kind != "SelfSubjectRulesReview":
+            _refuse_metadata(body, is_local=scope.resource.namespaced)
         body.setdefault("metadata", {})
         match scope.resource.kind:
             case "SelfSubjectReview":
@@ -74,10 +81,16 @@ class Reviews:
         if not token:
             raise errors.bad_request("token is required for TokenReview in authentication")
         audiences: Sequence[str] = spec.get("audiences") or [self._audience]
+        now = scope.registry.clock.time()
         user = self._static.find(token) if self._static is not None else None
-        if user is None:
+        user = user or self._bootstrap.check(token, now)
+        if user is not None:  # by a token that is for the API server alone
+            if self._audience not in audiences:
+                return {"user": {}}
+            audiences = [self._audience]
+        else:
             try:
-                user, audiences = self._tokens.verify(token, audiences, scope.registry.clock.time())
+                user, audiences = self._tokens.verify(token, audiences, now)
             except InvalidToken as err:
                 return {"user": {}, "error": f"[invalid bearer token, {err}]"}
         return {"authenticated": True, "user": user.to_object(), "audiences": list(audiences)}
@@ -94,6 +107,7 @@ class Reviews:
                 asked.get("subresource", ""),
                 asked.get("namespace", ""),
                 asked.get("name", ""),
+                field_selector=_field_selector(asked.get("fieldSelector") or {}),
             )
         else:
             path = path or {}
@@ -122,21 +136,77 @@ class Reviews:
         return {**status, "incomplete": True, "evaluationError": cause}
 
 
+def _field_selector(asked: Mapping[str, Any]) -> str:
+    """Return a selector as text, without requirements that no list can have: they narrow it only."""
+    if asked.get("rawSelector"):
+        return str(asked["rawSelector"])
+    exact = [r for r in asked.get("requirements") or () if r.get("operator") == "In"]
+    return ",".join(f"{r['key']}={r['values'][0]}" for r in exact if len(r.get("values") or ()) == 1)
+
+
 def _refuse(found: list[FieldError]) -> None:
     """Refuse a review. Source: pkg/apis/authorization/validation; like it, this names no kind."""
     if found:
         raise errors.invalid(Resource("authorization.k8s.io", "v1", "", "", "", False), "", found)
 
 
+def _refuse_metadata(body: Mapping[str, Any], *, is_local: bool) -> None:
+    """Refuse a review that says what it is called. Raises ApiError (422)."""
+    said = dict(body.get("metadata") or {})
+    said.pop("managedFields", None)
+    if is_local:
+        said.pop("namespace", None)
+    if any(said.values()):
+        kept = " except for namespace" if is_local else ""
+        _refuse([field.invalid("metadata", said, f"must be empty{kept}")])
+
+
 def _attribute_problems(spec: Mapping[str, Any]) -> Iterator[FieldError]:
     asked, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if asked is not None and path is not None:
-        shown = {"Path": path.get("path", ""), "Verb": path.get("verb", "")}
         detail = "cannot be specified in combination with resourceAttributes"
-        yield field.invalid("spec.nonResourceAttributes", shown, detail)
+        yield field.invalid("spec.nonResourceAttributes", _shown(path), detail)
     if asked is None and path is None:
         detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         yield field.invalid("spec.resourceAttributes", None, detail)
+    for key in ("fieldSelector", "labelSelector"):
+        if asked is not None and asked.get(key) is not None:
+            yield from _selector_problems(asked[key], f"spec.resourceAttributes.{key}", key)
+
+
+def _shown(path: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"Path": path.get("path", ""), "Verb": path.get("verb", "")}
+
+
+def _selector_problems(selector: Mapping[str, Any], path: str, key: str) -> Iterator[FieldError]:
+    """Check a selector of what is asked."""
+    raw, requirements = selector.get("rawSelector") or "", selector.get("requirements") or ()
+    if raw and requirements:
+        yield field.invalid(f"{path}.rawSelector", raw, "may not specified at the same time as requirements")
+    if not raw and not requirements:
+        yield field.required(
+            f"{path}.requirements", f"when {path} is specified, requirements or rawSelector is required"
+        )
+    for index, each in enumerate(requirements):
+        yield from _requirement_problems(
+            each, f"{path}.requirements[{index}]", is_label=key == "labelSelector"
+        )
+
+
+def _requirement_problems(each: Mapping[str, Any], path: str, *, is_label: bool) -> Iterator[FieldError]:
+    operator, values = each.get("operator") or "", each.get("values") or ()
+    if not is_label and not each.get("key"):
+        yield field.required(f"{path}.key", "must be specified")
+    if operator in ("In", "NotIn"):
+        if not values:
+            yield field.required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
+            detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            yield field.forbidden(f"{path}.values", detail)
+    elif is_label:
+        yield field.invalid(f"{path}.operator", operator, "not a valid selector operator")
+    # another operator for a field: a newer client's, which later servers may understand
 
 
 def _subject_problems(spec: Mapping[str, Any]) -> Iterator[FieldError]:
@@ -149,6 +219,9 @@ def _namespace_problems(spec: Mapping[str, Any], namespace: str) -> Iterator[Fie
     if asked is not None and asked.get("namespace", "") != namespace:
         where = "spec.resourceAttributes.namespace"
         yield field.invalid(where, asked.get("namespace", ""), "must match metadata.namespace")
+    path = spec.get("nonResourceAttributes")
+    if path is not None:
+        yield field.invalid("spec.nonResourceAttributes", _shown(path), "disallowed on this kind of request")
 
 
 def _subject(spec: dict[str, Any]) -> User:

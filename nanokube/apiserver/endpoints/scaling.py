@@ -14,7 +14,7 @@ from nanokube.api import errors, field, objects, patch, scale, scaling, schema, 
 from nanokube.api.objects import Object
 from nanokube.api.resource import Resource
 from nanokube.apiserver.cache.item import Item
-from nanokube.apiserver.endpoints import respond, write
+from nanokube.apiserver.endpoints import negotiate, render, respond, write
 from nanokube.apiserver.endpoints.scope import Scope, check_named
 from nanokube.apiserver.registry import update as updating
 from nanokube.apiserver.registry.call import Call
@@ -50,8 +50,10 @@ async def patch_(scope: Scope) -> Answer:
     found = _schema()
 
     def change(live: dict[str, Any]) -> dict[str, Any]:
-        cleaned, problems = found.clean(write.patched(found.definition, kind, live, body))
-        call.warnings = schema.report(problems, call.field_validation)
+        patched = write.patched(found.definition, kind, live, body)
+        with write.refused_as_patched(scope):
+            cleaned, problems = found.clean(patched)
+            call.warnings = schema.report(problems, call.field_validation)
         return cleaned
 
     return _answer(scope, call, await _rescale(scope, call, change))
@@ -141,4 +143,8 @@ def _schema() -> schema.Schema:
 
 def _answer(scope: Scope, call: Call, item: Item) -> Answer:
     tree = scaling.scale_of(scope.resource, item.object())
-    return respond.document(scope.request, tree, scope.form(), warnings=call.warnings)
+    form = negotiate.form_of(scope.request.headers.get("accept"), True)
+    if form.shape:
+        include = render.include_object(scope.request.query.get("includeObject"))
+        tree = render.shaped(_SCALE, tree, form, scope.registry.clock.time(), include)
+    return respond.document(scope.request, tree, form, warnings=call.warnings)

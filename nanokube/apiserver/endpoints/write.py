@@ -5,7 +5,8 @@ Source: staging apiserver pkg/endpoints/handlers/{create,update,patch,delete}.go
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from nanokube.api import cbor, errors, field, objects, patch, schema
@@ -13,6 +14,7 @@ from nanokube.api.facts import Definition
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
+from nanokube.api.validation.metadata import IMMUTABLE
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.endpoints import negotiate, render, respond, yaml_body
 from nanokube.apiserver.endpoints.scope import Scope
@@ -44,6 +46,7 @@ _CREATED_BY_PUT: Final = frozenset(
         "services",
     )
 )
+_MAX_SHOWN_BYTES: Final = 1024  # of a patch, in its refusal
 # Deleting answers the object rather than a Status (ReturnDeletedObject).
 _ANSWER_OBJECT: Final = frozenset(("pods", "serviceaccounts"))
 
@@ -155,15 +158,47 @@ def transform(scope: Scope, call: Call, kind: str) -> Transform:
     found = _schema_of(resource)
 
     def change(old: dict[str, Any]) -> dict[str, Any]:
+        uid = old["metadata"]["uid"]
         new = patched(found.definition, kind, old, body)
         if not isinstance(new, dict):
             raise errors.bad_request("the patched document is not an object")
-        cleaned, problems = _clean(found, new, old)
-        call.warnings = schema.report(problems, call.field_validation)
-        scope.check_kind(cleaned, resource.api_version, resource.kind)
+        settled = (resource.api_version, resource.kind)
+        if kind == patch.STRATEGIC and (new.get("apiVersion"), new.get("kind")) != settled:
+            new = {**new, "apiVersion": resource.api_version, "kind": resource.kind}
+        with refused_as_patched(scope):
+            cleaned, problems = _clean(found, new, old)
+            call.warnings = schema.report(problems, call.field_validation)
+            scope.check_kind(cleaned, resource.api_version, resource.kind)
+        _check_patched(call, cleaned, uid)
         return cleaned
 
     return change
+
+
+@contextlib.contextmanager
+def refused_as_patched(scope: Scope) -> Iterator[None]:
+    """Where what a patch made of an object is no such object, refuse the patch. Raises ApiError (422)."""
+    try:
+        yield
+    except errors.ApiError as err:
+        if err.code != 400:
+            raise
+        said = scope.request.body[:_MAX_SHOWN_BYTES].decode("utf-8", "replace")
+        cause = field.invalid("patch", said, err.message.rpartition(" cannot be handled as ")[2])
+        nameless = Resource("", "", "", "", "", False)
+        raise errors.invalid(nameless, "", [cause]) from err
+
+
+def _check_patched(call: Call, new: Mapping[str, Any], uid: str) -> None:
+    """Refuse what a patch may not change, beside what no update may. Raises ApiError (400, 422)."""
+    metadata = new.get("metadata") or {}
+    if not metadata.get("name"):
+        cause = "was undeterminable: name must be provided"
+        raise errors.bad_request(f"the name of the object ({call.name} based on URL) {cause}")
+    said = metadata.get("uid")
+    if said and said != uid:
+        found = field.invalid("metadata.uid", said, IMMUTABLE)
+        raise errors.invalid(call.resource, call.name, [found, found])
 
 
 def patched(definition: Definition, kind: str, old: dict[str, Any], body: Any) -> Any:

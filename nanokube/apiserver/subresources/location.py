@@ -8,11 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from nanokube.api import errors
+from nanokube.api import errors, field, timestamps
+from nanokube.api.resource import Resource
 
 Object = Mapping[str, Any]
 
 KUBELET_PORT = 10250
+_LOG_OPTIONS = Resource("", "v1", "PodLogOptions", "", "", True)
+_LEAST = {"sinceSeconds": 1, "tailLines": 0, "limitBytes": 1}
+_STREAMS = ("All", "Stderr", "Stdout")
+_LAYOUT = "2006-01-02T15:04:05Z07:00"  # how Go writes RFC 3339
 _TRUE_PARAMETERS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
 
 
@@ -63,8 +68,8 @@ def container(pod: Object, asked: str) -> str:
 
 
 def _container_names(pod: Object) -> Iterator[str]:
-    for field in ("initContainers", "containers", "ephemeralContainers"):
-        for entry in pod["spec"].get(field) or ():
+    for key in ("initContainers", "containers", "ephemeralContainers"):
+        for entry in pod["spec"].get(key) or ():
             yield entry["name"]
 
 
@@ -86,26 +91,33 @@ def forward_target(pod: Object, query: Sequence[tuple[str, str]]) -> str:
 
 
 def log_target(pod: Object, name: str, query: Sequence[tuple[str, str]]) -> str:
-    """Return the kubelet's path for a container's log. Raises ApiError on options out of range."""
-    pairs: list[tuple[str, str]] = []
-    for flag in ("follow", "previous", "timestamps"):
-        if is_true(_last(query, flag)):
-            pairs.append((flag, "true"))
-    for key, least in (("sinceSeconds", 1), ("tailLines", 0), ("limitBytes", 1)):
-        if text := _last(query, key):
-            pairs.append((key, str(_number(key, text, least))))
-    if since_time := _last(query, "sinceTime"):
-        if _last(query, "sinceSeconds"):
-            raise _invalid("sinceSeconds", "at most one of `sinceTime` or `sinceSeconds` may be specified")
-        pairs.append(("sinceTime", since_time))
-    stream = _last(query, "stream") or "All"
-    if stream not in ("All", "Stdout", "Stderr"):
-        raise _invalid(
-            "stream", f'Unsupported value: "{stream}": supported values: "All", "Stderr", "Stdout"'
-        )
-    if stream != "All" and _last(query, "tailLines"):
-        raise _invalid("tailLines", "may not be specified with a stream other than All")
+    """Return the kubelet's path for a container's log. query: checked by `check_log_options`."""
+    pairs = [(flag, "true") for flag in ("follow", "previous", "timestamps") if is_true(_last(query, flag))]
+    pairs += [(key, text) for key in (*_LEAST, "sinceTime") if (text := _last(query, key))]
+    stream = _last(query, "stream") or _STREAMS[0]
     return _path("containerLogs", pod, name) + "?" + urlencode([*pairs, ("stream", stream)])
+
+
+def check_log_options(pod_name: str, query: Sequence[tuple[str, str]]) -> None:
+    """Refuse options of logs that are wrong whatever the Pod. Raises ApiError (400, 422)."""
+    numbers = {key: _number(text) for key in _LEAST if (text := _last(query, key))}
+    since_time = _last(query, "sinceTime")
+    if since_time:
+        _check_time(since_time)
+    found = []
+    if since_time and "sinceSeconds" in numbers:
+        found.append(field.forbidden("[]", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
+    for key, number in numbers.items():
+        if number < _LEAST[key]:
+            bound = "greater than 0" if _LEAST[key] else "greater than or equal to 0"
+            found.append(field.invalid(key, number, f"must be {bound}"))
+    stream = _last(query, "stream") or _STREAMS[0]
+    if stream not in _STREAMS:
+        found.append(field.not_supported("stream", stream, _STREAMS))
+    elif stream != _STREAMS[0] and "tailLines" in numbers:
+        found.append(field.forbidden("tailLines", "may not be specified when stream is not 'All'"))
+    if found:
+        raise errors.invalid(_LOG_OPTIONS, pod_name, found)
 
 
 def is_true(text: str) -> bool:
@@ -122,19 +134,16 @@ def _last(query: Sequence[tuple[str, str]], name: str) -> str:
     return next((value for key, value in query if key == name), "")
 
 
-def _number(key: str, text: str, least: int) -> int:
+def _check_time(text: str) -> None:
     try:
-        number = int(text)
+        timestamps.parse(text)
+    except ValueError as err:
+        cause = f'parsing time "{text}" as "{_LAYOUT}": cannot parse "{text}" as "2006"'
+        raise errors.bad_request(cause) from err
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
     except ValueError:
-        raise errors.bad_request(f"invalid value {text!r} for {key}: must be an integer") from None
-    if number < least:
-        raise _invalid(
-            key, f"Invalid value: {number}: must be greater than {'0' if least else 'or equal to 0'}"
-        )
-    return number
-
-
-def _invalid(field: str, message: str) -> errors.ApiError:
-    return errors.ApiError(
-        "Invalid", 422, f'PodLogOptions "" is invalid: {field}: {message}', {"kind": "PodLogOptions"}
-    )
+        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None

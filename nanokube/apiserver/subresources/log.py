@@ -16,6 +16,7 @@ async def log(request: Request, backend: Backend, namespace: str, name: str, res
     """Serve pods/log. A Pod that has no Node yet has an empty log, as upstream."""
     require_method(request, "GET")
     websocket.check(request)
+    location.check_log_options(name, tuple(request.query))
     pod = await backend.pod(namespace, name)
     container = location.container(pod, request.query.get("container"))
     target = location.log_target(pod, container, tuple(request.query))

@@ -411,7 +411,7 @@ async def test_a_patch_of_the_status_warns_of_what_it_brings_and_changes_nothing
     same = await api("PATCH", f"{PODS}/p/status", {"status": {"reason": "x"}}, content_type=kind)
     assert same.json["metadata"]["resourceVersion"] == only.json["metadata"]["resourceVersion"]
     wrong = await api("PATCH", f"{PODS}/p/status", {"spec": {"nodeName": 3}}, content_type=kind)
-    assert wrong.code == 400
+    assert wrong.code == 422
 
 
 def test_uids_are_random_uuids() -> None:
@@ -438,3 +438,86 @@ async def test_the_namespace_of_what_has_none_is_dropped(api: Api, namespace: st
     )
     assert (made.code, changed.code, applied.code) == (201, 200, 200)
     assert "namespace" not in applied.json["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "code", "text"),
+    [
+        ("merge", {"metadata": {"uid": "x"}}, 422, 'metadata.uid: Invalid value: "x": field is immutable'),
+        ("merge", {"spec": {"nodeName": 3}}, 422, "patch: Invalid value: "),
+        ("merge", {"kind": "Node"}, 422, "patch: Invalid value: "),
+        ("merge", {"metadata": None}, 400, "name must be provided"),
+        ("strategic-merge", {"kind": "Node"}, 200, ""),
+        ("strategic-merge", None, 200, ""),
+        ("merge", {"metadata": {"creationTimestamp": "2001-01-01T00:00:00Z"}}, 200, ""),
+        ("json", [{"op": "nope", "path": "/spec"}], 422, "rejected our request"),
+        ("json", None, 200, ""),
+    ],
+)
+async def test_patches_are_refused_as_upstream_refuses_them(
+    api: Api, kind: str, body: Any, code: int, text: str
+) -> None:
+    before = (await api("POST", PODS, pod())).json
+    content = b"null" if body is None else body
+    done = await api("PATCH", f"{PODS}/p", content, content_type=f"application/{kind}-patch+json")
+    assert done.code == code
+    assert text in done.json.get("message", "")
+    if code == 200:
+        assert done.json == before
+
+
+_BOTH = {"rawSelector": "a=b", "requirements": [{"key": "a"}]}
+_ATTRIBUTES = "spec.resourceAttributes"
+
+
+@pytest.mark.parametrize(
+    ("kind", "metadata", "spec", "path"),
+    [
+        ("subjectaccessreviews", {"name": "x"}, {"user": "u", "nonResourceAttributes": {}}, "metadata"),
+        (
+            "selfsubjectaccessreviews",
+            {},
+            {"resourceAttributes": {"labelSelector": {}}},
+            f"{_ATTRIBUTES}.labelSelector.requirements",
+        ),
+        (
+            "selfsubjectaccessreviews",
+            {},
+            {"resourceAttributes": {"fieldSelector": _BOTH}},
+            f"{_ATTRIBUTES}.fieldSelector.rawSelector",
+        ),
+    ],
+)
+async def test_reviews_that_ask_wrongly_are_refused(
+    api: Api, kind: str, metadata: dict[str, Any], spec: dict[str, Any], path: str
+) -> None:
+    body = {"metadata": metadata, "spec": spec}
+    done = await api("POST", f"/apis/authorization.k8s.io/v1/{kind}", body)
+    assert (done.code, [cause["field"] for cause in done.json["details"]["causes"]]) == (422, [path])
+
+
+@pytest.mark.parametrize("shape", ["Table", "PartialObjectMetadata"])
+async def test_a_scale_takes_other_shapes(api: Api, shape: str) -> None:
+    path = "/apis/apps/v1/namespaces/default/deployments"
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": pod()["spec"]}
+    spec = {"replicas": 2, "selector": {"matchLabels": {"a": "b"}}, "template": template}
+    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": spec}
+    assert (await api("POST", path, body)).code == 201
+    accept = {"accept": f"application/json;as={shape};g=meta.k8s.io;v=v1"}
+    done = await api("GET", f"{path}/d/scale", headers=accept)
+    assert (done.code, done.json["kind"]) == (200, shape)
+    if shape == "Table":
+        assert done.json["rows"][0]["cells"][:3] == ["d", 2, 0]
+
+
+async def test_a_version_1_autoscaler_shows_the_metrics_that_it_keeps_in_annotations(api: Api) -> None:
+    path = "/apis/autoscaling/{}/namespaces/default/horizontalpodautoscalers"
+    goal = {"name": "memory", "target": {"type": "AverageValue", "averageValue": "100Mi"}}
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
+    spec = {"maxReplicas": 5, "scaleTargetRef": target, "metrics": [{"type": "Resource", "resource": goal}]}
+    body = {"metadata": {"name": "h"}, "spec": spec}
+    assert (await api("POST", path.format("v2"), body)).code == 201
+    accept = {"accept": "application/json;as=Table;g=meta.k8s.io;v=v1"}
+    done = await api("GET", path.format("v1") + "?includeObject=None", headers=accept)
+    assert done.json["rows"][0]["cells"][2] == "memory: <unknown>/100Mi"
+    assert done.json["rows"][0]["object"] is None

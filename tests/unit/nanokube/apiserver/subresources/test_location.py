@@ -77,7 +77,7 @@ def test_parameters_take_the_kubelets_names() -> None:
 )
 def test_log_options_out_of_range(query: tuple[tuple[str, str], ...], code: int) -> None:
     with pytest.raises(ApiError) as caught:
-        location.log_target(pod("a"), "a", query)
+        location.check_log_options("p", query)
     assert caught.value.code == code
 
 
