@@ -262,6 +262,7 @@ class App:
             info.namespace,
             info.name,
             info.path,
+            info.field_selector,
         )
         decision, reason = self._decide(attributes)
         if decision is Decision.ALLOW:

@@ -121,7 +121,7 @@ def admission(
             LimitRanger(lookup),
             ServiceAccount(find, suffix),
             NodeTaint(),
-            NodeRestriction(find),
+            NodeRestriction(find, authorizer),
             PodSecurity(lookup),
             Priority(lookup),
             DefaultTolerationSeconds(),
@@ -150,7 +150,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     services = _services(config, caches)
     lookup = _lookup(caches)
     rbac = Rbac(caches)
-    authorizer = Union((Masters(), NodeAuthorizer(caches.pods_of_node), rbac))
+    authorizer = Union((Masters(), NodeAuthorizer(caches.pods_of_node, lookup.find), rbac))
     quota = ResourceQuota(lookup)
     configured = Configured(caches, Versions(kinds, converter), authorizer, outgoing)
     auditor = open_auditor(config.audit, clock)
@@ -165,7 +165,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     await aggregation.settle()
     tokens = _tokens(config, lookup.find)
     static = StaticTokens.read(config.token_file) if config.token_file else None
-    reviews = Reviews(authorizer, rbac, tokens, static, config.issuer)
+    reviews = Reviews(authorizer, rbac, tokens, static, config.issuer, BootstrapTokens(lookup.find))
     gate = Gate(
         clock,
         lambda name: len(caches.of(name)),

@@ -25,6 +25,7 @@ _NAMESPACE_SUBRESOURCES: Final = frozenset(("status", "finalize"))
 # Whatever the method, these run something in a Pod: authorized as create (CVE-free reading of k8s#78741).
 _CONNECT: Final = frozenset(("exec", "attach", "portforward"))
 _LASTING: Final = frozenset(("attach", "exec", "log", "portforward", "proxy"))
+_MANY: Final = frozenset(("list", "watch", "deletecollection"))
 _DURATION: Final = re.compile(r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
 
 
@@ -42,6 +43,7 @@ class RequestInfo:
     name: str = ""
     subresource: str = ""
     rest: str = ""  # what follows the subresource in the path (proxy)
+    field_selector: str = ""  # as it came, of verbs that are about many objects
 
 
 def parse(request: Request) -> RequestInfo:
@@ -67,19 +69,19 @@ def parse(request: Request) -> RequestInfo:
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
     verb = _verb(request, name, subresource)
-    if not name and verb in ("list", "watch"):
-        name = _only_name(request)
+    fields = _field_selector(request) if verb in _MANY else ""
+    if not name and fields and verb in ("list", "watch"):
+        name = _only_name(fields)
     tail = "/".join(rest[3:]) if len(rest) > 3 else ""
-    return RequestInfo(True, verb, path, group, version, resource, namespace, name, subresource, tail)
+    return RequestInfo(True, verb, path, group, version, resource, namespace, name, subresource, tail, fields)
 
 
-def _only_name(request: Request) -> str:
+def _field_selector(request: Request) -> str:
+    return (request.query.get("fieldSelector") or "") if request.query.raw else ""
+
+
+def _only_name(text: str) -> str:
     """Return the only name that a list or watch can show: roles may allow one object to be watched."""
-    if not request.query.raw:
-        return ""
-    text = request.query.get("fieldSelector")
-    if not text:
-        return ""
     try:
         name = selectors.parse_fields(text).exact("metadata.name") or ""
     except ValueError:

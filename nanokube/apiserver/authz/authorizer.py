@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from nanokube.api import selectors
 from nanokube.apiserver.authn.user import User
 
 
@@ -26,6 +27,14 @@ class Attributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
+    field_selector: str = ""
+
+    def selected(self, path: str) -> str | None:
+        """Return the value that all objects of a list, watch or deletion of many must have in a field."""
+        try:
+            return selectors.parse_fields(self.field_selector).exact(path) if self.field_selector else None
+        except ValueError:
+            return None  # refused by the endpoint
 
     @property
     def is_resource(self) -> bool:

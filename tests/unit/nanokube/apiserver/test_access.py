@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
+from nanokube.api import bootstrap_tokens, certificate_requests
 from nanokube.kit.http.message import Certificate
 from tests.unit.nanokube.apiserver.conftest import PODS, Api, pod
 
@@ -74,7 +79,18 @@ async def test_running_something_in_a_pod_is_create_whatever_the_method(api: Api
         (SCHEDULER, "GET", PODS, 200),
         (SCHEDULER, "POST", f"{PODS}/p/binding", 400),  # allowed; the body is missing
         (SCHEDULER, "POST", PODS, 403),
-        (NODE, "GET", PODS, 200),
+        (NODE, "GET", PODS, 403),
+        (NODE, "GET", f"{PODS}?fieldSelector=spec.nodeName%3Dn2", 403),
+        (NODE, "GET", f"{PODS}?fieldSelector=spec.nodeName%3Dn1", 200),
+        (NODE, "GET", f"{PODS}/gone", 404),
+        (NODE, "GET", "/api/v1/namespaces", 403),
+        (NODE, "GET", "/api/v1/persistentvolumes", 403),
+        (NODE, "GET", "/api/v1/namespaces/default/persistentvolumeclaims", 403),
+        (NODE, "GET", "/apis/storage.k8s.io/v1/csinodes/n1", 404),
+        (NODE, "GET", "/apis/storage.k8s.io/v1/csinodes/n2", 403),
+        (NODE, "GET", "/apis/storage.k8s.io/v1/volumeattachments/v", 403),
+        (NODE, "GET", "/apis/resource.k8s.io/v1/resourceslices", 403),
+        (NODE, "GET", "/apis/resource.k8s.io/v1/resourceslices?fieldSelector=spec.nodeName%3Dn1", 200),
         (NODE, "GET", "/api/v1/namespaces/default/secrets", 403),
         (NODE, "GET", "/api/v1/namespaces/default/secrets/s", 403),
         (NODE, "PUT", "/api/v1/nodes/n2/status", 403),
@@ -108,6 +124,128 @@ async def test_a_node_reads_the_secrets_of_its_pods_and_touches_no_others(api: A
     assert (await api("PATCH", f"{PODS}/mine/status", status, **merge)).code == 200
     assert (await api("PATCH", f"{PODS}/other/status", status, **merge)).code == 403
     assert (await api("POST", PODS, pod("new"), certificate=NODE)).code == 403
+    labelled = {**status, "metadata": {"labels": {"app": "web"}}}
+    assert (
+        "labels through pod status"
+        in (await api("PATCH", f"{PODS}/mine/status", labelled, **merge)).body.decode()
+    )
+    for name, code in (("mine", 201), ("other", 403)):
+        evicted = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+        assert (await api("POST", f"{PODS}/{name}/eviction", evicted, certificate=NODE)).code == code
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"metadata": {"labels": {"example.com/disk": "ssd"}}}, ""),
+        ({"metadata": {"labels": {"topology.kubernetes.io/zone": "a"}}}, ""),
+        ({"metadata": {"labels": {"x.node.kubernetes.io/y": "a"}}}, ""),
+        (
+            {"metadata": {"labels": {"node-restriction.kubernetes.io/fips": "true"}}},
+            "modify labels: node-res",
+        ),
+        ({"metadata": {"labels": {"x.node-restriction.kubernetes.io/y": "true"}}}, "modify labels: x.node-r"),
+        ({"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}}, "modify labels: node-role"),
+        ({"metadata": {"labels": {"k8s.io/own": ""}}}, "modify labels: k8s.io/own"),
+        ({"spec": {"taints": None}}, "not allowed to modify taints"),
+        (
+            {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "y"}]}},
+            "own",
+        ),
+    ],
+)
+async def test_a_node_does_not_steer_pods_to_itself(api: Api, change: dict[str, Any], cause: str) -> None:
+    nodes = "/api/v1/nodes"
+    refused = {"metadata": {"name": "n1", "labels": {"node-role.kubernetes.io/control-plane": ""}}}
+    reply = await api("POST", nodes, refused, certificate=NODE)
+    assert "to set the following labels: node-role.kubernetes.io/control-plane" in reply.json["message"]
+    assert (await api("POST", nodes, {"metadata": {"name": "n2"}}, certificate=NODE)).code == 403
+    assert (await api("POST", nodes, {"metadata": {"name": "n1"}}, certificate=NODE)).code == 201
+    merge = {"certificate": NODE, "content_type": "application/merge-patch+json"}
+    reply = await api("PATCH", f"{nodes}/n1", change, **merge)
+    assert reply.code == (403 if cause else 200)
+    assert cause in reply.body.decode()
+
+
+async def test_a_node_reads_the_volumes_of_its_pods(api: Api) -> None:
+    claims, volumes = "/api/v1/namespaces/default/persistentvolumeclaims", "/api/v1/persistentvolumes"
+    for name, node in (("mine", "n1"), ("other", "n2")):
+        size = {"resources": {"requests": {"storage": "1Gi"}}, "accessModes": ["ReadWriteOnce"]}
+        spec = {**size, "volumeName": f"v-{name}", "storageClassName": ""}
+        assert (await api("POST", claims, {"metadata": {"name": name}, "spec": spec})).code == 201
+        secret = {"name": f"s-{name}", "namespace": "kube-system"}
+        volume = {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "claimRef": {"namespace": "default", "name": name},
+            "csi": {"driver": "d", "volumeHandle": "h", "nodePublishSecretRef": secret},
+        }
+        made = await api("POST", volumes, {"metadata": {"name": f"v-{name}"}, "spec": volume})
+        assert made.code == 201, made.body.decode()
+        used = {"name": "v", "persistentVolumeClaim": {"claimName": name}}
+        await api("POST", PODS, pod(name, volumes=[used]))
+        to = {"metadata": {"name": name}, "target": {"kind": "Node", "name": node}}
+        assert (await api("POST", f"{PODS}/{name}/binding", to)).code == 201
+    secrets = "/api/v1/namespaces/kube-system/secrets/s"
+    for place, codes in (
+        (f"{claims}/", (200, 403)),
+        (f"{volumes}/v-", (200, 403)),
+        (f"{secrets}-", (404, 403)),
+    ):
+        assert (await api("GET", f"{place}mine", certificate=NODE)).code == codes[0]
+        assert (await api("GET", f"{place}other", certificate=NODE)).code == codes[1]
+    merge = {"certificate": NODE, "content_type": "application/merge-patch+json"}
+    grown = {"status": {"capacity": {"storage": "1Gi"}}}
+    assert (await api("PATCH", f"{claims}/mine/status", grown, **merge)).code == 200
+    assert (await api("PATCH", f"{claims}/other/status", grown, **merge)).code == 403
+    assert (await api("PATCH", f"{claims}/mine/status", {"status": {"phase": "Lost"}}, **merge)).code == 403
+
+
+async def test_a_node_has_tokens_for_what_its_pods_name(api: Api) -> None:
+    source = {"serviceAccountToken": {"path": "t", "audience": "vault"}}
+    await api("POST", PODS, pod("p", volumes=[{"name": "v", "projected": {"sources": [source]}}]))
+    to = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}}
+    await api("POST", f"{PODS}/p/binding", to)
+    uid = (await api("GET", f"{PODS}/p")).json["metadata"]["uid"]
+    target = "/api/v1/namespaces/default/serviceaccounts/default/token"
+    bound = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": uid}
+    for audiences, code in ((["vault"], 201), (["other"], 403), (["vault", "other"], 403)):
+        spec = {"audiences": audiences, "boundObjectRef": bound}
+        assert (await api("POST", target, {"spec": spec}, certificate=NODE)).code == code
+    assert (await api("POST", target, {"spec": {"audiences": ["vault"]}}, certificate=NODE)).code == 403
+
+
+async def test_a_node_writes_its_own_lease_and_records_only(api: Api) -> None:
+    leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+    slices = "/apis/resource.k8s.io/v1/resourceslices"
+    for name, code in (("n1", 201), ("n2", 403)):
+        assert (await api("POST", leases, {"metadata": {"name": name}}, certificate=NODE)).code == code
+        drivers = {"metadata": {"name": name}, "spec": {"drivers": []}}
+        assert (await api("POST", "/apis/storage.k8s.io/v1/csinodes", drivers, certificate=NODE)).code == code
+        pool = {"name": name, "generation": 1, "resourceSliceCount": 1}
+        body = {"metadata": {"name": name}, "spec": {"nodeName": name, "driver": "d", "pool": pool}}
+        made = await api("POST", slices, body, certificate=NODE)
+        assert made.code == code, made.body.decode()
+        await api("POST", slices, body)
+        assert (await api("DELETE", f"{slices}/{name}", certificate=NODE)).code == (
+            200 if code == 201 else 403
+        )
+
+
+async def test_a_node_asks_for_certificates_of_its_own_name(api: Api) -> None:
+    target = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+    for name, code in (("n1", 201), ("n2", 403)):
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:nodes"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"system:node:{name}"),
+        ]
+        request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(names))
+        pem = request.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        body = certificate_requests.build(pem, certificate_requests.KUBELET_CLIENT)
+        body["metadata"] = {"name": name}
+        reply = await api("POST", target, body, certificate=NODE)
+        assert reply.code == code, reply.body.decode()
 
 
 async def test_tokens_name_their_account_and_die_with_what_they_are_bound_to(api: Api) -> None:
@@ -163,10 +301,26 @@ async def test_access_reviews_answer_for_oneself(api: Api, who: Certificate | No
 
 
 async def test_subject_access_reviews_answer_for_others(api: Api) -> None:
-    spec = {"user": "system:node:n1", "groups": ["system:nodes"]}
-    spec |= {"resourceAttributes": {"verb": "list", "resource": "pods"}}  # type: ignore[dict-item]
-    reply = await api("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": spec})
-    assert reply.json["status"]["allowed"] is True
+    own = {"requirements": [{"key": "spec.nodeName", "operator": "In", "values": ["n1"]}]}
+    for selector, allowed in ((own, True), ({"rawSelector": "spec.nodeName=n1"}, True), (None, False)):
+        asked: dict[str, Any] = {"verb": "list", "resource": "pods"}
+        asked |= {"fieldSelector": selector} if selector else {}
+        spec = {"user": "system:node:n1", "groups": ["system:nodes"], "resourceAttributes": asked}
+        reply = await api("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": spec})
+        assert reply.json["status"]["allowed"] is allowed
+
+
+async def test_token_reviews_know_bootstrap_tokens(api: Api) -> None:
+    usages = frozenset((bootstrap_tokens.AUTHENTICATION,))
+    known = bootstrap_tokens.BootstrapToken("abcdef", "0123456789abcdef", None, usages, ())
+    secrets = "/api/v1/namespaces/kube-system/secrets"
+    assert (await api("POST", secrets, bootstrap_tokens.to_secret(known))).code == 201
+    target = "/apis/authentication.k8s.io/v1/tokenreviews"
+    spec: dict[str, Any] = {"token": "abcdef.0123456789abcdef"}
+    status = (await api("POST", target, {"spec": spec})).json["status"]
+    assert (status["authenticated"], status["user"]["username"]) == (True, "system:bootstrap:abcdef")
+    status = (await api("POST", target, {"spec": {**spec, "audiences": ["vault"]}})).json["status"]
+    assert "authenticated" not in status
 
 
 async def test_masters_may_act_as_others_and_others_may_not(api: Api) -> None:
