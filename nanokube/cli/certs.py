@@ -56,11 +56,22 @@ def certs(ctx: click.Context) -> None:
 
 @certs.command()
 @click.argument("names", nargs=-1)
-def renew(names: tuple[str, ...]) -> None:
-    """Renew the certificates called NAMES (all if none is named) now; the authority stays."""
+@click.option("--authorities", is_flag=True, help="Renew the authorities too. Their keys stay.")
+def renew(names: tuple[str, ...], authorities: bool) -> None:
+    """Renew the certificates called NAMES (all if none is named) now.
+
+    A renewed authority has its former key: what it signed stays valid, and so does --ca-hash. Whoever trusts
+    the former certificate does so until that one ends.
+    """
     errors.require_root("certs renew")
     config = settings.saved()
-    known = [each.name for each in shown(config) if not each.described.is_authority]
+    listed = list(shown(config))
+    own = [each.name for each in listed if each.described.is_authority and not config.is_worker]
+    known = [each.name for each in listed if not each.described.is_authority]
+    chosen = names or tuple(known)
+    known += own
+    if authorities:
+        chosen += tuple(own)
     for name in names:
         if name not in known:
             raise errors.failure(f"there is no certificate {name} to renew", f"there are: {', '.join(known)}")
@@ -69,13 +80,17 @@ def renew(names: tuple[str, ...]) -> None:
         from nanokube.roles import join
 
         try:
-            made = asyncio.run(join.renew(config, names or known))
+            made = asyncio.run(join.renew(config, chosen))
         except discovery.JoinError as err:
             raise errors.failure(str(err), err.remedy) from err
     else:
         now = datetime.datetime.now(datetime.UTC)
         try:
-            made = bootstrap.ensure_credentials(config, now, renew=names or known)
+            made = bootstrap.ensure_credentials(config, now, renew=chosen)
+            if config.store == node_config.ETCD:
+                from nanokube.roles import etcd  # its client takes a while to import
+
+                made += etcd.ensure_credentials(config, now, renew=chosen)
         except bootstrap.CredentialError as err:
             raise errors.failure(str(err)) from err
     for name in made:
@@ -83,20 +98,23 @@ def renew(names: tuple[str, ...]) -> None:
 
 
 def shown(config: node_config.NodeConfig) -> Iterator[Shown]:
-    """Yield the certificates on disk, the authority first."""
-    files = [each for each in sorted(config.paths.pki.glob("*")) if each.suffix in (".crt", ".pem")]
-    for file in sorted(files, key=lambda each: each.name != "ca.crt"):
+    """Yield the certificates on disk, the cluster's authority first; etcd's are named etcd/server etc."""
+    directory = config.paths.pki
+    found = [*sorted(directory.glob("*")), *sorted((directory / "etcd").glob("*"))]
+    files = [each for each in found if each.suffix in (".crt", ".pem")]
+    for file in sorted(files, key=lambda each: each != directory / "ca.crt"):
         try:
             described = pki.describe(file.read_bytes())
         except ValueError as err:
             raise errors.failure(f"cannot read {file}: {err}", "`nanokube up` makes it anew") from err
-        yield Shown(file.stem, described, renews(file, described))
+        name = str(file.relative_to(directory).with_suffix(""))
+        yield Shown(name, described, renews(file, described))
 
 
 def renews(file: Path, described: pki.Described) -> str:
     """Say when a certificate is renewed. Pure."""
     if described.is_authority:
-        return "never: who trusts it would have to be told"
+        return f"{described.not_after - pki.AUTHORITY_RENEWAL_MARGIN:%Y-%m-%d}, by the same key"
     if file.suffix == ".pem":
         lifetime = described.not_after - described.not_before
         first, last = described.not_before + lifetime * 0.7, described.not_before + lifetime * 0.9

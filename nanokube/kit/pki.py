@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_LIFETIME = datetime.timedelta(days=3650)
+# Half of its life: whoever holds the former one has as long to come across its successor.
+AUTHORITY_RENEWAL_MARGIN = datetime.timedelta(days=1825)
 CERTIFICATE_LIFETIME = datetime.timedelta(days=365)
 # A certificate with less left than this is issued anew at start, so that a node that is
 # restarted at least once a quarter never serves an expired one.
@@ -59,8 +61,21 @@ class Authority:
     @classmethod
     def create(cls, common_name: str, now: datetime.datetime) -> "Authority":
         """Make a new self-signed authority."""
-        key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+        return cls._self_signed(name, ec.generate_private_key(ec.SECP256R1()), now)
+
+    def renewed(self, now: datetime.datetime) -> "Authority":
+        """Give it another life: by the same key, so that both vouch for what either has signed."""
+        return self._self_signed(self._certificate.subject, self._key, now)
+
+    def is_due(self, now: datetime.datetime) -> bool:
+        """Tell whether it is time to renew it."""
+        return self._certificate.not_valid_after_utc - now <= AUTHORITY_RENEWAL_MARGIN
+
+    @classmethod
+    def _self_signed(
+        cls, name: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime.datetime
+    ) -> "Authority":
         usage = _key_usage(digital_signature=True, key_cert_sign=True)
         certificate = (
             _builder(name, name, key.public_key(), now, AUTHORITY_LIFETIME)

@@ -15,7 +15,7 @@ from nanokube.podnet import plan as podnet_plan
 from nanokube.podnet import run as podnet_run
 from nanokube.proxy import announcer
 from nanokube.proxy import run as proxy_run
-from nanokube.roles import balancer, bootstrap, component
+from nanokube.roles import authority, balancer, bootstrap, component
 from nanokube.roles import config as node_config
 
 
@@ -47,6 +47,7 @@ async def run(config: node_config.NodeConfig) -> Never:
         services, slices = service_informers(proxy_client)
         if config.is_worker:
             group.create_task(balance(config, slices), name="balancer")
+            group.create_task(authority.keep(config), name="authority")
         group.create_task(services.run(), name="informer services")
         group.create_task(slices.run(), name="informer endpointslices")
         nodes = informer.Informer(proxy_client, resources.get("nodes"), transform=podnet_plan.trim)

@@ -56,19 +56,20 @@ def ensure_credentials(
     """Make every certificate, key and kubeconfig that is missing, foreign or soon to expire.
 
     renew: names of certificates to be made anew though they would last.
-    Returns the names of what was made. What clients and tokens trust is always kept: the authority and the
-    key of service accounts. Raises CredentialError if one of these is damaged, OSError.
+    Returns the names of what was made. What clients and tokens trust is always kept: the keys of authorities
+    and of service accounts. Raises CredentialError if one of these is damaged, OSError.
     """
     directory = config.paths.pki
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     made: list[str] = []
-    authority = ensure_authority(directory, AUTHORITY_NAME, now, made)
+    authority = ensure_authority(directory, AUTHORITY_NAME, now, made, renew="ca" in renew)
     _ensure_signing_pair(directory, made)
     _ensure_encryption(config, now, made)
     for name, subject in _subjects(config).items():
         if ensure_pair(directory, name, subject, authority, now, renew=name in renew):
             made.append(name)
-    proxies = ensure_authority(directory, FRONT_PROXY_AUTHORITY, now, made, file=FRONT_PROXY_AUTHORITY)
+    name = FRONT_PROXY_AUTHORITY
+    proxies = ensure_authority(directory, name, now, made, file=name, renew=name in renew)
     subject, renews = pki.Subject(FRONT_PROXY_CLIENT), FRONT_PROXY_CLIENT in renew
     if ensure_pair(directory, FRONT_PROXY_CLIENT, subject, proxies, now, renew=renews):
         made.append(FRONT_PROXY_CLIENT)
@@ -118,13 +119,28 @@ def ensure_pair(
 
 
 def ensure_authority(
-    directory: Path, name: str, now: datetime.datetime, made: list[str], *, file: str = "ca"
+    directory: Path,
+    name: str,
+    now: datetime.datetime,
+    made: list[str],
+    *,
+    file: str = "ca",
+    renew: bool = False,
 ) -> pki.Authority:
-    """Read a directory's authority, or make it and say so in made. Raises CredentialError."""
+    """Read a directory's authority; make or renew it, and say so in made. Raises CredentialError.
+
+    A renewed one has the same key: what it signed, and who trusts the former one, are served as before.
+    """
     pair = _read_pair(directory, file)
     if pair is not None:
         try:
-            return pki.Authority(pair)
+            known = pki.Authority(pair)
+            if not renew and not known.is_due(now):
+                return known
+            authority = known.renewed(now)
+            files.write_private(directory / f"{file}.crt", authority.pair.certificate)
+            made.append(file)
+            return authority
         except ValueError as err:
             consequence = "every kubeconfig in use must be replaced"
             if file != "ca":

@@ -16,7 +16,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Never
 
@@ -64,8 +64,10 @@ def ensure_program() -> bool:
     return True
 
 
-def ensure_credentials(config: node_config.NodeConfig, now: datetime.datetime) -> list[str]:
-    """Make what is missing or soon to expire of etcd's certificates; return their names.
+def ensure_credentials(
+    config: node_config.NodeConfig, now: datetime.datetime, *, renew: Collection[str] = ()
+) -> list[str]:
+    """Make what is missing or soon to expire of etcd's certificates, and those of renew; return their names.
 
     etcd and the API server take up renewed ones by themselves. The authority is kept, and shared by all
     servers. Raises CredentialError for a damaged authority, OSError.
@@ -73,14 +75,15 @@ def ensure_credentials(config: node_config.NodeConfig, now: datetime.datetime) -
     directory = config.paths.pki / "etcd"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     made: list[str] = []
-    authority = bootstrap.ensure_authority(directory, "etcd-ca", now, made)
+    authority = bootstrap.ensure_authority(directory, "etcd-ca", now, made, renew="etcd/ca" in renew)
+    made = [f"etcd/{name}" for name in made]
     names = ("localhost", "127.0.0.1", config.node_name, *config.node_ips)
     for name, subject in {
         "server": pki.Subject(config.node_name, names=tuple(dict.fromkeys(names))),
         "peer": pki.Subject(config.node_name, names=tuple(dict.fromkeys(names))),
         "client": pki.Subject("kube-apiserver-etcd-client"),
     }.items():
-        if bootstrap.ensure_pair(directory, name, subject, authority, now):
+        if bootstrap.ensure_pair(directory, name, subject, authority, now, renew=f"etcd/{name}" in renew):
             made.append(f"etcd/{name}")
     return made
 

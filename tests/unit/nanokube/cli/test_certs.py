@@ -7,7 +7,7 @@ import pytest
 
 from nanokube.cli import certs, token
 from nanokube.kit import pki
-from nanokube.roles import bootstrap
+from nanokube.roles import bootstrap, etcd
 from nanokube.roles import config as node_config
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -18,11 +18,21 @@ def test_every_certificate_is_listed_with_its_renewal(tmp_path: Path) -> None:
     bootstrap.ensure_credentials(config, NOW)
     found = {each.name: each for each in certs.shown(config)}
     assert next(iter(found)) == "ca"
-    assert found["ca"].renews.startswith("never")
+    assert found["ca"].renews == "2030-12-31, by the same key"
     assert found["apiserver"].renews == "2026-10-03"
     assert "192.0.2.10" in found["apiserver"].described.names
     assert found["admin"].described.subject == "CN=kubernetes-admin,O=system:masters"
     assert "sa" not in found, "a key pair without a certificate"
+
+
+def test_etcds_certificates_are_listed_and_renewed(tmp_path: Path) -> None:
+    config = node_config.NodeConfig("n1", "192.0.2.10", root=tmp_path, store=node_config.ETCD)
+    bootstrap.ensure_credentials(config, NOW)
+    made = ["etcd/ca", "etcd/server", "etcd/peer", "etcd/client"]
+    assert etcd.ensure_credentials(config, NOW) == made
+    assert set(made) <= {each.name for each in certs.shown(config)}
+    assert etcd.ensure_credentials(config, NOW, renew=["etcd/peer"]) == ["etcd/peer"]
+    assert etcd.ensure_credentials(config, NOW, renew=["etcd/ca"]) == ["etcd/ca"]
 
 
 def test_what_is_named_is_renewed_and_nothing_else(tmp_path: Path) -> None:

@@ -61,6 +61,28 @@ def test_old_certificates_are_renewed_and_the_authority_kept(tmp_path: Path) -> 
     assert "sa" not in made
 
 
+def test_an_authority_is_renewed_by_its_own_key_when_half_its_life_is_over(tmp_path: Path) -> None:
+    config = node_config.NodeConfig("n1", "192.0.2.10", root=tmp_path)
+    bootstrap.ensure_credentials(config, NOW)
+    read = {
+        name: (config.paths.pki / name).read_bytes()
+        for name in ("ca.crt", "ca.key", "admin.crt", "admin.key")
+    }
+    late = NOW + datetime.timedelta(days=5 * 365 + 1)
+    assert {"ca", "front-proxy-ca", "admin.conf"} <= set(bootstrap.ensure_credentials(config, late))
+    now = {name: (config.paths.pki / name).read_bytes() for name in read}
+    assert (now["ca.key"], now["ca.crt"] == read["ca.crt"]) == (read["ca.key"], False)
+    assert pki.describe(now["ca.crt"]).not_after > late + datetime.timedelta(days=3600)
+    assert pki.public_key_hash(now["ca.crt"]) == pki.public_key_hash(read["ca.crt"])
+    subject = pki.Subject("kubernetes-admin", ("system:masters",))
+    former, current = (pki.Authority(pki.KeyPair(each["ca.crt"], each["ca.key"])) for each in (read, now))
+    for authority in (former, current):
+        assert authority.vouches_for(pki.KeyPair(read["admin.crt"], read["admin.key"]), subject, NOW)
+        assert authority.vouches_for(pki.KeyPair(now["admin.crt"], now["admin.key"]), subject, late)
+    assert bootstrap.ensure_credentials(config, late) == []
+    assert "ca" in bootstrap.ensure_credentials(config, late, renew=["ca"])
+
+
 def test_the_kubeconfig_is_complete_in_itself(tmp_path: Path) -> None:
     config = node_config.NodeConfig("n1", "192.0.2.10", root=tmp_path)
     bootstrap.ensure_credentials(config, NOW)
