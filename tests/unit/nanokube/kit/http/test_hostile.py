@@ -48,7 +48,7 @@ async def test_what_two_readers_could_read_differently_is_refused(sent: bytes) -
 
     async with serving(handler) as (reader, writer):
         writer.write(sent + b"GET /smuggled HTTP/1.1\r\n\r\n")
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             text = await reader.read()
         assert text.startswith(b"HTTP/1.1 400 Bad Request\r\n")
         assert text.count(b"HTTP/1.1") == 1
@@ -83,7 +83,7 @@ async def test_no_part_of_a_request_is_endless(head: bytes, piece: bytes) -> Non
             await asyncio.sleep(0)
             if reader.at_eof():
                 break
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             assert (await reader.readline()).split()[1] in (b"400", b"431")
 
 
