@@ -7,6 +7,7 @@ from typing import Any
 from cri.api import runtime_pb2 as pb
 from nanokube.kubelet import stats
 from nanokube.kubelet.agent import Agent
+from nanokube.kubelet.node import facts
 from nanokube.kubelet.node.register import NodeReporter
 from nanokube.kubelet.pod_worker.env import Env
 from nanokube.kubelet.pod_worker.stop import container_spec
@@ -17,6 +18,7 @@ from nanokube.kubelet.server.host import HostError, LogSource
 
 Object = Mapping[str, Any]
 
+_LEAST_WINDOW_S = 1.0  # /proc/stat counts in ticks of 10 ms
 _STATUSES = {FaultKind.NOT_FOUND: 404, FaultKind.UNAVAILABLE: 503, FaultKind.TIMEOUT: 504}
 
 
@@ -28,6 +30,8 @@ class KubeletHost:
         self._agent = agent
         self._reporter = reporter
         self._started_at = env.clock.time()
+        self._cpu: tuple[int, float] | None = None  # the reading that the next is compared with
+        self._rate: int | None = None
 
     def pods(self) -> Sequence[Object]:
         return [self._shown(worker) for worker in self._agent.workers.values()]
@@ -146,13 +150,24 @@ class KubeletHost:
             pods = await self._env.runtime.pod_stats()
         except RuntimeFault as fault:
             raise _host_error(fault) from fault
+        used, now = facts.usage(), self._env.clock.time()
         return stats.summary(
             self._env.config.node_name,
             self._reporter.facts,
+            used,
             pods,
             self._started_at,
-            self._env.clock.time(),
+            now,
+            cpu_nanocores=self._cpu_rate(used.cpu_ns, now),
         )
+
+    def _cpu_rate(self, cpu_ns: int, now: float) -> int | None:
+        """Return the nanocores used since somebody last asked, some seconds ago."""
+        before, self._cpu = self._cpu, self._cpu or (cpu_ns, now)
+        if before is None or now - before[1] < _LEAST_WINDOW_S:
+            return self._rate
+        self._cpu, self._rate = (cpu_ns, now), int((cpu_ns - before[0]) / (now - before[1]))
+        return self._rate
 
 
 def _host_error(fault: RuntimeFault) -> HostError:

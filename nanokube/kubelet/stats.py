@@ -8,32 +8,39 @@ from typing import Any
 
 from cri.api import runtime_pb2 as pb
 from nanokube.api import timestamps
+from nanokube.kubelet.node.facts import Usage
 from nanokube.kubelet.node.status import Facts
 
 Object = Mapping[str, Any]
 
 
 def summary(
-    node_name: str, facts: Facts, pods: Iterable[pb.PodSandboxStats], started_at: float, now: float
+    node_name: str,
+    facts: Facts,
+    used: Usage,
+    pods: Iterable[pb.PodSandboxStats],
+    started_at: float,
+    now: float,
+    *,
+    cpu_nanocores: int | None = None,
 ) -> dict[str, Any]:
-    """Build the whole document."""
+    """Build the whole document. cpu_nanocores: what the node used lately; None if it is not known yet."""
     stamp = timestamps.format_time(now)
     listed = [_pod(stats, stamp) for stats in pods]
-    used = facts.memory_bytes - facts.memory_available_bytes
     return {
         "node": {
             "nodeName": node_name,
             "startTime": timestamps.format_time(started_at),
             "cpu": {
                 "time": stamp,
-                "usageNanoCores": sum(p.get("cpu", {}).get("usageNanoCores", 0) for p in listed),
-                "usageCoreNanoSeconds": sum(p.get("cpu", {}).get("usageCoreNanoSeconds", 0) for p in listed),
+                **({} if cpu_nanocores is None else {"usageNanoCores": cpu_nanocores}),
+                "usageCoreNanoSeconds": used.cpu_ns,
             },
             "memory": {
                 "time": stamp,
-                "availableBytes": facts.memory_available_bytes,
-                "usageBytes": used,
-                "workingSetBytes": used,
+                "availableBytes": used.memory_available_bytes,
+                "usageBytes": used.memory_bytes,
+                "workingSetBytes": used.memory_bytes,
             },
             "fs": {
                 "time": stamp,

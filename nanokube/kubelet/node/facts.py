@@ -1,5 +1,6 @@
 """Reads the machine: processors, memory, disk, identity. Blocking, but only small kernel files."""
 
+import dataclasses
 import os
 import platform
 from pathlib import Path
@@ -7,6 +8,32 @@ from pathlib import Path
 from nanokube.kubelet.node.status import Facts
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Usage:
+    """What everything on the machine uses, Pods or not."""
+
+    cpu_ns: int
+    memory_bytes: int
+    memory_available_bytes: int
+
+
+def usage() -> Usage:
+    """Read what is used now. cpu_ns: since the machine started."""
+    memory = _meminfo()
+    total, available = memory.get("MemTotal", 0), memory.get("MemAvailable", 0)
+    return Usage(busy_ns(_text("/proc/stat"), os.sysconf("SC_CLK_TCK")), total - available, available)
+
+
+def busy_ns(stat: str, ticks_per_s: int) -> int:
+    """Add up what processors were not idle for. stat: /proc/stat, whose first line is all processors'.
+
+    Source: proc_stat(5): user nice system idle iowait irq softirq steal guest; user includes guest.
+    """
+    words = stat.partition("\n")[0].split()[1:9]
+    ticks = sum(int(word) for place, word in enumerate(words) if place not in (3, 4))
+    return ticks * 1_000_000_000 // ticks_per_s
 
 
 def read(root: Path, runtime_version: str = "") -> Facts:
