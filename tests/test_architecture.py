@@ -174,6 +174,20 @@ def test_tasks_start_in_task_groups_alone() -> None:
     assert offenders == []
 
 
+def test_nothing_is_raised_where_a_group_is_caught() -> None:
+    """Before Python 3.11.4 (Debian 12 has 3.11.2) it would be a group again: cpython gh-103590."""
+    offenders = [
+        f"{module_of(path)}:{raising.lineno}"
+        for path in sources()
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.TryStar)
+        for handler in node.handlers
+        for raising in ast.walk(handler)
+        if isinstance(raising, ast.Raise)
+    ]
+    assert offenders == []
+
+
 def test_every_module_says_what_it_is() -> None:
     silent = [
         module_of(path)
