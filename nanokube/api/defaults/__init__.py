@@ -56,6 +56,21 @@ _BY_NAME: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
 }
 
 
+# whose defaults are all of the spec
+_NONE_OF_STATUS: Final = frozenset(("pods",))
+
+
+def apply_to_status(resource: Resource, obj: dict[str, Any]) -> None:
+    """Fill in an object of which only the status is new, in place; the rest had its defaults before."""
+    name = facts.name_of(resource.group, resource.version, resource.kind)
+    if resource.name not in _NONE_OF_STATUS or name is None:
+        apply(resource, obj)
+        return
+    if obj.get("status") is None:
+        obj["status"] = {}
+    zeros.fill(facts.definition(name).fields["status"].type.name, obj["status"])
+
+
 def apply(resource: Resource, obj: dict[str, Any]) -> None:
     """Fill in the defaults of a kind, and the structs that are there even if empty, in place."""
     if resource.custom is not None:

@@ -33,14 +33,15 @@ def apply(definition: facts.Definition, target: dict[str, Any], patch: Any) -> d
 
 def _merge_struct(type_: facts.Type, target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     """Merge two objects of a struct, map or unknown type."""
-    directive = patch.get(_PATCH)
-    if directive == "replace":
-        return {k: v for k, v in patch.items() if k != _PATCH}
-    if directive == "delete":
-        return {}
-    if directive not in (None, "merge"):
-        raise _malformed(f"unknown patch type {directive!r}")
-    found = _retain(target, patch)
+    if _PATCH in patch:
+        directive = patch[_PATCH]
+        if directive == "replace":
+            return {k: v for k, v in patch.items() if k != _PATCH}
+        if directive == "delete":
+            return {}
+        if directive not in (None, "merge"):
+            raise _malformed(f"unknown patch type {directive!r}")
+    found = _retain(target, patch) if _RETAIN_KEYS in patch else dict(target)
     has_directives = False
     fields = facts.definition(type_.name).fields if type_.code == "@" else None
     for key, value in patch.items():
@@ -114,6 +115,8 @@ def _merge_scalars(before: list[Any], values: list[Any], order: Any, deleted: An
 
 def _merge_items(field: facts.Field, before: list[Any], items: list[Any], order: Any) -> list[dict[str, Any]]:
     key, type_ = field.merge_key, field.type.item or field.type
+    if type(order) is not list and _are_alike(before, items, key):
+        return [_merge_struct(type_, *pair) for pair in zip(before, items, strict=True)]
     for item in items:
         if type(item) is not dict:
             raise _malformed(f"expected objects in a list merged by {key}")
@@ -144,6 +147,21 @@ def _merge_items(field: facts.Field, before: list[Any], items: list[Any], order:
     # New items count as the server's as far as they fill the places of deleted ones: upstream's slices do so,
     # and its tests expect it.
     return _reorder(found, order, found[: len(before)], key)
+
+
+def _are_alike(before: list[Any], items: list[Any], key: str) -> bool:
+    """Tell whether a patch has the items that are there, in their order: then it is merged one by one."""
+    if len(before) != len(items):
+        return False
+    names = set()
+    for old, new in zip(before, items, strict=True):
+        if type(old) is not dict or type(new) is not dict or _PATCH in new:
+            return False
+        name = new.get(key)
+        if type(name) is not str or old.get(key) != name:
+            return False
+        names.add(name)
+    return len(names) == len(items)
 
 
 def _check_order(values: list[Any], order: list[Any]) -> None:

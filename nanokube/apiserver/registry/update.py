@@ -159,9 +159,10 @@ def _prepare(
     """Put back what the endpoint does not change, count the generation, fill in defaults."""
     if prepare is None and call.subresource == "status":
         strategy.prepare_for_status_update(resource, new, old)
-    else:
-        defaults.apply(resource, new)  # or what is left to defaults would count as a change of the spec
-        (prepare or partial(strategy.prepare_for_update, resource))(new, old)
+        defaults.apply_to_status(resource, new)
+        return
+    defaults.apply(resource, new)  # or what is left to defaults would count as a change of the spec
+    (prepare or partial(strategy.prepare_for_update, resource))(new, old)
     defaults.apply(resource, new)
 
 
@@ -192,7 +193,7 @@ async def _check_of(call: Call, resource: Resource, new: dict[str, Any], old: di
 
 def _same(new: dict[str, Any], old: dict[str, Any]) -> bool:
     old["metadata"].pop("resourceVersion", None)
-    return new == old
+    return new.get("status") == old.get("status") and new == old  # what differs most often first
 
 
 def _is_finished(resource_name: str, new: dict[str, Any]) -> bool:
