@@ -77,7 +77,10 @@ def _provision(lab: Lab, each: Machine) -> str:
         if line:
             say(f"  {each.name}: {line}")
 
-    said = each.run(command, PROVISION_S, heard)
+    code, said = each.attempt(command, PROVISION_S, heard)
+    if code:  # without the command: it has the token
+        last = "; ".join(said.strip().splitlines()[-2:])
+        raise LabError(f"{each.name}: scripts/provision ended with {code}: {last}")
     say(f"  {each.name} is provisioned ({time.monotonic() - began:.0f} s)")
     return said
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from nanokube.storage.etcd import rpc_pb2 as pb
@@ -16,7 +17,7 @@ from nanokube.storage.etcd.settings import EtcdSettings
 from nanokube.storage.store import StoreError, Unavailable
 
 CHANGE_S: Final = 10.0
-PROMOTION_S: Final = 60.0
+PROMOTION_S: Final = 180.0  # of which a slow, busy host takes a minute until its etcd runs
 PAUSE_S: Final = 0.3
 # The member before has been connected for less than 5 s, or does not vote yet (etcd api/v3rpc/rpctypes).
 SOON: Final = ("unhealthy cluster", "too many learner members")
@@ -35,11 +36,15 @@ async def names(settings: EtcdSettings) -> list[str]:
 async def add(settings: EtcdSettings, name: str, peer_url: str) -> str:
     """Add a learner; return what it must start with: "a=https://…,b=https://…" (--initial-cluster).
 
-    Added before but never started, it is given the same again. Raises OSError, Unavailable, Refused.
+    Added before but never started, it is given the same again. A member of this name that has started is of
+    its earlier life, whose data it has not: that one is removed. Raises OSError, Unavailable, Refused.
     """
     connection = Connection(settings)
     try:
         members = await _members(connection)
+        for former in former_lives(members, name):
+            await _removed(connection, former.ID)
+            members = [m for m in members if m.ID != former.ID]
         known = next((m for m in members if peer_url in m.peerURLs), None)
         if known is not None and known.name:
             raise Unavailable(f"cannot add etcd member {name}: {known.name} has {peer_url} already")
@@ -99,12 +104,21 @@ async def remove(settings: EtcdSettings, name: str) -> bool:
         gone = next((m for m in members if m.name == name), None)
         if gone is None or len(members) == 1:
             return False
-        request = pb.MemberRemoveRequest(ID=gone.ID)
-        # refused as "unhealthy" until the others have been connected for 5 s: asked again
-        await connection.insist(lambda m: m.cluster.MemberRemove(request, timeout=CHANGE_S))
+        await _removed(connection, gone.ID)
         return True
     finally:
         await connection.close()
+
+
+def former_lives(members: Sequence[Any], name: str) -> list[Any]:
+    """Return the members of a name that have started: one that has not has no name yet. Pure."""
+    return [member for member in members if member.name == name]
+
+
+async def _removed(connection: Connection, number: int) -> None:
+    request = pb.MemberRemoveRequest(ID=number)
+    # refused as "unhealthy" until the others have been connected for 5 s: asked again
+    await connection.insist(lambda m: m.cluster.MemberRemove(request, timeout=CHANGE_S))
 
 
 def _promotion(request: pb.MemberPromoteRequest) -> Any:
