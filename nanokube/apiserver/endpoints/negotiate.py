@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from nanokube.api import cbor, errors, protobuf, schema
+from nanokube.api.resource import Resource
 from nanokube.apiserver.endpoints import yaml_body
 
 JSON: Final = "application/json"
@@ -50,6 +51,17 @@ def form_of(accept: str, allows_shapes: bool) -> Form:
     if not found:
         raise errors.not_acceptable(_SUPPORTED)
     return next((form for form in found if form.media not in _BINARY), found[0])
+
+
+def check_shape(accept: str, form: Form, resource: Resource, *, is_list: bool) -> None:
+    """Demand that metadata of one object, or of many, is asked for as what it is. Raises ApiError (406)."""
+    if form.shape != "PartialObjectMetadata" or ("PartialObjectMetadataList" in accept) == is_list:
+        return
+    package, kind = resource.group.partition(".")[0] or "core", resource.kind + "List" * is_list
+    asked = form.shape + "List" * (not is_list)
+    article = "a list" if is_list else "not a list"
+    message = f"you requested {asked}, but the requested object is {article} (*{package}.{kind})"
+    raise errors.ApiError("NotAcceptable", 406, message)
 
 
 def _form(clause: str, allows_shapes: bool) -> Form | None:

@@ -26,7 +26,10 @@ from nanokube.storage.store import Compacted, FutureRevision
 
 def get(scope: Scope) -> Answer | Awaitable[Answer]:
     """Answer one object."""
-    form = negotiate.form_of(scope.request.headers.get("accept"), True)
+    accept = scope.request.headers.get("accept")
+    form = negotiate.form_of(accept, True)
+    if form.shape:
+        negotiate.check_shape(accept, form, scope.resource, is_list=False)
     key = f"{scope.info.namespace}/{scope.info.name}" if scope.resource.namespaced else scope.info.name
     item = scope.registry.caches.of(scope.resource.storage_name).find(key)
     if item is None:
@@ -66,7 +69,10 @@ class Page:
 
 async def list_(scope: Scope) -> Answer:
     """Answer the objects selected."""
-    form = negotiate.form_of(scope.request.headers.get("accept"), True)
+    accept = scope.request.headers.get("accept")
+    form = negotiate.form_of(accept, True)
+    if form.shape:
+        negotiate.check_shape(accept, form, scope.resource, is_list=True)
     selection = scope.selection()
     page = _page(scope)
     registry = scope.registry

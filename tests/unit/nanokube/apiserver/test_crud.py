@@ -521,3 +521,20 @@ async def test_a_version_1_autoscaler_shows_the_metrics_that_it_keeps_in_annotat
     done = await api("GET", path.format("v1") + "?includeObject=None", headers=accept)
     assert done.json["rows"][0]["cells"][2] == "memory: <unknown>/100Mi"
     assert done.json["rows"][0]["object"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "shape", "code"),
+    [
+        (PODS, "PartialObjectMetadata", 406),
+        (PODS, "PartialObjectMetadataList", 200),
+        (f"{PODS}/p", "PartialObjectMetadata", 200),
+        (f"{PODS}/p", "PartialObjectMetadataList", 406),
+    ],
+)
+async def test_metadata_of_one_and_of_many_are_asked_for_by_their_names(
+    api: Api, path: str, shape: str, code: int
+) -> None:
+    await api("POST", PODS, pod())
+    done = await api("GET", path, headers={"accept": f"application/json;as={shape};g=meta.k8s.io;v=v1"})
+    assert done.code == code
