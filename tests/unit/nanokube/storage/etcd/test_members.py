@@ -33,3 +33,9 @@ def test_a_member_waits_until_the_one_before_is_settled(monkeypatch: pytest.Monk
     assert added("192.0.2.1: etcdserver: unhealthy cluster", "etcdserver: too many learner members") == 1
     with pytest.raises(Unavailable, match="no answer"):
         added("no answer")
+
+
+def test_a_member_that_has_started_is_of_an_earlier_life_of_its_name() -> None:
+    found = [pb.Member(ID=1, name="a"), pb.Member(ID=2, name="b"), pb.Member(ID=3)]
+    assert [each.ID for each in members.former_lives(found, "b")] == [2]
+    assert members.former_lives(found, "c") == []
