@@ -36,9 +36,9 @@ def as_float(given: Quantity) -> float:
 
 
 def is_integer(given: Quantity) -> bool:
-    """`q.isInteger()`: whether it is whole and fits 64 bits."""
+    """`q.isInteger()`: whether it is whole and fits 64 bits; what was cut to the largest of them does not."""
     amount = _read(given).amount
-    return amount == int(amount) and abs(amount) <= _MAX
+    return amount == int(amount) and abs(amount) < _MAX
 
 
 def as_integer(given: Quantity) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nanokube.apiserver.extensions import conversion_webhook
 from tests.unit.nanokube.apiserver import custom_kinds
 from tests.unit.nanokube.apiserver.conftest import Api
 from tests.unit.nanokube.apiserver.custom_kinds import CRDS, GADGETS, gadget, lively, version
@@ -171,6 +172,37 @@ async def test_who_answers_badly_fails_the_request_and_nothing_else(
             assert (reply.code, message in reply.json["message"]) == (500, True), reply.body
         assert [i["metadata"]["name"] for i in (await api("GET", GADGETS)).json["items"]] == ["a"]
         assert (await api("DELETE", f"{CRDS}/gadgets.example.com")).code == 200
+
+
+async def test_one_that_never_answers_holds_nobody_else_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for the other version waits until the call's timeout; all others are served meanwhile."""
+    monkeypatch.setattr(conversion_webhook, "TIMEOUT_S", 0.5)
+    asked = asyncio.Event()
+
+    async def hang(request: dict[str, Any]) -> dict[str, Any]:
+        asked.set()
+        await asyncio.sleep(30)
+        return convert(request)
+
+    async with serving(hang) as server, lively(api):
+        await custom_kinds.define(api, definition(server))
+        await api("POST", GADGETS, gadget(size=1))
+        async with asyncio.TaskGroup() as group:
+            questions = (
+                ("GET", f"{NEWER}/a", None),
+                ("GET", NEWER, None),
+                ("POST", NEWER, gadget("b", "example.com/v2", length=1)),
+            )
+            waiting = [group.create_task(api(*question)) for question in questions]
+            await asked.wait()
+            assert (await api("POST", GADGETS, gadget("c", size=1))).code == 201
+            assert (await api("GET", f"{GADGETS}/a")).json["spec"]["size"] == 1
+            assert (await api("DELETE", f"{GADGETS}/c")).code == 200
+            assert not any(task.done() for task in waiting)
+        for task in waiting:
+            reply = task.result()
+            assert (reply.code, "conversion webhook for" in reply.json["message"]) == (500, True), reply.body
+        assert [i["metadata"]["name"] for i in (await api("GET", GADGETS)).json["items"]] == ["a"]
 
 
 async def test_a_watch_that_cannot_be_converted_ends_with_an_error(api: Api) -> None:

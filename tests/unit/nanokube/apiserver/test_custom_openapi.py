@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from typing import Any
 
@@ -104,3 +105,36 @@ async def test_the_index_does_not_wait_for_documents(api: Api, monkeypatch: pyte
         reply = await api("GET", path)
         assert reply.code == 200
         assert path.endswith(f"hash={reply.headers.get('etag').strip(chr(34))}")
+
+
+async def test_it_is_published_before_the_write_that_establishes_it_is_answered(api: Api) -> None:
+    """Upstream publishes in a second; here there is no moment in which clients could see a difference."""
+    aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+    async def places() -> list[bool]:
+        groups = (await api("GET", "/apis")).json["groups"]
+        tree = (await api("GET", "/apis", headers={"accept": aggregated})).json["items"]
+        resources_of = await api("GET", "/apis/example.com/v1")
+        return [
+            "example.com" in [group["name"] for group in groups],
+            "example.com" in [group["metadata"]["name"] for group in tree],
+            resources_of.code == 200,
+            (await api("GET", "/apis/example.com/v1/gadgets")).code == 200,
+            NAME in (await api("GET", "/openapi/v2")).json["definitions"],
+            "apis/example.com/v1" in (await api("GET", "/openapi/v3")).json["paths"],
+        ]
+
+    async with lively(api):
+        assert not any(await places())
+        async with asyncio.TaskGroup() as group:
+            stream = await api.watch(f"{CRDS}?watch=1", group)
+            await define(api, definition())
+            assert all(await places())
+            await api("DELETE", f"{CRDS}/gadgets.example.com")
+
+            async def is_told() -> bool:
+                return any(event["type"] == "DELETED" for event in stream.events)
+
+            await until(is_told)
+            assert not any(await places())
+            stream.abort()
