@@ -12,14 +12,17 @@ from nanokube.api.resources import Resource
 from nanokube.apiserver.requestinfo import RequestInfo
 
 _READS: Final = ("list", "watch")
+_NO_NAMES: Final = (".", "..")  # which clients and proxies would take out of a path
 _COLLECTION: Final = (*_READS, "create", "deletecollection")
 
 
 def check(resource: Resource, info: RequestInfo, method: str) -> None:
-    """Refuse a request that no route is for. Raises ApiError (404, 405)."""
+    """Refuse what no route is for, or of a name that nothing can have. Raises ApiError (400, 404, 405)."""
     is_named = bool(info.name) and info.verb not in _READS
     if not _is_path(resource, info, is_named):
         raise errors.no_such_path()
+    if is_named and info.name in _NO_NAMES:
+        raise errors.bad_request(f"Name parameter invalid: \"{info.name}\": may not be '{info.name}'")
     if info.subresource:
         return
     is_whole = resource.namespaced and not info.namespace

@@ -35,6 +35,7 @@ def code(method: str, path: str) -> int:
         (f"{ACCESS}/selfsubjectaccessreviews", (405, 405, 0, 405, 405, 405)),
         (f"{ACCESS}/selfsubjectaccessreviews/x", (404, 404, 404, 404, 404, 404)),
         (f"{NAMESPACED}/pods/p/status/x", (404, 404, 404, 404, 404, 404)),
+        (f"{NAMESPACED}/pods/%2e%2e", (400, 400, 400, 400, 400, 400)),
         (f"{NAMESPACED}/pods/p/proxy/x", (0, 0, 0, 0, 0, 0)),
     ],
 )
