@@ -15,7 +15,12 @@ def render(plan: Plan, cluster: Sequence[Network]) -> str:
     head = remove()
     if plan.overlay is None:
         return head
-    lines = [f"table {TABLE} {{", "  chain input {", "    type filter hook input priority filter;"]
+    lines = [f"table {TABLE} {{"]
+    # Outside each flow of Pods has a source port of its own: entries in the table of connections, for nobody.
+    for hook in ("prerouting", "output"):
+        rule = f"type filter hook {hook} priority raw; udp dport {PORT} notrack;"
+        lines.append(f"  chain outer-{hook} {{ {rule} }}")
+    lines += ["  chain input {", "    type filter hook input priority filter;"]
     family = "ip" if plan.overlay.local.version == 4 else "ip6"
     known = ", ".join(dict.fromkeys(str(each.remote) for each in plan.tunnelled))
     # VXLAN knows no sender: whoever reaches the port could pose as any Pod.

@@ -47,6 +47,8 @@ SCRIPT = textwrap.dedent(
     assert "fd00:10:244:1:: lladdr 0a:58:0a:f4:01:00 PERMANENT" in sh("ip -6 neigh show dev nk-vxlan")
     assert "dst 198.51.100.11" in sh("bridge fdb show dev nk-vxlan")
 
+    assert sh("nft list table inet nanokube-podnet").count("udp dport 4789 notrack") == 2
+
     only = peer("a", 1, "2001:db8:1::11")
     alone = routes(dataclasses.replace(only, ranges=only.ranges[1:]))
     assert "10.244.1.0/24" not in alone

@@ -111,6 +111,8 @@ def test_one_overlay_carries_both_families_by_the_nodes_first_address() -> None:
     text = rules.render(found, CLUSTER)
     assert "udp dport 4789 ip saddr != { 198.51.100.12 } drop" in text
     assert 'oifname "nk-vxlan" ip6 saddr != { fd00:10::/48 } masquerade' in text
+    for hook in ("prerouting", "output"):
+        assert f"type filter hook {hook} priority raw; udp dport 4789 notrack;" in text
 
 
 def test_the_overlay_goes_by_ipv6_where_peers_are_reached_by_it_alone() -> None:
