@@ -26,6 +26,7 @@ from nanokube.apiserver.admission.node_restriction import NodeRestriction
 from nanokube.apiserver.admission.node_taint import NodeTaint
 from nanokube.apiserver.admission.pod_security import PodSecurity
 from nanokube.apiserver.admission.policies.status import PolicyStatus
+from nanokube.apiserver.admission.policies.warm import Warm
 from nanokube.apiserver.admission.priority import Priority
 from nanokube.apiserver.admission.resource_quota import ResourceQuota
 from nanokube.apiserver.admission.service_account import ServiceAccount
@@ -88,6 +89,7 @@ class Server:
     aggregation: Aggregation
     addresses: Addresses
     policy_status: PolicyStatus
+    policies: Warm
     claims: Claims | None
     flow_control: Controller
     definitions: Lifecycle
@@ -184,6 +186,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
         aggregation,
         Addresses(registry),
         PolicyStatus(registry),
+        configured.warm,
         Claims(store, caches, services) if store.is_shared else None,
         flow_control,
         Lifecycle(registry),

@@ -16,6 +16,7 @@ from nanokube.apiserver.admission.policies.mutating import MutatingPolicies
 from nanokube.apiserver.admission.policies.params import Params
 from nanokube.apiserver.admission.policies.source import Source as PolicySource
 from nanokube.apiserver.admission.policies.validating import ValidatingPolicies
+from nanokube.apiserver.admission.policies.warm import Warm
 from nanokube.apiserver.admission.webhooks import metrics
 from nanokube.apiserver.admission.webhooks.caller import Caller
 from nanokube.apiserver.admission.webhooks.metrics import WebhookMetrics
@@ -30,7 +31,7 @@ _GROUP: Final = ".admissionregistration.k8s.io"
 
 
 class Configured:
-    """plugins: for the chain. collectors: their metrics."""
+    """plugins: for the chain. warm: compiles what they ask. collectors: their metrics."""
 
     def __init__(self, caches: Caches, versions: Versions, authorizer: Authorizer, client: Client) -> None:
         namespaces = caches.of("namespaces")
@@ -40,9 +41,7 @@ class Configured:
             return item.view() if item is not None else None
 
         def policies(kind: str) -> PolicySource:
-            return PolicySource(
-                caches, f"{kind}admissionpolicies{_GROUP}", f"{kind}admissionpolicybindings{_GROUP}", versions
-            )
+            return PolicySource(caches, *_names(kind), versions)
 
         def hooks(kind: str) -> HookSource:
             return HookSource(caches, f"{kind}webhookconfigurations{_GROUP}", versions)
@@ -54,10 +53,13 @@ class Configured:
         checks = PolicyMetrics("validating_admission_policy")
         admit = Caller(client, authorizer, calls, conditions, metrics.ADMIT)
         validate = Caller(client, authorizer, calls, conditions, metrics.VALIDATING)
+        mutating, validating = policies("mutating"), policies("validating")
+        followed = [caches.of(name) for kind in ("mutating", "validating") for name in _names(kind)]
+        self.warm = Warm((mutating, validating), followed)
         self.plugins: Sequence[Plugin] = (
-            MutatingPolicies(policies("mutating"), matcher, versions, find, changes),
+            MutatingPolicies(mutating, matcher, versions, find, changes),
             MutatingWebhooks(hooks("mutating"), admit, versions, find),
-            ValidatingPolicies(policies("validating"), matcher, versions, find, checks),
+            ValidatingPolicies(validating, matcher, versions, find, checks),
             ValidatingWebhooks(hooks("validating"), validate, versions, find),
         )
         self.collectors: Sequence[Collector] = (
@@ -66,3 +68,8 @@ class Configured:
             *changes.collectors,
             *checks.collectors,
         )
+
+
+def _names(kind: str) -> tuple[str, str]:
+    """Name policies of a kind and their bindings as they are stored."""
+    return f"{kind}admissionpolicies{_GROUP}", f"{kind}admissionpolicybindings{_GROUP}"

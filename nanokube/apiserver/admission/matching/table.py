@@ -47,12 +47,7 @@ class Table(Generic[T]):
         resource = attributes.requested or attributes.resource
         if rules.is_exempt(resource):
             return None
-        stamp = tuple([cache.changed for cache in self._caches])
-        if stamp != self._stamp or self._defined != self._definitions.changed:
-            if stamp != self._stamp:
-                self._load()
-            self._stamp, self._defined = stamp, self._definitions.changed
-            self._found.clear()
+        self.refresh()
         key = (attributes.operation, resource.name, resource.version, attributes.subresource)
         try:
             return self._found[key]
@@ -61,3 +56,12 @@ class Table(Generic[T]):
                 self._found.clear()
             found = self._found[key] = self._select(attributes.operation, resource, attributes.subresource)
             return found
+
+    def refresh(self) -> None:
+        """Load what is configured if it changed."""
+        stamp = tuple([cache.changed for cache in self._caches])
+        if stamp != self._stamp or self._defined != self._definitions.changed:
+            if stamp != self._stamp:
+                self._load()
+            self._stamp, self._defined = stamp, self._definitions.changed
+            self._found.clear()

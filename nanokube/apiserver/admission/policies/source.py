@@ -1,7 +1,7 @@
 """The policies of one kind with their bindings, found by what they are about.
 
-To read and compile a thousand takes seconds: it is done in slices when the first request comes that they may
-be about, and such requests wait for it. A change reads again only what changed.
+To read and compile a thousand takes seconds: it is done in slices, ahead (`warm`) or when the first request
+comes that they may be about, and such requests wait for it. A change reads again only what changed.
 """
 
 from __future__ import annotations
@@ -53,6 +53,11 @@ class Source:
         if not found.plan.is_done:
             await found.loaded.result()
         return await found.plan.result()
+
+    async def policies(self) -> Sequence[Policy]:
+        """Read the policies that are bound, unless they are read."""
+        self._table.refresh()
+        return await self._loaded.result() if self._loaded is not None else ()
 
     def _load(self) -> None:
         items, bindings = list(self._policies.scan()), list(self._bindings.scan())
