@@ -34,3 +34,51 @@ def test_kubectl_knows_custom_resources(cluster: host.Host) -> None:
     finally:
         kubectl("delete", "crd", gadgets.NAME, "--timeout=20s")
     assert "test.example.com" not in kubectl("api-versions")
+
+
+def test_owners_and_dependents_are_custom_resources(cluster: host.Host) -> None:
+    """In the background, in the foreground and orphaned, as built-in kinds; a definition takes all along."""
+
+    def apply(*objects: dict[str, Any]) -> None:
+        cluster.kubectl("apply", "-f", "-", stdin="".join(json.dumps(each) for each in objects))
+
+    def owned_by(kind: str, name: str, *, blocks: bool = False) -> dict[str, Any]:
+        owner = json.loads(cluster.kubectl("get", kind, name, "-o", "json"))
+        reference = {key: owner[key] for key in ("apiVersion", "kind")}
+        reference |= {key: owner["metadata"][key] for key in ("name", "uid")}
+        return {"ownerReferences": [{**reference, "blockOwnerDeletion": blocks}]}
+
+    def thing(name: str, owner: dict[str, Any]) -> dict[str, Any]:
+        metadata = {"name": name, "namespace": "default", **owner}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+
+    def child(name: str, owner: dict[str, Any]) -> dict[str, Any]:
+        made = gadgets.gadget(name, size=1)
+        return {**made, "metadata": {**made["metadata"], **owner}}
+
+    def gone(*names: str) -> None:
+        cluster.kubectl("wait", "--for=delete", *names, "--timeout=20s")
+
+    apply(gadgets.definition())
+    try:
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/{gadgets.NAME}", "--timeout=10s")
+        apply(*(gadgets.gadget(name, size=1) for name in ("back", "fore", "orphan")))
+        for name in ("back", "fore", "orphan"):
+            owner = owned_by("gadget", name, blocks=True)
+            apply(thing(f"of-{name}", owner), child(f"gadget-of-{name}", owner))
+        cluster.kubectl("delete", "gadget/back", "--cascade=background")
+        gone("configmap/of-back", "gadget/gadget-of-back")
+        cluster.kubectl("delete", "gadget/fore", "--cascade=foreground", "--timeout=20s")
+        left = cluster.kubectl("get", "configmaps,gadgets", "-o", "name").split()
+        assert not [name for name in left if "fore" in name]
+        cluster.kubectl("delete", "gadget/orphan", "--cascade=orphan", "--timeout=20s")
+        for name in ("configmap/of-orphan", "gadget/gadget-of-orphan"):
+            assert cluster.kubectl("get", name, "-o", "jsonpath={.metadata.ownerReferences}") == ""
+        apply(child("of-a-map", owned_by("configmap", "of-orphan")))
+        cluster.kubectl("delete", "configmap/of-orphan")
+        gone("gadget/of-a-map")
+        apply(thing("last", owned_by("gadget", "gadget-of-orphan")))
+        cluster.kubectl("delete", "crd", gadgets.NAME, "--timeout=20s")
+        gone("configmap/last")
+    finally:
+        cluster.kubectl("delete", "crd", gadgets.NAME, "--ignore-not-found", "--timeout=20s")
