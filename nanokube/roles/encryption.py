@@ -29,9 +29,9 @@ from nanokube.storage.etcd import store as etcd_store
 from nanokube.storage.etcd.settings import EtcdSettings
 from nanokube.storage.sqlite import copy
 from nanokube.storage.sqlite.store import SqliteStore
-from nanokube.storage.store import Store, StoreError
+from nanokube.storage.store import Store, StoreError, prefix_end
 
-SERVERS = "/registry/masterleases/"
+SERVERS = "/masterleases/"  # as nanokube.apiserver.endpoint_leases names them: beside the objects
 TAKEN_S = 30.0  # a server takes a changed file within a second; a large store is read first
 LOOK_S = 0.5
 STALLED_S = 60.0
@@ -239,18 +239,18 @@ def _transformer(config: node_config.NodeConfig) -> transformer.Transformer:
 def _servers(config: node_config.NodeConfig) -> int:
     if not config.store:
         return 1
-    return sum(record.key.startswith(SERVERS) for record in _records(config))
+    return len(_records(config, SERVERS))
 
 
-def _records(config: node_config.NodeConfig) -> Sequence[Record]:
+def _records(config: node_config.NodeConfig, under: str = prefix.ROOT) -> Sequence[Record]:
     store = etcd.store(config)
     try:
-        return copy.read(store)[1] if isinstance(store, Path) else asyncio.run(_read(store))
+        return copy.read(store)[1] if isinstance(store, Path) else asyncio.run(_read(store, under))
     except (OSError, StoreError, copy.CopyError) as err:
         raise EncryptionError(f"cannot read the store: {err}") from err
 
 
-async def _read(store: EtcdSettings) -> list[Record]:
+async def _read(store: EtcdSettings, under: str) -> list[Record]:
     async with _opened(store) as opened:
-        found = await opened.range(prefix.ROOT, "/registry0")
+        found = await opened.range(under, prefix_end(under))
     return [Record(e.key, e.value, e.create_revision, e.mod_revision) for e in found.entries]

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from nanokube.apiserver import endpoint_leases
 from nanokube.kit import clock, files
 from nanokube.roles import config as node_config
 from nanokube.roles import encryption, encryption_keys
@@ -114,3 +116,18 @@ def test_what_is_plain_is_told(config: node_config.NodeConfig) -> None:
     asyncio.run(plain())
     assert ("nothing", 1, False) in stored_by(config)
     assert len(stored_by(config)) == 2
+
+
+def test_two_servers_are_not_rotated_at_once(
+    config: node_config.NodeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers are counted by the keys that they renew: the second would write by a key that is dropped."""
+    stored = dict.fromkeys(f"{endpoint_leases.PREFIX}192.0.2.{host}" for host in (10, 11))
+
+    async def read(_store: object, under: str) -> list[str]:
+        return [key for key in stored if key.startswith(under)]
+
+    monkeypatch.setattr(encryption, "_read", read)
+    shared = dataclasses.replace(config, store=node_config.ETCD)
+    with pytest.raises(encryption.EncryptionError, match="the cluster has 2 servers"):
+        encryption.rotate(shared, None, say)
