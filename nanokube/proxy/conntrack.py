@@ -67,8 +67,8 @@ def stale(before: Forwards, after: Forwards) -> Stale:
 def flush(is_stale: Iterable[Stale]) -> int:
     """Forget the flows that any of the tests finds stale; returns how many. Blocks."""
     tests, count = list(is_stale), 0
-    with NFCTSocket() as conntrack:
-        for family in _FAMILIES:
+    for family in _FAMILIES:
+        with NFCTSocket(nfgen_family=family) as conntrack:  # it asks for one family alone
             for flow in list(_flows(conntrack, family)):
                 if any(test(flow) for test in tests):
                     with contextlib.suppress(NetlinkError):

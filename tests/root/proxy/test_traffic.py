@@ -14,7 +14,7 @@ SCRIPT = textwrap.dedent(
     """
     import collections, socket, subprocess, threading
     from cri.linux import nftables
-    from nanokube.proxy import forwards, ruleset, table
+    from nanokube.proxy import conntrack, forwards, ruleset, table
     from nanokube.proxy.forwards import Endpoint, Forward, Forwards
 
     def sh(command): subprocess.run(command, shell=True, check=True)
@@ -82,6 +82,24 @@ SCRIPT = textwrap.dedent(
     assert {ask(("10.96.0.20", 80)) for _ in range(10)} == {"10.244.0.3"}
     nft.run(held.everything())
     assert {ask(("10.96.0.20", 80)) for _ in range(10)} == {"10.244.0.3"}
+
+    def lead_to(ends):
+        wanted = Forwards((Forward("10.96.0.25", 4, "udp", 53, ends),))
+        nft.run(held.replace("u", ruleset.elements(wanted)))
+        return wanted
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        before = lead_to(two)
+        client.settimeout(3)
+        client.connect(("10.96.0.25", 53))
+        def answer():
+            client.send(b"?")
+            return client.recv(99).decode()
+        first = answer()
+        left = tuple(each for each in two if each.ip != first)
+        after = lead_to(left)
+        assert answer() == first, "a flow goes on by its entry"
+        assert conntrack.flush([conntrack.stale(before, after)]) == 1
+        assert answer() == left[0].ip, "and is forgotten with its endpoint"
     nft.run(ruleset.remove())
     assert nft.run("list tables").strip() == ""
     """
