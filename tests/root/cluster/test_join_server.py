@@ -11,12 +11,17 @@ from tests.root.cluster import host
 pytestmark = pytest.mark.root
 
 
-def test_a_second_server_joins_serves_and_leaves(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("192.0.2.10", "192.0.2.11"), ("2001:db8::10", "2001:db8::11")],
+    ids=["ipv4", "ipv6"],
+)
+def test_a_second_server_joins_serves_and_leaves(tmp_path: Path, first: str, second: str) -> None:
     etcd.ensure_program()
     with (
         host.lan() as lan,
-        host.new(tmp_path / "one", "one", on=lan) as one,
-        host.new(tmp_path / "two", "two", "192.0.2.11", lan) as two,
+        host.new(tmp_path / "one", "one", first, lan) as one,
+        host.new(tmp_path / "two", "two", second, lan) as two,
     ):
         one.up("--etcd")
         arguments = shlex.split(one.nanokube("token", "create", "--control-plane").strip())[3:]
@@ -26,14 +31,14 @@ def test_a_second_server_joins_serves_and_leaves(tmp_path: Path) -> None:
         assert two.run("ls", "/etc/nanokube", check=False).returncode != 0
 
         said = two.nanokube("join", *arguments, "--cgroup-root", two.cgroup_root)
-        assert "Node two (192.0.2.11) is Ready" in said
+        assert f"Node two ({second}) is Ready" in said
         names = {node["metadata"]["name"] for node in two.get("nodes")["items"]}
         assert names == {"one", "two"}
-        host.wait_for(lambda: addresses(two) == ["192.0.2.10", "192.0.2.11"], 15, "both endpoints")
+        host.wait_for(lambda: addresses(two) == [first, second], 15, "both endpoints")
 
         two.nanokube("reset", "--yes")
         assert [node["metadata"]["name"] for node in one.get("nodes")["items"]] == ["one"]
-        host.wait_for(lambda: addresses(one) == ["192.0.2.10"], 20, "one endpoint")
+        host.wait_for(lambda: addresses(one) == [first], 40, "one endpoint")
 
 
 def addresses(on: host.Host) -> list[str]:
