@@ -397,3 +397,36 @@ async def test_field_selectors_and_columns(api: Api) -> None:
         accept = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
         table = (await api("GET", GADGETS, headers=accept)).json
         assert [row["cells"] for row in table["rows"]] == [["a", 1], ["b", 2]]
+
+
+async def test_quotas_count_them(api: Api) -> None:
+    quotas, hard = "/api/v1/namespaces/default/resourcequotas", {"count/gadgets.example.com": "1"}
+    async with lively(api):
+        await define(api, definition())
+        await api("POST", quotas, {"metadata": {"name": "q"}, "spec": {"hard": hard}})
+        status = {"hard": hard, "used": {"count/gadgets.example.com": "0"}}
+        merge = "application/merge-patch+json"
+        assert (await api("PATCH", f"{quotas}/q/status", {"status": status}, content_type=merge)).code == 200
+        assert (await api("POST", GADGETS, gadget(size=1))).code == 201
+        over = await api("POST", GADGETS, gadget("b", size=1))
+        assert (over.code, "exceeded quota: q" in over.json["message"]) == (403, True), over.body
+
+
+async def test_a_dry_run_answers_as_if_and_does_nothing(api: Api) -> None:
+    async with lively(api):
+        await define(api, definition())
+        tried = await api("POST", f"{GADGETS}?dryRun=All", gadget(size=1))
+        assert (tried.code, tried.json["spec"]) == (201, {"size": 1, "color": "red"})
+        assert (await api("POST", f"{GADGETS}?dryRun=All", gadget(size=0))).code == 422
+        assert (await api("GET", GADGETS)).json["items"] == []
+        before = (await api("POST", GADGETS, gadget(size=1))).json
+        applied = {**gadget(size=2), "metadata": {"name": "a"}}
+        for method, query, body, kind in (
+            ("PUT", "dryRun=All", {**before, "spec": {"size": 2}}, "application/json"),
+            ("PATCH", "dryRun=All", {"spec": {"size": 2}}, "application/merge-patch+json"),
+            ("PATCH", "dryRun=All&fieldManager=m&force=true", applied, "application/apply-patch+yaml"),
+        ):
+            reply = await api(method, f"{GADGETS}/a?{query}", body, content_type=kind)
+            assert (reply.code, reply.json["spec"]["size"]) == (200, 2), reply.body
+        assert (await api("DELETE", f"{GADGETS}/a?dryRun=All")).code == 200
+        assert (await api("GET", f"{GADGETS}/a")).json == before
