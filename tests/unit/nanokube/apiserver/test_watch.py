@@ -185,7 +185,8 @@ async def test_tables_and_partial_metadata(api: Api) -> None:
     assert (table["kind"], table["rows"][0]["cells"][:2]) == ("Table", ["a", 1])
     partial = (await api("GET", f"{MAPS}/a", headers=PARTIAL)).json
     assert (partial["kind"], "data" in partial) == ("PartialObjectMetadata", False)
-    listed = (await api("GET", MAPS, headers=PARTIAL)).json
+    many = {"accept": PARTIAL["accept"].replace("Metadata;", "MetadataList;")}
+    listed = (await api("GET", MAPS, headers=many)).json
     assert listed["kind"] == "PartialObjectMetadataList"
     async with asyncio.TaskGroup() as group:
         stream = await api.watch(f"{MAPS}?watch=1", group, headers=TABLE)
