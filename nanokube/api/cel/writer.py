@@ -258,10 +258,15 @@ class Writer:
     def _within(self, item: Expr, among: Expr) -> tuple[str, str]:
         if isinstance(among, ListExpr):
             kinds = {entry.kind if isinstance(entry, Const) else "" for entry in among.elements}
-            if among.optional or kinds not in ({"string"}, {"int"}):
+            if among.optional or not kinds or not kinds <= {"string", "int"}:
                 raise Unknown
-            given = frozenset(entry.value for entry in among.elements if isinstance(entry, Const))
-            return self._one_of(self._plain(item), given, "str" if kinds == {"string"} else "int")
+            place, given = self._plain(item), [each for each in among.elements if isinstance(each, Const)]
+            found = [
+                self._one_of(place, frozenset(each.value for each in given if each.kind == kind), sort)
+                for kind, sort in (("string", "str"), ("int", "int"))
+                if kind in kinds
+            ]
+            return _any([is_true for is_true, _ in found]), _all([is_false for _, is_false in found])
         place = self._plain(among)
         sort = f"({place}.__class__ is list or {place}.__class__ is dict) and len({place}) <= {MOST}"
         if isinstance(item, Const):

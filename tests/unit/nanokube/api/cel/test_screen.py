@@ -130,6 +130,14 @@ def test_certainly_false_is_false(sources: list[str], objects: list[tuple[Any, A
             assert all(_is_false(program, values) for program in programs), (sources, values)
 
 
+def test_texts_and_numbers_looked_for_in_one_place_are_known_together() -> None:
+    sources = ["object.a == ''", "object.a == ''", "object.a == 'x'", "object.a == 0", "object.a == 1"]
+    programs = [program for source in sources if (program := _compiled(source)) is not None]
+    whole = screen.whole(merge.any_of([program.tree for program in programs]))
+    answers = {value: whole(_values({"a": value}).__getitem__) for value in ("", "x", "y", 0, 1, 2)}
+    assert answers == {"": False, "x": False, "y": True, 0: False, 1: False, 2: True}
+
+
 POD: dict[str, Any] = {
     "metadata": {"name": "web-1", "labels": {"app": "web"}},
     "spec": {
