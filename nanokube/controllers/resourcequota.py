@@ -4,6 +4,7 @@ The API server books what is created; here what was deleted, ended or changed ot
 Source: pkg/controller/resourcequota/resource_quota_controller.go.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Never
@@ -20,6 +21,8 @@ QUOTAS = resources.get("resourcequotas")
 WATCHED = tuple(resources.get(name) for name in ("pods", "services", "persistentvolumeclaims"))
 LISTED_EVERY_S = 5.0  # other kinds are listed, and only while a quota counts them
 RECOUNT_EVERY_S = 60.0  # a booking whose write failed is found by then
+# What the server has booked is written some moments later, and seen here later still: until then it counts.
+BOOKED_S = 0.5
 
 
 def counted(hard: Object, custom: Mapping[str, Resource] = MappingProxyType({})) -> list[Resource]:
@@ -69,11 +72,11 @@ def _unsettled(quota: Object) -> list[str]:
 
 
 def _matters(old: Object, new: Object) -> bool:
-    return (
-        objects.spec(old) != objects.spec(new)
-        or resized.spec(old) != resized.spec(new)
-        or pods.is_terminal(old) != pods.is_terminal(new)
-    )
+    """Whether an object may count for less; that a Pod was given its node frees nothing."""
+    return any(
+        {**spec(old), "nodeName": ""} != {**spec(new), "nodeName": ""}
+        for spec in (objects.spec, resized.spec)
+    ) or pods.is_terminal(old) != pods.is_terminal(new)
 
 
 class ResourceQuotaController:
@@ -84,7 +87,9 @@ class ResourceQuotaController:
         self._quotas = env.informers.of(QUOTAS)
         self._watched = {resource.name: env.informers.of(resource) for resource in WATCHED}
         self.runner = runner.Runner("resourcequota", self.reconcile)
+        self._booked: dict[str, float] = {}  # when each quota's use changed last
         self.runner.watches(self._quotas, _unsettled)
+        self._quotas.subscribe(self._note)
         for source in self._watched.values():
             self.runner.reads(source)
             source.subscribe(self._follow)
@@ -92,6 +97,14 @@ class ResourceQuotaController:
     async def run(self) -> Never:
         """Reconcile until cancelled."""
         await self.runner.run()
+
+    def _note(self, change: informer.Change, old: Object | None, new: Object) -> None:
+        """Remember when a quota's use changed."""
+        key = objects.key(new)
+        if change == "DELETED":
+            self._booked.pop(key, None)
+        elif old is not None and objects.status(old).get("used") != objects.status(new).get("used"):
+            self._booked[key] = self._env.clock.monotonic()
 
     def _follow(self, change: informer.Change, old: Object | None, new: Object) -> None:
         """Recount when something may have become free; what is new, the server has booked already."""
@@ -113,10 +126,16 @@ class ResourceQuotaController:
         found: list[tuple[Resource, Any]] = []
         for resource in kinds:
             found += ((resource, obj) for obj in await self._objects(resource, objects.namespace(quota)))
-        used = {name: str(amount) for name, amount in sorted(usage.total(quota, found).items())}
+        counts = usage.total(quota, found)
+        left_s = self._booked.get(key, -math.inf) + BOOKED_S - self._env.clock.monotonic()
+        booked = usage.parse(objects.status(quota).get("used")) if left_s > 0 else {}
+        amounts = {name: max(count, booked.get(name, count)) for name, count in counts.items()}
+        used = {name: str(amount) for name, amount in sorted(amounts.items())}
         status = {"hard": dict(hard), "used": used}
         if objects.status(quota) != status:
             await self._env.client.update(QUOTAS, {**quota, "status": status}, subresource="status")
+        if amounts != counts:
+            return left_s
         is_listed = bool(custom_counts(hard)) or any(r.name not in self._watched for r in kinds)
         return LISTED_EVERY_S if is_listed else RECOUNT_EVERY_S
 

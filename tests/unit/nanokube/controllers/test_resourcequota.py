@@ -84,6 +84,34 @@ def test_a_quota_counts_what_runs_and_forgets_what_ended() -> None:
     virtual_time.run(story())
 
 
+def test_what_the_server_has_booked_counts_until_it_can_be_seen() -> None:
+    """A Pod is bound just when the server books the next: what was let in must not be let in again."""
+
+    async def story() -> None:
+        stage = Stage(resourcequota.ResourceQuotaController)
+        hard = {"pods": "2"}
+        quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta("q"), "spec": {"hard": hard}}
+        stage.client.put({**quota, "status": {"hard": hard, "used": {"pods": "1"}}})
+        stage.client.put(pod("a"))
+        async with stage.running():
+            await asyncio.sleep(1)
+            stage.client.put({**quota, "status": {"hard": hard, "used": {"pods": "2"}}})
+            bound = pod("a")
+            bound["spec"]["nodeName"] = "node"
+            bound["spec"]["activeDeadlineSeconds"] = 9
+            stage.client.put(bound)
+            await asyncio.sleep(0.2)
+            assert stage.status(QUOTAS, "ns/q")["used"] == {"pods": "2"}
+            stage.client.put(pod("b"))
+            await asyncio.sleep(1)
+            assert stage.status(QUOTAS, "ns/q")["used"] == {"pods": "2"}
+            stage.client.put(pod("b", "Failed"))
+            await asyncio.sleep(1)
+            assert stage.status(QUOTAS, "ns/q")["used"] == {"pods": "1"}
+
+    virtual_time.run(story())
+
+
 def test_a_claim_is_kept_while_a_pod_uses_it() -> None:
     async def story() -> None:
         stage = Stage(volume_protection.VolumeProtectionController)
