@@ -19,8 +19,9 @@ from nanokube.storage.store import StoreError, Unavailable
 CHANGE_S: Final = 10.0
 PROMOTION_S: Final = 180.0  # of which a slow, busy host takes a minute until its etcd runs
 PAUSE_S: Final = 0.3
-# The member before has been connected for less than 5 s, or does not vote yet (etcd api/v3rpc/rpctypes).
-SOON: Final = ("unhealthy cluster", "too many learner members")
+# The member before has been connected for less than 5 s, or does not vote yet; or one of this address was
+# removed within the second, of which and the address a member's ID is made (etcd api/v3rpc/rpctypes).
+SOON: Final = ("unhealthy cluster", "too many learner members", "member not found")
 ADDITION_S: Final = 30.0
 
 
