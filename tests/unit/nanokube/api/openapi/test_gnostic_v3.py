@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -11,33 +10,7 @@ import pytest
 from nanokube.api import openapi
 from nanokube.api.openapi import gnostic_v3
 from nanokube.api.resources import ALL
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while data[at] > 0x7F:
-        value |= (data[at] & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-    return value | data[at] << shift, at + 1
-
-
-def _read(data: bytes) -> Iterator[tuple[int, Any]]:
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        if tag & 7 == 0:
-            value: Any
-            value, at = _varint(data, at)
-        else:
-            size, at = (8, at) if tag & 7 == 1 else _varint(data, at)
-            value, at = data[at : at + size], at + size
-        yield tag >> 3, value
-
-
-def _first(data: bytes, *numbers: int) -> Any:
-    for number in numbers:
-        data = next(v for n, v in _read(data) if n == number)
-    return data
+from tests.unit.nanokube.api.openapi import wire
 
 
 @pytest.mark.parametrize(
@@ -62,13 +35,13 @@ def _first(data: bytes, *numbers: int) -> Any:
 )
 def test_schema_fields(schema: dict[str, Any], path: tuple[int, ...], value: Any) -> None:
     document = gnostic_v3.encode({"components": {"schemas": {"d": schema}}})
-    assert _first(document, 5, 1, 1, 2, *path) == value
+    assert wire.first(document, 5, 1, 1, 2, *path) == value
 
 
 @pytest.mark.parametrize(("code", "path"), [("200", (2, 2, 1, 1)), ("default", (1, 1, 1))])
 def test_status_decides_the_field_of_an_answer(code: str, path: tuple[int, ...]) -> None:
     item = {"get": {"responses": {code: {"description": "OK"}}}}
-    assert _first(gnostic_v3.encode({"paths": {"/x": item}}), 4, 1, 2, 4, 8, *path) == b"OK"
+    assert wire.first(gnostic_v3.encode({"paths": {"/x": item}}), 4, 1, 2, 4, 8, *path) == b"OK"
 
 
 def test_unknown_keys_are_refused() -> None:
@@ -82,6 +55,6 @@ def test_whole_documents_have_all_schemas_and_paths(group: str, version: str) ->
     assert body is not None
     plain = orjson.loads(body)
     document = gnostic_v3.encode(plain)
-    schemas = [_first(v, 1).decode() for _, v in _read(_first(document, 5, 1))]
-    paths = [_first(v, 1).decode() for n, v in _read(_first(document, 4)) if n == 1]
+    schemas = [wire.first(v, 1).decode() for _, v in wire.read(wire.first(document, 5, 1))]
+    paths = [wire.first(v, 1).decode() for n, v in wire.read(wire.first(document, 4)) if n == 1]
     assert (schemas, paths) == (list(plain["components"]["schemas"]), list(plain["paths"]))
