@@ -19,6 +19,7 @@ import orjson
 
 from nanokube.api import timestamps
 from nanokube.api.protobuf import MAGIC, fields_of, message_of
+from nanokube.api.varint import varint
 
 _VARINT, _DOUBLE, _LENGTH = 0, 1, 2
 _NANOS: Final = {"h": 3600 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
@@ -78,7 +79,7 @@ def _value(number: int, code: str, inner: str, value: Any) -> bytes:
         case "b" | "B" | "i" | "I":
             return _integer(number, int(value))
         case "n" | "N":
-            return _varint(number << 3 | _DOUBLE) + struct.pack("<d", value)
+            return varint(number << 3 | _DOUBLE) + struct.pack("<d", value)
     return _field(number, _TEXTS[code](value))
 
 
@@ -96,23 +97,11 @@ def _choice(name: str, value: Any) -> bytes:
 
 
 def _field(number: int, data: bytes) -> bytes:
-    return _varint(number << 3 | _LENGTH) + _varint(len(data)) + data
+    return varint(number << 3 | _LENGTH) + varint(len(data)) + data
 
 
 def _integer(number: int, value: int) -> bytes:
-    return _varint(number << 3 | _VARINT) + _varint(value)
-
-
-def _varint(value: int) -> bytes:
-    if 0 <= value < 0x80:
-        return bytes((value,))
-    value &= (1 << 64) - 1  # negative numbers take ten bytes
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return varint(number << 3 | _VARINT) + varint(value)
 
 
 def _int_or_string(value: Any) -> bytes:

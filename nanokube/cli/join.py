@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import click
 
-from nanokube.cli import errors, phases, readiness, settings, up
+from nanokube.cli import errors, host_options, phases, readiness, settings, up
 from nanokube.roles import config as node_config
 from nanokube.roles import discovery, etcd, node
 from nanokube.roles import join as roles_join
@@ -27,19 +27,7 @@ from nanokube.roles import join as roles_join
     "--node-ip", help="Address of this node, or IPv4,IPv6.  [default: the one that reaches the server]"
 )
 @click.option("--kubelet-port", type=int, help="Port of the kubelet.  [default: 10250]")
-@click.option("--cgroup-root", help="Name of the cgroup that holds all Pods.  [default: nanokube]")
-@click.option(
-    "--shutdown-grace",
-    "shutdown_grace_s",
-    type=float,
-    help="Seconds that a shutdown of the host waits for Pods to end.  [default: 0]",
-)
-@click.option(
-    "--shutdown-grace-critical",
-    "shutdown_grace_critical_s",
-    type=float,
-    help="Of these, the last ones, for critical Pods.  [default: 0]",
-)
+@host_options.host_options
 def join(
     server: str, token: str, ca_hash: str, control_plane: bool, certificate_key: str, **options: object
 ) -> None:

@@ -5,7 +5,7 @@ import time
 
 import click
 
-from nanokube.cli import audit_options, errors, phases, readiness, settings
+from nanokube.cli import audit_options, errors, host_options, phases, readiness, settings
 from nanokube.kit import addresses, paths
 from nanokube.roles import bootstrap, checks, node, ranges
 from nanokube.roles import config as node_config
@@ -33,19 +33,7 @@ from nanokube.roles import config as node_config
 @click.option("--etcd-cert", help="With --store: certificate by which etcd knows this server.")
 @click.option("--etcd-key", help="With --store: key of that certificate.")
 @click.option("--etcd-prefix", help='With --store: what stands before every key, like "/name".')
-@click.option("--cgroup-root", help="Name of the cgroup that holds all Pods.  [default: nanokube]")
-@click.option(
-    "--shutdown-grace",
-    "shutdown_grace_s",
-    type=float,
-    help="Seconds that a shutdown of the host waits for Pods to end.  [default: 0]",
-)
-@click.option(
-    "--shutdown-grace-critical",
-    "shutdown_grace_critical_s",
-    type=float,
-    help="Of these, the last ones, for critical Pods.  [default: 0]",
-)
+@host_options.host_options
 @audit_options.audit_options
 def up(managed: bool, **options: object) -> None:
     """Start this node's cluster, or resume it: safe to call at any time."""

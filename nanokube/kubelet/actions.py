@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from nanokube.api.varint import varint
+from nanokube.kit import addresses
 from nanokube.kubelet.runtime import FaultKind, Runtime, RuntimeFault
 
 Object = Mapping[str, Any]
@@ -64,7 +66,7 @@ async def get(action: Object, container: Object, pod_ip: str, timeout_s: float, 
     host = action.get("host") or pod_ip
     path = action.get("path") or "/"
     headers = [(h["name"], h["value"]) for h in action.get("httpHeaders") or ()]
-    url = f"{scheme}://{_bracketed(host)}:{port}{path if path.startswith('/') else '/' + path}"
+    url = f"{scheme}://{addresses.host_port(host, port)}{path if path.startswith('/') else '/' + path}"
     try:
         async with asyncio.timeout(timeout_s):
             return await _follow(url, headers, agent)
@@ -141,9 +143,9 @@ async def connect(host: str, port: int, timeout_s: float) -> Outcome:
         async with asyncio.timeout(timeout_s):
             _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
-        return Outcome("failure", f"dial tcp {_bracketed(host)}:{port}: i/o timeout")
+        return Outcome("failure", f"dial tcp {addresses.host_port(host, port)}: i/o timeout")
     except OSError as error:
-        return Outcome("failure", f"dial tcp {_bracketed(host)}:{port}: {_cause(error)}")
+        return Outcome("failure", f"dial tcp {addresses.host_port(host, port)}: {_cause(error)}")
     writer.close()
     return Outcome("success")
 
@@ -157,8 +159,8 @@ async def check_grpc(host: str, port: int, service: str, timeout_s: float) -> Ou
     import grpc.aio
 
     name = service.encode()
-    request = b"\x0a" + _varint(len(name)) + name if name else b""
-    async with grpc.aio.insecure_channel(f"{_bracketed(host)}:{port}") as channel:
+    request = b"\x0a" + varint(len(name)) + name if name else b""
+    async with grpc.aio.insecure_channel(f"{addresses.host_port(host, port)}") as channel:
         check = channel.unary_unary("/grpc.health.v1.Health/Check", lambda b: b, lambda b: b)
         try:
             answer: bytes = await check(request, timeout=timeout_s)
@@ -167,18 +169,6 @@ async def check_grpc(host: str, port: int, service: str, timeout_s: float) -> Ou
     if answer[:2] == b"\x08\x01":
         return Outcome("success", "service healthy")
     return Outcome("failure", "service unhealthy (responded with another status than SERVING)")
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*out, number])
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _joined(url: str, location: str) -> str:

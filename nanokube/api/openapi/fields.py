@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import orjson
 
+from nanokube.api.varint import varint
+
 Write = Callable[[int, Any], bytes]
 Row = tuple[int, Write]
 _VARINT: Final = 0
@@ -68,23 +70,13 @@ def choice_of_number(number: int, value: float) -> bytes:
     return _tag(number, _DOUBLE) + struct.pack("<d", value)
 
 
-def _varint(value: int) -> bytes:
-    value &= (1 << 64) - 1
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    found.append(value)
-    return bytes(found)
-
-
 def _tag(number: int, wire: int) -> bytes:
-    return _varint(number << 3 | wire)
+    return varint(number << 3 | wire)
 
 
 def sized(number: int, value: bytes) -> bytes:
     """Write bytes, or a message."""
-    return _tag(number, _LENGTH) + _varint(len(value)) + value
+    return _tag(number, _LENGTH) + varint(len(value)) + value
 
 
 def text(number: int, value: str) -> bytes:
@@ -104,7 +96,7 @@ def flag(number: int, value: bool) -> bytes:
 
 def integer(number: int, value: int) -> bytes:
     """Write an integer, unless it is zero."""
-    return _tag(number, _VARINT) + _varint(value) if value else b""
+    return _tag(number, _VARINT) + varint(value) if value else b""
 
 
 def double(number: int, value: float) -> bytes:

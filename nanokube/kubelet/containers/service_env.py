@@ -6,6 +6,8 @@ Source: pkg/kubelet/envvars/envvars.go.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nanokube.kit import addresses
+
 Object = Mapping[str, Any]
 
 MASTER = ("default", "kubernetes")  # injected into every Pod, whatever enableServiceLinks says
@@ -40,7 +42,7 @@ def for_service(service: Object) -> dict[str, str]:
     ip, ports = spec["clusterIP"], spec.get("ports") or []
     if not ports:
         return {}
-    host = f"[{ip}]" if ":" in ip else ip
+    host = addresses.bracketed(ip)
     prefix = _name(service["metadata"]["name"])
     found = {f"{prefix}_SERVICE_HOST": ip, f"{prefix}_SERVICE_PORT": str(ports[0]["port"])}
     for port in ports:

@@ -6,6 +6,8 @@ import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
+from nanokube.kit import addresses
+
 PORT = 2379  # IANA: etcd-client
 
 
@@ -59,4 +61,4 @@ def _endpoint(url: str, text: str) -> str:
         raise ValueError(f"cannot use store {url!r}: {err}") from err
     if not host or found.path or found.query or found.username:
         raise ValueError(f"cannot use store {url!r}: {text!r} is not host:port")
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return addresses.host_port(host, port)

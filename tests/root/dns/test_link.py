@@ -1,10 +1,10 @@
 """The link of a node's DNS, in a network namespace."""
 
-import subprocess
-import sys
 import textwrap
 
 import pytest
+
+from tests.root import netns_script
 
 pytestmark = pytest.mark.root
 
@@ -34,11 +34,4 @@ SCRIPT = textwrap.dedent(
 
 
 def test_both_families_are_there_though_new_links_have_no_ipv6() -> None:
-    done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-c", SCRIPT],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    netns_script.run(SCRIPT)

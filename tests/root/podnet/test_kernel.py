@@ -1,10 +1,10 @@
 """The Pod network's plan in a real kernel: ways of both families, made, changed and taken back."""
 
-import subprocess
-import sys
 import textwrap
 
 import pytest
+
+from tests.root import netns_script
 
 pytestmark = pytest.mark.root
 
@@ -65,11 +65,4 @@ SCRIPT = textwrap.dedent(
 
 
 def test_ways_of_both_families_follow_their_peer() -> None:
-    done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-c", SCRIPT],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    netns_script.run(SCRIPT)

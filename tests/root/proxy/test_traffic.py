@@ -1,11 +1,11 @@
 """The proxy's ruleset in a real kernel: connections reach endpoints, spread, stick, and are refused."""
 
 import re
-import subprocess
-import sys
 import textwrap
 
 import pytest
+
+from tests.root import netns_script
 
 pytestmark = pytest.mark.root
 
@@ -131,11 +131,4 @@ def in_ipv6(script: str) -> str:
 
 @pytest.mark.parametrize("script", [SCRIPT, in_ipv6(SCRIPT)], ids=["ipv4", "ipv6"])
 def test_services_reach_their_endpoints(script: str) -> None:
-    done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    netns_script.run(script)
