@@ -16,6 +16,7 @@ from nanokube.client.events import EventType
 # A Job may be up to this late before its time counts as missed for ever so long (utils.go).
 TOO_MANY = 100
 SLACK_S = 0.1  # cronjob_controllerv2.go: nextScheduleDelta
+NEVER = "time difference between two schedules is less than 1 second"  # utils.go, of 31 February
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 Event = tuple[EventType, str, str]
 
@@ -57,6 +58,9 @@ def plan(cronjob: Object, jobs: Sequence[dict[str, Any]], missing: Set[str], now
     except ValueError as err:
         message = f'unparseable schedule: "{spec["schedule"]}" : {err}'
         return Plan(status, events=(*events, ("Warning", "UnparseableSchedule", message)))
+    if schedule.next_after(now) is None:
+        message = f"invalid schedule: {spec['schedule']} : {NEVER}"
+        return Plan(status, events=(*events, ("Warning", "InvalidSchedule", message)))
     waiting = Plan(status, events=tuple(events), again_s=_wait_s(cronjob, schedule, now))
     return _start(cronjob, jobs, waiting, due(cronjob, schedule, now), zone, now)
 

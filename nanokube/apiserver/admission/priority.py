@@ -27,17 +27,23 @@ SYSTEM_CLASSES: Final[Mapping[str, tuple[int, str]]] = {
 
 
 class Priority(chain.Plugin):
-    """Sets spec.priority and spec.preemptionPolicy of new Pods; keeps the default class unique."""
+    """Sets spec.priority and spec.preemptionPolicy of Pods; keeps the default class unique."""
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
 
     async def mutate(self, attributes: chain.Attributes) -> None:
-        """Resolve the class."""
+        """Resolve the class of a new Pod; an update that says nothing keeps what was resolved."""
         a = attributes
-        if a.resource.name != "pods" or a.subresource or a.operation != chain.CREATE or a.obj is None:
+        if a.resource.name != "pods" or a.subresource or a.obj is None:
             return
         spec = a.obj.setdefault("spec", {})
+        if a.operation == chain.UPDATE:
+            _keep(spec, (a.old or {}).get("spec") or {})
+        elif a.operation == chain.CREATE:
+            self._settle(a, spec)
+
+    def _settle(self, a: chain.Attributes, spec: dict[str, Any]) -> None:
         name, value, policy = self._resolve(a, spec.get("priorityClassName") or "")
         if name:
             spec["priorityClassName"] = name
@@ -80,3 +86,9 @@ class Priority(chain.Plugin):
             if other.get("globalDefault") and title != a.obj["metadata"].get("name"):
                 cause = f"PriorityClass {title} is already marked as default. Only one default can exist"
                 raise errors.forbidden(a.resource, a.name, cause)
+
+
+def _keep(spec: dict[str, Any], old: Mapping[str, Any]) -> None:
+    for key in ("priority", "preemptionPolicy"):
+        if spec.get(key) is None and old.get(key) is not None:
+            spec[key] = old[key]

@@ -88,6 +88,16 @@ async def test_priority_classes_are_resolved(api: Api) -> None:
     assert (reserved.code, "reserved for system use only" in reserved.json["message"]) == (422, True)
 
 
+async def test_replacing_a_pod_keeps_its_priority(api: Api) -> None:
+    assert (await api("POST", CLASSES, {"metadata": {"name": "high"}, "value": 7})).code == 201
+    first = (await api("POST", PODS, pod("a", priorityClassName="high"))).json["spec"]
+    said = {**first, "priority": None, "preemptionPolicy": None, "activeDeadlineSeconds": 60}
+    reply = await api("PUT", f"{PODS}/a", pod("a", **said))
+    assert reply.code == 200, reply.json
+    assert reply.json["spec"]["priority"] == 7
+    assert reply.json["spec"]["preemptionPolicy"] == "PreemptLowerPriority"
+
+
 async def test_namespaces_demand_pod_security(api: Api) -> None:
     prefix = "pod-security.kubernetes.io/"
     await api("POST", PODS, pod("old"))

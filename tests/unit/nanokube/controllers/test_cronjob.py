@@ -86,6 +86,7 @@ def test_ended_jobs_leave_the_status_and_then_go() -> None:
     [
         ({"suspend": True}, ""),
         ({"schedule": "nonsense"}, "UnparseableSchedule"),
+        ({"schedule": "59 23 31 2 *"}, "InvalidSchedule"),
         ({"timeZone": "Moon/Crater"}, "UnknownTimeZone"),
     ],
 )
