@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cri.api import runtime_pb2 as pb
-from nanokube.kubelet import stats
+from nanokube.kubelet import metrics, stats
 from nanokube.kubelet.agent import Agent
 from nanokube.kubelet.node import facts
 from nanokube.kubelet.node.register import NodeReporter
@@ -32,6 +32,13 @@ class KubeletHost:
         self._started_at = env.clock.time()
         self._cpu: tuple[int, float] | None = None  # the reading that the next is compared with
         self._rate: int | None = None
+        metrics.NODE.labels(env.config.node_name).set(1)
+        metrics.RUNNING_PODS.set_function(
+            lambda: sum(worker.view.ready_sandbox is not None for worker in agent.workers.values())
+        )
+        metrics.RUNNING_CONTAINERS.labels("running").set_function(
+            lambda: sum(len(worker.view.running) for worker in agent.workers.values())
+        )
 
     def pods(self) -> Sequence[Object]:
         return [self._shown(worker) for worker in self._agent.workers.values()]

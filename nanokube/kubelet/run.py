@@ -25,6 +25,7 @@ from nanokube.kubelet.pod_worker.env import Env
 from nanokube.kubelet.references import References
 from nanokube.kubelet.runtime import FaultKind, Runtime, RuntimeFault
 from nanokube.kubelet.server import run as server
+from nanokube.kubelet.server.reviews import Reviews
 from nanokube.kubelet.status.manager import StatusManager
 from nanokube.kubelet.volumes.manager import Volumes
 from nanokube.kubelet.volumes.mounter import LinuxMounter, Mounter
@@ -95,7 +96,8 @@ async def run_with(
         if certificates := _certificates(config, client, time):
             await certificates.ensure()
             group.create_task(certificates.run(), name="certificates")
-        await _serve(group, config, KubeletHost(env, agent, reporter))
+        reviews = Reviews(client, config.node_name, time)
+        await _serve(group, config, KubeletHost(env, agent, reporter), reviews)
         recorder.event(reporter.reference(), "Normal", "Starting", "Starting kubelet.")
         log.info("kubelet ready: node=%s", config.node_name)
         if ready is not None:
@@ -202,14 +204,16 @@ async def _rotate(agent: Agent, config: KubeletConfig, runtime: Runtime) -> None
     await log_rotation.rotate(config, runtime, containers)
 
 
-async def _serve(group: asyncio.TaskGroup, config: KubeletConfig, host: KubeletHost) -> None:
+async def _serve(
+    group: asyncio.TaskGroup, config: KubeletConfig, host: KubeletHost, reviews: Reviews
+) -> None:
     """Start the HTTPS server and wait until it listens; without a certificate there is none."""
     if config.server_cert is None or config.server_key is None or config.client_ca is None:
         log.warning("kubelet serves nothing: no certificate configured")
         return
     context = server.tls_context(config.server_cert, config.server_key, config.client_ca)
     listening: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    group.create_task(server.run(host, config.address, config.port, context, listening.set_result))
+    group.create_task(server.run(host, reviews, config.address, config.port, context, listening.set_result))
     group.create_task(tls.follow(context, config.server_cert, config.server_key), name="serving certificate")
     await listening
 

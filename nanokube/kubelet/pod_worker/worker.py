@@ -20,7 +20,7 @@ from cri.api import runtime_pb2 as pb
 from nanokube.api import errors, resources, timestamps
 from nanokube.client.events import reference_to
 from nanokube.kit import backoff, tasks
-from nanokube.kubelet import hooks
+from nanokube.kubelet import hooks, metrics
 from nanokube.kubelet.containers import build, dns, labels, security
 from nanokube.kubelet.images import field_path
 from nanokube.kubelet.pod_worker import files, messages, race, start, stop
@@ -348,6 +348,7 @@ class PodWorker:
 
     async def _create_sandbox(self, attempt: int) -> str:
         handler = await self._handler(self.pod["spec"].get("runtimeClassName") or "")
+        metrics.count_pod(self.pod)
         try:
             if security.has_own_users(self.pod):
                 security.check_own_users(await self._env.runtime.status(), handler)
@@ -356,6 +357,7 @@ class PodWorker:
             sandbox_id = await self._env.runtime.run_sandbox(config, handler)
             await asyncio.to_thread(self.resizing.limit, self.pod)
         except RuntimeFault as fault:
+            metrics.count_pod_fault(self.pod)
             message = f"Failed to create pod sandbox: {fault.message}"
             about = reference_to(self.pod)
             self._env.recorder.event(about, "Warning", "FailedCreatePodSandBox", message)
@@ -376,12 +378,14 @@ class PodWorker:
         assert container is not None
         ended = last_exit(self.view, name)
         key = backoff_key(self.pod, name)
+        metrics.count_container(self.pod, name)
         work = start.start(
             self._env, self.pod, container, self.view, sandbox_id, sandbox, self._volumes or {}, self._ips()
         )
         try:
             container_id = await race.unless(self._ending, work)
         except start.StartFault as fault:
+            metrics.count_container_fault(self.pod, name, fault.reason)
             self._hold(name, fault)
             return
         if ended:

@@ -12,6 +12,7 @@ from nanokube.kit.http.message import Answer, Request, Response, StreamResponse
 from nanokube.kit.http.stream import Stream
 from nanokube.kubelet.server import access, log_options, log_reader, resource_metrics, streams
 from nanokube.kubelet.server.host import Host, HostError, Object
+from nanokube.kubelet.server.reviews import Reviews
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -23,14 +24,17 @@ Handle = Callable[["Routes", Request, Sequence[str]], Awaitable[Answer]]
 class Routes:
     """The handler of the kubelet's server."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, reviews: Reviews) -> None:
         self._host = host
+        self._reviews = reviews
 
     async def __call__(self, request: Request) -> Answer:
         """Answer one request."""
-        if refused := access.refusal(request.peer.certificate):
-            return refused
         parts = request.path.strip("/").split("/")
+        asked = access.question(request.method, parts[0])
+        authorization = request.headers.get("authorization")
+        if refused := await self._reviews.refusal(request.peer.certificate, authorization, asked):
+            return refused
         handle = _EXACT.get("/".join(parts)) or _PREFIXES.get((parts[0], len(parts) - 1))
         if handle is None:
             return Response(404, b"404 page not found\n", "text/plain")

@@ -9,6 +9,7 @@ from typing import Never
 from nanokube.kit import addresses
 from nanokube.kit.http.server import Server
 from nanokube.kubelet.server.host import Host
+from nanokube.kubelet.server.reviews import Reviews
 from nanokube.kubelet.server.routes import Routes
 
 log = logging.getLogger(__name__)
@@ -25,13 +26,18 @@ def tls_context(certificate: Path, key: Path, client_ca: Path) -> ssl.SSLContext
 
 
 async def run(
-    host: Host, address: str, port: int, tls: ssl.SSLContext, listening: Callable[[int], None] | None = None
+    host: Host,
+    reviews: Reviews,
+    address: str,
+    port: int,
+    tls: ssl.SSLContext,
+    listening: Callable[[int], None] | None = None,
 ) -> Never:
     """Serve until cancelled. Raises OSError.
 
     address: one, or several with commas between. listening: called with the bound port.
     """
-    async with Server(Routes(host)) as server:
+    async with Server(Routes(host, reviews)) as server:
         for each in addresses.split(address):
             _, port = bound = await server.listen(each, port, tls)
             log.info("kubelet server listens: address=%s port=%d", *bound)

@@ -11,6 +11,7 @@ from typing import Any, Never
 from nanokube.api import errors, resources
 from nanokube.client.interface import ApiClient, PatchKind
 from nanokube.kit import tasks
+from nanokube.kubelet import metrics
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class StatusManager:
         uid = pod["metadata"]["uid"]
         before = self._wanted.get(uid)
         self._wanted[uid] = pod, status
+        metrics.count_ends(before[1] if before else pod.get("status") or {}, status)
         if before is not None and before[1] == status and uid not in self._dirty:
             return
         self._dirty[uid] = None

@@ -23,10 +23,12 @@ from cri.wire.aio import dial, spdy
 from cri.wire.aio.websocket import WebSocket
 from nanokube.api.errors import ApiError
 from nanokube.apiserver.subresources.handlers import HANDLERS
+from nanokube.client.fake import FakeClient
 from nanokube.kit import pki
 from nanokube.kit.http.message import Answer, Request, Response
 from nanokube.kit.http.server import Server
 from nanokube.kubelet.server.host import HostError, LogSource
+from nanokube.kubelet.server.reviews import Reviews
 from nanokube.kubelet.server.routes import Routes
 from nanokube.kubelet.server.run import tls_context
 
@@ -209,7 +211,7 @@ async def chain(keys: Path, log: Path) -> AsyncIterator[Cluster]:
     kubelet = Kubelet(streaming, log)
     tls = tls_context(keys / "kubelet.crt", keys / "kubelet.key", keys / "ca.crt")
     try:
-        async with Server(Routes(kubelet)) as kubelet_server:
+        async with Server(Routes(kubelet, Reviews(FakeClient(), "node"))) as kubelet_server:
             _, kubelet_port = await kubelet_server.listen("127.0.0.1", 0, tls)
             cluster = Cluster(0, kubelet_port, log, kubelet, keys)
             registry = Registry(kubelet_port, cluster.client_tls("apiserver"))
