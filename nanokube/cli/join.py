@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import datetime
 import functools
+import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -97,14 +98,16 @@ def _start(
 ) -> node_config.NodeConfig:
     """Write the node's files, start it, wait until it is Ready; take everything back if it fails."""
     is_new = not config.paths.etc.exists()
-    began, since = time.monotonic(), datetime.datetime.now(datetime.UTC)
+    since = datetime.datetime.now(datetime.UTC)
     try:
         config = write()
         readiness.wait_until_claimed(config, node.start(config))
         if config.store == node_config.ETCD:
+            # The new member does not answer until it runs, again and again: no news to who waits for it.
+            logging.getLogger("nanokube.storage.etcd.connection").setLevel(logging.ERROR)
             with phases.phase("etcd"):
                 etcd.promote(config)  # one without a vote answers no API server
-        readiness.wait_until_ready(config, began, since)
+        readiness.wait_until_ready(config, since)
     except BaseException:
         _undo(config, is_new=is_new)
         raise

@@ -15,7 +15,7 @@ from nanokube.cli import errors, phases
 from nanokube.roles import bootstrap, node
 from nanokube.roles import config as node_config
 
-READY_TIMEOUT_S = 120.0
+READY_TIMEOUT_S = 120.0  # of each phase: a slow one, as etcd on a new server, takes no time from the next
 POLL_S = 0.02
 LAUNCH_CHECK_S = 0.25  # between two looks at whether the launcher is still there
 
@@ -38,9 +38,8 @@ def _node_ended(config: node_config.NodeConfig) -> errors.Failure:
     )
 
 
-def wait_until_ready(config: node_config.NodeConfig, began: float, since: datetime.datetime) -> None:
+def wait_until_ready(config: node_config.NodeConfig, since: datetime.datetime) -> None:
     """Wait for each phase. since: what the kubelet said before it was started does not count."""
-    deadline = began + READY_TIMEOUT_S
     probe = Probe(config)
     server = "agent.log" if config.is_worker else "apiserver.log"
     for name, log, is_done in (
@@ -50,13 +49,12 @@ def wait_until_ready(config: node_config.NodeConfig, began: float, since: dateti
         ("node Ready", "agent.log", lambda: is_ready(probe.node())),
     ):
         with phases.phase(name):
-            _wait(is_done, deadline, name, config, log)
+            _wait(is_done, name, config, log)
 
 
-def _wait(
-    is_done: Callable[[], bool], deadline: float, name: str, config: node_config.NodeConfig, log: str
-) -> None:
-    """Poll is_done until deadline. log: whose last line tells why it is not."""
+def _wait(is_done: Callable[[], bool], name: str, config: node_config.NodeConfig, log: str) -> None:
+    """Poll is_done. log: whose last line tells why it is not."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
     while not is_done():
         if node.running_pid(config.paths) is None:
             raise _node_ended(config)

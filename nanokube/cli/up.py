@@ -53,7 +53,7 @@ def up(managed: bool, **options: object) -> None:
         else:
             since = datetime.datetime.min.replace(tzinfo=datetime.UTC)
             _refuse_changes(config)
-    readiness.wait_until_ready(config, began, since)
+    readiness.wait_until_ready(config, since)
     click.echo(f"Node {config.node_name} is Ready ({time.monotonic() - began:.1f} s)")
     if config.is_worker:
         click.echo(f"worker of:  {config.joined}")
