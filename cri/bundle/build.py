@@ -276,22 +276,40 @@ def _capabilities(security: pb.LinuxContainerSecurityContext) -> spec.Capabiliti
 
 def _seccomp(security: pb.LinuxContainerSecurityContext, context: Context) -> tuple[bytes, int]:
     """The filter's program, empty for none, and the flags it is loaded with."""
-    if security.privileged or not security.HasField("seccomp"):
-        return b"", 0
-    kind = security.seccomp.profile_type
-    if kind == pb.SecurityProfile.Unconfined:
+    kind, path = _seccomp_profile(security)
+    if security.privileged or kind == pb.SecurityProfile.Unconfined:
         return b"", 0
     granted = _capabilities(security).bounding
     if kind == pb.SecurityProfile.RuntimeDefault:
         return seccomp.runtime_default(granted), 0
     if context.load_profile is None:
         raise BuildError("cannot load a seccomp profile: none are configured")
-    path = security.seccomp.localhost_ref.removeprefix("localhost/")
+    if not path.startswith("/") or "\0" in path:
+        raise BuildError(f"cannot load seccomp profile {path!r}: not an absolute path")
     try:
         content = context.load_profile(path)
     except OSError as error:
         raise BuildError(f"cannot load seccomp profile {path}: {error}") from error
     return seccomp.from_json(content), seccomp.flags(content)
+
+
+def _seccomp_profile(security: pb.LinuxContainerSecurityContext) -> tuple[int, str]:
+    """Kind and path of the wanted profile; without one the deprecated seccomp_profile_path is heard."""
+    if security.HasField("seccomp"):
+        kind, path = security.seccomp.profile_type, security.seccomp.localhost_ref
+        if kind not in pb.SecurityProfile.ProfileType.values():
+            raise BuildError(f"cannot load a seccomp profile: unknown profile type {kind}")
+        return kind, path.removeprefix("localhost/")
+    old = security.seccomp_profile_path
+    if old in ("", "unconfined"):
+        return pb.SecurityProfile.Unconfined, ""
+    if old in ("runtime/default", "docker/default"):
+        return pb.SecurityProfile.RuntimeDefault, ""
+    if not old.startswith("localhost/"):
+        raise BuildError(
+            f"cannot load seccomp profile {old!r}: neither runtime/default, unconfined nor localhost/…"
+        )
+    return pb.SecurityProfile.Localhost, old.removeprefix("localhost/")
 
 
 def _labels(security: pb.LinuxContainerSecurityContext, context: Context) -> selinux.Labels:
@@ -386,12 +404,25 @@ def _is_idmapped(entry: pb.Mount, context: Context) -> bool:
 
 
 def _devices(container: pb.ContainerConfig) -> tuple[spec.Device, ...]:
-    return tuple(
-        [
-            spec.Device(d.host_path, d.container_path or d.host_path, d.permissions or "rwm")
-            for d in container.devices
-        ]
-    )
+    for wanted in container.CDI_devices:
+        raise BuildError(f"cannot give CDI device {wanted.name!r}: this runtime has no CDI")
+    return tuple([_device(wanted) for wanted in container.devices])
+
+
+def _device(wanted: pb.Device) -> spec.Device:
+    permissions = wanted.permissions or "rwm"
+    if len(set(permissions)) < len(permissions) or not set(permissions) <= set("rwm"):
+        raise BuildError(
+            f"cannot give device {wanted.host_path!r}: permissions {permissions[:16]!r} are not of rwm"
+        )
+    target = wanted.container_path or wanted.host_path
+    if (
+        not wanted.host_path.startswith("/")
+        or not target.startswith("/")
+        or "\0" in wanted.host_path + target
+    ):
+        raise BuildError(f"cannot give device {wanted.host_path!r} as {target!r}: not an absolute path")
+    return spec.Device(wanted.host_path, target, permissions)
 
 
 def _hidden(

@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import errno
 import logging
 import os
+import stat
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 # By the directories of an image's layers, whose names are digests of what they hold: read once.
 _known_accounts: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
 _KNOWN_IMAGES, _KNOWN_BYTES = 64, 8 << 10
+_PROFILE_BYTES_MAX = 1 << 20  # those of Docker and Podman have 12 KB
 
 
 def handle(
@@ -129,6 +132,9 @@ def _make(
     if plan.namespaces.pid_target == pod.id:
         _ensure_holder(env, pod)
         failpoint.hit("container.holder_ready")
+    elif wanted := plan.namespaces.pid_target:
+        namespaces = dataclasses.replace(plan.namespaces, pid_target=target(env, wanted, pod.id))
+        plan = dataclasses.replace(plan, namespaces=namespaces)
     env.client.create(plan)
     failpoint.hit("container.cloned")
     user = plan.process.user
@@ -142,6 +148,17 @@ def _make(
         )
 
     return env.store.containers.update(record.id, commit)
+
+
+def target(env: Environment, identity: str, sandbox_id: str) -> str:
+    """Return the container of the same Pod whose PID namespace is joined; an id prefix will do.
+
+    Raises RuntimeFault NOT_FOUND, and INVALID_ARGUMENT for another Pod's.
+    """
+    found = env.store.containers.get(identity)
+    if found.sandbox_id != sandbox_id:
+        raise faults.invalid(f"cannot join the PID namespace of container {found.id!r}: it is another Pod's")
+    return found.id
 
 
 def _context(
@@ -171,7 +188,7 @@ def _context(
         log_path=record.log_path,
         extra_mounts=pod_files.mounts(directory, record.config, own_ipc=options.ipc != pb.NODE),
         image_mounts=_image_layers(env, record),
-        load_profile=lambda path: Path(path).read_bytes(),
+        load_profile=_read_profile,
         selinux=pod_labels.host(env),
         selinux_level=pod.selinux_level,
     )
@@ -201,6 +218,21 @@ def _accounts(layers: Rootfs) -> tuple[bytes, bytes]:
             _known_accounts.clear()
         _known_accounts[lowers] = passwd, group
     return passwd, group
+
+
+def _read_profile(path: str) -> bytes:
+    """Read a seccomp profile: a plain file of a bounded size. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "is not a plain file", path)
+        with open(fd, "rb", closefd=False) as file:
+            content = file.read(_PROFILE_BYTES_MAX + 1)
+    finally:
+        os.close(fd)
+    if len(content) > _PROFILE_BYTES_MAX:
+        raise OSError(errno.EFBIG, f"has more than {_PROFILE_BYTES_MAX} bytes", path)
+    return content
 
 
 def _image_layers(env: Environment, record: records.Container) -> Mapping[str, list[str]]:

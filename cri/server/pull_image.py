@@ -23,6 +23,8 @@ def handle(
     reference = request.image.image
     if not reference:
         raise faults.invalid("cannot pull image: no image named")
+    if handler := request.image.runtime_handler:
+        raise faults.invalid(f"cannot pull {reference}: no runtime handler {handler!r}")
 
     def go_on(_: Progress) -> None:
         if not context.is_active():

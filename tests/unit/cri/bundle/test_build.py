@@ -271,3 +271,57 @@ def test_huge_pages_and_files_of_cgroup_v2() -> None:
 def test_resources_that_name_other_files_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(build.BuildError, match="cannot limit resources"):
         build.resources(pb.LinuxContainerResources(**fields))
+
+
+@pytest.mark.parametrize(
+    ("path", "like"),
+    [
+        ("runtime/default", {"profile_type": pb.SecurityProfile.RuntimeDefault}),
+        ("unconfined", {"profile_type": pb.SecurityProfile.Unconfined}),
+        ("localhost//p", {"profile_type": pb.SecurityProfile.Localhost, "localhost_ref": "/p"}),
+    ],
+)
+def test_the_deprecated_seccomp_path_is_heard(path: str, like: dict[str, Any]) -> None:
+    loaded = {"load_profile": lambda path: b'{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[]}'}
+    old = built(secure(seccomp_profile_path=path), **loaded).process.seccomp
+    assert old == built(secure(seccomp=pb.SecurityProfile(**like)), **loaded).process.seccomp
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"seccomp_profile_path": "strict"},
+        {"seccomp": pb.SecurityProfile(profile_type=pb.SecurityProfile.Localhost, localhost_ref="p.json")},
+        {"seccomp": pb.SecurityProfile(profile_type=99, localhost_ref="/p")},  # type: ignore[arg-type]
+    ],
+)
+def test_seccomp_profiles_that_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(build.BuildError, match="cannot load"):
+        built(secure(**fields), load_profile=lambda path: b'{"defaultAction":"SCMP_ACT_ALLOW"}')
+
+
+def test_a_device_has_its_node_and_permissions() -> None:
+    made = built(pb.ContainerConfig(devices=[pb.Device(host_path="/dev/null", permissions="mr")])).devices
+    assert made == (spec.Device("/dev/null", "/dev/null", "mr"),)
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        pb.Device(),
+        pb.Device(host_path="dev/null"),
+        pb.Device(host_path="/dev/null", container_path="null"),
+        pb.Device(host_path="/dev/null", container_path="/dev/\0"),
+        pb.Device(host_path="/dev/null", permissions="x"),
+        pb.Device(host_path="/dev/null", permissions="rr"),  # a sum of bits would be another permission
+        pb.Device(host_path="/dev/null", permissions="r\na *:* rwm"),
+    ],
+)
+def test_devices_that_are_refused(device: pb.Device) -> None:
+    with pytest.raises(build.BuildError, match="cannot give device"):
+        built(pb.ContainerConfig(devices=[device]))
+
+
+def test_a_device_of_an_interface_that_is_not_here_is_refused() -> None:
+    with pytest.raises(build.BuildError, match="no CDI"):
+        built(pb.ContainerConfig(CDI_devices=[pb.CDIDevice(name="vendor.com/gpu=0")]))

@@ -1,6 +1,10 @@
 """What requests are refused, and how failures become gRPC codes."""
 
+import dataclasses
+import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -12,7 +16,8 @@ from cri.images import errors as image_errors
 from cri.images.image import Image
 from cri.network import files, plugin
 from cri.runtime import faults as supervisor
-from cri.server import cgroups, create_container, errors, run_pod_sandbox
+from cri.server import cgroups, create_container, errors, pull_image, run_pod_sandbox
+from cri.store import records, store
 
 METADATA = pb.PodSandboxMetadata(name="p", uid="u", namespace="n")
 
@@ -136,3 +141,37 @@ def test_a_bug_is_no_failure_of_the_client() -> None:
     assert errors.status(KeyError("x")) is None
     assert {kind.name for kind in faults.Kind} <= {code.name for code in grpc.StatusCode}
     assert {kind.name for kind in image_errors.Kind} <= {code.name for code in grpc.StatusCode}
+
+
+def test_a_seccomp_profile_is_a_plain_file_of_a_bounded_size(tmp_path: Path) -> None:
+    good, pipe, large = (tmp_path / name for name in ("good", "pipe", "large"))
+    good.write_bytes(b"{}")
+    os.mkfifo(pipe)
+    large.write_bytes(b" " * ((1 << 20) + 1))
+    assert create_container._read_profile(str(good)) == b"{}"
+    for path in (pipe, large, tmp_path, Path("/dev/zero")):
+        with pytest.raises(OSError, match=path.name):
+            create_container._read_profile(str(path))
+
+
+def test_a_pid_namespace_is_joined_within_the_pod(tmp_path: Path) -> None:
+    containers = store.Store(tmp_path).containers
+    for identity, sandbox in (("abc1", "s1"), ("def2", "s2")):
+        config = pb.ContainerConfig(metadata=pb.ContainerMetadata(name=identity))
+        made = records.Container(identity, sandbox, config, "i")
+        containers.reserve(made, identity)
+        containers.update(
+            identity, lambda old: dataclasses.replace(old, state=records.ContainerState.RUNNING)
+        )
+    env = cast(Any, SimpleNamespace(store=SimpleNamespace(containers=containers)))
+    assert create_container.target(env, "abc", "s1") == "abc1"
+    for identity, kind in (("def2", faults.Kind.INVALID_ARGUMENT), ("nope", faults.Kind.NOT_FOUND)):
+        with pytest.raises(faults.RuntimeFault) as caught:
+            create_container.target(env, identity, "s1")
+        assert caught.value.kind is kind
+
+
+def test_a_pull_for_an_unknown_runtime_handler_is_refused() -> None:
+    request = pb.PullImageRequest(image=pb.ImageSpec(image="a", runtime_handler="kata"))
+    with pytest.raises(faults.RuntimeFault, match="no runtime handler"):
+        pull_image.handle(cast(Any, None), request, cast(Any, None))
