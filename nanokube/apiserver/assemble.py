@@ -58,6 +58,7 @@ from nanokube.apiserver.extensions.local_services import LocalServices
 from nanokube.apiserver.flowcontrol.controller import Controller
 from nanokube.apiserver.flowcontrol.gate import Gate
 from nanokube.apiserver.flowcontrol.report import FlowMetrics
+from nanokube.apiserver.health import Health
 from nanokube.apiserver.metrics import Metrics
 from nanokube.apiserver.nonresource import NonResource
 from nanokube.apiserver.outgoing.client import Client
@@ -254,7 +255,7 @@ def _app(
         metrics.registry.register(collector)
     front_proxies = FrontProxies(config.front_proxy_ca.read_bytes()) if config.front_proxy_ca else None
     bootstrap_tokens = BootstrapTokens(registry.find)
-    checks = {"ping": lambda: True, "storage": lambda: registry.store.is_healthy}
+    checks = {"ping": lambda: True, "etcd": lambda: registry.store.is_healthy}
     if isinstance(registry.store, EncryptedStore):
         metrics.registry.register(EncryptionMetrics(registry.store))
         checks["kms-providers"] = registry.store.are_plugins_healthy
@@ -264,7 +265,7 @@ def _app(
         authorizer,
         reviews,
         TokenRequests(tokens, config.issuer),
-        NonResource(config, tokens, metrics, checks, registry.kinds, aggregator.documents),
+        NonResource(config, tokens, metrics, Health(checks), registry.kinds, aggregator.documents),
         metrics,
         ConnectBackend(registry, config),
         gate,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -15,29 +15,28 @@ from nanokube.apiserver.authn.serviceaccount import Tokens
 from nanokube.apiserver.config import ApiServerConfig
 from nanokube.apiserver.endpoints import negotiate, respond
 from nanokube.apiserver.extensions.kinds import Kinds
+from nanokube.apiserver.health import Health
 from nanokube.apiserver.metrics import Metrics
 from nanokube.apiserver.openapi import OpenApi
 from nanokube.kit import addresses
 from nanokube.kit.http.message import Request, Response
 
-Checks = Mapping[str, Callable[[], bool]]
-
 _INDEX: Final = (
     "/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics",
-    "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version",
+    "/metrics/slis", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version",
 )  # fmt: skip
 _AGGREGATED: Final = "apidiscovery.k8s.io"
 
 
 class NonResource:
-    """Answers paths outside the resources. checks: name -> whether it is well."""
+    """Answers paths outside the resources."""
 
     def __init__(
         self,
         config: ApiServerConfig,
         tokens: Tokens,
         counters: Metrics,
-        checks: Checks,
+        health: Health,
         kinds: Kinds,
         remotes: Documents,
     ) -> None:
@@ -45,7 +44,7 @@ class NonResource:
         self._address = addresses.host_port(config.advertise_address, config.port)
         self._tokens = tokens
         self._metrics = counters
-        self._checks = checks
+        self._health = health
         self._kinds = kinds
         self._remotes = remotes
         self._aggregated: dict[bool, tuple[tuple[int, int], bytes, str]] = {}  # by core: state, body, hash
@@ -56,9 +55,8 @@ class NonResource:
         path = request.path.rstrip("/") or "/"
         if request.method not in ("GET", "HEAD"):
             raise errors.no_such_method()
-        for prefix in ("/healthz", "/livez", "/readyz"):
-            if path == prefix or path.startswith(prefix + "/"):
-                return self._health(request, prefix, path.removeprefix(prefix).lstrip("/"))
+        if health := self._health.answer(request, path):
+            return health
         if path == "/api" or path.startswith(("/api/", "/apis")):
             return self._discover(request, path)
         if path.startswith("/openapi/"):
@@ -71,6 +69,8 @@ class NonResource:
                 return respond.document(request, version.info(), negotiate.OBJECT)
             case "/metrics":
                 return Response(200, self._metrics.render(), metrics.CONTENT_TYPE)
+            case "/metrics/slis":
+                return Response(200, self._health.indicators(), metrics.CONTENT_TYPE)
             case "/openid/v1/jwks":
                 return Response(200, orjson.dumps(self._tokens.jwks()), "application/jwk-set+json")
             case "/.well-known/openid-configuration":
@@ -93,21 +93,6 @@ class NonResource:
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
         }
-
-    def _health(self, request: Request, prefix: str, name: str) -> Response:
-        excluded = set(request.query.getall("exclude"))
-        if name:
-            check = self._checks.get(name)
-            if check is None:
-                raise errors.no_such_path()
-            return respond.text(200, "ok") if check() else respond.text(500, f"{name} check failed\n")
-        results = [(each, check()) for each, check in self._checks.items() if each not in excluded]
-        is_well = all(is_ok for _, is_ok in results)
-        if is_well and "verbose" not in request.query:
-            return respond.text(200, "ok")
-        lines = [f"[{'+' if is_ok else '-'}]{each} {'ok' if is_ok else 'failed'}" for each, is_ok in results]
-        end = f"{prefix[1:]} check {'passed' if is_well else 'failed'}\n"
-        return respond.text(200 if is_well else 500, "\n".join([*lines, end]))
 
     def _discover(self, request: Request, path: str) -> Response:
         parts = path.split("/")[1:]

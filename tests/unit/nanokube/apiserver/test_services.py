@@ -132,6 +132,11 @@ async def test_health_version_index_and_metrics(api: Api) -> None:
     assert (await api("GET", "/readyz")).body == b"ok"
     verbose = (await api("GET", "/readyz?verbose")).body.decode()
     assert "[+]ping ok" in verbose
+    assert (await api("GET", "/livez/etcd")).body == b"ok"
+    assert (await api("GET", "/livez/none")).code == 404
+    indicators = (await api("GET", "/metrics/slis")).body.decode()
+    assert 'kubernetes_healthcheck{name="etcd",type="readyz"} 1.0' in indicators
+    assert 'kubernetes_healthchecks_total{name="etcd",status="success",type="livez"} 2.0' in indicators
     assert verbose.endswith("readyz check passed\n")
     version = (await api("GET", "/version")).json
     assert (version["major"], version["minor"], version["gitVersion"]) == ("1", "36", "v1.36.0+nanokube")
