@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from nanokube.api import errors, scaling
 from nanokube.api.resources import Resource
@@ -49,7 +49,11 @@ class Shown:
 
 
 class Subject:
-    """One write in one phase of admission."""
+    """One write in one phase of admission; what was made of it is let go of at the end of the block.
+
+    That refers back to it, and so would stay until the next garbage collection, with the objects of the
+    write: the memory of the next writes would be other memory each time, which is slow.
+    """
 
     def __init__(self, attributes: Attributes, versions: Versions, find_namespace: FindNamespace) -> None:
         self.attributes = attributes
@@ -58,6 +62,16 @@ class Subject:
         self._find_namespace = find_namespace
         self._shown: dict[str, Shown] = {}
         self.converted: dict[Any, Any] = {}  # what CEL made of the objects, by who made it
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self._shown.clear()
+        self.converted.clear()
 
     @property
     def namespace(self) -> str:
@@ -137,8 +151,7 @@ class Subject:
         a.obj.clear()
         a.obj.update(new)
         a.is_changed = True
-        self._shown.clear()
-        self.converted.clear()
+        self._forget()
         return True
 
     def selects_namespace(self, selector: LabelSelector) -> bool:

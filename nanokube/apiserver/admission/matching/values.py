@@ -5,6 +5,7 @@ Source: staging apiserver pkg/admission/plugin/cel/{activation,condition}.go.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,7 +16,7 @@ from nanokube.api.cel.admission import Scope
 from nanokube.api.cel.environment import Activation
 from nanokube.api.cel.errors import BudgetExceeded, EvaluationError
 from nanokube.api.cel.library import authorization
-from nanokube.api.cel.library.authorization import Answer, Question
+from nanokube.api.cel.library.authorization import Answer, Authorize, Question
 from nanokube.api.cel.types import Type
 from nanokube.apiserver.admission.matching import reads
 from nanokube.apiserver.admission.matching.reads import Parts
@@ -157,10 +158,10 @@ class Values:
             "params": param,
         }
         if asks:
-            authorize = self._authorize
-            found[_AUTHORIZER] = authorize
-            lent, _ = authorization.lend(authorize)
             a = subject.attributes
+            lent, key = authorization.lend(_asking(a.user, self._authorizer))
+            weakref.finalize(self, authorization.take_back, key)
+            found[_AUTHORIZER] = runtime.to_native(lent)
             asked = Question(
                 "",
                 "",
@@ -175,13 +176,15 @@ class Values:
             )
         return found
 
-    def _authorize(self, asked: Question) -> Answer:
-        user = self.subject.attributes.user
-        if asked.service_account is not None:
-            user = _service_account(*asked.service_account)
-        decision, reason = self._authorizer.authorize(
+
+def _asking(user: User, authorizer: Authorizer) -> Authorize:
+    """Make what answers questions; it refers to nothing else of the write, as it is lent."""
+
+    def authorize(asked: Question) -> Answer:
+        who = user if asked.service_account is None else _service_account(*asked.service_account)
+        decision, reason = authorizer.authorize(
             Attributes(
-                user,
+                who,
                 asked.verb,
                 asked.group,
                 "*",
@@ -193,6 +196,8 @@ class Values:
             )
         )
         return Answer(decision is Decision.ALLOW, reason)
+
+    return authorize
 
 
 def _service_account(namespace: str, name: str) -> User:

@@ -21,6 +21,7 @@ from nanokube.apiserver.admission.matching.subject import Shown, Subject
 from nanokube.apiserver.admission.matching.values import Budget
 from nanokube.apiserver.admission.policies import patches
 from nanokube.apiserver.admission.policies.matched import Match
+from nanokube.apiserver.admission.policies.plan import Plan
 from nanokube.apiserver.admission.policies.patches import CannotPatch
 from nanokube.apiserver.admission.policies.plugin import PolicyPlugin
 from nanokube.apiserver.admission.policies.policy import Mutation
@@ -40,7 +41,11 @@ class MutatingPolicies(PolicyPlugin):
         plan = await self._plan(attributes)
         if not plan:
             return
-        subject = self._subject(attributes)
+        with self._subject(attributes) as subject:
+            await self._change(plan, subject)
+
+    async def _change(self, plan: Plan, subject: Subject) -> None:
+        attributes = subject.attributes
         rounds = Rounds.begin(attributes, "policies")
         problems: list[str] = []
         matches = [match async for match in self._matcher.matches(plan, subject)]

@@ -19,6 +19,7 @@ from nanokube.apiserver.admission.chain import Attributes
 from nanokube.apiserver.admission.matching.subject import Subject
 from nanokube.apiserver.admission.matching.values import BOOL, Budget, Value, Values
 from nanokube.apiserver.admission.policies.matched import Match
+from nanokube.apiserver.admission.policies.plan import Plan
 from nanokube.apiserver.admission.policies.plugin import PolicyPlugin
 from nanokube.apiserver.admission.policies.policy import Policy, Validation
 
@@ -60,7 +61,11 @@ class ValidatingPolicies(PolicyPlugin):
         plan = await self._plan(attributes)
         if not plan:
             return
-        subject = self._subject(attributes)
+        with self._subject(attributes) as subject:
+            await self._judge(plan, subject)
+
+    async def _judge(self, plan: Plan, subject: Subject) -> None:
+        attributes = subject.attributes
         denials: list[Denial] = []
         annotations: dict[tuple[str, str], list[str]] = {}
         async for match in self._matcher.matches(plan, subject):

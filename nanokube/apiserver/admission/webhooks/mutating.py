@@ -33,10 +33,10 @@ class MutatingWebhooks(WebhookPlugin):
         candidates = self._candidates(attributes)
         if not candidates:
             return
-        subject = self._subject(attributes)
         rounds = Rounds.begin(attributes, "webhooks")
-        for candidate in candidates:
-            await self._one(candidate, subject, rounds)
+        with self._subject(attributes) as subject:
+            for candidate in candidates:
+                await self._one(candidate, subject, rounds)
         rounds.end(attributes)
 
     async def _one(self, candidate: Candidate, subject: Subject, rounds: Rounds) -> None:

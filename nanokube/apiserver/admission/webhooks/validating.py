@@ -6,11 +6,12 @@ Source: staging apiserver pkg/admission/plugin/webhook/validating.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import ClassVar
 
 from nanokube.api.errors import ApiError
 from nanokube.apiserver.admission.chain import Attributes
-from nanokube.apiserver.admission.matching.subject import Shown
+from nanokube.apiserver.admission.matching.subject import Shown, Subject
 from nanokube.apiserver.admission.webhooks.hook import Candidate
 from nanokube.apiserver.admission.webhooks.plugin import WebhookPlugin
 
@@ -23,9 +24,11 @@ class ValidatingWebhooks(WebhookPlugin):
     async def validate(self, attributes: Attributes) -> None:
         """Ask the webhooks. Raises ApiError."""
         candidates = self._candidates(attributes)
-        if not candidates:
-            return
-        subject = self._subject(attributes)
+        if candidates:
+            with self._subject(attributes) as subject:
+                await self._judge(candidates, subject)
+
+    async def _judge(self, candidates: Sequence[Candidate], subject: Subject) -> None:
         relevant: list[tuple[Candidate, Shown]] = []
         for candidate in candidates:
             if self._caller.is_wanted(candidate.hook, subject):
