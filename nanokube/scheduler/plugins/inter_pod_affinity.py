@@ -60,14 +60,14 @@ def prepare(pod: PodInfo, cluster: Cluster) -> Check | None:
     is_first = not wanted and all(term.matches(pod, cluster.namespaces) for term in near)
 
     def check(node: NodeInfo) -> tuple[str, ...]:
-        if any((key, value) in refused for key, value in node.labels.items()):
-            return EXISTING
         for term in near:
             value = node.labels.get(term.key)
             if value is None or ((term.key, value) not in wanted and not is_first):
                 return AFFINITY
         if any((term.key, node.labels.get(term.key)) in unwanted for term in far):
             return ANTI_AFFINITY
+        if any((key, value) in refused for key, value in node.labels.items()):
+            return EXISTING
         return ()
 
     return check

@@ -101,6 +101,20 @@ PORTS = [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}]
             {"a": [pod("q", **affinity("podAntiAffinity", "kubernetes.io/hostname", {"app": "x"}))]},
             "0/1 nodes are available: 1 node(s) didn't satisfy existing pods anti-affinity rules.",
         ),
+        (  # replicas that keep apart: the Pod's own rules are named before those of others
+            pod(labels={"app": "x"}, **affinity("podAntiAffinity", "kubernetes.io/hostname", {"app": "x"})),
+            [node("a")],
+            {
+                "a": [
+                    pod(
+                        "q",
+                        labels={"app": "x"},
+                        **affinity("podAntiAffinity", "kubernetes.io/hostname", {"app": "x"}),
+                    )
+                ]
+            },
+            "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules.",
+        ),
         (
             pod(**affinity("podAffinity", "kubernetes.io/hostname", {"app": "x"})),
             [node("a"), node("b")],
