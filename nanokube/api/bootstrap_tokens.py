@@ -34,6 +34,7 @@ SERVER_GROUP: Final = "system:bootstrappers:nanokube:control-plane"
 CERTIFICATES: Final = "nanokube-certs"  # Secret in kube-system
 SETTINGS: Final = "nanokube-config"  # ConfigMap in kube-system: what nodes of this cluster share
 
+_ID: Final = re.compile(r"[a-z0-9]{6}")
 _TOKEN: Final = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
 _GROUP: Final = re.compile(r"system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]")
 
@@ -67,13 +68,13 @@ def split(token: str) -> tuple[str, str] | None:
 def of_secret(secret: Object) -> BootstrapToken | None:
     """Read a token from its Secret; None if it is none, or one that contradicts itself.
 
-    An expiry that cannot be read has passed.
+    An expiry that cannot be read has passed. A secret in no token's form signs, but admits nobody.
     """
     if secret.get("type") != SECRET_TYPE:
         return None
     data = {key: _decoded(value) for key, value in (secret.get("data") or {}).items()}
     token_id, value = data.get("token-id", ""), data.get("token-secret", "")
-    if split(f"{token_id}.{value}") is None or objects.name(secret) != NAME_PREFIX + token_id:
+    if not _ID.fullmatch(token_id) or not value or objects.name(secret) != NAME_PREFIX + token_id:
         return None
     usages = frozenset(
         use for use in (AUTHENTICATION, SIGNING) if data.get(f"usage-bootstrap-{use}") == "true"

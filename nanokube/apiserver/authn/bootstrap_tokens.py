@@ -34,7 +34,7 @@ class BootstrapTokens:
         if secret is None or objects.is_deleting(secret):
             return None
         known = bootstrap_tokens.of_secret(secret)
-        if known is None or not hmac.compare_digest(known.secret, parts[1]):
+        if known is None or not hmac.compare_digest(known.secret.encode(), parts[1].encode()):
             return None
         if known.is_expired(now) or bootstrap_tokens.AUTHENTICATION not in known.usages:
             return None

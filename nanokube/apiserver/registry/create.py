@@ -53,6 +53,7 @@ async def create(registry: Registry, call: Call, obj: dict[str, Any], *, tracks:
 
 async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, tracks: bool) -> Item:
     resource, name = storage_of(call.resource), obj["metadata"].get("name") or ""
+    is_versioned = bool(obj["metadata"].get("resourceVersion"))
     attributes = chain.Attributes(
         chain.CREATE,
         call.user,
@@ -83,7 +84,9 @@ async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, 
     for _ in range(_CLAIM_ATTEMPTS):
         attributes.obj = objects.copy(obj) if hooks.is_shared else obj
         try:
-            return await _allocate_and_write(registry, call, attributes, attributes.obj, entries)
+            return await _allocate_and_write(
+                registry, call, attributes, attributes.obj, entries, is_versioned=is_versioned
+            )
         except Lost as err:
             err.learn()
             lost = err
@@ -91,7 +94,13 @@ async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, 
 
 
 async def _allocate_and_write(
-    registry: Registry, call: Call, attributes: chain.Attributes, obj: dict[str, Any], entries: Any
+    registry: Registry,
+    call: Call,
+    attributes: chain.Attributes,
+    obj: dict[str, Any],
+    entries: Any,
+    *,
+    is_versioned: bool,
 ) -> Item:
     resource, name = attributes.resource, attributes.name
     hooks = registry.hooks(resource)
@@ -103,6 +112,8 @@ async def _allocate_and_write(
             raise call.refused(errors.invalid(resource, name, found))
         call.warn(warnings.of(resource, obj))
         await registry.admission.validate(attributes)
+        if is_versioned:  # the store's to refuse: after all that others refuse
+            raise errors.bad_request("resourceVersion should not be set on objects to be created")
         if entries:
             obj["metadata"]["managedFields"] = entries
         else:
@@ -143,8 +154,6 @@ def definition_of(resource: Resource) -> facts.Definition | None:
 
 def _check_metadata(call: Call, obj: dict[str, Any]) -> None:
     metadata = obj.setdefault("metadata", {})
-    if metadata.get("resourceVersion"):
-        raise errors.bad_request("resourceVersion should not be set on objects to be created")
     check_namespace(call, obj)
     if not metadata.get("name") and not metadata.get("generateName"):
         missing = field.required("metadata.name", "name or generateName is required")

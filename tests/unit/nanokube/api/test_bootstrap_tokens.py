@@ -1,6 +1,7 @@
 """Tokens by which hosts join: their Secrets read and written, their signatures made and checked."""
 
 import base64
+import dataclasses
 import json
 from typing import Any
 
@@ -30,10 +31,17 @@ def test_a_token_survives_its_secret() -> None:
         {"metadata": {"name": "bootstrap-token-other0"}},
         {"data": {}},
         {"data": {"token-id": base64.b64encode(b"abcdef").decode(), "token-secret": "!"}},
+        {"data": {"token-id": base64.b64encode(b"Abcdef").decode(), "token-secret": "YQ=="}},
     ],
 )
 def test_a_secret_that_is_no_token_is_none(change: dict[str, Any]) -> None:
     assert tokens.of_secret({**tokens.to_secret(TOKEN), **change}) is None
+
+
+def test_a_secret_of_any_form_signs() -> None:
+    token = dataclasses.replace(TOKEN, secret="geheimnis: ä")
+    assert tokens.of_secret(tokens.to_secret(token)) == token
+    assert set(tokens.signatures("content", {"abcdef": token}, 0.0)) == {"jws-kubeconfig-abcdef"}
 
 
 def test_an_expiry_that_cannot_be_read_has_passed() -> None:

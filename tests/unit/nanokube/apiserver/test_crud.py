@@ -11,12 +11,16 @@ import pytest
 from nanokube.apiserver.registry import registry
 from tests.unit.nanokube.apiserver.conftest import PODS, Api, pod
 
+APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 
 
 def configmap(name: str, **data: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+VERSIONED = {"metadata": {"name": "a", "resourceVersion": "1"}}
 
 
 async def test_a_created_pod_has_what_the_server_owns(api: Api) -> None:
@@ -63,6 +67,8 @@ async def test_a_name_is_taken_once_and_generated_names_differ(api: Api) -> None
         ("GET", "/nothing", None, 404, "the server could not find the requested resource"),
         ("POST", CONFIGMAPS, {"metadata": {}}, 422, "name or generateName is required"),
         ("POST", CONFIGMAPS, configmap("A_"), 422, 'ConfigMap "A_" is invalid: metadata.name: Invalid value'),
+        ("POST", CONFIGMAPS, VERSIONED, 400, "resourceVersion should not be set on objects to be created"),
+        ("POST", CONFIGMAPS, {**VERSIONED, "data": {"!": ""}}, 422, "data[!]: Invalid value"),
         ("POST", CONFIGMAPS, b"{", 400, "json parse error"),
         ("POST", CONFIGMAPS, b"", 400, "empty"),
         ("POST", CONFIGMAPS, {**configmap("a"), "kind": "Secret"}, 400, "Secret"),
@@ -143,7 +149,7 @@ async def test_patches(api: Api, content_type: str, body: Any) -> None:
 
 
 async def test_apply_creates_then_merges_and_conflicts_between_managers(api: Api) -> None:
-    options: dict[str, Any] = {"content_type": "application/apply-patch+yaml"}
+    options: dict[str, Any] = {"content_type": APPLY}
     text = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: '1'}\n"
     made = await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=x", text, **options)
     assert made.code == 201
@@ -153,6 +159,25 @@ async def test_apply_creates_then_merges_and_conflicts_between_managers(api: Api
     forced = await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=y&force=true", other, **options)
     assert (forced.code, forced.json["data"]) == (200, {"k": "2"})
     assert (await api("PATCH", f"{CONFIGMAPS}/a", text, **options)).code == 422
+
+
+async def test_an_apply_that_changes_nothing_writes_nothing(api: Api) -> None:
+    async def apply(manager: str, text: bytes) -> tuple[str, dict[str, Any]]:
+        api.clock.advance(2)
+        reply = await api("PATCH", f"{url}?fieldManager={manager}", text, content_type=APPLY)
+        metadata = reply.json["metadata"]
+        return metadata["resourceVersion"], {e["manager"]: e.get("time") for e in metadata["managedFields"]}
+
+    url = "/apis/apps/v1/namespaces/default/deployments/a"
+    container = "{name: c, image: i, resources: {requests: {cpu: 1000m}}}"
+    template = f"{{metadata: {{labels: {{a: b}}}}, spec: {{containers: [{container}], volumes: []}}}}"
+    spec = f"{{selector: {{matchLabels: {{a: b}}}}, template: {template}}}"
+    text = f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a}}\nspec: {spec}\n".encode()
+    made = await apply("x", text)
+    assert await apply("x", text) == made
+    revision, times = await apply("y", text)  # owns it too, but changed nothing: its entry has no time
+    assert (revision != made[0], times) == (True, {**made[1], "y": None})
+    assert await apply("y", text) == (revision, times)
 
 
 async def test_yaml_goes_in_and_out_and_aliases_do_not(api: Api) -> None:
@@ -434,7 +459,7 @@ async def test_the_namespace_of_what_has_none_is_dropped(api: Api, namespace: st
         "PATCH",
         f"{path}/r?fieldManager=m",
         {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", **role},
-        content_type="application/apply-patch+yaml",
+        content_type=APPLY,
     )
     assert (made.code, changed.code, applied.code) == (201, 200, 200)
     assert "namespace" not in applied.json["metadata"]

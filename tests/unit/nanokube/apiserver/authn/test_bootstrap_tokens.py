@@ -43,6 +43,7 @@ def test_a_token_is_a_bootstrapper() -> None:
             "abcdef.0123456789abcdef",
         ),
         (None, "abcdef.0123456789abcdef"),
+        (tokens.to_secret(tokens.BootstrapToken("abcdef", "ä", None, USES)), "abcdef.0123456789abcdef"),
     ],
 )
 def test_others_are_nobody(secret: dict[str, Any] | None, text: str) -> None:
