@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY, generate_latest
 from cri.wire.errors import ProtocolError
 from nanokube.kit.http.message import Answer, Request, Response, StreamResponse
 from nanokube.kit.http.stream import Stream
-from nanokube.kubelet.server import access, log_options, log_reader, resource_metrics, streams
+from nanokube.kubelet.server import access, host_logs, log_options, log_reader, resource_metrics, streams
 from nanokube.kubelet.server.host import Host, HostError, Object
 from nanokube.kubelet.server.reviews import Reviews
 
@@ -35,7 +35,9 @@ class Routes:
         authorization = request.headers.get("authorization")
         if refused := await self._reviews.refusal(request.peer.certificate, authorization, asked):
             return refused
-        handle = _EXACT.get("/".join(parts)) or _PREFIXES.get((parts[0], len(parts) - 1))
+        handle = (
+            _EXACT.get("/".join(parts)) or _PREFIXES.get((parts[0], len(parts) - 1)) or _TREES.get(parts[0])
+        )
         if handle is None:
             return Response(404, b"404 page not found\n", "text/plain")
         try:
@@ -67,6 +69,12 @@ class Routes:
         """Give CPU and memory of node, Pods and containers, as metrics-server reads them."""
         text = resource_metrics.render(await self._host.stats_summary())
         return Response(200, text.encode(), METRICS_TYPE)
+
+    async def logs(self, request: Request, rest: Sequence[str]) -> Answer:
+        """Show the host's own logs."""
+        if request.method not in ("GET", "HEAD"):
+            raise HostError(405, "405 method not allowed")
+        return await host_logs.show("/".join(rest))
 
     async def container_logs(self, request: Request, rest: Sequence[str]) -> Answer:
         """Stream a container's log."""
@@ -165,3 +173,4 @@ _PREFIXES: Mapping[tuple[str, int], Handle] = {
     ("portForward", 2): Routes.port_forward,
     ("portForward", 3): Routes.port_forward,
 }
+_TREES: Mapping[str, Handle] = {"logs": Routes.logs}
