@@ -21,8 +21,8 @@ from nanokube.apiserver.admission.matching.subject import Shown, Subject
 from nanokube.apiserver.admission.matching.values import Budget
 from nanokube.apiserver.admission.policies import patches
 from nanokube.apiserver.admission.policies.matched import Match
-from nanokube.apiserver.admission.policies.plan import Plan
 from nanokube.apiserver.admission.policies.patches import CannotPatch
+from nanokube.apiserver.admission.policies.plan import Plan
 from nanokube.apiserver.admission.policies.plugin import PolicyPlugin
 from nanokube.apiserver.admission.policies.policy import Mutation
 
