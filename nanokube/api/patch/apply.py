@@ -36,6 +36,7 @@ def apply(
     if live is None:
         found: dict[str, Any] = objects.copy(config)
         others: list[dict[str, Any]] = []
+        time: str | None = now
     else:
         present = _present(definition, live, str(config.get("apiVersion", "")), now, subresource)
         others = [dict(e) for e in present if not entries.matches(e, manager, entries.APPLY, subresource)]
@@ -52,7 +53,8 @@ def apply(
         found = _merge(type_, found, {k: v for k, v in config.items() if k not in ("apiVersion", "kind")})
         if is_kubectl:
             last_applied.refresh(found, config)
-    _own(found, others, wanted, manager, str(config.get("apiVersion", "")), now, subresource)
+        time = mine.get("time") if found == live else now  # who changes nothing keeps the time, or has none
+    _own(found, others, wanted, manager, str(config.get("apiVersion", "")), time, subresource)
     return found
 
 
@@ -67,13 +69,13 @@ def _own(
     wanted: FieldSet,
     manager: str,
     api_version: str,
-    now: str,
+    time: str | None,
     subresource: str,
 ) -> None:
     kept = [e for e in others if e.get("fieldsV1")]
     if wanted:
         sorted_ = fieldsets.in_order(wanted)
-        kept.append(entries.entry_of(manager, entries.APPLY, api_version, now, sorted_, subresource))
+        kept.append(entries.entry_of(manager, entries.APPLY, api_version, time, sorted_, subresource))
     found.setdefault("metadata", {})["managedFields"] = entries.in_order(kept)
 
 

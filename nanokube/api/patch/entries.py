@@ -29,18 +29,25 @@ def matches(entry: Mapping[str, Any], manager: str, operation: str, subresource:
 
 
 def entry_of(
-    manager: str, operation: str, api_version: str, now: str, fields: FieldSet, subresource: str = ""
+    manager: str, operation: str, api_version: str, time: str | None, fields: FieldSet, subresource: str = ""
 ) -> Entry:
-    """Build an entry."""
+    """Build an entry. time: when the manager last changed something, if ever."""
     entry = {
         "manager": manager,
         "operation": operation,
         "apiVersion": api_version,
-        "time": now,
+        **({"time": time} if time else {}),
         "fieldsType": "FieldsV1",
         "fieldsV1": fields,
     }
     return {**entry, "subresource": subresource} if subresource else entry
+
+
+def are_same_but_for_times(some: Sequence[Entry], others: Sequence[Entry]) -> bool:
+    """Tell whether two lists differ in nothing but times."""
+    return len(some) == len(others) and all(
+        {**a, "time": ""} == {**b, "time": ""} for a, b in zip(some, others, strict=True)
+    )
 
 
 def in_order(entries: Sequence[Entry]) -> list[Entry]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from nanokube.api import defaults, errors, field, objects, strategy
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
+from nanokube.api.patch import entries
 from nanokube.api.resources import Resource
 from nanokube.api.validation import metadata, warnings, whole
 from nanokube.apiserver.admission import chain
@@ -193,7 +194,18 @@ async def _check_of(call: Call, resource: Resource, new: dict[str, Any], old: di
 
 def _same(new: dict[str, Any], old: dict[str, Any]) -> bool:
     old["metadata"].pop("resourceVersion", None)
-    return new.get("status") == old.get("status") and new == old  # what differs most often first
+    if new.get("status") != old.get("status"):  # what differs most often
+        return False
+    return new == old or _differs_in_times(new, old)
+
+
+def _differs_in_times(new: dict[str, Any], old: dict[str, Any]) -> bool:
+    """Tell whether a write changed nothing but when: defaults and admission took back what it brought."""
+    if any(new.get(key) != old.get(key) for key in {*new, *old} - {"metadata"}):
+        return False
+    before, after = ({**each["metadata"]} for each in (old, new))
+    managed = (each.pop("managedFields", None) or () for each in (before, after))
+    return before == after and entries.are_same_but_for_times(*managed)
 
 
 def _is_finished(resource_name: str, new: dict[str, Any]) -> bool:
