@@ -19,11 +19,13 @@ from typing import Annotated, Any, Final, Optional, Union
 
 import msgspec
 
-from nanokube.api import errors, facts, jsonkeys, scalars, walk
+from nanokube.api import errors, facts, json_syntax, jsonkeys, scalars, walk
 from nanokube.api.objects import MutableObject
 
 STRICT: Final = "Strict"
 STRICT_ERROR: Final = "strict decoding error"
+NO_KIND: Final = "couldn't get version/kind"
+"""How the refusal begins of what is not even an object of some kind."""
 WARN: Final = "Warn"
 IGNORE: Final = "Ignore"
 
@@ -134,11 +136,19 @@ def get(group: str, version: str, kind: str) -> Schema | None:
 def decode_json(body: bytes) -> Any:
     """Parse JSON without a schema; bytes that are no UTF-8 become U+FFFD, as in Go. Raises ApiError (400)."""
     try:
+        return parse_json(body)
+    except ValueError as error:
+        raise errors.bad_request(f"{NO_KIND}; json parse error: {error}") from error
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse JSON as decode_json does. Raises ValueError with Go's words."""
+    try:
         return msgspec.json.decode(body)
     except UnicodeDecodeError:
-        return decode_json(_with_replacements(body))
+        return parse_json(_with_replacements(body))
     except (msgspec.DecodeError, RecursionError) as error:
-        raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from error
+        raise ValueError(json_syntax.fault(body) or "exceeded max depth") from error
 
 
 def _with_replacements(body: bytes) -> bytes:

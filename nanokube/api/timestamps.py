@@ -22,6 +22,11 @@ from typing import Final
 _RFC3339: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d+)?(?:[Zz]|([+-])(\d\d):(\d\d))"
 )
+_ELEMENTS: Final = (  # of Go's layout, and what stands for each
+    ("2006", r"\d{4}"), ("-", "-"), ("01", r"\d\d"), ("-", "-"), ("02", r"\d\d"), ("T", "[Tt]"),
+    ("15", r"\d\d"), (":", ":"), ("04", r"\d\d"), (":", ":"), ("05", r"\d\d(\.\d+)?"),
+    ("Z07:00", r"[Zz]|[+-]\d\d:\d\d"),
+)  # fmt: skip
 _END_S: Final = 253_402_300_800  # of the year 9999, in seconds since the epoch
 
 
@@ -62,6 +67,22 @@ def parse(text: str) -> float:
         if seconds >= _END_S:
             raise ValueError(f"cannot parse time {text!r}: after the year 9999 in UTC")
     return seconds
+
+
+def fault(text: str, *, is_micro: bool = False) -> str:
+    """Say, in the words of Go's package time, why parse refuses a text."""
+    layout = f"2006-01-02T15:04:05{'.000000' * is_micro}Z07:00"
+    began, at = f'parsing time "{text}"', 0
+    for element, pattern in _ELEMENTS:
+        found = re.compile(pattern).match(text, at)
+        if found is None:
+            return f'{began} as "{layout}": cannot parse "{text[at:]}" as "{element}"'
+        at = found.end()
+    if at < len(text):
+        return f'{began}: extra text: "{text[at:]}"'
+    month, hour, minute, second = (int(text[i : i + 2]) for i in (5, 11, 14, 17))
+    parts = (("month", 0 < month < 13), ("hour", hour < 24), ("minute", minute < 60), ("second", second < 60))
+    return f"{began}: {next((name for name, is_right in parts if not is_right), 'day')} out of range"
 
 
 def human(seconds: float) -> str:

@@ -9,9 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from nanokube.api import facts, scalars
+from nanokube.api import facts, quantity, scalars, timestamps
 
-_GO_TYPES: Final[Mapping[str, str]] = {"s": "string", "b": "bool", "i": "int32", "l": "int64", "n": "float64"}
+_GO_TYPES: Final[Mapping[str, str]] = {
+    "s": "string",
+    "b": "bool",
+    "i": "int32",
+    "l": "int64",
+    "n": "float64",
+    "x": "int32",
+}
 _ZEROS: Final[Mapping[str, Any]] = {"s": "", "b": False, "i": 0, "l": 0, "n": 0, "y": "", "q": "0", "x": 0}
 _TEXTS: Final[Mapping[str, Callable[[Any], str]]] = {
     "q": scalars.canonical_quantity,
@@ -19,7 +26,7 @@ _TEXTS: Final[Mapping[str, Callable[[Any], str]]] = {
     "u": scalars.canonical_micro_time,
     "y": scalars.canonical_base64,
 }
-_RANGES: Final = {"i": 1 << 31, "l": 1 << 63}
+_RANGES: Final = {"i": 1 << 31, "l": 1 << 63, "x": 1 << 31}
 
 
 class WrongType(Exception):
@@ -30,7 +37,9 @@ def prune(definition: facts.Definition, tree: Any) -> tuple[dict[str, Any], list
     """Return a pruned, canonical copy and `unknown field "…"` for each field dropped. Raises WrongType."""
     unknown: list[str] = []
     if type(tree) is not dict:
-        raise WrongType(f"json: cannot unmarshal {_json_name(tree)} into Go value of type {definition.title}")
+        raise WrongType(
+            f"json: cannot unmarshal {json_name(tree)} into Go value of type {_go_title(definition)}"
+        )
     found = _struct(definition, tree, "", "", unknown)
     return found, [f'unknown field "{path}"' for path in unknown]
 
@@ -60,7 +69,7 @@ def _value(type_: facts.Type, value: Any, title: str, path: str, plain: str, unk
     if code == "@":
         definition = facts.definition(type_.name)
         if type(value) is not dict:
-            raise _wrong(value, title, plain, definition.title)
+            raise _wrong(value, title, plain, _go_title(definition))
         return _struct(definition, value, path, plain, unknown)
     if code in facts.UNTYPED:
         return _choice(type_, value, path, plain)
@@ -106,28 +115,37 @@ def _collection(
 def _scalar(code: str, value: Any, title: str, plain: str) -> Any:
     check = _TEXTS.get(code)
     if check is not None:
-        try:
-            if code != "q" and type(value) is not str:
-                raise TypeError
-            return check(value)
-        except ValueError as error:
-            raise WrongType(str(error)) from error
-        except TypeError as error:
-            raise _wrong(value, title, plain, "string") from error
+        if fault := scalar_fault(code, value):
+            raise _wrong(value, title, plain, "string") if fault.startswith("json: ") else WrongType(fault)
+        return check(value)
     kind = type(value)
     if (code == "s" and kind is str) or (code == "b" and kind is bool) or (code == "x" and kind is str):
         return value
-    if code in ("i", "l", "x") and (kind is int or (kind is float and value.is_integer())):
-        limit = _RANGES.get(code, 1 << 31)
+    if code in _RANGES and (kind is int or (kind is float and value.is_integer())):
+        limit = _RANGES[code]
         if -limit <= value < limit:
             return int(value)
-        raise WrongType(
-            f"json: cannot unmarshal number {value} into Go struct field {title}.{plain} of type "
-            f"{_GO_TYPES.get(code, 'int32')}"
-        )
     if code == "n" and kind in (int, float):
         return value
-    raise _wrong(value, title, plain, _GO_TYPES.get(code, "intstr.IntOrString"))
+    raise _wrong(value, title, plain, _GO_TYPES[code])
+
+
+def scalar_fault(code: str, value: Any) -> str:
+    """Say why a quantity, a time, base64 or an int-or-string is none; "" if it is one."""
+    if code == "x":
+        is_whole = type(value) is int or (type(value) is float and value.is_integer())
+        if type(value) is str or (is_whole and -_RANGES["x"] <= value < _RANGES["x"]):
+            return ""
+        return f"json: cannot unmarshal {json_name(value, 'int32')} into Go value of type int32"
+    try:
+        if code != "q" and type(value) is not str:
+            return f"json: cannot unmarshal {json_name(value)} into Go value of type string"
+        _TEXTS[code](value)
+    except TypeError:
+        return quantity.BAD_FORMAT
+    except ValueError as error:
+        return timestamps.fault(value, is_micro=code == "u") if code in ("t", "u") else str(error)
+    return ""
 
 
 def _zero(type_: facts.Type) -> Any:
@@ -138,23 +156,29 @@ def _zero(type_: facts.Type) -> Any:
 
 def _go_name(type_: facts.Type) -> str:
     if type_.code == "@":
-        return f"v1.{type_.name.rpartition('.')[2]}"
+        return _go_title(facts.definition(type_.name))
     return _GO_TYPES.get(type_.code, "string")
 
 
+def _go_title(definition: facts.Definition) -> str:
+    """Name a struct with its package: "v1.PodSpec"."""
+    return ".".join(definition.name.split(".")[-2:])
+
+
 def _wrong(value: Any, title: str, plain: str, wanted: str) -> WrongType:
-    name = _json_name(value)
+    name = json_name(value, wanted)
     return WrongType(f"json: cannot unmarshal {name} into Go struct field {title}.{plain} of type {wanted}")
 
 
-def _json_name(value: Any) -> str:
+def json_name(value: Any, wanted: str = "") -> str:
+    """Name a value's type as Go's decoder does, with a number's digits where it was to be an integer."""
     match value:
         case str():
             return "string"
         case bool():
             return "bool"
         case int() | float():
-            return "number"
+            return f"number {value}" if wanted in ("int32", "int64") else "number"
         case list():
             return "array"
         case None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from nanokube.api import errors, facts
+from nanokube.api import errors, facts, walk
 from nanokube.api.errors import ApiError
 
 _PATCH: Final = "$patch"
@@ -27,8 +27,13 @@ def apply(definition: facts.Definition, target: dict[str, Any], patch: Any) -> d
     if patch is None:
         return target
     if type(patch) is not dict:
-        raise errors.bad_request("error decoding patch: a strategic merge patch must be an object")
+        raise errors.bad_request(not_an_object(patch))
     return _merge_struct(facts.Type("@", name=definition.name), target, patch)
+
+
+def not_an_object(patch: Any) -> str:
+    """Say, as Go's decoder, that a patch is no object."""
+    return f"json: cannot unmarshal {walk.json_name(patch)} into Go value of type map[string]interface {{}}"
 
 
 def _merge_struct(type_: facts.Type, target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
@@ -82,11 +87,20 @@ def _merge_field(field: facts.Field, key: str, before: Any, value: Any, patch: d
         return _merge_struct(field.type, before if is_mergeable else {}, value)
     if type(value) is not list or "merge" not in field.patch_strategies:
         return value
-    before = before if type(before) is list else []
+    is_new = type(before) is not list
+    before = [] if is_new else before
     order, deleted = patch.get(_ORDER + key), patch.get(_DELETE + key)
+    if field.merge_key and is_new and type(order) is not list:
+        return _taken(field.type.item or field.type, value)
     if field.merge_key:
         return _merge_items(field, before, value, order)
     return _merge_scalars(before, value, order, deleted)
+
+
+def _taken(type_: facts.Type, items: list[Any]) -> list[Any]:
+    """Take the items of a list that is not there yet: nobody asks for their keys (removeDirectives)."""
+    kept = [each for each in items if type(each) is not dict or _PATCH not in each]
+    return [_merge_struct(type_, {}, each) if type(each) is dict else each for each in kept]
 
 
 def _orphan_directives(type_: facts.Type, found: dict[str, Any], patch: dict[str, Any]) -> None:

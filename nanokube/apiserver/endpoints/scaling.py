@@ -46,12 +46,12 @@ async def patch_(scope: Scope) -> Answer:
     kind = write.patch_kind(scope, _PATCHES)
     if kind == patch.APPLY:
         return _answer(scope, call, await _apply(scope, call))
-    body = schema.decode_json(scope.request.body)
+    body = write.decoded(scope, kind)
     found = _schema()
 
     def change(live: dict[str, Any]) -> dict[str, Any]:
         patched = write.patched(found.definition, kind, live, body)
-        with write.refused_as_patched(scope):
+        with write.refused_as_patched(found.definition, kind, body, patched):
             cleaned, problems = found.clean(patched)
             call.warnings = schema.report(problems, call.field_validation)
         return cleaned

@@ -12,7 +12,7 @@ from nanokube.api.resources import Resource
 from nanokube.apiserver.authn.user import User
 from nanokube.apiserver.cache import fields
 from nanokube.apiserver.cache.selection import Selection
-from nanokube.apiserver.endpoints import negotiate, yaml_body
+from nanokube.apiserver.endpoints import negotiate, unrecognized, yaml_body
 from nanokube.apiserver.extensions import selectable
 from nanokube.apiserver.registry import call as calls
 from nanokube.apiserver.registry.call import Call
@@ -82,8 +82,14 @@ class Scope:
 
     def decode(self, call: Call, group: str, version: str, kind: str) -> dict[str, Any]:
         """Read the body as one kind, checked and pruned. Raises ApiError (400, 415)."""
-        with _explained(version, kind):
-            return self._decode(call, group, version, kind)
+        try:
+            with _explained(version, kind):
+                return self._decode(call, group, version, kind)
+        except errors.ApiError as err:
+            refused = unrecognized.refusal(self.request, (group, version, kind), err)
+            if refused is None:
+                raise
+            raise refused from err
 
     def _decode(self, call: Call, group: str, version: str, kind: str) -> dict[str, Any]:
         found = schema.get(group, version, kind)
@@ -91,8 +97,6 @@ class Scope:
             raise errors.internal(f"no schema for {group}/{version} {kind}")
         body = self.request.body
         media = negotiate.body_media(self.request.headers.get("content-type"))
-        if not body:
-            raise errors.bad_request("the body of the request is empty")
         if media == negotiate.YAML:
             tree, duplicates = yaml_body.parse(body)
             obj, problems = found.clean(tree if isinstance(tree, dict) else {})

@@ -6,13 +6,17 @@ Source: staging apiserver pkg/endpoints/handlers/{create,update,patch,delete}.go
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from nanokube.api import cbor, errors, field, objects, patch, schema
+import orjson
+
+from nanokube.api import cbor, errors, field, objects, patch, schema, unstructured
 from nanokube.api.facts import Definition
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
+from nanokube.api.patch import strategic
 from nanokube.api.resources import Resource
 from nanokube.api.validation.metadata import IMMUTABLE
 from nanokube.apiserver.cache.item import Item
@@ -46,9 +50,29 @@ _CREATED_BY_PUT: Final = frozenset(
         "services",
     )
 )
-_MAX_SHOWN_BYTES: Final = 1024  # of a patch, in its refusal
+_PREFIX: Final = re.compile(r'\w+ in version "\w+" cannot be handled as a \w+: ')
 # Deleting answers the object rather than a Status (ReturnDeletedObject).
-_ANSWER_OBJECT: Final = frozenset(("pods", "serviceaccounts"))
+_ANSWER_OBJECT: Final = frozenset(
+    (
+        "namespaces",
+        "persistentvolumeclaims",
+        "persistentvolumes",
+        "pods",
+        "podtemplates",
+        "resourcequotas",
+        "serviceaccounts",
+        "services",
+        "csidrivers.storage.k8s.io",
+        "csinodes.storage.k8s.io",
+        "storageclasses.storage.k8s.io",
+        "volumeattachments.storage.k8s.io",
+        "volumeattributesclasses.storage.k8s.io",
+        "deviceclasses.resource.k8s.io",
+        "resourceclaims.resource.k8s.io",
+        "resourceclaimtemplates.resource.k8s.io",
+        "resourceslices.resource.k8s.io",
+    )
+)
 
 
 async def create(scope: Scope) -> Answer:
@@ -153,7 +177,7 @@ def configuration(
 
 def transform(scope: Scope, call: Call, kind: str) -> Transform:
     """Read the patch in the body; return what does it to an object. Raises ApiError."""
-    body = schema.decode_json(scope.request.body)
+    body = decoded(scope, kind)
     resource = scope.resource
     found = _schema_of(resource)
 
@@ -165,7 +189,7 @@ def transform(scope: Scope, call: Call, kind: str) -> Transform:
         settled = (resource.api_version, resource.kind)
         if kind == patch.STRATEGIC and (new.get("apiVersion"), new.get("kind")) != settled:
             new = {**new, "apiVersion": resource.api_version, "kind": resource.kind}
-        with refused_as_patched(scope):
+        with refused_as_patched(found.definition, kind, body, new):
             cleaned, problems = _clean(found, new, old)
             call.warnings = schema.report(problems, call.field_validation)
             scope.check_kind(cleaned, resource.api_version, resource.kind)
@@ -175,18 +199,40 @@ def transform(scope: Scope, call: Call, kind: str) -> Transform:
     return change
 
 
+def decoded(scope: Scope, kind: str) -> Any:
+    """Read the body of a patch. Raises ApiError (400)."""
+    began = "" if kind == patch.STRATEGIC else "error decoding patch: "
+    try:
+        body = schema.parse_json(scope.request.body)
+    except ValueError as err:
+        raise errors.bad_request(f"{began}{err}") from err
+    if kind == patch.MERGE and type(body) is not dict:
+        raise errors.bad_request(f"{began}{strategic.not_an_object(body)}")
+    return body
+
+
 @contextlib.contextmanager
-def refused_as_patched(scope: Scope) -> Iterator[None]:
-    """Where what a patch made of an object is no such object, refuse the patch. Raises ApiError (422)."""
+def refused_as_patched(
+    definition: Definition, kind: str, body: Any, new: Mapping[str, Any]
+) -> Iterator[None]:
+    """Where what a patch made of an object is no such object, refuse the patch. Raises ApiError (422).
+
+    A strategic merge patch itself is shown, of other patches what came out.
+    """
     try:
         yield
     except errors.ApiError as err:
         if err.code != 400:
             raise
-        said = scope.request.body[:_MAX_SHOWN_BYTES].decode("utf-8", "replace")
-        cause = field.invalid("patch", said, err.message.rpartition(" cannot be handled as ")[2])
+        cause = _PREFIX.sub("", err.message)
+        if kind == patch.STRATEGIC:
+            if schema.STRICT_ERROR not in cause:
+                cause = unstructured.refusal(definition, new) or cause
+            said = unstructured.shown(body)
+        else:
+            said = orjson.dumps(new).decode()
         nameless = Resource("", "", "", "", "", False)
-        raise errors.invalid(nameless, "", [cause]) from err
+        raise errors.invalid(nameless, "", [field.invalid("patch", said, cause)]) from err
 
 
 def _check_patched(call: Call, new: Mapping[str, Any], uid: str) -> None:

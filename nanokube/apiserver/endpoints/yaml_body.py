@@ -137,11 +137,19 @@ def _parse(body: bytes) -> tuple[Any, list[str]]:
         loader.duplicates = []
         return loader.get_single_data(), loader.duplicates
     except (yaml.YAMLError, ValueError, RecursionError) as err:
-        text = " ".join(str(err).split())
-        raise errors.bad_request(f"error converting YAML to JSON: yaml: {text}") from err
+        raise errors.bad_request(f"error converting YAML to JSON: yaml: {_told(err)}") from err
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _told(err: Exception) -> str:
+    """Word an error as Go's port of libyaml does, with its idea of the line."""
+    if not isinstance(err, yaml.MarkedYAMLError):
+        return " ".join(str(err).split())
+    mark = next((m for m in (err.context_mark, err.problem_mark) if m is not None and m.line), None)
+    line = 0 if mark is None else mark.line + isinstance(err, yaml.scanner.ScannerError)
+    return f"line {line}: {err.problem}" if line else f"{err.problem}"
 
 
 def _check_events(body: bytes) -> None:

@@ -63,9 +63,21 @@ def test_unknown_and_duplicate_fields_are_named_in_order() -> None:
         ),
         (
             b'{"spec":{"selector":[]}}',
-            "cannot unmarshal array into Go struct field DeploymentSpec.spec.selector of type LabelSelector",
+            "array into Go struct field DeploymentSpec.spec.selector of type v1.LabelSelector",
         ),
-        (b"[]", "cannot unmarshal array into Go value of type Deployment"),
+        (
+            b'{"spec":{"replicas":3.5}}',
+            "cannot unmarshal number 3.5 into Go struct field DeploymentSpec.spec.replicas of type int32",
+        ),
+        (
+            b'{"metadata":{"creationTimestamp":"x"}}',
+            'parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006"',
+        ),
+        (
+            b'{"spec":{"strategy":{"rollingUpdate":{"maxSurge":true}}}}',
+            "struct field RollingUpdateDeployment.spec.strategy.rollingUpdate.maxSurge of type int32",
+        ),
+        (b"[]", "cannot unmarshal array into Go value of type v1.Deployment"),
         (b"{", "json parse error"),
         (b'{"spec":' * 5000, "json parse error"),
     ],
@@ -90,7 +102,7 @@ def test_bytes_that_are_no_text_are_replaced_as_in_go(body: bytes, name: str, mo
 
 def test_no_text_in_what_is_of_a_wrong_type_or_stands_twice() -> None:
     body = b'{"\xe8":1,"metadata":{"name":"a","creationTimestamp":"' + b"9" * 40 + b'"}}'
-    with pytest.raises(errors.ApiError, match="RFC 3339"):
+    with pytest.raises(errors.ApiError, match="parsing time"):
         deployment().decode(body, schema.WARN)
     body = b'{"apiVersion":"b\xf2","spec":{"template":{"spec":{"volumes":[{"name":"v","$patch":{}}]}}}}'
     _, warnings = deployment().decode(body, schema.WARN)
