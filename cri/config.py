@@ -29,6 +29,7 @@ class Config:
     registry_config_dir: one directory a registry host with a `hosts.toml`, as containerd's certs.d.
     pinned_images: full references, `*` matches anything; garbage collection spares them and imported ones.
     enable_selinux: label containers where the kernel has SELinux; else what asks for a label is refused.
+        False: nothing is labelled, and labels pass unheeded where the kernel has no SELinux.
     spare_namespaces: networks made ahead while Pods come one after the other, 0 to 4; none on an idle node.
     stream_address, stream_port: where exec, attach and port-forward listen; port 0 picks a free one.
     """

@@ -150,6 +150,8 @@ def _known(context: Context, host: Host) -> str:
 
 
 def _refuse(wanted: pb.SELinuxOption, cause: str) -> None:
+    if cause == UNWANTED or (cause == NO_KERNEL and wanted.type == _UNCONFINED):
+        return
     parts = [part for part in ("user", "role", "type") if getattr(wanted, part)]
     if wanted.level and cause != NO_KERNEL:
         parts.append("level")
@@ -182,6 +184,9 @@ def shared(label: str) -> str:
 
 
 NO_KERNEL = "the kernel has no SELinux"
+UNWANTED = "the kernel has no SELinux, and none is wanted"
+# A host without SELinux gives what it asks for; charts of network and storage drivers name it for every host.
+_UNCONFINED = "spc_t"  # container-selinux container.te: "super privileged container", an unconfined domain
 
 
 class Kernel:
@@ -192,7 +197,7 @@ class Kernel:
 
     def refusal(self) -> str:
         if not selinux.is_enabled():
-            return NO_KERNEL
+            return NO_KERNEL if self._is_wanted else UNWANTED
         return "" if self._is_wanted else "labels are switched off (enable_selinux)"
 
     def contexts(self) -> Mapping[str, str]:

@@ -92,6 +92,36 @@ def test_a_level_alone_passes_where_there_is_nothing_to_separate() -> None:
         selinux.choose(options(level="s0:c0,c1"), Host("labels are switched off"))
 
 
+def test_the_type_without_confinement_passes_where_nothing_confines() -> None:
+    """Cilium's chart and others ask every host for it."""
+    wanted = options(user="system_u", role="system_r", type="spc_t", level="s0")
+    assert selinux.choose(wanted, Host(selinux.NO_KERNEL)) == Labels()
+    with pytest.raises(LabelError, match="labels are switched off"):
+        selinux.choose(wanted, Host("labels are switched off"))
+
+
+def test_labels_pass_unheeded_where_the_kernel_has_none_and_the_operator_wants_none() -> None:
+    """kubelet's NodeConformance (ContainerLogPath) sends a type to every node."""
+    wanted = options(type="container_logreader_t", level="s0")
+    assert selinux.choose(wanted, Host(selinux.UNWANTED)) == Labels()
+
+
+@pytest.mark.parametrize(
+    ("has_kernel", "is_wanted", "refusal"),
+    [
+        (True, True, ""),
+        (True, False, "labels are switched off (enable_selinux)"),
+        (False, True, selinux.NO_KERNEL),
+        (False, False, selinux.UNWANTED),
+    ],
+)
+def test_the_switch_and_the_kernel_say_what_is_refused(
+    monkeypatch: pytest.MonkeyPatch, has_kernel: bool, is_wanted: bool, refusal: str
+) -> None:
+    monkeypatch.setattr("cri.linux.selinux.is_enabled", lambda: has_kernel)
+    assert selinux.Kernel(is_wanted=is_wanted).refusal() == refusal
+
+
 @pytest.mark.parametrize(
     "host",
     [
