@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nanokube.api import resources
+import json
+
+from nanokube.api import openapi, resources
 from nanokube.api.openapi import paths
 
 
@@ -18,3 +20,12 @@ def test_no_list_of_parameters_is_empty() -> None:
         for path, entry in made.items():
             for part in (entry, *(o for o in entry.values() if isinstance(o, dict))):
                 assert part.get("parameters") != [], path
+
+
+def test_operations_and_parameters_are_described() -> None:
+    swagger = openapi.v2_document().decode()
+    for text in ("list of returned", "List of services", "Watch for changes to the described resources"):
+        assert text in swagger  # what upstream's command suite looks for
+    services = json.loads(swagger)["paths"]["/api/v1/namespaces/{namespace}/services"]
+    assert services["get"]["description"] == "list or watch Service"
+    assert all(each["description"] for each in [*services["get"]["parameters"], *services["parameters"]])
