@@ -30,6 +30,7 @@ class Config:
     pinned_images: full references, `*` matches anything; garbage collection spares them and imported ones.
     enable_selinux: label containers where the kernel has SELinux; else what asks for a label is refused.
         False: nothing is labelled, and labels pass unheeded where the kernel has no SELinux.
+    runtime_handlers: names under which a RuntimeClass may ask for this runtime, such as runc; all the same.
     spare_namespaces: networks made ahead while Pods come one after the other, 0 to 4; none on an idle node.
     stream_address, stream_port: where exec, attach and port-forward listen; port 0 picks a free one.
     """
@@ -48,6 +49,7 @@ class Config:
     insecure_registries: tuple[str, ...] = ()
     pinned_images: tuple[str, ...] = ()
     enable_selinux: bool = True
+    runtime_handlers: tuple[str, ...] = ()
     stream_address: str = "127.0.0.1"
     stream_port: int = 0
     max_workers: int = 96

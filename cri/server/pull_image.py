@@ -23,7 +23,7 @@ def handle(
     reference = request.image.image
     if not reference:
         raise faults.invalid("cannot pull image: no image named")
-    if handler := request.image.runtime_handler:
+    if (handler := request.image.runtime_handler) and handler not in env.config.runtime_handlers:
         raise faults.invalid(f"cannot pull {reference}: no runtime handler {handler!r}")
 
     def go_on(_: Progress) -> None:

@@ -7,6 +7,7 @@ be undone from the record alone.
 import dataclasses
 import logging
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import grpc
@@ -28,14 +29,14 @@ def handle(
 
     Raises RuntimeFault INVALID_ARGUMENT, ALREADY_EXISTS; conflist.ConfigError; plugin.PluginError; OSError.
     """
-    check(request)
+    check(request, env.config.runtime_handlers)
     key = f"sandbox {records.sandbox_name(request.config.metadata)}"
     identity = env.flights.run(key, request, lambda: _run(env, request), context)
     return pb.RunPodSandboxResponse(pod_sandbox_id=identity)
 
 
 def _run(env: Environment, request: pb.RunPodSandboxRequest) -> str:
-    if unused := find_unused(env, request.config):
+    if unused := find_unused(env, request.config, request.runtime_handler):
         return unused
     with pod_labels.level(env, request.config) as level:
         record = intent(env, request, level)
@@ -54,7 +55,7 @@ def _run(env: Environment, request: pb.RunPodSandboxRequest) -> str:
     return ready.id
 
 
-def find_unused(env: Environment, config: pb.PodSandboxConfig) -> str:
+def find_unused(env: Environment, config: pb.PodSandboxConfig, handler: str = "") -> str:
     """Return the ready sandbox that an earlier equal call made and nobody has used, else "".
 
     Its client got no answer: the server ended, or the client had given up. What a failed call could not
@@ -67,11 +68,15 @@ def find_unused(env: Environment, config: pb.PodSandboxConfig) -> str:
         teardown.sandbox(env, found.id)
         return ""
     is_unused = found.state is records.SandboxState.READY and not env.store.containers_of(found.id)
-    return found.id if is_unused and found.config == config else ""
+    is_equal = (found.config, found.runtime_handler) == (config, handler)
+    return found.id if is_unused and is_equal else ""
 
 
-def check(request: pb.RunPodSandboxRequest) -> None:
-    """Refuse what cannot be honoured. Pure. Raises RuntimeFault, InvalidValue."""
+def check(request: pb.RunPodSandboxRequest, handlers: Collection[str] = ()) -> None:
+    """Refuse what cannot be honoured. Pure.
+
+    handlers: the configuration's runtime handlers. Raises RuntimeFault, InvalidValue.
+    """
     config = request.config
     if not config.metadata.name or not config.metadata.uid:
         raise faults.invalid("cannot run sandbox: metadata has no name or uid")
@@ -81,7 +86,7 @@ def check(request: pb.RunPodSandboxRequest) -> None:
         limits.path("log_directory", config.log_directory)
     for mapping in config.port_mappings:
         limits.port_mapping(mapping)
-    if request.runtime_handler:
+    if request.runtime_handler and request.runtime_handler not in handlers:
         raise faults.invalid(f"cannot run sandbox: no runtime handler {request.runtime_handler!r}")
     if config.hostname:
         files.check_hostname(config.hostname)
@@ -99,6 +104,7 @@ def intent(env: Environment, request: pb.RunPodSandboxRequest, level: str = "") 
     return records.Sandbox(
         id=identity,
         config=config,
+        runtime_handler=request.runtime_handler,
         created_at=env.now(),
         cgroup=cgroups.of_sandbox(env.config.cgroup_root, config, identity),
         attachment=_attachment(env, config).to_json() if has_network else None,

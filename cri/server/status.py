@@ -18,11 +18,12 @@ def handle(env: Environment, request: pb.StatusRequest, context: grpc.ServicerCo
         status=pb.RuntimeStatus(conditions=[_runtime_ready(env), _network_ready(env)]),
         runtime_handlers=[
             pb.RuntimeHandler(
-                name="",
+                name=name,
                 features=pb.RuntimeHandlerFeatures(
                     recursive_read_only_mounts=True, user_namespaces=user_namespace.is_supported()
                 ),
             )
+            for name in ("", *env.config.runtime_handlers)
         ],
         features=pb.RuntimeFeatures(supplemental_groups_policy=True),
     )

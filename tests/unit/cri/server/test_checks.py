@@ -9,6 +9,7 @@ from typing import Any, cast
 import grpc
 import pytest
 
+from cri import config as configuration
 from cri import faults
 from cri.api import runtime_pb2 as pb
 from cri.bundle.build import BuildError
@@ -16,7 +17,7 @@ from cri.images import errors as image_errors
 from cri.images.image import Image
 from cri.network import files, plugin
 from cri.runtime import faults as supervisor
-from cri.server import cgroups, create_container, errors, pull_image, run_pod_sandbox
+from cri.server import cgroups, create_container, errors, pull_image, run_pod_sandbox, status
 from cri.store import records, store
 
 METADATA = pb.PodSandboxMetadata(name="p", uid="u", namespace="n")
@@ -42,6 +43,13 @@ def test_a_sandbox_that_cannot_be_honoured_is_refused(request_: pb.RunPodSandbox
     with pytest.raises((faults.RuntimeFault, files.InvalidValue)) as caught:
         run_pod_sandbox.check(request_)
     assert errors.status(caught.value) == (grpc.StatusCode.INVALID_ARGUMENT, str(caught.value))
+
+
+def test_a_sandbox_may_name_a_runtime_handler_of_the_configuration() -> None:
+    request = pb.RunPodSandboxRequest(config=pod(), runtime_handler="runc")
+    run_pod_sandbox.check(request, ("runc",))
+    with pytest.raises(faults.RuntimeFault, match="no runtime handler 'runc'"):
+        run_pod_sandbox.check(request, ("runsc",))
 
 
 def test_the_nodes_user_namespace_may_be_named() -> None:
@@ -173,5 +181,16 @@ def test_a_pid_namespace_is_joined_within_the_pod(tmp_path: Path) -> None:
 
 def test_a_pull_for_an_unknown_runtime_handler_is_refused() -> None:
     request = pb.PullImageRequest(image=pb.ImageSpec(image="a", runtime_handler="kata"))
+    env = SimpleNamespace(config=configuration.Config(runtime_handlers=("runc",)))
     with pytest.raises(faults.RuntimeFault, match="no runtime handler"):
-        pull_image.handle(cast(Any, None), request, cast(Any, None))
+        pull_image.handle(cast(Any, env), request, cast(Any, None))
+
+
+def test_status_names_every_runtime_handler() -> None:
+    client = SimpleNamespace(list=list)
+    network = SimpleNamespace(config=lambda: None)
+    config = configuration.Config(runtime_handlers=("runc",))
+    env = cast(Any, SimpleNamespace(client=client, network=network, config=config))
+    answer = status.handle(env, pb.StatusRequest(), cast(Any, None))
+    assert [handler.name for handler in answer.runtime_handlers] == ["", "runc"]
+    assert all(handler.features.recursive_read_only_mounts for handler in answer.runtime_handlers)
