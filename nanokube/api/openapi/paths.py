@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from nanokube.api import facts
 from nanokube.api.openapi import schemas
-from nanokube.api.resources import Resource
+from nanokube.api.resources import ANSWERED_DELETED, Resource
 
 _PATCH_TYPES: Final = (
     "application/json-patch+json",
@@ -47,7 +47,7 @@ _DESCRIPTIONS: Final = {
     "dryRun": "With All everything is checked and answered, but nothing is stored.",
     "fieldManager": "The name under which the change's fields are managed, at most 128 characters.",
     "fieldSelector": "Restricts the list of returned objects by values of their fields.",
-    "fieldValidation": "What unknown and duplicate fields cause: Ignore nothing, Warn a warning, Strict a refusal.",
+    "fieldValidation": "What unknown and duplicate fields cause: nothing (Ignore), a warning, a refusal.",
     "force": "Takes fields over that other managers own; for apply patches only.",
     "gracePeriodSeconds": "How long the object may take to end; zero deletes at once.",
     "labelSelector": "Restricts the list of returned objects by their labels.",
@@ -178,7 +178,7 @@ def _operation(
     answer = own
     if action == "list":
         answer = name_of(resource.group, resource.version, resource.list_kind)
-    elif action in ("delete", "deletecollection"):
+    elif action == "deletecollection" or (action == "delete" and not _answers_deleted(resource)):
         answer = schemas.STATUS
     group = (resource.group.removesuffix(".k8s.io") or "core").replace(".", "_")
     verb = {"get": "read", "post": "create", "put": "replace"}.get(action, action)
@@ -195,6 +195,11 @@ def _operation(
         answer=answer,
         patches=_PATCH_TYPES if resource.custom is None else _CUSTOM_PATCH_TYPES,
     )
+
+
+def _answers_deleted(resource: Resource) -> bool:
+    # Of namespaces upstream's document says Status, though the last of their deletions answers the object.
+    return resource.storage_name in ANSWERED_DELETED and resource.name != "namespaces"
 
 
 def _named(name: str, where: str) -> dict[str, Any]:
