@@ -15,7 +15,8 @@ from cri.linux import nftables
 from nanokube.api import objects
 from nanokube.api.objects import Object
 from nanokube.client import informer
-from nanokube.proxy import conntrack, forwards, health, ruleset, table
+from nanokube.kit import tasks
+from nanokube.proxy import conntrack, forwards, health, healthz, ruleset, table
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class Proxy:
         self._checked: dict[str, tuple[int, int]] = {}
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
+        self.progress = healthz.Progress()
 
     async def run(self) -> Never:
         """Follow changes until cancelled."""
@@ -88,6 +90,7 @@ class Proxy:
             for key in keys:
                 self._table.replace(key, ruleset.elements(self._update(key)))
             await self._rebuild()
+            self.progress.applied()
             await self._checks.replace(self._checked)
             log.info("proxy synced services=%d", len(self._table.owners()))
             while True:
@@ -114,6 +117,7 @@ class Proxy:
 
     def _mark(self, key: str) -> None:
         self._dirty.add(key)
+        self.progress.queued()
         self._wake.set()
 
     def _take_dirty(self) -> set[str]:
@@ -133,6 +137,8 @@ class Proxy:
                 if conntrack.needs_flush(before, after):
                     stale.append(conntrack.stale(before, after))
         await self._write([each for each in commands if each])
+        if not self._dirty:
+            self.progress.applied()
         if stale:
             await self._forget(stale)
         if checked != self._checked:
@@ -190,4 +196,6 @@ async def run(
 ) -> Never:
     """Run the proxy of one node. The caller runs the informers."""
     proxy = Proxy(services, slices, node_name, nodes=nodes, local_addresses=local_addresses, ranges=ranges)
-    await proxy.run()
+    own = healthz.Healthz(proxy.progress, lambda: nodes.get(node_name) if nodes is not None else None)
+    await tasks.all_of(proxy.run(), own.run())
+    raise AssertionError("both run until they are cancelled")
