@@ -34,6 +34,7 @@ _CHOICES: Final = {
 }
 UNTYPED: Final = frozenset((ANY, *_CHOICES.values()))
 """Codes of values that patches and apply take as a whole."""
+_SCALAR_ZEROS: Final[Mapping[str, Any]] = {"s": "", "b": False, "i": 0, "l": 0}
 _DATA: Final = Path(__file__).with_name("data") / "schemas.json"
 _ZEROS: Final = _DATA.with_name("zeros.json")
 
@@ -57,7 +58,8 @@ class Field:
     """One field of a definition and how patches and apply treat it.
 
     drops_zero: Go leaves its zero out of JSON. is_written: a struct that Go writes though it is empty.
-    is_present: a field that Go writes in any case, if only as {} or null.
+    is_present: a field that Go writes in any case, if only as {} or null. zero: what Go writes of a scalar
+    that nobody sets, where it writes it in any case.
     """
 
     type: Type
@@ -70,6 +72,7 @@ class Field:
     drops_zero: bool = False
     is_written: bool = False
     is_present: bool = False
+    zero: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ def definition(name: str) -> Definition:
     """Return a definition by its full name. Raises KeyError."""
     facts = _table()[name]
     kind = facts.get("k")
-    zeros: Sequence[Sequence[str]] = _zeros().get(name, ((), (), ()))
+    zeros: Sequence[Sequence[str]] = _zeros().get(name, ((), (), (), ()))
     return Definition(
         name=name,
         fields={k: _field(v, *(k in names for names in zeros)) for k, v in facts.get("f", {}).items()},
@@ -154,7 +157,7 @@ def struct_of(type_: Type) -> Definition:
     return type_.struct or definition(type_.name)
 
 
-def _field(code: Any, drops_zero: bool, is_written: bool, is_present: bool) -> Field:
+def _field(code: Any, drops_zero: bool, is_written: bool, is_present: bool, has_zero: bool) -> Field:
     has_attributes = type(code) is list and type(code[1]) is dict
     code, extra = (code[0], code[1]) if has_attributes else (code, {})
     type_ = _type(code)
@@ -169,6 +172,7 @@ def _field(code: Any, drops_zero: bool, is_written: bool, is_present: bool) -> F
         drops_zero=drops_zero and type_.code in "sbilam",
         is_written=is_written and type_.code == "@",
         is_present=is_written or is_present,
+        zero=_SCALAR_ZEROS[type_.code] if has_zero else None,
     )
 
 

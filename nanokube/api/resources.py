@@ -30,6 +30,29 @@ ALL: Final[tuple[Resource, ...]] = (
     *extension.ROWS,
 )
 
+ANSWERED_DELETED: Final = frozenset(
+    (
+        "namespaces",
+        "persistentvolumeclaims",
+        "persistentvolumes",
+        "pods",
+        "podtemplates",
+        "resourcequotas",
+        "serviceaccounts",
+        "services",
+        "csidrivers.storage.k8s.io",
+        "csinodes.storage.k8s.io",
+        "storageclasses.storage.k8s.io",
+        "volumeattachments.storage.k8s.io",
+        "volumeattributesclasses.storage.k8s.io",
+        "deviceclasses.resource.k8s.io",
+        "resourceclaims.resource.k8s.io",
+        "resourceclaimtemplates.resource.k8s.io",
+        "resourceslices.resource.k8s.io",
+    )
+)
+"""Storage names of what a deletion answers, rather than a Status (ReturnDeletedObject)."""
+
 # of several versions the first, which is the preferred and the stored one
 _BY_NAME: Final[Mapping[str, Resource]] = {r.name: r for r in reversed(ALL)}
 _BY_PATH: Final[Mapping[tuple[str, str, str], Resource]] = {(r.group, r.version, r.plural): r for r in ALL}

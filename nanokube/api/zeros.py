@@ -1,8 +1,9 @@
-"""What Go writes into JSON though nobody set it: structs that are fields by value. Pure.
+"""What Go writes into JSON though nobody set it: structs that are fields by value, and some scalars. Pure.
 
 Go leaves out an empty string, list or map where its field says `omitempty`, but never an empty struct:
-`status: {}`, `strategy: {}`, `resources: {}`. `data/zeros.json`, written by `scripts/generate-protobuf` from
-struct tags, has the lists: definition -> [fields whose zero is left out, structs always written, other fields
+`status: {}`, `strategy: {}`, `resources: {}`, nor a number without it: `numberReady: 0`, which typed clients
+demand. `data/zeros.json`, written by `scripts/generate-protobuf` from struct tags, has the lists:
+definition -> [fields whose zero is left out, structs always written, other fields always written, scalars
 always written].
 """
 
@@ -18,7 +19,10 @@ _Step = tuple[str, str, str, bool]
 
 
 def fill(name: str, obj: dict[str, Any]) -> None:
-    """Write the empty structs of an object of the named definition, in place."""
+    """Write the empty structs and the zeros of an object of the named definition, in place."""
+    for key, zero in _scalars(name):
+        if obj.get(key) is None:
+            obj[key] = zero
     for key, code, inner, is_written in _plan(name):
         value = obj.get(key)
         if value is None:
@@ -43,11 +47,21 @@ def _plan(name: str) -> tuple[_Step, ...]:
 
 
 @cache
+def _scalars(name: str) -> tuple[tuple[str, Any], ...]:
+    """Return the scalars that are always written, with their zeros."""
+    fields = facts.definition(name).fields.items()
+    return tuple((key, field.zero) for key, field in fields if field.zero is not None)
+
+
+@cache
 def _matters(name: str) -> bool:
     """Tell whether anything below a definition is to be written."""
     seen, todo = {name}, [name]
     while todo:
-        for _, _, inner, is_written in _struct_fields(todo.pop()):
+        owner = todo.pop()
+        if _scalars(owner):
+            return True
+        for _, _, inner, is_written in _struct_fields(owner):
             if is_written:
                 return True
             if inner not in seen:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from nanokube.api import cbor, errors, field, objects, patch, schema, unstructured
+from nanokube.api import cbor, errors, field, objects, patch, resources, schema, unstructured
 from nanokube.api.facts import Definition
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
@@ -51,28 +51,6 @@ _CREATED_BY_PUT: Final = frozenset(
     )
 )
 _PREFIX: Final = re.compile(r'\w+ in version "\w+" cannot be handled as a \w+: ')
-# Deleting answers the object rather than a Status (ReturnDeletedObject).
-_ANSWER_OBJECT: Final = frozenset(
-    (
-        "namespaces",
-        "persistentvolumeclaims",
-        "persistentvolumes",
-        "pods",
-        "podtemplates",
-        "resourcequotas",
-        "serviceaccounts",
-        "services",
-        "csidrivers.storage.k8s.io",
-        "csinodes.storage.k8s.io",
-        "storageclasses.storage.k8s.io",
-        "volumeattachments.storage.k8s.io",
-        "volumeattributesclasses.storage.k8s.io",
-        "deviceclasses.resource.k8s.io",
-        "resourceclaims.resource.k8s.io",
-        "resourceclaimtemplates.resource.k8s.io",
-        "resourceslices.resource.k8s.io",
-    )
-)
 
 
 async def create(scope: Scope) -> Answer:
@@ -321,7 +299,7 @@ async def delete(scope: Scope) -> Answer:
     call = scope.call(is_dry_run=is_dry_run)
     item, is_gone = await deleting.delete(scope.registry, call, options)
     resource = scope.resource
-    if is_gone and resource.storage_name not in _ANSWER_OBJECT:
+    if is_gone and resource.storage_name not in resources.ANSWERED_DELETED:
         uid = item.object()["metadata"]["uid"]
         status = respond.success(resource.group, resource.plural, call.name, uid)
         return respond.document(scope.request, status, negotiate.Form(form.media), warnings=call.warnings)

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from nanokube.api import defaults, facts, resources, schema, walk, zeros
+from nanokube.api import defaults, facts, resources, schema, strategy, walk, zeros
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,27 @@ def test_structs_by_value_are_written() -> None:
     zeros.fill("io.k8s.api.apps.v1.Deployment", obj)
     template = {"metadata": {}, "spec": {"containers": [{"name": "a", "resources": {}}]}}
     assert obj == {"metadata": {}, "spec": {"strategy": {}, "template": template}, "status": {}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("daemonsets.apps", dict.fromkeys(("currentNumberScheduled", "desiredNumberScheduled",
+                                      "numberMisscheduled", "numberReady"), 0)),
+        ("statefulsets.apps", {"replicas": 0, "availableReplicas": 0}),
+        ("replicasets.apps", {"replicas": 0}),
+        ("replicationcontrollers", {"replicas": 0}),
+        ("deployments.apps", {}),
+        ("poddisruptionbudgets.policy", dict.fromkeys(("currentHealthy", "desiredHealthy",
+                                                       "disruptionsAllowed", "expectedPods"), 0)),
+        ("volumeattachments.storage.k8s.io", {"attached": False}),
+    ],
+)  # fmt: skip
+def test_a_new_status_counts_from_zero(kind: str, expected: dict[str, Any]) -> None:
+    resource = resources.get(kind)
+    obj: dict[str, Any] = {"metadata": {"name": "a"}, "spec": {}}
+    strategy.prepare_for_create(resource, obj, namespace="", uid="u", now="2026-01-01T00:00:00Z")
+    assert obj["status"] == expected
 
 
 @pytest.mark.parametrize("resource", [r for r in resources.ALL if r.is_stored], ids=lambda r: r.name)

@@ -231,6 +231,16 @@ async def test_deleting_answers_a_status_and_checks_preconditions(api: Api) -> N
     assert gone.json["details"] == {"name": "a", "kind": "configmaps", "uid": made["metadata"]["uid"]}
 
 
+async def test_deleting_answers_the_object_where_the_kind_says_so(api: Api) -> None:
+    services = "/api/v1/namespaces/default/services"
+    body = {"metadata": {"name": "a"}, "spec": {"ports": [{"port": 80}]}}
+    made = (await api("POST", services, body)).json
+    gone = await api("DELETE", f"{services}/a")
+    assert gone.json["kind"] == "Service"
+    assert gone.json["metadata"]["uid"] == made["metadata"]["uid"]
+    assert gone.json["spec"]["clusterIP"] == made["spec"]["clusterIP"]
+
+
 async def test_finalizers_hold_an_object_until_the_last_is_gone(api: Api) -> None:
     body = configmap("a")
     body["metadata"]["finalizers"] = ["example.com/hold"]

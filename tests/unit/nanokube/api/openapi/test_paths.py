@@ -29,3 +29,16 @@ def test_operations_and_parameters_are_described() -> None:
     services = json.loads(swagger)["paths"]["/api/v1/namespaces/{namespace}/services"]
     assert services["get"]["description"] == "list or watch Service"
     assert all(each["description"] for each in [*services["get"]["parameters"], *services["parameters"]])
+
+
+def test_a_deletion_answers_the_object_where_the_server_does() -> None:
+    made = paths.v3(resources.ALL)
+
+    def answer(path: str) -> str:
+        content = made[path]["delete"]["responses"]["200"]["content"]
+        return str(content["application/json"]["schema"]["$ref"].rpartition(".")[2])
+
+    one = "/api/v1/namespaces/{namespace}/"
+    answers = [answer(f"{one}{kind}/{{name}}") for kind in ("services", "pods", "configmaps")]
+    assert answers == ["Service", "Pod", "Status"]
+    assert answer(f"{one}services") == "Status"
