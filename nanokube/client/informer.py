@@ -26,6 +26,9 @@ Transform: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 FIRST_RETRY_S = 0.05
 # A restarted server is found within a second; a client per resource asking that often costs it nothing.
 LAST_RETRY_S = 0.6
+# What is refused stays so for long: a conversion webhook is broken, a right is missing. Source: reflector.go.
+LAST_RETRY_REFUSED_S = 30.0
+_OUTAGES = (429, 503, 504)  # of the server or its store
 WATCH_TIMEOUT_S = 300  # reflector.go: minWatchTimeout is 5 min, stretched at random up to twice
 
 
@@ -59,6 +62,7 @@ class Informer(store.Store):
         self._handlers: list[Handler] = []
         self._revision = ""
         self._delays = backoff.Backoff(FIRST_RETRY_S, 1.6, LAST_RETRY_S, jitter=0.5)
+        self._refused_delays = backoff.Backoff(FIRST_RETRY_S, 1.6, LAST_RETRY_REFUSED_S, jitter=0.5)
 
     @property
     def revision(self) -> str:
@@ -74,6 +78,7 @@ class Informer(store.Store):
     async def run(self) -> Never:
         """Follow the server until cancelled. Whatever fails is logged and tried again."""
         while True:
+            delays = self._delays
             try:
                 if not self._revision:
                     await self._relist()
@@ -85,10 +90,11 @@ class Informer(store.Store):
                     self._revision = ""
                 else:
                     log.warning("watch refused: resource=%s error=%s", self.resource.plural, err)
+                    delays = delays if err.code in _OUTAGES else self._refused_delays
             except (OSError, ValueError) as err:
                 # ValueError: a line cut off in its middle when the server died is no JSON.
                 log.debug("watch lost: resource=%s error=%s", self.resource.plural, tasks.describe(err))
-            await asyncio.sleep(self._delays.next())
+            await asyncio.sleep(delays.next())
 
     async def _relist(self) -> None:
         listed = await self._client.list(
@@ -103,8 +109,12 @@ class Informer(store.Store):
         for obj in present.values():
             self._keep(obj)
         self._revision = listed.resource_version
-        self._delays.reset()
+        self._worked()
         self.synced.set()
+
+    def _worked(self) -> None:
+        self._delays.reset()
+        self._refused_delays.reset()
 
     async def _follow(self) -> None:
         """Apply events until the server ends the watch; one that ends at once is an error, to be paced."""
@@ -121,7 +131,7 @@ class Informer(store.Store):
         async with contextlib.aclosing(events) as stream:
             async for event in stream:
                 count += 1
-                self._delays.reset()
+                self._worked()
                 self._apply(event)
         if count == 0 and asyncio.get_running_loop().time() - began < 1.0:
             raise ConnectionError("very short watch: it ended with no event")

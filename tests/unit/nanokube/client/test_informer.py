@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from nanokube.api import objects, resources
+import pytest
+
+from nanokube.api import errors, objects, resources
 from nanokube.client import fake, informer, store
 from nanokube.kit import virtual_time
 
@@ -90,6 +92,30 @@ def test_server_away_is_found_again_within_a_second() -> None:
                     await follower.synced.wait()
                     task_done.set()
             assert task_done.is_set()
+            task.cancel()
+
+    virtual_time.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("error", "fewest", "most"),
+    [
+        (errors.internal("conversion webhook for example.com/v1 failed"), 12, 30),
+        (errors.forbidden(PODS, "", "nobody may"), 12, 30),
+        (errors.service_unavailable("the store is away"), 300, 700),
+    ],
+)
+def test_refusals_are_tried_again_ever_less_often_and_outages_are_not(
+    error: errors.ApiError, fewest: int, most: int
+) -> None:
+    async def scenario() -> None:
+        client = fake.FakeClient()
+        for _ in range(1000):
+            client.fail_next("list", PODS, error)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(informer.Informer(client, PODS).run())
+            await asyncio.sleep(300)
+            assert fewest < 1000 - len(client._failures) < most
             task.cancel()
 
     virtual_time.run(scenario())
