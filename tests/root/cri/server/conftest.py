@@ -27,6 +27,7 @@ from cri.runtime.faults import RuntimeFault
 
 SOURCE = Path(__file__).parents[4]
 IMAGE = "docker.io/library/busybox:test"
+PATIENCE_S = 120.0  # a software-emulated machine beside others takes a hundred times as long
 # A mount namespace whose root is shared, as on a host; its own network and host name.
 _ISOLATE = ["unshare", "--mount", "--net", "--uts", "sh", "-c"]
 _PREPARE = 'mount --make-rshared / && ip link set lo up && exec "$@"'
@@ -58,12 +59,12 @@ class Node:
             **config,
         )
         request = pb.RunPodSandboxRequest(config=pod)
-        return self.runtime.RunPodSandbox(request, timeout=30).pod_sandbox_id, pod
+        return self.runtime.RunPodSandbox(request, timeout=PATIENCE_S).pod_sandbox_id, pod
 
     def container(self, pod: tuple[str, pb.PodSandboxConfig], name: str, script: str, **config: Any) -> str:
         """Create and start a container that runs a shell script."""
         identity = self.create(pod, name, script, **config)
-        self.runtime.StartContainer(pb.StartContainerRequest(container_id=identity), timeout=30)
+        self.runtime.StartContainer(pb.StartContainerRequest(container_id=identity), timeout=PATIENCE_S)
         return identity
 
     def create(self, pod: tuple[str, pb.PodSandboxConfig], name: str, script: str, **config: Any) -> str:
@@ -79,19 +80,19 @@ class Node:
             **config,
         )
         request = pb.CreateContainerRequest(pod_sandbox_id=pod[0], config=wanted, sandbox_config=pod[1])
-        return str(self.runtime.CreateContainer(request, timeout=30).container_id)
+        return str(self.runtime.CreateContainer(request, timeout=PATIENCE_S).container_id)
 
     def execute(self, identity: str, script: str, timeout_s: int = 10) -> pb.ExecSyncResponse:
         """Run a shell script in a container."""
         request = pb.ExecSyncRequest(container_id=identity, cmd=["sh", "-c", script], timeout=timeout_s)
-        answer = self.runtime.ExecSync(request, timeout=30)
+        answer = self.runtime.ExecSync(request, timeout=PATIENCE_S)
         assert isinstance(answer, pb.ExecSyncResponse)
         return answer
 
     def status(self, identity: str) -> pb.ContainerStatus:
         """Return a container's status."""
         request = pb.ContainerStatusRequest(container_id=identity)
-        answer = self.runtime.ContainerStatus(request, timeout=30)
+        answer = self.runtime.ContainerStatus(request, timeout=PATIENCE_S)
         assert isinstance(answer, pb.ContainerStatusResponse)
         return answer.status
 
@@ -113,7 +114,7 @@ class Node:
         return 0
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 15) -> None:
+def wait_for(condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
     """Poll until the condition holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -151,11 +152,22 @@ def launch(directory: Path, name: str) -> Node:
     channel = grpc.insecure_channel(f"unix://{directory}/cri.sock", options)
     made = Node(directory, name, keeper, channel)
     try:
-        grpc.channel_ready_future(channel).result(timeout=30)
-    except grpc.FutureTimeoutError:
+        wait_until_served(made)
+    except AssertionError:
         clean_up(made)
-        pytest.fail((directory / "server.log").read_text()[-4000:])
+        raise
     return made
+
+
+def wait_until_served(node: Node) -> None:
+    """Wait for the first answer; a keeper that ends sooner, or none in time, fails with the log's end."""
+    ready = grpc.channel_ready_future(node.channel)
+    deadline = time.monotonic() + PATIENCE_S
+    while node.keeper.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(grpc.FutureTimeoutError):
+            ready.result(timeout=1)
+            return
+    raise AssertionError((node.directory / "server.log").read_text()[-4000:])
 
 
 def configuration(directory: Path, name: str) -> dict[str, Any]:
@@ -180,10 +192,12 @@ def load_image(node: Node) -> None:
     archive = node.directory / "busybox.tar"
     write_image(archive, Path(busybox))
     stub = transfer_pb2_grpc.TransferStub(node.channel)  # type: ignore[no-untyped-call]
-    for _ in stub.Import(transfer_pb2.ImportRequest(path=str(archive)), timeout=30):
+    for _ in stub.Import(transfer_pb2.ImportRequest(path=str(archive)), timeout=PATIENCE_S):
         pass
     network = pb.RuntimeConfig(network_config=pb.NetworkConfig(pod_cidr="10.199.0.0/24"))
-    node.runtime.UpdateRuntimeConfig(pb.UpdateRuntimeConfigRequest(runtime_config=network), timeout=10)
+    node.runtime.UpdateRuntimeConfig(
+        pb.UpdateRuntimeConfigRequest(runtime_config=network), timeout=PATIENCE_S
+    )
 
 
 def write_image(path: Path, busybox: Path, reference: str = IMAGE, command: Sequence[str] = ("sh",)) -> None:
@@ -237,4 +251,4 @@ def clean_up(node: Node) -> None:
     own = group.Group(hierarchy.detect(), node.name)
     own.kill()
     with contextlib.suppress(AssertionError):
-        wait_for(own.remove, 5)
+        wait_for(own.remove)

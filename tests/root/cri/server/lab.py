@@ -189,7 +189,7 @@ class Lab(Node):
         """Return the failpoints that were passed so far."""
         return {entry.name for entry in (self.points / "reached").iterdir()}
 
-    def call(self, method: str, request: Any, timeout: float = 30) -> Any:
+    def call(self, method: str, request: Any, timeout: float = conftest.PATIENCE_S) -> Any:
         """Call an RPC until it succeeds, as a kubelet does; only UNAVAILABLE may be in the way."""
         begin = time.monotonic()
         for _ in range(_RETRIES):
@@ -345,7 +345,7 @@ def new(directory: Path) -> Iterator[Lab]:
     try:
         wait_for(lambda: Path(f"/proc/{holder.pid}/comm").read_text().strip() == "sleep")
         lab.start()
-        grpc.channel_ready_future(lab.channel).result(timeout=30)
+        conftest.wait_until_served(lab)
         conftest.load_image(lab)
         with lab.tended():
             yield lab

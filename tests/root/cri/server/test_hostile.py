@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from cri.api import runtime_pb2 as pb
 from tests.root.cri.server import lab
-from tests.root.cri.server.conftest import IMAGE
+from tests.root.cri.server.conftest import IMAGE, PATIENCE_S
 from tests.root.cri.server.lab import Lab
 
 pytestmark = pytest.mark.root
@@ -44,7 +44,7 @@ def ask(node: Lab, method: str, request: Message) -> Code:
     """Call once and return the code; a stream is read to its end, or its first wait."""
     call = getattr(node.runtime, method, None) or getattr(node.image, method)
     try:
-        answer = call(request, timeout=0.3 if method == "GetContainerEvents" else 20)
+        answer = call(request, timeout=0.3 if method == "GetContainerEvents" else PATIENCE_S)
         if isinstance(answer, grpc.Call):
             for _ in cast(Iterator[Any], answer):
                 pass

@@ -9,19 +9,19 @@ import grpc
 import pytest
 
 from cri.api import runtime_pb2 as pb
-from tests.root.cri.server.conftest import Node
+from tests.root.cri.server.conftest import PATIENCE_S, Node
 
 pytestmark = pytest.mark.root
 
 
 def _remove(node: Node, identity: str) -> None:
-    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=identity), timeout=30)
+    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=identity), timeout=PATIENCE_S)
 
 
 def test_stopping_a_sandbox_ends_what_never_started(node: Node) -> None:
     pod = node.sandbox("never")
     identity = node.create(pod, "a", "sleep 1000")
-    node.runtime.StopPodSandbox(pb.StopPodSandboxRequest(pod_sandbox_id=pod[0]), timeout=30)
+    node.runtime.StopPodSandbox(pb.StopPodSandboxRequest(pod_sandbox_id=pod[0]), timeout=PATIENCE_S)
     status = node.status(identity)
     assert (status.state, status.exit_code, status.started_at) == (pb.CONTAINER_EXITED, 137, 0)
     _remove(node, pod[0])

@@ -11,7 +11,7 @@ import pytest
 
 from cri.api import runtime_pb2 as pb
 from cri.cgroup import group, hierarchy
-from tests.root.cri.server.conftest import Node, wait_for
+from tests.root.cri.server.conftest import PATIENCE_S, Node, wait_for
 
 pytestmark = pytest.mark.root
 
@@ -52,11 +52,11 @@ def test_a_pod_lives_and_leaves_nothing(node: Node) -> None:
     result = node.execute(first, "echo hello; echo err >&2; exit 3")
     assert (result.stdout, result.stderr, result.exit_code) == (b"hello\n", b"err\n", 3)
     assert node.status(first).state == pb.CONTAINER_RUNNING
-    node.runtime.StopContainer(pb.StopContainerRequest(container_id=first, timeout=10), timeout=30)
+    node.runtime.StopContainer(pb.StopContainerRequest(container_id=first, timeout=10), timeout=PATIENCE_S)
     ended = node.status(first)
     assert (ended.state, ended.exit_code, ended.reason) == (pb.CONTAINER_EXITED, 7, "Error")
     second = node.container(pod, "second", SLEEP)
-    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=30)
+    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=PATIENCE_S)
     for identity in (first, second):
         with pytest.raises(grpc.RpcError) as caught:
             node.status(identity)
@@ -87,10 +87,10 @@ def test_pods_reach_each_other_by_address(node: Node) -> None:
     fetch = f"wget -q -O - http://{status.network.ip}/index.html"
     wait_for(lambda: node.execute(curl, fetch).stdout == b"found\n")
     for pod in (server, client):
-        node.runtime.StopPodSandbox(pb.StopPodSandboxRequest(pod_sandbox_id=pod[0]), timeout=30)
+        node.runtime.StopPodSandbox(pb.StopPodSandboxRequest(pod_sandbox_id=pod[0]), timeout=PATIENCE_S)
         shown = node.runtime.PodSandboxStatus(pb.PodSandboxStatusRequest(pod_sandbox_id=pod[0])).status
         assert (shown.state, shown.network.ip) == (pb.SANDBOX_NOTREADY, "")
-        node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=30)
+        node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=PATIENCE_S)
 
 
 def test_an_exec_past_its_time_is_killed(node: Node) -> None:
@@ -100,7 +100,7 @@ def test_an_exec_past_its_time_is_killed(node: Node) -> None:
         node.execute(container, "exec sleep 4321", timeout_s=1)
     assert code(caught.value) is grpc.StatusCode.DEADLINE_EXCEEDED
     wait_for(lambda: b"sleep 4321" not in node.execute(container, "ps").stdout)
-    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=30)
+    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("script", ["exec sleep 4320", "exec sleep 4320 >/dev/null 2>&1"])
@@ -115,7 +115,7 @@ def test_an_exec_whose_client_leaves_is_killed(node: Node, script: str) -> None:
     wait_for(lambda: b"sleep 4320" in node.execute(container, "ps").stdout)
     call.cancel()
     wait_for(lambda: b"sleep 4320" not in node.execute(container, "ps").stdout)
-    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=30)
+    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=PATIENCE_S)
 
 
 def test_shared_memory_is_the_pods(node: Node) -> None:
@@ -123,7 +123,7 @@ def test_shared_memory_is_the_pods(node: Node) -> None:
     one, two = (node.container(pod, name, SLEEP) for name in ("one", "two"))
     node.execute(one, "echo shared > /dev/shm/x")
     assert node.execute(two, "cat /dev/shm/x").stdout == b"shared\n"
-    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=30)
+    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=PATIENCE_S)
 
 
 def test_a_command_that_is_not_there_ends_the_container(node: Node) -> None:
@@ -139,7 +139,7 @@ def test_a_command_that_is_not_there_ends_the_container(node: Node) -> None:
         node.runtime.StartContainer(pb.StartContainerRequest(container_id=identity))
     ended = node.status(identity)
     assert (ended.state, ended.exit_code, ended.reason) == (pb.CONTAINER_EXITED, 128, "StartError")
-    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=30)
+    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=PATIENCE_S)
 
 
 def test_events_are_heard_and_the_socket_is_private(node: Node) -> None:
@@ -158,7 +158,7 @@ def test_events_are_heard_and_the_socket_is_private(node: Node) -> None:
     pod = node.sandbox("events")
     node.container(pod, "main", "exit 0")
     wait_for(lambda: "CONTAINER_STOPPED_EVENT" in heard)
-    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=30)
+    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=PATIENCE_S)
     wait_for(lambda: heard.count("CONTAINER_DELETED_EVENT") == 2)
     stream.cancel()
     listener.join(10)
@@ -179,13 +179,13 @@ def test_containers_outlive_the_server(node: Node) -> None:
 
     wait_for(answers)
     request = pb.ContainerStatusRequest(container_id=container)
-    shown = node.runtime.ContainerStatus(request, wait_for_ready=True, timeout=30).status
+    shown = node.runtime.ContainerStatus(request, wait_for_ready=True, timeout=PATIENCE_S).status
     assert shown.state == pb.CONTAINER_RUNNING
     assert node.execute(container, "echo still").stdout == b"still\n"
     with pytest.raises(grpc.RpcError) as caught:
         node.sandbox("survive")
     assert code(caught.value) is grpc.StatusCode.ALREADY_EXISTS
-    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=30)
+    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=PATIENCE_S)
     wait_for(lambda: not left(node))
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from cri.api import runtime_pb2 as pb
 from tests.root.cri.server import lab
-from tests.root.cri.server.conftest import IMAGE, wait_for
+from tests.root.cri.server.conftest import IMAGE, PATIENCE_S, wait_for
 from tests.root.cri.server.lab import Lab
 
 pytestmark = pytest.mark.root
@@ -46,7 +46,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def both(*calls: Callable[[], Any]) -> list[Any]:
     """Make calls at once; return their results."""
     with futures.ThreadPoolExecutor(len(calls)) as pool:
-        return [future.result(60) for future in [pool.submit(call) for call in calls]]
+        return [future.result(PATIENCE_S) for future in [pool.submit(call) for call in calls]]
 
 
 def creation(pod: str, config: pb.PodSandboxConfig, name: str) -> pb.CreateContainerRequest:
@@ -79,10 +79,12 @@ def test_a_sandbox_that_takes_long_is_joined_by_the_retries(node: Lab) -> None:
         assert is_late(lambda: node.runtime.RunPodSandbox(request, timeout=0.3))
     other = lab.request_for("slow", node.directory, hostname="other")
     with pytest.raises(grpc.RpcError) as refused:
-        node.runtime.RunPodSandbox(other, timeout=5)
+        node.runtime.RunPodSandbox(other, timeout=PATIENCE_S)
     assert lab.code_of(refused.value) is grpc.StatusCode.ALREADY_EXISTS
     threading.Timer(0.3, (node.directory / "wait").unlink).start()
-    first, second = both(*[lambda: node.runtime.RunPodSandbox(request, timeout=20).pod_sandbox_id] * 2)
+    first, second = both(
+        *[lambda: node.runtime.RunPodSandbox(request, timeout=PATIENCE_S).pod_sandbox_id] * 2
+    )
     assert first == second
     assert (node.directory / "adds").read_text() == "x\n"
     (listed,) = node.runtime.ListPodSandbox(pb.ListPodSandboxRequest()).items
@@ -96,9 +98,13 @@ def test_a_late_sandbox_is_given_to_the_retry_that_comes_after_it(node: Lab) -> 
     assert is_late(lambda: node.runtime.RunPodSandbox(request, timeout=0.2))
     (node.directory / "wait").unlink()
     wait_for(lambda: len(node.runtime.ListPodSandbox(pb.ListPodSandboxRequest()).items) == 1)
-    pod = node.runtime.RunPodSandbox(request, timeout=5).pod_sandbox_id
-    made = node.runtime.CreateContainer(creation(pod, request.config, "main"), timeout=5).container_id
-    again = node.runtime.CreateContainer(creation(pod, request.config, "main"), timeout=5).container_id
+    pod = node.runtime.RunPodSandbox(request, timeout=PATIENCE_S).pod_sandbox_id
+    made = node.runtime.CreateContainer(
+        creation(pod, request.config, "main"), timeout=PATIENCE_S
+    ).container_id
+    again = node.runtime.CreateContainer(
+        creation(pod, request.config, "main"), timeout=PATIENCE_S
+    ).container_id
     assert made == again
     node.start_container(made)
     for call, repeated in (
@@ -106,14 +112,14 @@ def test_a_late_sandbox_is_given_to_the_retry_that_comes_after_it(node: Lab) -> 
         (node.runtime.CreateContainer, creation(pod, request.config, "main")),
     ):
         with pytest.raises(grpc.RpcError) as used:  # somebody has had the answer
-            call(repeated, timeout=5)
+            call(repeated, timeout=PATIENCE_S)
         assert lab.code_of(used.value) is grpc.StatusCode.ALREADY_EXISTS
     remove(node, pod)
 
 
 def test_a_container_waits_for_a_stalled_supervisor_once(node: Lab) -> None:
     request = lab.request_for("stalled", node.directory)
-    pod = node.runtime.RunPodSandbox(request, timeout=10).pod_sandbox_id
+    pod = node.runtime.RunPodSandbox(request, timeout=PATIENCE_S).pod_sandbox_id
     supervisor = node.pid("nk-super")
     os.kill(supervisor, signal.SIGSTOP)
     try:
@@ -122,7 +128,7 @@ def test_a_container_waits_for_a_stalled_supervisor_once(node: Lab) -> None:
             assert is_late(lambda: node.runtime.CreateContainer(wanted, timeout=0.2))
     finally:
         os.kill(supervisor, signal.SIGCONT)
-    first, second = both(*[lambda: node.runtime.CreateContainer(wanted, timeout=20).container_id] * 2)
+    first, second = both(*[lambda: node.runtime.CreateContainer(wanted, timeout=PATIENCE_S).container_id] * 2)
     assert first == second
     (listed,) = node.runtime.ListContainers(pb.ListContainersRequest()).containers
     assert listed.id == first
@@ -132,8 +138,10 @@ def test_a_container_waits_for_a_stalled_supervisor_once(node: Lab) -> None:
 def test_stops_and_removals_at_once_all_succeed(node: Lab) -> None:
     for number in range(10):
         request = lab.request_for(f"twice-{number}", node.directory)
-        pod = node.runtime.RunPodSandbox(request, timeout=10).pod_sandbox_id
-        main = node.runtime.CreateContainer(creation(pod, request.config, "main"), timeout=10).container_id
+        pod = node.runtime.RunPodSandbox(request, timeout=PATIENCE_S).pod_sandbox_id
+        main = node.runtime.CreateContainer(
+            creation(pod, request.config, "main"), timeout=PATIENCE_S
+        ).container_id
         node.start_container(main)
         calls = [
             partial(node.runtime.StopContainer, pb.StopContainerRequest(container_id=main)),
@@ -148,19 +156,21 @@ def test_stops_and_removals_at_once_all_succeed(node: Lab) -> None:
 
 def test_a_stop_goes_on_when_its_client_gives_up_and_when_the_supervisor_is_killed(node: Lab) -> None:
     request = lab.request_for("stop", node.directory)
-    pod = node.runtime.RunPodSandbox(request, timeout=10).pod_sandbox_id
-    main = node.runtime.CreateContainer(creation(pod, request.config, "main"), timeout=10).container_id
+    pod = node.runtime.RunPodSandbox(request, timeout=PATIENCE_S).pod_sandbox_id
+    main = node.runtime.CreateContainer(
+        creation(pod, request.config, "main"), timeout=PATIENCE_S
+    ).container_id
     node.start_container(main)
     grace_s = 6
     stop = pb.StopContainerRequest(container_id=main, timeout=grace_s)
     begin = time.time()
     assert is_late(lambda: node.runtime.StopContainer(stop, timeout=0.2))  # PID 1 heeds no SIGTERM
     with futures.ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(node.runtime.StopContainer, stop, timeout=60)
+        waiting = pool.submit(node.runtime.StopContainer, stop, timeout=PATIENCE_S)
         time.sleep(max(0, begin + grace_s - 1 - time.time()))
         killed = time.time()
         node.kill("nk-super")
-        waiting.result(60)
+        waiting.result(PATIENCE_S)
     status = node.status(main)
     assert status.exit_code == 137
     # in what was left: the grace period began anew neither for the second call nor for the new supervisor

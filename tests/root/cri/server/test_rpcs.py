@@ -11,7 +11,7 @@ import pytest
 
 from cri.api import runtime_pb2 as pb
 from tests.root.cri.server import lab
-from tests.root.cri.server.conftest import IMAGE, Node, wait_for
+from tests.root.cri.server.conftest import IMAGE, PATIENCE_S, Node, wait_for
 from tests.root.cri.server.test_streams import stream
 
 pytestmark = pytest.mark.root
@@ -23,7 +23,7 @@ SLEEP = "exec sleep 1000"
 def pod(node: Node, request: pytest.FixtureRequest) -> Iterator[tuple[str, pb.PodSandboxConfig]]:
     made = node.sandbox(request.node.name.replace("_", "-").partition("[")[0][-50:])
     yield made
-    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=made[0]), timeout=30)
+    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=made[0]), timeout=PATIENCE_S)
 
 
 def linux(**changes: Any) -> pb.LinuxContainerConfig:
@@ -64,7 +64,7 @@ def test_streamed_lists_say_what_the_lists_say(node: Node, pod: tuple[str, pb.Po
     names = [each.pod_sandbox_id for answer in found for each in answer.pod_sandbox_metrics]
     assert names == [each.pod_sandbox_id for each in metrics]
     assert set(names) >= {pod[0], other[0]}
-    call.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=other[0]), timeout=30)
+    call.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=other[0]), timeout=PATIENCE_S)
 
 
 def test_metrics_are_those_that_were_described(node: Node, pod: tuple[str, pb.PodSandboxConfig]) -> None:
@@ -121,7 +121,7 @@ def test_a_rotated_log_is_reopened(node: Node, pod: tuple[str, pb.PodSandboxConf
     path.rename(f"{path}.old")
     node.runtime.ReopenContainerLog(pb.ReopenContainerLogRequest(container_id=identity))
     assert path.exists()
-    node.runtime.StopContainer(pb.StopContainerRequest(container_id=identity), timeout=30)
+    node.runtime.StopContainer(pb.StopContainerRequest(container_id=identity), timeout=PATIENCE_S)
     with pytest.raises(grpc.RpcError) as caught:
         node.runtime.ReopenContainerLog(pb.ReopenContainerLogRequest(container_id=identity))
     assert lab.code_of(caught.value) is grpc.StatusCode.FAILED_PRECONDITION
@@ -166,7 +166,7 @@ def test_the_nodes_namespaces_are_given_to_who_asks(node: Node, kind: str) -> No
     daemon = [os.readlink(f"/proc/{node.server_pid()}/ns/{each}") for each in ("net", "ipc", "pid")]
     same = [inside == outside for inside, outside in zip(found, daemon, strict=True)]
     assert same == [each == kind for each in ("net", "ipc", "pid")]
-    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=30)
+    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=PATIENCE_S)
 
 
 def test_a_targets_processes_are_seen_and_no_others(node: Node, pod: tuple[str, pb.PodSandboxConfig]) -> None:

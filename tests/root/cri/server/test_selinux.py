@@ -15,7 +15,7 @@ import pytest
 from cri.api import runtime_pb2 as pb
 from cri.bundle import selinux
 from cri.linux import labels
-from tests.root.cri.server.conftest import IMAGE, Node
+from tests.root.cri.server.conftest import IMAGE, PATIENCE_S, Node
 
 pytestmark = [
     pytest.mark.root,
@@ -37,7 +37,7 @@ def security(**fields: Any) -> pb.LinuxContainerConfig:
 
 def info(node: Node, identity: str) -> dict[str, Any]:
     request = pb.ContainerStatusRequest(container_id=identity, verbose=True)
-    found: dict[str, Any] = json.loads(node.runtime.ContainerStatus(request, timeout=30).info["info"])
+    found: dict[str, Any] = json.loads(node.runtime.ContainerStatus(request, timeout=PATIENCE_S).info["info"])
     return found
 
 
@@ -59,7 +59,7 @@ def pod(node: Node, name: str, **config: Any) -> Iterator[tuple[str, pb.PodSandb
     try:
         yield made
     finally:
-        node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=made[0]), timeout=60)
+        node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=made[0]), timeout=PATIENCE_S)
 
 
 @contextmanager
@@ -187,6 +187,8 @@ def test_containers_start_and_end_while_the_policy_is_enforced(node: Node) -> No
             made, "a", "echo hello > /tmp/x && cat /tmp/x; trap 'exit 3' TERM; sleep 60 & wait"
         )
         assert node.execute(identity, "cat /tmp/x").stdout == b"hello\n"
-        node.runtime.StopContainer(pb.StopContainerRequest(container_id=identity, timeout=20), timeout=60)
+        node.runtime.StopContainer(
+            pb.StopContainerRequest(container_id=identity, timeout=20), timeout=PATIENCE_S
+        )
         assert node.status(identity).exit_code == 3
         assert node.log("enforced", "a") == ["hello"]

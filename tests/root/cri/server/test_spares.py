@@ -10,7 +10,7 @@ import pytest
 
 from cri.api import runtime_pb2 as pb
 from cri.network import spares
-from tests.root.cri.server.conftest import Node, wait_for
+from tests.root.cri.server.conftest import PATIENCE_S, Node, wait_for
 
 pytestmark = pytest.mark.root
 
@@ -31,7 +31,7 @@ def pin(node: Node, sandbox_id: str) -> int:
 
 
 def remove(node: Node, sandbox_id: str) -> None:
-    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=sandbox_id), timeout=30)
+    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=sandbox_id), timeout=PATIENCE_S)
 
 
 def test_the_next_pod_gets_the_spare_and_another_is_made(node: Node) -> None:

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from cri.api import runtime_pb2 as pb
-from tests.root.cri.server.conftest import IMAGE, SOURCE, Node, wait_for
+from tests.root.cri.server.conftest import IMAGE, PATIENCE_S, SOURCE, Node, wait_for
 
 pytestmark = pytest.mark.root
 
@@ -287,4 +287,6 @@ def _containers(node: Node) -> list[Any]:
 
 def _remove_sandboxes(node: Node) -> None:
     for sandbox in node.runtime.ListPodSandbox(pb.ListPodSandboxRequest(), timeout=10).items:
-        node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=sandbox.id), timeout=30)
+        node.runtime.RemovePodSandbox(
+            pb.RemovePodSandboxRequest(pod_sandbox_id=sandbox.id), timeout=PATIENCE_S
+        )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cri.api import runtime_pb2 as pb
-from tests.root.cri.server.conftest import SOURCE, Node
+from tests.root.cri.server.conftest import PATIENCE_S, SOURCE, Node
 
 pytestmark = pytest.mark.root
 
@@ -40,7 +40,7 @@ def test_exec_keeps_the_streams_apart_and_tells_the_exit_code(node: Node) -> Non
     assert (answer["1"], answer["2"]) == ("given\n", "err\n")
     status = json.loads(answer["3"])
     assert status["details"]["causes"] == [{"reason": "ExitCode", "message": "3"}]
-    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=30)
+    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=PATIENCE_S)
 
 
 def test_exec_on_a_terminal(node: Node) -> None:
@@ -52,7 +52,7 @@ def test_exec_on_a_terminal(node: Node) -> None:
     answer = stream(node, node.runtime.Exec(request).url)
     assert answer["1"].strip().startswith("/dev/pts/")
     assert json.loads(answer["3"])["status"] == "Success"
-    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=30)
+    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=PATIENCE_S)
 
 
 def test_an_attached_shell_ends_with_its_input(node: Node) -> None:
@@ -61,4 +61,4 @@ def test_an_attached_shell_ends_with_its_input(node: Node) -> None:
     request = pb.AttachRequest(container_id=container, stdin=True, stdout=True, stderr=True)
     answer = stream(node, node.runtime.Attach(request).url, "echo hello\n")
     assert (answer["1"], answer["2"]) == ("hello\n", "")
-    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=30)
+    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=PATIENCE_S)

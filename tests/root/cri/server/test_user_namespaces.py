@@ -14,7 +14,7 @@ import pytest
 
 from cri.api import runtime_pb2 as pb
 from cri.server import user_namespace
-from tests.root.cri.server.conftest import Node, wait_for
+from tests.root.cri.server.conftest import PATIENCE_S, Node, wait_for
 
 pytestmark = [
     pytest.mark.root,
@@ -41,7 +41,7 @@ def _container(**changes: Any) -> pb.LinuxContainerConfig:
 
 
 def _remove(node: Node, identity: str) -> None:
-    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=identity), timeout=30)
+    node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=identity), timeout=PATIENCE_S)
 
 
 def test_root_inside_is_nobody_outside(node: Node) -> None:
@@ -165,7 +165,7 @@ def test_containers_outlive_the_supervisor(node: Node) -> None:
         os.kill(old, signal.SIGKILL)
         wait_for(lambda: supervisor() not in (0, old))
         assert node.execute(running, "cat /proc/self/uid_map").stdout.split() == [b"0", b"200000", b"65536"]
-        node.runtime.StartContainer(pb.StartContainerRequest(container_id=created), timeout=30)
+        node.runtime.StartContainer(pb.StartContainerRequest(container_id=created), timeout=PATIENCE_S)
         wait_for(lambda: node.log("survivor", "b") == ["0"])
     finally:
         _remove(node, pod[0])
