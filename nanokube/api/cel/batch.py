@@ -12,13 +12,15 @@ State: what was compiled and found out before.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
+from nanokube.api import steps
 from nanokube.api.cel import costs, lower, merge, runtime, syntax
 from nanokube.api.cel.call_costs import Pair
 from nanokube.api.cel.costs import Path
 from nanokube.api.cel.environment import Activation, Program
 from nanokube.api.cel.syntax import Call, Expr, ListExpr
+from nanokube.api.steps import Steps
 
 CHEAP: Final = 10_000  # units of cost a condition; the limit of one evaluation is a hundred times as much
 _USUAL: Final = 31  # the size of everything, by which it is decided what is dear
@@ -32,6 +34,16 @@ class Batch:
     """members: expressions of which all must hold, of each condition; none may use composed variables."""
 
     def __init__(self, members: Sequence[Sequence[Program]]) -> None:
+        steps.finish(self._prepare(members))
+
+    @classmethod
+    def made(cls, members: Sequence[Sequence[Program]]) -> Steps[Self]:
+        """Make one in steps."""
+        batch = cls.__new__(cls)
+        yield from batch._prepare(members)
+        return batch
+
+    def _prepare(self, members: Sequence[Sequence[Program]]) -> Steps[None]:
         self._members = members
         paths: dict[Path, None] = {}
 
@@ -39,15 +51,20 @@ class Batch:
             paths[path] = None
             return 0, _USUAL
 
-        usually = [_cost(programs, usual, _USUAL) for programs in members]
-        is_cheap = [cost <= CHEAP for cost in usually]
+        is_cheap = []
         # whether there are sizes that no path gives, so that anything may be as large as the whole
-        self.is_open = usually != [_cost(programs, usual, _ANY) for programs in members]
+        self.is_open = False
+        for programs in members:
+            cost = _cost(programs, usual, _USUAL)
+            is_cheap.append(cost <= CHEAP)
+            self.is_open = self.is_open or cost != _cost(programs, usual, _ANY)
+            yield
         self._together = [number for number, cheap in enumerate(is_cheap) if cheap]
         self.alone = [number for number, cheap in enumerate(is_cheap) if not cheap]
         self.paths = list(paths)
         self._bounded: dict[Sizes, bool] = {}
         self.tree = merge.any_of(self._trees()) if self._together else None  # false if all are
+        yield
         self._any = None if self.tree is None else _load(self.tree)
         self._each: Any = None
 

@@ -6,6 +6,8 @@ those that ask for authorization.
 Conditions go to a bucket by what they say, so that a change of one policy is a change of one bucket, and a
 bucket that was compiled before is found again. In the end those buckets are put together that became small,
 because their conditions are alike.
+
+What the runtime said of conditions that read the same is remembered by what they read (`memory`).
 """
 
 from __future__ import annotations
@@ -18,19 +20,23 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from nanokube.api.cel import admission as expressions
-from nanokube.api.cel import merge, screen, writer
+from nanokube.api.cel import inputs, merge, screen, writer
 from nanokube.api.cel.admission import Scope
 from nanokube.api.cel.batch import Batch, Together
 from nanokube.api.cel.environment import Program
+from nanokube.api.cel.inputs import Reads
 from nanokube.api.cel.screen import Screen
 from nanokube.api.steps import Steps
 from nanokube.apiserver.admission.matching import reads
 from nanokube.apiserver.admission.matching.conditions import Conditions
 from nanokube.apiserver.admission.matching.reads import Parts
 from nanokube.apiserver.admission.matching.values import BOOL, Values
+from nanokube.apiserver.admission.policies.memory import Memory
 
 SIZE: Final = 64  # conditions of a bucket: putting them together takes some 10 ms
 FEW: Final = 4  # below, the runtime had better be asked one by one
+ALIKE: Final = 8  # that read the same, from which on answers are remembered
+_FEW_LEFT: Final = 16  # that are not false: more are not remembered
 _SMALL: Final = 400  # nodes of what the runtime is given at once
 _SMALL_SCREENS: Final = 2000  # nodes of what is written as one function: takes some 10 ms
 _KEPT: Final = 512  # buckets
@@ -44,11 +50,15 @@ IsFalse = Callable[[screen.Root], bool]
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """Conditions. programs None: they must be evaluated alone. parts: what they read."""
+    """Conditions. programs None: they must be evaluated alone. parts: what they read.
+
+    reads: exactly, of those that the runtime must be asked about.
+    """
 
     programs: Sequence[Program] | None
     parts: Parts
     is_screened: bool
+    reads: Reads | None = None
 
 
 @dataclass(slots=True)
@@ -86,27 +96,61 @@ class Batches(Generic[G]):
     """entries: conditions, and who is asked if they hold."""
 
     def __init__(self, entries: Iterable[tuple[Conditions, G]]) -> None:
-        groups: dict[Key, list[G]] = {}
+        self._groups: dict[Key, list[G]] = {}
         for conditions, group in entries:
-            groups.setdefault((conditions.scope, conditions.sources), []).append(group)
-        self._is_few = len(groups) < FEW
-        count = 1 << max(0, (len(groups) - 1) // SIZE).bit_length()
-        found: dict[int, list[Key]] = {}
-        for key in sorted(groups, key=lambda key: (key[1], key[0].has_params)):
-            found.setdefault(zlib.crc32("\n".join(key[1]).encode()) % count, []).append(key)
-        self._keys = [tuple(keys) for keys in found.values()]
-        self._groups = [[groups[key] for key in keys] for keys in self._keys]
+            self._groups.setdefault((conditions.scope, conditions.sources), []).append(group)
+        self._parts: list[_Part[G]] = []
+
+    def prepare(self) -> Steps[None]:
+        """Compile everything, before it is asked."""
+        kinds: dict[Reads | None, list[Key]] = {}
+        for key in sorted(self._groups, key=lambda key: (key[1], key[0].has_params)):
+            kinds.setdefault(_compiled(*key).reads, []).append(key)
+            yield
+        others = kinds.pop(None, [])
+        for exactly, keys in kinds.items():
+            if len(keys) < ALIKE:
+                others += keys
+            else:
+                yield from self._add(keys, exactly)
+        if others:
+            yield from self._add(others, None)
+
+    def _add(self, keys: Sequence[Key], reads: Reads | None) -> Steps[None]:
+        part = _Part[G](keys, [self._groups[key] for key in keys], reads)
+        yield from part.prepare(is_few=len(self._groups) < FEW)
+        self._parts.append(part)
+
+    def candidates(self, values: Values) -> list[G]:
+        """List whose conditions are not certainly false."""
+        found: list[G] = []
+        for part in self._parts:
+            found += part.candidates(values)
+        return found
+
+
+class _Part(Generic[G]):
+    """Some of the conditions. reads: what each of them reads, if answers are to be remembered."""
+
+    def __init__(self, keys: Sequence[Key], groups: Sequence[Sequence[G]], reads: Reads | None) -> None:
+        count = 1 << max(0, (len(keys) - 1) // SIZE).bit_length()
+        found: dict[int, list[int]] = {}
+        for at, key in enumerate(keys):
+            found.setdefault(zlib.crc32("\n".join(key[1]).encode()) % count, []).append(at)
+        self._keys = [tuple([keys[at] for at in bucket]) for bucket in found.values()]
+        self._groups = [[groups[at] for at in bucket] for bucket in found.values()]
+        self._memory = None if reads is None else Memory[Sequence[G]](reads)
         self._buckets: list[Bucket] = []
         self._parts: Parts = frozenset()
         self._screens: list[tuple[Sequence[int], IsFalse]] = []
         self._packs: list[tuple[Sequence[int], Together]] = []
 
-    def prepare(self) -> Steps[None]:
+    def prepare(self, *, is_few: bool) -> Steps[None]:
         """Compile everything, before it is asked."""
         for keys in self._keys:
             known = _known(_buckets, keys)
             if known is None:
-                known = yield from _bucket(keys, is_few=self._is_few)
+                known = yield from _bucket(keys, is_few=is_few)
                 _keep(_buckets, keys, known)
             self._buckets.append(known)
             yield
@@ -141,8 +185,21 @@ class Batches(Generic[G]):
             _keep(_together, keys, known)
         self._packs.append((pack, known))
 
-    def candidates(self, values: Values) -> list[G]:
+    def candidates(self, values: Values) -> Sequence[G]:
         """List whose conditions are not certainly false."""
+        if self._memory is None:
+            return self._ask(values)
+        missed: list[Sequence[G]] = []
+
+        def ask() -> Sequence[G] | None:
+            found = self._ask(values)
+            missed.append(found)
+            return found if len(found) <= _FEW_LEFT else None  # they are evaluated alone, at each write
+
+        found = self._memory.answer(values.plain, ask)
+        return found if found is not None else missed[0]
+
+    def _ask(self, values: Values) -> Sequence[G]:
         found: list[G] = []
         screened, is_false = set[int](), set[int]()
         for pack, is_none in self._screens:
@@ -191,7 +248,7 @@ def _bucket(keys: Sequence[Key], *, is_few: bool) -> Steps[Bucket]:
         made.screen = Screen(screened)
         yield
     if batched:
-        made.batch = Batch(batched)
+        made.batch = yield from Batch.made(batched)
     return made
 
 
@@ -228,4 +285,6 @@ def _compiled(scope: Scope, sources: tuple[str, ...]) -> Compiled:
         assert not isinstance(program, str)
         programs.append(program)
         parts |= read
-    return Compiled(programs, frozenset(parts), screen.can_take(programs))
+    is_screened = screen.can_take(programs)
+    exactly = None if is_screened else inputs.of([program.tree for program in programs])
+    return Compiled(programs, frozenset(parts), is_screened, exactly)
