@@ -157,13 +157,18 @@ class Attachment:
         self._id = container_id
         self._once = once
 
+    @property
+    def ends_input(self) -> bool:
+        """Whether the container's input ends with ours."""
+        return self._once and not self.tty
+
     def close_stdin(self) -> None:
         """End our input; the container sees EOF if it was made with stdin_once (and has no tty)."""
         if self.stdin < 0:
             return
         os.close(self.stdin)
         self.stdin = -1
-        if self._once and not self.tty:
+        if self.ends_input:
             with contextlib.suppress(RuntimeFault):
                 self._client.close_stdin(self._id)
 

@@ -82,8 +82,9 @@ class _ExecSession:
     def resize(self, width: int, height: int) -> None:
         self._session.resize(height, width)
 
-    def stdin_closed(self) -> None:
+    def stdin_closed(self) -> bool:
         """The pipe's end of file is enough."""
+        return False
 
     def close(self) -> None:
         self._exits.forget(self._session.fileno())
@@ -126,8 +127,9 @@ class _AttachSession:
     def resize(self, width: int, height: int) -> None:
         self._client.resize(self._identity, height, width)
 
-    def stdin_closed(self) -> None:
+    def stdin_closed(self) -> bool:
         self._attachment.close_stdin()
+        return not self._attachment.ends_input
 
     def close(self) -> None:
         if self._forget is not None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from cri.api import runtime_pb2 as pb
+from cri.server.pressure import Pressure
 from cri.server.usage import Usage
 from cri.snapshots.overlay import Usage as DiskUsage
 
@@ -72,6 +73,14 @@ def _io(operation: str, is_bytes: bool) -> Callable[[Reading], int]:
         return sum(size if is_bytes else count for _, op, size, count in reading.io if op == operation)
 
     return value
+
+
+def _pressure(resource: str, kind: str, text: str, value: Callable[[Pressure], int]) -> Metric:
+    def samples(reading: Reading) -> Samples:
+        found: Pressure | None = getattr(reading.usage.pressures, resource)
+        return [((), _seconds(value(found)))] if found else []
+
+    return Metric(f"container_pressure_{resource}_{kind}_seconds_total", text, pb.COUNTER, samples)
 
 
 def _seconds(nanoseconds: int) -> int:
@@ -143,6 +152,24 @@ METRICS: tuple[Metric, ...] = (
     _network("transmit_errors", "Errors while sending.", 10),
     _network("transmit_packets_dropped", "Packets dropped while sending.", 11),
     _counter("oom_events_total", "Out-of-memory kills.", lambda r: r.usage.oom_kills),
+    *(
+        metric
+        for resource in ("cpu", "memory", "io")
+        for metric in (
+            _pressure(
+                resource,
+                "stalled",
+                f"Seconds in which all processes waited for {resource}.",
+                lambda p: p.full.total_ns,
+            ),
+            _pressure(
+                resource,
+                "waiting",
+                f"Seconds in which some process waited for {resource}.",
+                lambda p: p.some.total_ns,
+            ),
+        )
+    ),
     _gauge("processes", "Processes in the container.", lambda r: r.usage.processes),
     _gauge("sockets", "Open sockets.", lambda r: r.sockets),
     _gauge("spec_cpu_period", "CPU period of the container.", lambda r: r.resources.cpu_period),

@@ -60,6 +60,7 @@ def _read(env: Environment, record: records.Sandbox) -> pb.PodSandboxStats:
         linux=pb.LinuxPodSandboxStats(
             cpu=stats_messages.cpu(reading, rate),
             memory=stats_messages.memory(reading),
+            io=stats_messages.io(reading),
             network=stats_messages.network(counters, reading.timestamp, attach.INTERFACE),
             process=pb.ProcessUsage(
                 timestamp=reading.timestamp, process_count=stats_messages.count(reading.processes)

@@ -1,6 +1,7 @@
 """Readings as CRI's stats messages. Pure."""
 
 from cri.api import runtime_pb2 as pb
+from cri.server.pressure import Pressure, Stall
 from cri.server.usage import Usage
 from cri.snapshots.overlay import Usage as DiskUsage
 from cri.store import records
@@ -19,6 +20,7 @@ def container(
         ),
         cpu=cpu(usage, nano_cores),
         memory=memory(usage),
+        io=io(usage),
         swap=pb.SwapUsage(timestamp=usage.timestamp, swap_usage_bytes=count(usage.memory.swap)),
         writable_layer=pb.FilesystemUsage(
             timestamp=usage.timestamp,
@@ -42,6 +44,8 @@ def sandbox_attributes(record: records.Sandbox) -> pb.PodSandboxAttributes:
 def cpu(usage: Usage, nano_cores: int | None) -> pb.CpuUsage:
     """Return CPU time; nano_cores is the rate since the last reading, None at the first."""
     message = pb.CpuUsage(timestamp=usage.timestamp, usage_core_nano_seconds=count(usage.cpu.total_ns))
+    if usage.pressures.cpu:
+        message.psi.CopyFrom(_psi(usage.pressures.cpu))
     if nano_cores is not None:
         message.usage_nano_cores.value = nano_cores
     return message
@@ -59,7 +63,23 @@ def memory(usage: Usage) -> pb.MemoryUsage:
     )
     if usage.memory.limit:
         message.available_bytes.value = usage.memory.available
+    if usage.pressures.memory:
+        message.psi.CopyFrom(_psi(usage.pressures.memory))
     return message
+
+
+def io(usage: Usage) -> pb.IoUsage | None:
+    """Return how I/O kept processes waiting, all that CRI has of it; None where the kernel does not tell."""
+    if usage.pressures.io is None:
+        return None
+    return pb.IoUsage(timestamp=usage.timestamp, psi=_psi(usage.pressures.io))
+
+
+def _psi(pressure: Pressure) -> pb.PsiStats:
+    def data(stall: Stall) -> pb.PsiData:
+        return pb.PsiData(Total=stall.total_ns, Avg10=stall.avg10, Avg60=stall.avg60, Avg300=stall.avg300)
+
+    return pb.PsiStats(Full=data(pressure.full), Some=data(pressure.some))
 
 
 def network(text: str, timestamp: int, default: str) -> pb.NetworkUsage:

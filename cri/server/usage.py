@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from cri.cgroup.group import Group, read
+from cri.server import pressure
 
 _NO_LIMIT = 1 << 60  # v1 shows "no limit" as a huge page-rounded number
 
@@ -57,6 +58,7 @@ class Usage:
     processes: int
     threads_max: int
     oom_kills: int
+    pressures: pressure.Pressures = pressure.UNTOLD
 
 
 def collect(group: Group, now: Callable[[], int] = time.time_ns) -> Usage:
@@ -69,6 +71,7 @@ def collect(group: Group, now: Callable[[], int] = time.time_ns) -> Usage:
         processes=number(read(f"{pids}/pids.current")) if pids else 0,
         threads_max=number(read(f"{pids}/pids.max")) if pids else 0,
         oom_kills=group.oom_kills(),
+        pressures=pressure.collect(group),
     )
 
 

@@ -43,11 +43,11 @@ class Session(Protocol):
         """Set the terminal's size in columns and rows; no effect without a terminal."""
         ...
 
-    def stdin_closed(self) -> None:
-        """Learn that the client's input ended and that `stdin` has been closed.
+    def stdin_closed(self) -> bool:
+        """Learn that the client's input ended and that `stdin` has been closed; tell whether that is the end.
 
         An attachment to a container with stdinOnce drops the runtime's own write end here, so that the
-        application reads end of file.
+        application reads end of file, and goes on. Any other attachment with input ends with it.
         """
         ...
 

@@ -29,12 +29,15 @@ class Command:
         self._session, self._client, self._call = session, client, call
         self._stdin, self._stdout, self._stderr = session.stdin, session.stdout, session.stderr
         self._reading: dict[str, int] = {}  # output that waits for the process: how often it was read
+        self._ended: asyncio.Future[int] | None = None
+        self._is_detached = False
         self._fds = {fd for fd in (self._stdin, self._stdout, self._stderr) if fd is not None}
 
     async def run(self) -> int:
         """Return the exit code once all output is with the client. Raises ConnectionError."""
         for fd in self._fds:
             os.set_blocking(fd, False)
+        self._ended = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.TaskGroup() as group:
                 inputs = [group.create_task(self._pump_stdin()), group.create_task(self._pump_sizes())]
@@ -47,7 +50,7 @@ class Command:
                     if fd is not None
                 ]
                 code = await self._exit_code()
-                await self._drain(outputs)
+                await (self._take_rest(outputs) if self._is_detached else self._drain(outputs))
                 for task in (*inputs, *outputs):
                     task.cancel()
         except ExceptionGroup as group_error:
@@ -58,8 +61,9 @@ class Command:
         return code
 
     async def _exit_code(self) -> int:
+        assert self._ended is not None
         loop = asyncio.get_running_loop()
-        exited: asyncio.Future[int] = loop.create_future()
+        exited = self._ended
 
         def report(code: int) -> None:
             if not exited.done():
@@ -85,7 +89,10 @@ class Command:
         if self._stdin != self._stdout:
             self._fds.discard(self._stdin)
             descriptors.close(self._stdin)
-        await self._call(self._session.stdin_closed)
+        is_over = await self._call(self._session.stdin_closed)
+        if is_over and self._ended is not None and not self._ended.done():
+            self._is_detached = True
+            self._ended.set_result(0)
 
     async def _pump_sizes(self) -> None:
         decoder = remotecommand.SizeDecoder()
@@ -112,6 +119,11 @@ class Command:
             if not data:
                 return
             await self._client.write(role, data)
+
+    async def _take_rest(self, outputs: list[asyncio.Task[None]]) -> None:
+        """Wait a moment for what the last input brings about; the process goes on without us."""
+        if outputs:
+            await asyncio.wait(outputs, timeout=DRAIN_IDLE_S)
 
     async def _drain(self, outputs: list[asyncio.Task[None]]) -> None:
         """Wait until outputs end, or stay silent while nobody but a left-over descendant holds them open."""

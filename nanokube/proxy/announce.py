@@ -16,6 +16,7 @@ from nanokube.proxy import forwards
 CONDITION = "nanokube.io/FromPool"  # nanokube/controllers/service_lb.py
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def leader(address: str, nodes: Iterable[str]) -> str:
@@ -43,24 +44,47 @@ EXCLUDED_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 
 def announced_here(
-    services: Iterable[Object], slices: Mapping[str, Sequence[Object]], nodes: Iterable[Object], own: str
+    services: Iterable[Object],
+    slices: Mapping[str, Sequence[Object]],
+    nodes: Iterable[Object],
+    own: str,
+    networks: Sequence[Network] = (),
 ) -> frozenset[str]:
     """Return the addresses that a node is to announce. Pure.
 
     slices: by key of their Service, of those whose traffic policy is Local: only where their endpoints are
-    an answer can be given.
+    an answer can be given. networks: of the node's own link; an address of them is announced by those on it.
     """
-    ready = sorted(node["metadata"]["name"] for node in nodes if is_ready(node))
+    ready = {node["metadata"]["name"]: node for node in nodes if is_ready(node)}
     found = set()
     for service in services:
         if not is_from_pool(service):
             continue
-        able = ready
+        able = list(ready)
         if service["spec"].get("externalTrafficPolicy") == "Local":
             key = f"{service['metadata']['namespace']}/{service['metadata']['name']}"
             able = [name for name in ready if _count(service, slices.get(key, ()), name)]
-        found |= {ip for ip in forwards.external_ips(service) if leader(ip, able) == own}
+        for ip in forwards.external_ips(service):
+            near = [name for name in able if _may_share_link(ready[name], ip, networks)]
+            if leader(ip, near) == own:
+                found.add(ip)
     return frozenset(found)
+
+
+def _may_share_link(node: Object, ip: str, networks: Sequence[Network]) -> bool:
+    """Tell whether a Node is on the link that an address belongs to, as far as this node can know."""
+    address = ipaddress.ip_address(ip)
+    network = next((each for each in networks if address in each), None)
+    if network is None:
+        return True
+    held = [ipaddress.ip_address(each) for each in _internal_ips(node)]
+    of_family = [each for each in held if each.version == address.version]
+    return not of_family or any(each in network for each in of_family)
+
+
+def _internal_ips(node: Object) -> list[str]:
+    addresses = (node.get("status") or {}).get("addresses") or ()
+    return [each["address"] for each in addresses if each["type"] == "InternalIP"]
 
 
 def is_from_pool(service: Object) -> bool:

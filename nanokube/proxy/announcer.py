@@ -48,6 +48,7 @@ class Announcer:
         self._links = links
         self._slice_index = slice_index
         self._shown: frozenset[str] = frozenset()
+        self._networks: tuple[announce.Network, ...] = ()
         self._wake = asyncio.Event()
 
     async def run(self) -> Never:
@@ -57,8 +58,10 @@ class Announcer:
             each.subscribe(lambda _change, _old, _new: self._wake.set())
         while True:
             self._wake.clear()
-            wanted = self._wanted()
+            wanted = self._shown
             try:
+                self._networks = await asyncio.to_thread(self._links.networks)
+                wanted = self._wanted()
                 await asyncio.to_thread(self._links.apply, wanted)
             except (OSError, NetlinkError) as err:
                 log.warning("addresses not announced error=%s", err)
@@ -85,7 +88,8 @@ class Announcer:
         slices = {
             key: list(self._slices.by_index(self._slice_index, key)) for key in map(objects.key, services)
         }
-        return announce.announced_here(services, slices, self._nodes.list(), self._node_name)
+        nodes = self._nodes.list()
+        return announce.announced_here(services, slices, nodes, self._node_name, self._networks)
 
 
 class Links:
@@ -101,6 +105,15 @@ class Links:
         self._node_ips = {ipaddress.ip_address(each).version: each for each in node_ips}
         self._inner = inner
         self._set_sysctl = set_sysctl
+
+    def networks(self) -> tuple[announce.Network, ...]:
+        """Return what is on the links that are announced on. Raises OSError, NetlinkError."""
+        with IPRoute() as netlink:
+            return tuple(
+                ipaddress.ip_network(f"{own}/{found['prefixlen']}", strict=False)
+                for own in self._node_ips.values()
+                for found in netlink.get_addr(address=own)
+            )
 
     def apply(self, wanted: frozenset[str]) -> None:
         """Answer for these addresses and no others. Raises OSError, NetlinkError."""

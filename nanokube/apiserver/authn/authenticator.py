@@ -13,6 +13,8 @@ from nanokube.kit.http.message import Request
 
 # Load balancers and kubelets probe these without an identity.
 ANONYMOUS_PATHS = ("/healthz", "/livez", "/readyz", "/version")
+# Who verifies tokens of ServiceAccounts from outside has none itself; roles decide about it.
+ISSUER_PATHS = ("/.well-known/openid-configuration", "/openid/v1/jwks")
 # What a host reads that knows nothing of its cluster yet but a token; roles decide about it.
 CLUSTER_INFO_PATH = "/api/v1/namespaces/kube-public/configmaps/cluster-info"
 
@@ -59,7 +61,7 @@ class Authenticator:
         if authorization[:7].lower() == "bearer ":
             return self.check(authorization[7:].strip())
         path = request.path
-        if path in ANONYMOUS_PATHS or path.startswith(("/livez/", "/readyz/", "/healthz/")):
+        if path in (*ANONYMOUS_PATHS, *ISSUER_PATHS) or path.startswith(("/livez/", "/readyz/", "/healthz/")):
             return ANONYMOUS
         if path == CLUSTER_INFO_PATH and request.method == "GET":
             return ANONYMOUS

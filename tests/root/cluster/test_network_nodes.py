@@ -237,6 +237,73 @@ def test_a_balanced_address_is_answered_on_the_link(nodes: Hosts, lan: host.Lan)
     host.wait_for(lambda: outside_fails(lan, given["cluster"]), 10, "the end of the address")
 
 
+def test_an_external_address_leads_to_a_service_on_the_node_it_is_routed_to(
+    nodes: Hosts, lan: host.Lan
+) -> None:
+    server, ip = nodes["server"], "203.0.113.7"
+    apply(server, service("external", externalIPs=[ip]))
+    for name in ("server", "near"):
+        lan.run("ip", "route", "replace", f"{ip}/32", "via", ADDRESSES[name])
+        host.wait_for(lambda: outside(lan, ip)[0], 10, "the address")
+        assert {outside(lan, ip)[0] for _ in range(30)} == {f"pod-{each}" for each in nodes}
+    for source in nodes:
+        assert ask(f"pod-{source}", nodes, ip)[0].startswith("pod-")
+        assert ask_from_host(nodes[source], ip)[0].startswith("pod-")
+    assert outside_fails(lan, f"{ip}:22") != 0
+    server.kubectl("delete", "service", "external")
+    lan.run("ip", "route", "del", f"{ip}/32")
+
+
+def test_a_balanced_address_is_taken_over_when_its_node_dies(nodes: Hosts, lan: host.Lan) -> None:
+    """Each address of the pool is answered for on its link, by a node of it; then by another."""
+    server = nodes["server"]
+    names = [f"moving-{number}" for number in range(4)]
+    apply(server, *[service(each, type="LoadBalancer") for each in names])
+    given = {address_of(server, each) for each in names}
+    assert len(given) == 4
+    for ip in given:
+        host.wait_for(lambda ip=ip: outside(lan, ip)[0], 10, f"{ip}, of whichever node")
+    before = {ip: announcer_of(nodes, ip) for ip in given}
+    assert set(before.values()) == {"server", "near"}, "a node behind a router announces none of the link"
+    agent = str(nodes["near"].pid_of("agent"))
+    nodes["near"].run("kill", "-STOP", agent)
+    said_of(server, "near", "Unknown")
+    lan.ip("link", "set", "near", "down")
+    try:
+        for ip in given:
+            # Of three endpoints one is lost until the Pod's Node is known to be.
+            host.wait_for(lambda ip=ip: outside(lan, ip)[0], 10, f"{ip}, of the other node")
+    finally:
+        lan.ip("link", "set", "near", "up")
+        nodes["near"].run("kill", "-CONT", agent)
+    said_of(server, "near", "True")
+    host.wait_for(lambda: {ip: announcer_of(nodes, ip) for ip in given} == before, 15, "as before")
+    for ip in given:
+        host.wait_for(lambda ip=ip: outside(lan, ip)[0], 10, f"{ip}, of the node that is back")
+    server.kubectl("delete", "service", *names)
+
+
+def said_of(server: host.Host, node: str, ready: str) -> None:
+    """Write a Node's condition, as a controller does of one that is silent for 40 s, and its agent after."""
+    condition = {
+        "type": "Ready",
+        "status": ready,
+        "reason": "Test",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    body = json.dumps({"status": {"conditions": [condition]}})
+    server.kubectl("patch", "node", node, "--subresource=status", "--type=strategic", "-p", body)
+
+
+def announcer_of(nodes: Hosts, ip: str) -> str:
+    """Return who answers for an address on the link."""
+    answering = {
+        name: nodes[name].run("ip", "neigh", "show", "proxy").stdout.split() for name in ("server", "near")
+    }
+    (name,) = [name for name, words in answering.items() if ip in words]
+    return name
+
+
 def health_is_told(nodes: Hosts, lan: host.Lan) -> None:
     server = nodes["server"]
     port = server.get("service", "local")["spec"]["healthCheckNodePort"]

@@ -25,6 +25,8 @@ pytestmark = pytest.mark.root
 CLIENTS = 50
 RESUME_S = 5.0  # issue: writes resume within 5 s
 FAULT_S = 6.0  # longer than writes may need to resume
+# A Lease lives for 15 s, is looked at every 2 s, and its end starts informers anew.
+TAKE_OVER_S = 25.0
 SEED = int(os.environ.get("NANOKUBE_SEED", "1"))
 ROUNDS = int(os.environ.get("NANOKUBE_ROUNDS", "1"))
 ROOT = Path(__file__).parents[3]
@@ -89,6 +91,59 @@ def test_no_write_is_lost_when_servers_die_and_are_cut_off(
             process.kill()
             process.wait()
     judge(lab, read(tmp_path))
+
+
+def test_managers_take_over_and_none_does_the_work_of_another(lab: place.Lab) -> None:
+    """The server whose manager leads is killed: another's leads. One that was merely held up gives way."""
+    host.wait_for(lambda: all(holders(lab).values()), 30, "leaders")
+    dead = holders(lab)["kube-controller-manager"]
+    control.power(lab, dead, on=False)
+    # What is asked for meanwhile is done once, by whoever leads then; the dead leader had done nothing of it.
+    kubectl(lab, "create", "deployment", "led", "--image=localhost/none:1", "--replicas=5")
+    began = time.monotonic()
+    host.wait_for(lambda: dead not in holders(lab).values(), TAKE_OVER_S, "other leaders")
+    host.wait_for(lambda: bound(lab) == 5, 15, "five Pods on nodes")
+    print(f"{dead} was followed after {time.monotonic() - began:.1f} s")
+    cluster.resume(lab, dead)
+
+    slow = holders(lab)["kube-controller-manager"]
+    pid = control.run(lab, slow, ["cat", "/run/nanokube/manager.pid"]).stdout.split()[0]
+    control.run(lab, slow, ["kill", "-STOP", pid])
+    kubectl(lab, "scale", "deployment", "led", "--replicas=8")
+    host.wait_for(lambda: slow not in holders(lab).values(), TAKE_OVER_S, "other leaders")
+    host.wait_for(lambda: bound(lab) == 8, 15, "eight Pods on nodes")
+    control.run(lab, slow, ["kill", "-CONT", pid])
+    kubectl(lab, "scale", "deployment", "led", "--replicas=9")
+    host.wait_for(lambda: bound(lab) == 9, 15, "nine Pods on nodes")
+    time.sleep(1)  # for who awoke to do what it had in mind
+    assert bound(lab) == 9
+    assert slow not in holders(lab).values()
+    sets = json.loads(kubectl(lab, "get", "replicasets", "-l", "app=led", "-o", "json"))["items"]
+    assert len(sets) == 1
+    reasons = json.loads(kubectl(lab, "get", "events", "-o", "json"))["items"]
+    made = [
+        e
+        for e in reasons
+        if e["reason"] == "SuccessfulCreate" and e["involvedObject"]["name"] == sets[0]["metadata"]["name"]
+    ]
+    removed = [e for e in reasons if e["reason"] == "SuccessfulDelete"]
+    assert (len(made), removed) == (9, []), "each Pod was made once, none too many"
+    kubectl(lab, "delete", "deployment", "led")
+
+
+def holders(lab: place.Lab) -> dict[str, str]:
+    """Return who holds each manager's Lease."""
+    names = ("kube-controller-manager", "kube-scheduler")
+    items = json.loads(kubectl(lab, "get", "leases", "-n", "kube-system", "-o", "json"))["items"]
+    found = {each["metadata"]["name"]: each["spec"].get("holderIdentity", "") for each in items}
+    return {name: found.get(name, "") for name in names}
+
+
+def bound(lab: place.Lab) -> int:
+    """Count the Deployment's Pods that have a node; another number than that of all is none."""
+    items = json.loads(kubectl(lab, "get", "pods", "-l", "app=led", "-o", "json"))["items"]
+    nodes = [each for each in items if each["spec"].get("nodeName")]
+    return len(nodes) if len(nodes) == len(items) else -1
 
 
 def start_writers(lab: place.Lab, directory: Path, seed: str) -> list[subprocess.Popen[bytes]]:

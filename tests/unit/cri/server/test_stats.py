@@ -55,6 +55,34 @@ def test_a_v1_cgroup_is_read(tmp_path: Path) -> None:
     assert found.oom_kills == 1
 
 
+PRESSURE = (
+    "some avg10=1.50 avg60=0.25 avg300=0.00 total=3000000\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=2\n"
+)
+
+
+def test_pressure_is_told_wherever_there_is_a_v2_tree(tmp_path: Path) -> None:
+    """CRI counts in nanoseconds, the kernel in microseconds. On a hybrid host it is all the v2 tree tells."""
+    put(tmp_path / "c", cpu__pressure=PRESSURE, memory__pressure=PRESSURE, io__pressure=PRESSURE)
+    found = usage.collect(Group(Hierarchies(str(tmp_path), frozenset(), {}), "c"), lambda: 5)
+    stats = [stats_messages.cpu(found, None), stats_messages.memory(found), stats_messages.io(found)]
+    for message in stats:
+        assert message is not None
+        assert (message.psi.Some.Total, message.psi.Some.Avg10, message.psi.Some.Avg60) == (
+            3 * 10**9,
+            1.5,
+            0.25,
+        )
+        assert message.psi.Full.Total == 2000
+
+
+def test_a_kernel_without_pressure_tells_none(tmp_path: Path) -> None:
+    for unified in (str(tmp_path), ""):
+        found = usage.collect(Group(Hierarchies(unified, frozenset(), {}), "c"))
+        assert stats_messages.io(found) is None
+        assert not stats_messages.cpu(found, None).HasField("psi")
+        assert not stats_messages.memory(found).HasField("psi")
+
+
 def test_a_cgroup_that_is_gone_reads_as_zeros(tmp_path: Path) -> None:
     found = usage.collect(Group(Hierarchies(str(tmp_path), frozenset({"memory"}), {}), "gone"), lambda: 5)
     assert (found.timestamp, found.cpu.total_ns, found.memory.usage) == (5, 0, 0)

@@ -35,6 +35,7 @@ class FakeSession:
         self.stdout: int | None = None
         self.stderr: int | None = None
         self.held_stdin: int | None = None
+        self.ends_input = True
         self.closed = threading.Event()
         if tty:
             master, slave = os.openpty()
@@ -67,13 +68,17 @@ class FakeSession:
         if self.stdout is not None:
             fcntl.ioctl(self.stdout, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
-    def stdin_closed(self) -> None:
-        if self.held_stdin is not None:
+    def stdin_closed(self) -> bool:
+        if self.held_stdin is not None and self.ends_input:
             os.close(self.held_stdin)
             self.held_stdin = None
+        return self.held_stdin is not None
 
     def close(self) -> None:
         self.closed.set()
+        if self.held_stdin is not None:
+            os.close(self.held_stdin)
+            self.held_stdin = None
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         self._process.wait()
@@ -83,6 +88,7 @@ class FakeSession:
 class FakeBackend:
     sessions: list[FakeSession] = dataclasses.field(default_factory=list)
     opened: threading.Event = dataclasses.field(default_factory=threading.Event)
+    ends_input: bool = True
 
     def exec(
         self, container_id: str, argv: Sequence[str], *, stdin: bool, stdout: bool, stderr: bool, tty: bool
@@ -96,6 +102,7 @@ class FakeBackend:
 
     def attach(self, container_id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> FakeSession:
         session = self.exec(container_id, ("sh",), stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)
+        session.ends_input = self.ends_input
         session.held_stdin = os.dup(session.stdin) if session.stdin is not None else None
         return session
 
@@ -219,6 +226,19 @@ async def test_an_attached_shell_ends_once_the_runtime_drops_its_own_end_of_stdi
     request = runtime_pb2.AttachRequest(container_id="c1", stdin=True, stdout=True, stderr=True)
     got = await spdy_exec(server.attach_url(request), "stdin", "stdout", "stderr", stdin=b"echo hello\n")
     assert got["stdout"] == b"hello\n"
+    assert json.loads(got["error"])["status"] == "Success"
+
+
+@pytest.mark.parametrize("script", ["", "yes & "])
+async def test_an_attachment_to_a_process_that_reads_on_ends_with_its_own_input(
+    server: StreamingServer, backend: FakeBackend, script: str
+) -> None:
+    backend.ends_input = False
+    request = runtime_pb2.AttachRequest(container_id="c1", stdin=True, stdout=True, stderr=True)
+    data = f"{script}echo hello\n".encode()
+    async with asyncio.timeout(5):
+        got = await spdy_exec(server.attach_url(request), "stdin", "stdout", "stderr", stdin=data)
+    assert b"hello\n" in got["stdout"]
     assert json.loads(got["error"])["status"] == "Success"
 
 

@@ -33,6 +33,19 @@ async def test_strangers_see_health_and_version_only(api: Api, path: str, code: 
         assert (reply.json["message"], reply.json["reason"]) == ("Unauthorized", "Unauthorized")
 
 
+async def test_strangers_see_the_issuer_where_a_role_lets_them(api: Api) -> None:
+    """Whoever verifies tokens from outside has none; upstream's role is bound to nobody without one."""
+    paths = ("/.well-known/openid-configuration", "/openid/v1/jwks")
+    assert [(await api("GET", each, certificate=None)).code for each in paths] == [403, 403]
+    group = {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:unauthenticated"}
+    role = {"kind": "ClusterRole", "apiGroup": group["apiGroup"]}
+    role["name"] = "system:service-account-issuer-discovery"
+    body = {"metadata": {"name": "oidc"}, "roleRef": role, "subjects": [group]}
+    made = await api("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", body)
+    assert made.code == 201
+    assert [(await api("GET", each, certificate=None)).code for each in paths] == [200, 200]
+
+
 async def test_wrong_tokens_and_expired_certificates_are_refused(api: Api) -> None:
     assert (await api("GET", "/healthz", **bearer("nonsense"))).code == 401
     old = Certificate("admin", ("system:masters",), 1.0)

@@ -43,6 +43,28 @@ def test_only_ready_nodes_that_are_not_excluded_announce() -> None:
     assert announce.announced_here([service("192.0.2.200")], {}, nodes, "down") == frozenset()
 
 
+def test_an_address_of_the_nodes_own_link_is_announced_there() -> None:
+    """A node behind a router is on another link: nobody who asks for the address would hear it."""
+    nodes = [at("near", "192.0.2.11"), at("far", "198.51.100.12")]
+    link, remote = [ipaddress.ip_network("192.0.2.0/24")], [ipaddress.ip_network("198.51.100.0/24")]
+    services = [service(f"192.0.2.{each}") for each in range(200, 220)]
+    addresses = {f"192.0.2.{each}" for each in range(200, 220)}
+    assert announce.announced_here(services, {}, nodes, "near", link) == addresses
+    # What the far one does with an address that is not of its link, nobody hears.
+    elsewhere = [service(f"203.0.113.{each}") for each in range(200, 220)]
+    routed = [
+        announce.announced_here(elsewhere, {}, nodes, name, networks)
+        for name, networks in (("near", link), ("far", remote))
+    ]
+    assert len(routed[0]) + len(routed[1]) == 20, "one way to tell for all, where an operator's routes lead"
+
+
+def at(name: str, ip: str) -> dict[str, Any]:
+    made = node(name)
+    made["status"]["addresses"] = [{"type": "InternalIP", "address": ip}]
+    return made
+
+
 def test_with_the_local_policy_only_nodes_with_endpoints_announce() -> None:
     slices = [
         {

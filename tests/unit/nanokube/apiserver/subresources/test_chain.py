@@ -59,8 +59,8 @@ class Process:
     def resize(self, width: int, height: int) -> None:
         pass
 
-    def stdin_closed(self) -> None:
-        pass
+    def stdin_closed(self) -> bool:
+        return False
 
     def close(self) -> None:
         self._process.kill()
