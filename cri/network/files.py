@@ -12,8 +12,8 @@ from cri.api import runtime_pb2 as pb
 
 # One token of resolv.conf: no blank, no control character, no comment mark.
 _TOKEN = re.compile(r"[^\s\x00-\x1f\x7f;#]+")
-# RFC 1123, as sethostname(2) and /etc/hostname take it; 64 is HOST_NAME_MAX.
-_HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
+# RFC 1123, as sethostname(2) and /etc/hostname take it; 64 is HOST_NAME_MAX. A last dot is a full name's.
+_HOSTNAME = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\.?")
 
 
 class InvalidValue(ValueError):

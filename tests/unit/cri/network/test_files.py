@@ -42,7 +42,15 @@ def test_hosts_names_every_address_of_the_pod() -> None:
     assert text.startswith("127.0.0.1\tlocalhost\n")
 
 
-@pytest.mark.parametrize("name", ["", "-a", "a-", "a b", "a\n127.0.0.1 evil", "a" * 65, "ä"])
+@pytest.mark.parametrize("name", ["a", "a" * 64, "web-0.web.default.svc.", "a" * 63 + "."])
+def test_a_hostname_may_be_an_absolute_domain_name(name: str) -> None:
+    """A kubelet without a cluster domain names Pods with setHostnameAsFQDN so."""
+    assert files.check_hostname(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "-a", "a-", "a b", "a\n127.0.0.1 evil", "a" * 65, "a" * 64 + ".", "a..", "ä"]
+)
 def test_a_hostname_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(files.InvalidValue):
         files.check_hostname(name)
