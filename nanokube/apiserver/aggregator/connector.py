@@ -13,6 +13,7 @@ import aiohttp
 import yarl
 
 from nanokube.apiserver.aggregator.table import Remote
+from nanokube.apiserver.outgoing import namesake
 from nanokube.apiserver.outgoing.client import Resolver, cause_of
 from nanokube.apiserver.outgoing.target import CannotReach, Endpoints
 from nanokube.kit import tls
@@ -91,12 +92,26 @@ class Connector:
         """
         url = yarl.URL(f"https://{remote.host}:{remote.port}{target}", encoded=True)
         context = self.context(remote)
-        try:
+
+        async def once() -> aiohttp.ClientResponse:
             return await self._opened().request(
                 method, url, headers=fields, data=body, ssl=context, allow_redirects=False
             )
+
+        try:
+            try:
+                return await once()
+            except aiohttp.ClientConnectorCertificateError as err:
+                if not (namesake.is_possible(err.certificate_error) and await self._learn(remote, context)):
+                    raise
+                return await once()
         except (aiohttp.ClientError, OSError, ValueError, CannotReach) as err:
             raise Unreachable(cause_of(err)) from err
+
+    async def _learn(self, remote: Remote, context: ssl.SSLContext) -> bool:
+        """Tell whether the server is to be believed after all."""
+        places = self._endpoints(remote.namespace, remote.service, remote.port)
+        return await namesake.learn(context, remote.authority or "", remote.host, places)
 
     async def fetch(
         self, remote: Remote, target: str, fields: Fields, timeout_s: float

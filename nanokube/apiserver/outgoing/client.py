@@ -18,6 +18,7 @@ import orjson
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from nanokube.api import errors
+from nanokube.apiserver.outgoing import namesake
 from nanokube.apiserver.outgoing import target as targets
 from nanokube.apiserver.outgoing.target import CannotReach, Endpoints, Target
 
@@ -66,8 +67,23 @@ class Client:
             except (aiohttp.ServerDisconnectedError, ConnectionResetError):
                 if not used:
                     raise
+            except aiohttp.ClientConnectorCertificateError as err:
+                if not await self._learn(target, err):
+                    raise
             # A connection kept from before had been closed, as the server may: nothing was heard of this.
+            # Or else the server was met with doubts, which are gone.
             return await self._once(target, url, body, used)
+
+    async def _learn(self, target: Target, err: aiohttp.ClientConnectorCertificateError) -> bool:
+        """Tell whether the server is to be believed after all."""
+        if not namesake.is_possible(err.certificate_error):
+            return False
+        if target.service is None:
+            places = [(err.host, err.port or targets.DEFAULT_PORT)]
+        else:
+            namespace, name, port = target.service
+            places = list(self._endpoints(namespace, name, port))
+        return await namesake.learn(authority(target.authority), target.authority, err.host, places)
 
     async def _once(self, target: Target, url: str, body: bytes, used: list[bool]) -> bytes:
         """POST. used: gets an entry if the connection is not new."""

@@ -72,11 +72,11 @@ class HookServer:
 
 
 @contextlib.asynccontextmanager
-async def serving(answer: Answer, *names: str) -> AsyncIterator[HookServer]:
-    """Serve at 127.0.0.1; names: more of what the certificate vouches for."""
+async def serving(answer: Answer, *names: str, pair: pki.KeyPair | None = None) -> AsyncIterator[HookServer]:
+    """Serve at 127.0.0.1; names: more of what the certificate vouches for. pair: another one."""
     server = HookServer(answer)
     subject = pki.Subject("hook", names=("127.0.0.1", *names))
-    pair = authority().issue(subject, datetime.datetime.now(datetime.UTC))
+    pair = pair or authority().issue(subject, datetime.datetime.now(datetime.UTC))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder, "pair")
