@@ -85,10 +85,23 @@ def validate_stateful_set(obj: Object) -> list[FieldError]:
         if retention.get(key) not in ("Delete", "Retain"):
             where = f"spec.persistentVolumeClaimRetentionPolicy.{key}"
             found.append(field.not_supported(where, retention.get(key) or "", ("Delete", "Retain")))
-    found += _selected(spec, "statefulset") + template.validate(spec.get("template"), "spec.template")
+    found += _selected(spec, "statefulset") + template.validate(_with_claims(spec), "spec.template")
     for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
         found += storage.claim_spec(objects.spec(claim), f"spec.volumeClaimTemplates[{index}].spec")
     return found + template.always(spec.get("template"), "spec.template", "StatefulSet")
+
+
+def _with_claims(spec: Object) -> Object | None:
+    """Return the template as its Pods will be: with volumes of the claims, and names by the controller."""
+    made = spec.get("template")
+    if made is None:
+        return None
+    names = [objects.name(claim) for claim in spec.get("volumeClaimTemplates") or ()]
+    volumes: list[Any] = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in names]
+    pod = objects.spec(made)
+    volumes += (volume for volume in pod.get("volumes") or () if volume.get("name") not in names)
+    kept = {key: value for key, value in pod.items() if key not in ("volumes", "hostname", "subdomain")}
+    return {**made, "spec": {**kept, "volumes": volumes}}
 
 
 def validate_stateful_set_update(new: Object, old: Object) -> list[FieldError]:
