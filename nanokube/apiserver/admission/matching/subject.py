@@ -103,12 +103,12 @@ class Subject:
         key = resource.api_version
         found = self._shown.get(key)
         if found is None:
-            found = self._shown[key] = Shown(
-                resource,
-                self.kind_of(resource),
-                await self._convert(self.attributes.obj, resource),
-                await self._convert(self.attributes.old, resource),
-            )
+            a, kind = self.attributes, self.kind_of(resource)
+            obj: Object | None = a.obj
+            old = a.old
+            if resource is not a.resource or a.subresource:
+                obj, old = await self._convert(obj, resource), await self._convert(old, resource)
+            found = self._shown[key] = Shown(resource, kind, obj, old)
         return found
 
     async def _convert(self, obj: Object | None, resource: Resource) -> Object | None:

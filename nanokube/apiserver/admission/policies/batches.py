@@ -144,6 +144,8 @@ class _Part(Generic[G]):
         self._parts: Parts = frozenset()
         self._screens: list[tuple[Sequence[int], IsFalse]] = []
         self._packs: list[tuple[Sequence[int], Together]] = []
+        self._in_screens, self._in_packs = frozenset[int](), frozenset[int]()
+        self._others: Sequence[int] = ()  # the buckets of which there is more
 
     def prepare(self, *, is_few: bool) -> Steps[None]:
         """Compile everything, before it is asked."""
@@ -162,6 +164,15 @@ class _Part(Generic[G]):
         for pack in packs([b.batch.size if b.batch else 0 for b in self._buckets], _SMALL):
             self._put_batches(pack)
             yield
+        self._in_screens = frozenset(at for pack, _ in self._screens for at in pack)
+        self._in_packs = frozenset(at for pack, _ in self._packs for at in pack)
+        self._others = [at for at, bucket in enumerate(self._buckets) if self._is_open(at, bucket)]
+
+    def _is_open(self, at: int, bucket: Bucket) -> bool:
+        """Tell whether there is more to ask about a bucket than what is put together with others'."""
+        if bucket.left or (bucket.screen is not None and at not in self._in_screens):
+            return True
+        return bucket.batch is not None and (at not in self._in_packs or bool(bucket.batch.alone))
 
     def _put_screens(self, pack: Sequence[int]) -> None:
         found = [screen for at in pack if (screen := self._buckets[at].screen) is not None]
@@ -200,16 +211,21 @@ class _Part(Generic[G]):
         return found if found is not None else missed[0]
 
     def _ask(self, values: Values) -> Sequence[G]:
+        true_screens = [pack for pack, is_none in self._screens if not is_none(values.plain)]
+        true_packs = [
+            pack for pack, together in self._packs if not together.is_false(values.reading(self._parts))
+        ]
+        if not true_screens and not true_packs:  # nearly always
+            screened, is_false, at_all = self._in_screens, self._in_packs, self._others
+        else:
+            screened = self._in_screens.difference(*true_screens)
+            is_false = self._in_packs.difference(*true_packs)
+            at_all = range(len(self._buckets))
         found: list[G] = []
-        screened, is_false = set[int](), set[int]()
-        for pack, is_none in self._screens:
-            if is_none(values.plain):
-                screened.update(pack)
-        for pack, together in self._packs:
-            if together.is_false(values.reading(self._parts)):
-                is_false.update(pack)
-        for at, bucket in enumerate(self._buckets):
-            left = bucket.undecided(values, self._parts, is_screened=at in screened, is_false=at in is_false)
+        for at in at_all:
+            left = self._buckets[at].undecided(
+                values, self._parts, is_screened=at in screened, is_false=at in is_false
+            )
             for number in left:
                 found += self._groups[at][number]
         return found

@@ -48,7 +48,7 @@ class MutatingPolicies(PolicyPlugin):
         attributes = subject.attributes
         rounds = Rounds.begin(attributes, "policies")
         problems: list[str] = []
-        matches = [match async for match in self._matcher.matches(plan, subject)]
+        matches = await self._matcher.matches(plan, subject)
         for match in matches:
             if match.problem:
                 if match.policy.is_fatal:

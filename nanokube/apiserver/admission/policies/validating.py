@@ -68,7 +68,7 @@ class ValidatingPolicies(PolicyPlugin):
         attributes = subject.attributes
         denials: list[Denial] = []
         annotations: dict[tuple[str, str], list[str]] = {}
-        async for match in self._matcher.matches(plan, subject):
+        for match in await self._matcher.matches(plan, subject):
             if match.problem:
                 if match.policy.is_fatal:
                     binding = match.binding.name if match.binding else ""
