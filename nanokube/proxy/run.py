@@ -24,6 +24,8 @@ SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 SERVICE_INDEX = "service"
 # A Service that another proxy implements (Cilium's, a mesh's) says so by this label.
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
+# What says so by this label is for names alone, whatever address its Service has.
+HEADLESS_LABEL = "service.kubernetes.io/headless"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
 
@@ -39,6 +41,15 @@ def index_of_slice(endpoint_slice: Object) -> list[str]:
     """Return the key of the Service that an EndpointSlice belongs to, for an informer's index."""
     name = endpoint_slice["metadata"].get("labels", {}).get(SERVICE_NAME_LABEL)
     return [f"{endpoint_slice['metadata']['namespace']}/{name}"] if name else []
+
+
+def is_for_proxies(obj: Object) -> bool:
+    """Tell whether a Service or EndpointSlice concerns the node's proxy.
+
+    Source: cmd/kube-proxy/app/server.go (the selector of its informers).
+    """
+    labels = obj["metadata"].get("labels") or {}
+    return PROXY_NAME_LABEL not in labels and HEADLESS_LABEL not in labels
 
 
 class Proxy:
@@ -172,7 +183,7 @@ class Proxy:
         if service is None or not self._is_ours(service):
             self._wanted.pop(key, None)
             return forwards.NOTHING
-        slices = list(self._slices.by_index(SERVICE_INDEX, key))
+        slices = [each for each in self._slices.by_index(SERVICE_INDEX, key) if is_for_proxies(each)]
         port = service["spec"].get("healthCheckNodePort") or 0
         if port:
             self._checked[key] = (port, forwards.local_endpoints(service, slices, self._here))
@@ -180,7 +191,7 @@ class Proxy:
         return self._wanted[key]
 
     def _is_ours(self, service: Object) -> bool:
-        if PROXY_NAME_LABEL in service["metadata"].get("labels", {}):
+        if not is_for_proxies(service):
             return False
         return service["spec"].get("clusterIP") not in self._local_addresses
 
