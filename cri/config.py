@@ -52,7 +52,7 @@ class Config:
     runtime_handlers: tuple[str, ...] = ()
     stream_address: str = "127.0.0.1"
     stream_port: int = 0
-    max_workers: int = 96
+    max_workers: int = 192  # a kubelet that is told to end 110 Pods stops them all at once
     spare_namespaces: int = 1
     log_level: str = "INFO"
 

@@ -441,8 +441,8 @@ def _hidden(
 
 
 def _paths(wanted: Sequence[str]) -> tuple[str, ...]:
-    """Absolute, plain paths; empty or relative ones are dropped."""
-    return tuple([os.path.normpath(p) for p in wanted if p.startswith("/") and "\0" not in p])
+    """Absolute, plain paths, each once; empty or relative ones are dropped."""
+    return tuple(dict.fromkeys([os.path.normpath(p) for p in wanted if p.startswith("/") and "\0" not in p]))
 
 
 def _text(value: str | bytes) -> str:

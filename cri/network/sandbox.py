@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cri import failpoint
 from cri.linux import clone, mount
+from cri.network.sysctls import InvalidSysctl
 from cri.network.worker import FLAGS
 
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1  # include/uapi/linux/sockios.h, if.h
@@ -130,9 +131,13 @@ def raise_loopback() -> None:
 
 
 def _write_sysctl(path: str, value: str) -> None:
-    """Write below /proc/sys, which shows the calling thread's namespaces."""
-    fd = os.open(f"/proc/sys/{path}", os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    """Write below /proc/sys, which shows the calling thread's namespaces. Raises InvalidSysctl."""
     try:
-        os.write(fd, value.encode())
-    finally:
-        os.close(fd)
+        fd = os.open(f"/proc/sys/{path}", os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.write(fd, value.encode())
+        finally:
+            os.close(fd)
+    except OSError as err:
+        name = path.translate(str.maketrans("./", "/."))
+        raise InvalidSysctl(f"cannot set sysctl {name!r} to {value[:80]!r}: {err.strerror}") from err

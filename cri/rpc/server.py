@@ -14,7 +14,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,17 @@ _LOOK_S = 0.02  # while calls are waited for at the end
 
 
 class Server:
-    """threads: how many calls run at once; others wait for their turn."""
+    """Runs calls by threads, as many at once as there are; others wait for their turn.
 
-    def __init__(self, threads: int) -> None:
+    lengthy: paths of methods that wait for something outside; at most lengthy_max such calls run at once, so
+    that those which answer at once find a thread.
+    """
+
+    def __init__(self, threads: int, lengthy: Collection[str] = (), lengthy_max: int = 1) -> None:
         self._methods: dict[str, Any] = {}
         self._threads_max = threads
+        self._lengthy, self._lengthy_max, self._lengthy_busy = frozenset(lengthy), lengthy_max, 0
+        self._lengthy_waiting: collections.deque[tuple[Connection, Call]] = collections.deque()
         self._lock = threading.Lock()
         self._threads = self._idle = self._busy = 0
         self._waiting: collections.deque[tuple[Connection, Call]] = collections.deque()
@@ -80,7 +86,7 @@ class Server:
         for connection in list(self._connections.values()):
             connection.go_away()
         deadline = time.monotonic() + grace_s
-        while (self._busy or self._waiting) and time.monotonic() < deadline:
+        while (self._busy or self._waiting or self._lengthy_waiting) and time.monotonic() < deadline:
             time.sleep(_LOOK_S)
         self._is_stopping = True
         for connection in list(self._connections.values()):
@@ -148,7 +154,9 @@ class Server:
             raise
         if calls:
             with self._lock:
-                self._waiting += [(connection, call) for call in calls]
+                for call in calls:
+                    queue = self._lengthy_waiting if call.path in self._lengthy else self._waiting
+                    queue.append((connection, call))
                 if not self._idle and self._threads <= self._threads_max:
                     self._spawn()  # who reads while this thread runs a call
         with contextlib.suppress(OSError):  # dropped by a stop
@@ -170,10 +178,17 @@ class Server:
         """Run calls until none waits, or as many run as may."""
         while True:
             with self._lock:
-                if not self._waiting or self._busy >= self._threads_max:
+                if self._busy >= self._threads_max:
                     return
-                connection, call = self._waiting.popleft()
+                if self._waiting:
+                    connection, call = self._waiting.popleft()
+                elif self._lengthy_waiting and self._lengthy_busy < self._lengthy_max:
+                    connection, call = self._lengthy_waiting.popleft()
+                else:
+                    return
+                is_lengthy = call.path in self._lengthy
                 self._busy += 1
+                self._lengthy_busy += is_lengthy
                 if not self._idle and self._threads <= self._threads_max:
                     self._spawn()
             try:
@@ -181,6 +196,7 @@ class Server:
             finally:
                 with self._lock:
                     self._busy -= 1
+                    self._lengthy_busy -= is_lengthy
 
     def _run(self, connection: Connection, call: Call) -> None:
         """Answer one call."""

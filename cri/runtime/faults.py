@@ -29,4 +29,6 @@ def of_limits(error: OSError) -> RuntimeFault:
     """Say that the kernel refused a resource limit, whose file the error names."""
     kind = INVALID_ARGUMENT if error.errno in _REFUSALS else INTERNAL
     kind = FAILED_PRECONDITION if error.errno == errno.EBUSY else kind  # less memory than is in use
+    if error.errno == errno.ENOENT and "/hugetlb." in str(error.filename):  # no such size on this host
+        kind = INVALID_ARGUMENT
     return RuntimeFault(kind, f"cannot set resource limits: {error}")

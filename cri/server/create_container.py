@@ -126,7 +126,7 @@ def _make(
     layers = env.snapshots.prepare(record.id, image, owner=user_namespace.owner(pod.config))
     failpoint.hit("container.layers_ready")
     if record.log_path:
-        Path(record.log_path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        limits.directory("log_path", Path(record.log_path).parent)
     plan = build.build(record.config, pod.config, image.config, _context(env, record, pod, layers))
     _relabel(record.config, plan.mount_label)
     if plan.namespaces.pid_target == pod.id:

@@ -5,8 +5,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cri import faults
 from cri.api import runtime_pb2 as pb
 
+_LISTENERS_MAX = 16  # a kubelet and a few people; each holds a thread
 _QUEUE = 1000  # as containerd's; a kubelet that lags more relists anyway
 
 EventQueue = queue.Queue["pb.ContainerEventResponse | None"]
@@ -18,6 +20,7 @@ class EventBus:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._listeners: set[EventQueue] = set()
+        self._count = 0  # with those that were cut off and have not gone yet
 
     @property
     def is_heard(self) -> bool:
@@ -43,14 +46,23 @@ class EventBus:
 
     @contextmanager
     def listen(self) -> Iterator[EventQueue]:
-        """Yield a queue of the events from now on; None in it is the end."""
+        """Yield a queue of the events from now on; None in it is the end.
+
+        Raises RuntimeFault RESOURCE_EXHAUSTED with too many listeners.
+        """
         listener: EventQueue = queue.Queue(_QUEUE)
         with self._lock:
+            if self._count >= _LISTENERS_MAX:
+                raise faults.RuntimeFault(
+                    faults.Kind.RESOURCE_EXHAUSTED, f"cannot listen to events: {_LISTENERS_MAX} others do"
+                )
+            self._count += 1
             self._listeners.add(listener)
         try:
             yield listener
         finally:
             with self._lock:
+                self._count -= 1
                 self._listeners.discard(listener)
 
 

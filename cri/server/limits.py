@@ -1,6 +1,7 @@
-"""Bounds of what a client may ask for. Pure."""
+"""Bounds of what a client may ask for. Pure, but directory()."""
 
 import os
+from pathlib import Path
 
 from cri import faults
 from cri.api import runtime_pb2 as pb
@@ -35,6 +36,14 @@ def path(field: str, value: str) -> None:
     )
     if is_long or "\x00" in value or not value.startswith("/"):
         raise faults.invalid(f"cannot use {field} {value[:80]!r}: not an absolute path of the host")
+
+
+def directory(field: str, path: Path) -> None:
+    """Make a directory of the host with its parents. Raises RuntimeFault for what cannot be one; OSError."""
+    try:
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, FileNotFoundError) as err:
+        raise faults.invalid(f"cannot use {field} {str(path)[:80]!r}: {err.strerror}") from err
 
 
 def port_mapping(mapping: pb.PortMapping) -> None:

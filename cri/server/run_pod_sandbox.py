@@ -131,7 +131,7 @@ def _set_up(env: Environment, record: records.Sandbox) -> records.Sandbox:
     pod_files.write(env.store.sandboxes.directory(record.id), record, ips, owner, label)
     failpoint.hit("sandbox.files_written")
     if record.config.log_directory:
-        Path(record.config.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
+        limits.directory("log_directory", Path(record.config.log_directory))
 
     def commit(old: records.Sandbox) -> records.Sandbox:
         return dataclasses.replace(

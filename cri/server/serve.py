@@ -31,6 +31,8 @@ from cri.streaming.server import StreamingServer
 log = logging.getLogger(__name__)
 
 _GRACE_S = 2.0
+# Kept for calls that answer at once: a kubelet whose Status hangs says that its node is not ready.
+_SHORT_THREADS = 16
 _GC_OBJECTS = 10_000  # new objects between two looks for cycles; Python's own 700 costs 4 % of our time
 # Each of 20 threads would have a heap of its own, and each heap keeps the most it ever held.
 _HEAPS = 2
@@ -90,7 +92,8 @@ def run(config: Config, stopping: threading.Event | None = None) -> None:
     env.streaming.start()
     watching = observe.start(env)
     env.spares.start()
-    server = Server(config.max_workers)
+    lengthy_max = max(1, config.max_workers - _SHORT_THREADS)
+    server = Server(config.max_workers, service.LENGTHY, lengthy_max)
     service.register(server, env)
     transfer.register(server, env.images)
     bind(server, config.socket)

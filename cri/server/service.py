@@ -98,6 +98,19 @@ IMAGE: Mapping[str, Handler] = {
 }
 IMAGE_STREAMS: Mapping[str, StreamHandler] = {"StreamImages": list_images.stream}
 
+# What waits for a container, a client, a registry or a network plugin: paths of methods.
+LENGTHY = frozenset(
+    [
+        "/runtime.v1.ImageService/PullImage",
+        "/runtime.v1.RuntimeService/ExecSync",
+        "/runtime.v1.RuntimeService/GetContainerEvents",
+        "/runtime.v1.RuntimeService/RemovePodSandbox",
+        "/runtime.v1.RuntimeService/RunPodSandbox",
+        "/runtime.v1.RuntimeService/StopContainer",
+        "/runtime.v1.RuntimeService/StopPodSandbox",
+    ]
+)
+
 
 def register(server: Server, env: Environment) -> None:
     """Add both services to a gRPC server that is not started yet."""

@@ -27,7 +27,7 @@ from cri.runtime.faults import RuntimeFault
 
 SOURCE = Path(__file__).parents[4]
 IMAGE = "docker.io/library/busybox:test"
-PATIENCE_S = 120.0  # a software-emulated machine beside others takes a hundred times as long
+PATIENCE_S = 120  # a software-emulated machine beside others takes a hundred times as long
 # A mount namespace whose root is shared, as on a host; its own network and host name.
 _ISOLATE = ["unshare", "--mount", "--net", "--uts", "sh", "-c"]
 _PREPARE = 'mount --make-rshared / && ip link set lo up && exec "$@"'
@@ -82,7 +82,7 @@ class Node:
         request = pb.CreateContainerRequest(pod_sandbox_id=pod[0], config=wanted, sandbox_config=pod[1])
         return str(self.runtime.CreateContainer(request, timeout=PATIENCE_S).container_id)
 
-    def execute(self, identity: str, script: str, timeout_s: int = 10) -> pb.ExecSyncResponse:
+    def execute(self, identity: str, script: str, timeout_s: int = PATIENCE_S) -> pb.ExecSyncResponse:
         """Run a shell script in a container."""
         request = pb.ExecSyncRequest(container_id=identity, cmd=["sh", "-c", script], timeout=timeout_s)
         answer = self.runtime.ExecSync(request, timeout=PATIENCE_S)

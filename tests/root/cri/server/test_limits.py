@@ -56,7 +56,7 @@ def test_output_of_a_command_is_bounded(node: Node) -> None:
         return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmHWM"))
 
     before = peak()
-    answer = node.execute(identity, "head -c 400000000 /dev/zero; echo oops >&2; exit 3", 30)
+    answer = node.execute(identity, "head -c 400000000 /dev/zero; echo oops >&2; exit 3", PATIENCE_S)
     assert (len(answer.stdout), answer.stderr, answer.exit_code) == ((16 << 20) - 1024 - 5, b"oops\n", 3)
     assert peak() - before < 120_000
     _remove(node, pod[0])

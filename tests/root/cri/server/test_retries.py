@@ -168,11 +168,12 @@ def test_a_stop_goes_on_when_its_client_gives_up_and_when_the_supervisor_is_kill
     with futures.ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(node.runtime.StopContainer, stop, timeout=PATIENCE_S)
         time.sleep(max(0, begin + grace_s - 1 - time.time()))
-        killed = time.time()
         node.kill("nk-super")
+        wait_for(lambda: node.runtime.Status(pb.StatusRequest()).status.conditions[0].status)
+        back = time.time()
         waiting.result(PATIENCE_S)
     status = node.status(main)
     assert status.exit_code == 137
     # in what was left: the grace period began anew neither for the second call nor for the new supervisor
-    assert begin + grace_s - 1 < status.finished_at / 1e9 < killed + grace_s
+    assert begin + grace_s - 1 < status.finished_at / 1e9 < back + grace_s
     remove(node, pod)

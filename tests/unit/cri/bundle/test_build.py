@@ -325,3 +325,7 @@ def test_devices_that_are_refused(device: pb.Device) -> None:
 def test_a_device_of_an_interface_that_is_not_here_is_refused() -> None:
     with pytest.raises(build.BuildError, match="no CDI"):
         built(pb.ContainerConfig(CDI_devices=[pb.CDIDevice(name="vendor.com/gpu=0")]))
+
+
+def test_a_path_is_masked_once() -> None:
+    assert built(secure(masked_paths=["/etc", "/etc/", "/b", "/etc"])).masked_paths == ("/etc", "/b")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cri.network import sysctls
+from cri.network import sandbox, sysctls
 
 
 def test_sysctls_of_own_namespaces_become_paths() -> None:
@@ -37,3 +37,11 @@ def test_what_would_change_the_host_is_refused(
 ) -> None:
     with pytest.raises(sysctls.InvalidSysctl):
         sysctls.paths({name: value}, own_network=own_network, own_ipc=own_ipc)
+
+
+@pytest.mark.parametrize("path", ["net/ipv4", "net/ipv4/no_such_sysctl"])
+def test_a_sysctl_that_the_kernel_refuses_is_named(path: str) -> None:
+    with pytest.raises(
+        sysctls.InvalidSysctl, match=rf"cannot set sysctl '{path.replace('/', '.')}' to 'x': "
+    ):
+        sandbox._write_sysctl(path, "x")

@@ -118,6 +118,25 @@ def test_calls_beyond_the_threads_wait_for_their_turn(path: Path) -> None:
         assert [each.result() for each in held] == [b"1"] * 5
 
 
+def test_lengthy_calls_leave_threads_to_the_others(path: Path) -> None:
+    service, server = Service(), Server(3, ["/t.T/hold"], 2)
+    server.add_registered_method_handlers("t.T", service.handlers())
+    server.listen(path)
+    server.start()
+    try:
+        with grpc.insecure_channel(f"unix://{path}") as channel:
+            held = [unary(channel, "hold").future(b"") for _ in range(5)]
+            for _ in range(2):
+                assert service.begun.acquire(timeout=60)
+            assert unary(channel, "echo")(b"x", timeout=5) == b"x"
+            assert not service.begun.acquire(timeout=0.05)
+            service.go.set()
+            assert [each.result() for each in held] == [b"1"] * 5
+    finally:
+        service.go.set()
+        server.stop(1.0)
+
+
 def test_a_client_that_cancels_is_noticed_while_its_call_runs(path: Path) -> None:
     with serving(path, 1) as service, grpc.insecure_channel(f"unix://{path}") as channel:
         call = unary(channel, "hold").future(b"")

@@ -1,5 +1,10 @@
 """Container events to listeners."""
 
+import contextlib
+
+import pytest
+
+from cri import faults
 from cri.api import runtime_pb2 as pb
 from cri.server import events
 
@@ -32,3 +37,15 @@ def test_closing_ends_the_streams() -> None:
     with bus.listen() as listener:
         bus.close()
         assert listener.get_nowait() is None
+
+
+def test_listeners_are_bounded_as_each_holds_a_thread() -> None:
+    bus = events.EventBus()
+    with contextlib.ExitStack() as stack:
+        for _ in range(16):
+            stack.enter_context(bus.listen())
+        with pytest.raises(faults.RuntimeFault) as caught, bus.listen():
+            pass
+        assert caught.value.kind is faults.Kind.RESOURCE_EXHAUSTED
+    with bus.listen():
+        assert bus.is_heard

@@ -1,9 +1,13 @@
 """What a client may ask for: timeouts, names, paths, ports."""
 
+import errno
+from pathlib import Path
+
 import pytest
 
 from cri import faults
 from cri.api import runtime_pb2 as pb
+from cri.runtime import faults as supervisor
 from cri.server import limits
 
 
@@ -41,3 +45,19 @@ def test_good_values_pass() -> None:
 def test_a_port_that_is_none_is_refused(host: int, container: int) -> None:
     with pytest.raises(faults.RuntimeFault, match="no such port"):
         limits.port_mapping(pb.PortMapping(host_port=host, container_port=container))
+
+
+def test_a_directory_that_cannot_be_is_the_clients_fault(tmp_path: Path) -> None:
+    limits.directory("log_directory", tmp_path / "a/b")
+    (tmp_path / "file").touch()
+    for path in ("file", "file/below"):
+        with pytest.raises(faults.RuntimeFault) as caught:
+            limits.directory("log_directory", tmp_path / path)
+        assert caught.value.kind is faults.Kind.INVALID_ARGUMENT
+
+
+def test_a_huge_page_size_that_the_host_lacks_is_the_clients_fault() -> None:
+    gone = OSError(errno.ENOENT, "No such file or directory", "/sys/fs/cgroup/x/hugetlb.3MB.max")
+    assert supervisor.of_limits(gone).kind == supervisor.INVALID_ARGUMENT
+    lost = OSError(errno.ENOENT, "No such file or directory", "/sys/fs/cgroup/x/memory.max")
+    assert supervisor.of_limits(lost).kind == supervisor.INTERNAL
