@@ -30,6 +30,7 @@ from nanokube.apiserver.endpoints import (
     approval,
     components,
     custom,
+    deprecated,
     eviction,
     read,
     respond,
@@ -233,17 +234,17 @@ class App:
         if info.verb not in resource.verbs:
             raise errors.method_not_allowed(resource, info.verb or request.method)
         if resource.name == "componentstatuses":
-            return components.answer(scope)
+            return deprecated.warned(deprecated.warning(resource), components.answer(scope))
         if resource.group == resource_metrics.GROUP and resource.custom is None:
             return self._usage.answer(scope)
         if not resource.is_stored:
             return self._reviews.create(scope) if resource.plural != "bindings" else subresources.bind(scope)
         if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):
             raise errors.method_not_allowed(resource, info.verb)
+        endpoint = _VERBS[info.verb]
         if resource.custom is not None:
-            endpoint = custom.VERBS.get(info.verb, _VERBS[info.verb])
-            return custom.warned(resource.custom, self._run(endpoint, scope))
-        return self._run(_VERBS[info.verb], scope)
+            endpoint = custom.VERBS.get(info.verb, endpoint)
+        return deprecated.warned(deprecated.warning(resource), self._run(endpoint, scope))
 
     def _debug(self, path: str) -> Response:
         text = report.page(self.gate, path)

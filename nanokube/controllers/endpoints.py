@@ -81,7 +81,8 @@ class EndpointsController:
             await self._remove(existing)
             return None
         selector = objects.spec(service).get("selector")
-        if not selector or objects.is_deleting(service):
+        is_elsewhere = objects.spec(service).get("type") == "ExternalName"
+        if not selector or is_elsewhere or objects.is_deleting(service):
             return None
         in_namespace = self._pods.by_index("namespace", objects.namespace(service))
         chosen = [pod for pod in in_namespace if selector.items() <= objects.labels(pod).items()]

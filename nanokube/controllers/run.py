@@ -76,6 +76,11 @@ NAMES = {
     "service-lb": "service-controller",
     "service-cidrs": "service-cidr-controller",
     "replicationcontroller": "replication-controller",
+    "endpoints": "endpoint-controller",
+    "endpointslice": "endpoint-slice-controller",
+    "endpointslice-mirroring": "endpoint-slice-mirroring-controller",
+    "disruption": "controllermanager",
+    "volume-binder": "persistentvolume-controller",
 }
 
 

@@ -26,7 +26,7 @@ from nanokube.apiserver.authz.rbac import GROUP
 
 _DATA: Final = Path(__file__).with_name("policy.json")
 _AGGREGATE: Final = f"{GROUP}/aggregate-to-"
-AUTOUPDATE: Final = f"{GROUP}/autoupdate"
+AUTOUPDATE: Final = "rbac.authorization.kubernetes.io/autoupdate"  # not of the group's name
 _KINDS: Final = {"U": "User", "G": "Group", "S": "ServiceAccount"}
 # Upstream's manager acts as a ServiceAccount for each controller; ours runs all of them under one identity.
 _MANAGER: Final = "nanokube:controllers"

@@ -5,16 +5,14 @@ Source: staging apiextensions-apiserver pkg/apiserver/customresource_handler.go.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from nanokube.api import errors
-from nanokube.api.custom.kind import CustomKind
-from nanokube.apiserver.endpoints import respond, watch_custom, write
+from nanokube.apiserver.endpoints import watch_custom, write
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.registry import judge
-from nanokube.kit.http.message import Answer, UpgradeResponse
+from nanokube.kit.http.message import Answer
 
 Result = Answer | Awaitable[Answer]
 
@@ -41,23 +39,6 @@ VERBS: Final[Mapping[str, Callable[[Scope], Result]]] = {
     "patch": _patch,
 }
 _ACROSS: Final = ("list", "watch")
-
-
-def warned(kind: CustomKind, found: Result) -> Result:
-    """Say in an answer that the version is deprecated, if it is."""
-    if not kind.is_deprecated:
-        return found
-    return _warned_later(kind, found) if inspect.isawaitable(found) else _warned(kind, found)
-
-
-async def _warned_later(kind: CustomKind, found: Awaitable[Answer]) -> Answer:
-    return _warned(kind, await found)
-
-
-def _warned(kind: CustomKind, found: Answer) -> Answer:
-    if not isinstance(found, UpgradeResponse):
-        found.headers = [*found.headers, respond.warning(kind.deprecation_warning)]
-    return found
 
 
 def check(scope: Scope) -> None:

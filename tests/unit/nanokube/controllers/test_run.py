@@ -272,6 +272,20 @@ def test_service_shows_its_pods_in_slices_and_endpoints() -> None:
     virtual_time.run(scenario())
 
 
+def test_an_external_name_has_no_endpoints() -> None:
+    async def scenario() -> None:
+        world = World()
+        async with world.running():
+            await world.add_namespace()
+            spec = {"type": "ExternalName", "externalName": "example.com", "selector": {"app": "web"}}
+            await world.add("Service", "web", spec=spec)
+            await asyncio.sleep(1)
+            assert world.all(ENDPOINTS) == []
+            assert world.all(SLICES) == []
+
+    virtual_time.run(scenario())
+
+
 def test_many_endpoints_fill_slices_of_a_hundred() -> None:
     async def scenario() -> None:
         world = World()
