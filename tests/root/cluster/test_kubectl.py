@@ -374,3 +374,35 @@ def test_a_deleted_pod_leaves_no_cgroup(cluster: host.Host, apply: Any) -> None:
     assert groups()
     cluster.kubectl("delete", "pod", "leaver", "--wait=true", "--timeout=20s")
     host.wait_for(lambda: not groups(), 25, "removal of the Pod's cgroups")
+
+
+def test_a_kubelet_shows_its_metrics_to_whoever_may_see_them(cluster: host.Host) -> None:
+    """As metrics-server and Prometheus ask: by a ServiceAccount's token, at the node's own port."""
+    for args in (
+        ("serviceaccount", "scraper"),
+        ("clusterrole", "scraper", "--verb=get", "--resource=nodes/metrics"),
+        ("clusterrolebinding", "scraper", "--clusterrole=scraper", "--serviceaccount=default:scraper"),
+    ):
+        cluster.kubectl("create", *args)
+    token = cluster.kubectl("create", "token", "scraper").strip()
+
+    def status_of(path: str, token: str) -> str:
+        script = (
+            "import ssl, urllib.request, urllib.error\n"
+            "context = ssl._create_unverified_context()\n"
+            f"asked = urllib.request.Request('https://127.0.0.1:10250{path}')\n"
+            "asked.add_header('Authorization', 'Bearer %s')\n"
+            "try: print(urllib.request.urlopen(asked, context=context).status)\n"
+            "except urllib.error.HTTPError as err: print(err.code)\n"
+        )
+        return cluster.run("python3", "-c", script % token).stdout.strip()
+
+    try:
+        host.wait_for(lambda: status_of("/metrics/resource", token) == "200", 35, "the right to read metrics")
+        found = [status_of(path, token) for path in ("/metrics", "/stats/summary", "/pods", "/logs/")]
+        assert found == ["200", "403", "403", "403"]
+        assert status_of("/metrics", token[:-3] + "AAA") == "401"
+    finally:
+        cluster.kubectl(
+            "delete", "serviceaccount/scraper", "clusterrole/scraper", "clusterrolebinding/scraper"
+        )
