@@ -66,6 +66,11 @@ _ACTIONS: Final = {
     "get": "read", "put": "replace", "patch": "partially update", "delete": "delete", "post": "create",
     "list": "list or watch", "deletecollection": "delete a collection of",
 }  # fmt: skip
+# action -> codes that it may answer besides 200
+_CODES: Final = {"post": ("201", "202"), "put": ("201",), "patch": ("201",), "delete": ("202",)}
+_REASONS: Final = {"200": "OK", "201": "Created", "202": "Accepted"}
+_VERBS: Final = {"get": "read", "post": "create", "put": "replace", "deletecollection": "delete"}
+_NEEDS_BODY: Final = frozenset(("post", "put", "patch"))
 # verb of the API -> HTTP method, action, query parameters
 _OF_OBJECT: Final = {
     "get": ("get", "get", ()),
@@ -174,16 +179,16 @@ def _operation(
         "delete": schemas.DELETE_OPTIONS,
         "deletecollection": schemas.DELETE_OPTIONS,
     }
-    needs_body = action in ("post", "put")
     answer = own
     if action == "list":
         answer = name_of(resource.group, resource.version, resource.list_kind)
     elif action == "deletecollection" or (action == "delete" and not _answers_deleted(resource)):
         answer = schemas.STATUS
-    group = (resource.group.removesuffix(".k8s.io") or "core").replace(".", "_")
-    verb = {"get": "read", "post": "create", "put": "replace"}.get(action, action)
-    group_title = "".join(p.capitalize() for p in group.split("_"))
-    identity = f"{verb}{group_title}{resource.version.capitalize()}{title}"
+    first, *rest = (resource.group.removesuffix(".k8s.io") or "core").split(".")
+    group = first + "".join(part.capitalize() for part in rest)
+    verb = _VERBS.get(action, action)
+    whole = "Collection" if action == "deletecollection" else ""
+    identity = f"{verb}{group[:1].upper()}{group[1:]}{resource.version.capitalize()}{whole}{title}"
     return Operation(
         method=method,
         action=action,
@@ -191,7 +196,7 @@ def _operation(
         group=f"{group}_{resource.version}",
         kind=kind,
         query=query,
-        body=own if needs_body else body.get(action),
+        body=body.get(action) or (own if action in _NEEDS_BODY else None),
         answer=answer,
         patches=_PATCH_TYPES if resource.custom is None else _CUSTOM_PATCH_TYPES,
     )
@@ -227,11 +232,19 @@ def _operation_v3(operation: Operation) -> dict[str, Any]:
         content = {"schema": {"$ref": schemas.V3_PREFIX + operation.body}}
         types = operation.patches if operation.action == "patch" else ("*/*",)
         found["requestBody"] = {"content": dict.fromkeys(types, content)}
-    answer: dict[str, Any] = {"description": "OK"}
+        if operation.action in _NEEDS_BODY:
+            found["requestBody"]["required"] = True
+    answer: dict[str, Any] = {}
     if operation.answer:
-        answer["content"] = {_JSON: {"schema": {"$ref": schemas.V3_PREFIX + operation.answer}}}
-    found["responses"] = {"200": answer, "401": {"description": "Unauthorized"}}
+        answer = {"content": {_JSON: {"schema": {"$ref": schemas.V3_PREFIX + operation.answer}}}}
+    found["responses"] = _responses(operation, answer)
     return found
+
+
+def _responses(operation: Operation, content: dict[str, Any]) -> dict[str, Any]:
+    codes = ("200", *_CODES.get(operation.action, ()))
+    answers = {code: {"description": _REASONS[code], **content} for code in codes}
+    return {**answers, "401": {"description": "Unauthorized"}}
 
 
 def _operation_v2(operation: Operation) -> dict[str, Any]:
@@ -245,10 +258,10 @@ def _operation_v2(operation: Operation) -> dict[str, Any]:
     if operation.body:
         schema = {"$ref": schemas.V2_PREFIX + operation.body}
         parameters.insert(0, {"name": "body", "in": "body", "schema": schema})
+        if operation.action in _NEEDS_BODY:
+            parameters[0]["required"] = True
     if parameters:
         found["parameters"] = parameters
-    answer: dict[str, Any] = {"description": "OK"}
-    if operation.answer:
-        answer["schema"] = {"$ref": schemas.V2_PREFIX + operation.answer}
-    found["responses"] = {"200": answer, "401": {"description": "Unauthorized"}}
+    content = {"schema": {"$ref": schemas.V2_PREFIX + operation.answer}} if operation.answer else {}
+    found["responses"] = _responses(operation, content)
     return found

@@ -53,7 +53,7 @@ async def create(registry: Registry, call: Call, obj: dict[str, Any], *, tracks:
 
 async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, tracks: bool) -> Item:
     resource, name = storage_of(call.resource), obj["metadata"].get("name") or ""
-    is_versioned = bool(obj["metadata"].get("resourceVersion"))
+    is_versioned = _is_revision(obj["metadata"].get("resourceVersion") or "")
     attributes = chain.Attributes(
         chain.CREATE,
         call.user,
@@ -160,6 +160,11 @@ def _check_metadata(call: Call, obj: dict[str, Any]) -> None:
         raise errors.invalid(call.resource, "", [missing])
     if not call.resource.stored_as:
         defaults.apply(call.resource, obj)
+
+
+def _is_revision(said: str) -> bool:
+    # Upstream's store passes over what is no number, as old manifests' "v1" (pkg/storage/etcd3/store.go).
+    return said.isascii() and said.isdigit() and int(said) != 0
 
 
 def check_namespace(call: Call, obj: dict[str, Any]) -> None:

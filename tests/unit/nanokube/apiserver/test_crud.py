@@ -214,6 +214,16 @@ async def test_unknown_fields_are_refused_warned_about_or_dropped(api: Api) -> N
     assert "nonsense" not in warned.json
 
 
+@pytest.mark.parametrize(("said", "code"), [("7", 400), ("0", 201), ("v1", 201)])
+async def test_a_new_object_has_no_version(api: Api, said: str, code: int) -> None:
+    body = configmap("a")
+    body["metadata"]["resourceVersion"] = said
+    answer = await api("POST", CONFIGMAPS, body)
+    assert answer.code == code
+    if code == 201:
+        assert int(answer.json["metadata"]["resourceVersion"]) > 0
+
+
 async def test_a_dry_run_leaves_nothing(api: Api) -> None:
     revision = api.store.revision
     assert (await api("POST", CONFIGMAPS + "?dryRun=All", configmap("a"))).code == 201

@@ -42,3 +42,26 @@ def test_a_deletion_answers_the_object_where_the_server_does() -> None:
     answers = [answer(f"{one}{kind}/{{name}}") for kind in ("services", "pods", "configmaps")]
     assert answers == ["Service", "Pod", "Status"]
     assert answer(f"{one}services") == "Status"
+
+
+def test_generated_clients_get_upstreams_names_codes_and_bodies() -> None:
+    made = paths.v2(resources.ALL)
+    maps = made["/api/v1/namespaces/{namespace}/configmaps"]
+    assert maps["delete"]["operationId"] == "deleteCoreV1CollectionNamespacedConfigMap"
+    assert list(maps["post"]["responses"]) == ["200", "201", "202", "401"]
+    assert maps["post"]["parameters"][0]["required"] is True
+    one = made["/api/v1/namespaces/{namespace}/configmaps/{name}"]
+    codes = {method: list(one[method]["responses"]) for method in ("get", "put", "patch", "delete")}
+    assert codes == {
+        "get": ["200", "401"],
+        "put": ["200", "201", "401"],
+        "patch": ["200", "201", "401"],
+        "delete": ["200", "202", "401"],
+    }
+    assert "required" not in one["delete"]["parameters"][0]
+    schemas = made["/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"]
+    assert schemas["get"]["operationId"] == "listFlowcontrolApiserverV1FlowSchema"
+    assert schemas["get"]["tags"] == ["flowcontrolApiserver_v1"]
+    create = paths.v3(resources.ALL)["/api/v1/namespaces/{namespace}/configmaps"]["post"]
+    assert create["requestBody"]["required"] is True
+    assert create["responses"]["201"]["description"] == "Created"
