@@ -35,13 +35,13 @@ class EventBus:
                     listener.put_nowait(event)
                 except queue.Full:
                     self._listeners.discard(listener)
-                    _end(listener)
+                    end(listener)
 
     def close(self) -> None:
         """End every listener's stream."""
         with self._lock:
             for listener in self._listeners:
-                _end(listener)
+                end(listener)
             self._listeners.clear()
 
     @contextmanager
@@ -66,8 +66,8 @@ class EventBus:
                 self._listeners.discard(listener)
 
 
-def _end(listener: EventQueue) -> None:
-    """Put the end mark, dropping the oldest event if it must be."""
+def end(listener: EventQueue) -> None:
+    """Put the end mark, dropping the oldest event if it must be. Thread-safe."""
     while True:
         try:
             listener.put_nowait(None)

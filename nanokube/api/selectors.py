@@ -201,11 +201,20 @@ class _Parser:
         return tokens
 
     def requirements(self) -> list[Requirement]:
+        self._demand_start("!, identifier, or 'end of string'")
         found = [self._requirement()]
         while self.at < len(self.tokens):
-            self._expect(",")
+            if not self._take(","):
+                raise ValueError(f"found '{self._peek()[1]}', expected: ',' or 'end of string'")
+            self._demand_start("identifier after ','")
             found.append(self._requirement())
         return found
+
+    def _demand_start(self, wanted: str) -> None:
+        """Demand that a requirement begins here."""
+        is_op, token = self._peek()
+        if is_op and token != "!":
+            raise ValueError(f"found '{token}', expected: {wanted}")
 
     def _fail(self, wanted: str) -> ValueError:
         seen = self.tokens[self.at][1] if self.at < len(self.tokens) else ""
@@ -240,7 +249,8 @@ class _Parser:
             return Requirement(key, EXISTS)
         self.at += 1
         if is_op and token in ("=", "==", "!="):
-            value = _check_value("" if self._peek()[0] else self._word("identifier"))
+            is_empty = self._peek() in ((True, ""), (True, ","))
+            value = _check_value("" if is_empty else self._word("identifier"))
             return Requirement(key, NOT_IN if token == "!=" else IN, (value,))
         if is_op and token in (GREATER, LESS):
             value = self._word("identifier")

@@ -17,11 +17,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-from nanokube.api import errors
+from nanokube.api import bootstrap_tokens as tokens
+from nanokube.api import errors, resources
 from nanokube.client import kubeconfig, rest
 from nanokube.kit import clock, files
 from nanokube.roles import config as node_config
-from nanokube.roles import encryption_keys, etcd, node
+from nanokube.roles import encryption_keys, etcd, handover, node
 from nanokube.storage.backup import Record
 from nanokube.storage.encryption import configuration, metrics, prefix, transformer
 from nanokube.storage.encryption import store as encryption
@@ -31,6 +32,7 @@ from nanokube.storage.sqlite import copy
 from nanokube.storage.sqlite.store import SqliteStore
 from nanokube.storage.store import Store, StoreError, prefix_end
 
+SECRETS = resources.get("secrets")
 SERVERS = "/masterleases/"  # as nanokube.apiserver.endpoint_leases names them: beside the objects
 TAKEN_S = 30.0  # a server takes a changed file within a second; a large store is read first
 LOOK_S = 0.5
@@ -152,11 +154,14 @@ def _document(config: node_config.NodeConfig) -> encryption_keys.Document:
 def _put(config: node_config.NodeConfig, document: encryption_keys.Document) -> None:
     """Write the file, and wait until the server, if it runs, has taken it."""
     file, text = encryption_keys.path(config), encryption_keys.render(document)
-    if file.read_bytes() != text:
+    is_new = file.read_bytes() != text
+    if is_new:
         files.write_private(file, text)
     if node.running_pid(config.paths) is None:
         return
     asyncio.run(_taken(config, configuration.digest(text)))
+    if is_new:
+        asyncio.run(_withdraw(config))
 
 
 async def _taken(config: node_config.NodeConfig, digest: str) -> None:
@@ -178,6 +183,18 @@ async def _taken(config: node_config.NodeConfig, digest: str) -> None:
         f"the API server does not take {encryption_keys.path(config)}: {cause}",
         "see /var/log/nanokube/apiserver.log; then call this again, it goes on",
     )
+
+
+async def _withdraw(config: node_config.NodeConfig) -> None:
+    """Take back what was laid out for a further server: it holds the former keys, which read nothing new."""
+    try:
+        async with rest.Client.from_kubeconfig(config.paths.admin_kubeconfig) as client:
+            await client.delete(SECRETS, handover.SECRET, tokens.NAMESPACE)
+    except errors.ApiError as err:
+        if err.code != 404:
+            raise EncryptionError(f"cannot take back Secret {handover.SECRET}: {err}", "delete it") from err
+    except (OSError, kubeconfig.KubeconfigError) as err:
+        raise EncryptionError(f"cannot take back Secret {handover.SECRET}: {err}", "delete it") from err
 
 
 def _rewritten(config: node_config.NodeConfig) -> int:

@@ -65,7 +65,7 @@ class Batch:
         self._bounded: dict[Sizes, bool] = {}
         self.tree = merge.any_of(self._trees()) if self._together else None  # false if all are
         yield
-        self._any = None if self.tree is None else _load(self.tree)
+        self._any = None if self.tree is None else (yield from _loading(self.tree))
         self._each: Any = None
 
     @property
@@ -119,12 +119,26 @@ class Together:
     """Several batches at once."""
 
     def __init__(self, batches: Sequence[Batch]) -> None:
+        steps.finish(self._prepare(batches))
+
+    @classmethod
+    def made(cls, batches: Sequence[Batch]) -> Steps[Self]:
+        """Make one in steps."""
+        together = cls.__new__(cls)
+        yield from together._prepare(batches)
+        return together
+
+    def _prepare(self, batches: Sequence[Batch]) -> Steps[None]:
         self._batches = batches
         self._paths = list(dict.fromkeys(path for batch in batches for path in batch.paths))
         self._is_open = any(batch.is_open for batch in batches)
         self._bounded: dict[Sizes, bool] = {}
         trees = [batch.tree for batch in batches if batch.tree is not None]
-        self._any = _load(merge.any_of(trees)) if trees else None
+        self._any = None
+        if trees:
+            tree = merge.any_of(trees)
+            yield
+            self._any = yield from _loading(tree)
 
     def is_false(self, bound: Activation) -> bool:
         """Tell whether every member of theirs is certainly false, but for those that are left alone."""
@@ -166,4 +180,12 @@ def _each(trees: Sequence[Expr]) -> Expr:
 
 
 def _load(tree: Expr) -> Any:
-    return runtime.load(syntax.encode(lower.renumbered(merge.shared(tree))))
+    return steps.finish(_loading(tree))
+
+
+def _loading(tree: Expr) -> Steps[Any]:
+    shared = merge.shared(tree)
+    yield
+    encoded = syntax.encode(lower.renumbered(shared))
+    yield
+    return runtime.load(encoded)

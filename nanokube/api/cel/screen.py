@@ -18,11 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from nanokube.api import steps
 from nanokube.api.cel import costs, merge, syntax
 from nanokube.api.cel.call_costs import Pair
 from nanokube.api.cel.environment import Program
 from nanokube.api.cel.syntax import Expr, Ident, Select
 from nanokube.api.cel.writer import LARGEST, MOST, Unknown, Writer
+from nanokube.api.steps import Steps
 
 # units of cost a condition at these sizes; one evaluation may cost a million, and what is gone through may
 # elsewhere be read as a text, four times as large
@@ -60,8 +62,15 @@ def is_known(tree: Expr) -> bool:
 
 def whole(tree: Expr) -> Callable[[Root], bool]:
     """Write what tells whether a tree (also a merged one) is certainly false. Raises Unknown."""
+    return steps.finish(writing(tree))
+
+
+def writing(tree: Expr) -> Steps[Callable[[Root], bool]]:
+    """Do what `whole` does in steps. Raises Unknown."""
     writer = Writer()
-    found: Callable[[Root], bool] = writer.compiled(f"bool({writer.is_false(tree)})")
+    answer = f"bool({writer.is_false(tree)})"
+    yield
+    found: Callable[[Root], bool] = writer.compiled(answer)
     return found
 
 

@@ -136,7 +136,8 @@ def _explain(
     if total == 1:
         return causes, f"Apply failed with 1 conflict: {causes[0]['message']}: {causes[0]['field']}"
     lines = [
-        f"conflicts with {owner}:\n" + "\n".join(f"- {p}" for p in paths) for owner, paths in by_owner.items()
+        f"conflicts with {owner}:\n" + "\n".join(f"- {p}" for p in by_owner[owner])
+        for owner in sorted(by_owner)
     ]
     return causes, f"Apply failed with {total} conflicts: " + "\n".join(lines)
 

@@ -18,7 +18,7 @@ _MOST_REMEMBERED: Final = 256
 _MEMORABLE_BYTES: Final = 16_384
 _TOKEN_VOLUME: Final = re.compile(rb'"name":"kube-api-access-[a-z0-9]{5}"')
 
-_RESTART_POLICIES: Final = ("Always", "Never", "OnFailure")
+_RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")  # as upstream lists them
 _DNS_POLICIES: Final = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 _MAX_NAMESERVERS: Final = 3
 _MAX_SEARCHES: Final = 32

@@ -15,9 +15,7 @@ def validate(new: Object, old: Object) -> list[FieldError]:
     found = pod.validate(new)
     was = objects.status(old).get("qosClass") or qos.of(old)
     if qos.of(new) != was:
-        found.append(
-            field.invalid("spec", qos.of(new), "Pod QOS Class may not change as a result of resizing")
-        )
+        found.append(field.invalid("spec", was, "Pod QOS Class may not change as a result of resizing"))
     for key in ("containers", "initContainers"):
         pairs = zip(objects.spec(new).get(key) or (), objects.spec(old).get(key) or (), strict=True)
         for index, (container, before) in enumerate(pairs):

@@ -38,15 +38,16 @@ def validate(volumes: Iterable[Object], path: str) -> list[FieldError]:
     found, seen = list[FieldError](), set[str]()
     for index, volume in enumerate(volumes):
         where, name = f"{path}[{index}]", volume.get("name") or ""
-        if not name:
-            found.append(field.required(f"{where}.name"))
+        own = _source(volume, where)
+        if name:
+            own += [field.invalid(f"{where}.name", name, m) for m in names.dns_label(name)]
         else:
-            messages = names.dns_label(name)
-            found += [field.invalid(f"{where}.name", name, m) for m in messages]
-            if not messages and name in seen:
-                found.append(field.duplicate(f"{where}.name", name))
+            own.append(field.required(f"{where}.name"))
+        if name in seen:
+            own.append(field.duplicate(f"{where}.name", name))
+        if not own:
             seen.add(name)
-        found += _source(volume, where)
+        found += own
     return found
 
 

@@ -20,7 +20,7 @@ def set_up(volume: Mapping[str, Any], path: Path, memory_limit: int, mounter: Mo
     if medium == "Memory":
         asked = quantity.parse(source.get("sizeLimit") or "0").value
         size = min((s for s in (memory_limit, asked) if s > 0), default=0)
-        mounter.tmpfs(path, f"size={size},mode=0777" if size else "mode=0777")
+        mounter.tmpfs(path, f"size={size},mode=1777" if size else "mode=1777")
     elif medium:
         raise VolumeFault(f"unsupported emptyDir medium {medium!r}")
     else:

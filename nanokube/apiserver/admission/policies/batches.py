@@ -159,10 +159,10 @@ class _Part(Generic[G]):
         # put together, so that it is converted once
         self._parts = frozenset[tuple[str, str, str]]().union(*(b.parts for b in self._buckets))
         for pack in packs([b.screen.size if b.screen else 0 for b in self._buckets], _SMALL_SCREENS):
-            self._put_screens(pack)
+            yield from self._put_screens(pack)
             yield
         for pack in packs([b.batch.size if b.batch else 0 for b in self._buckets], _SMALL):
-            self._put_batches(pack)
+            yield from self._put_batches(pack)
             yield
         self._in_screens = frozenset(at for pack, _ in self._screens for at in pack)
         self._in_packs = frozenset(at for pack, _ in self._packs for at in pack)
@@ -174,25 +174,25 @@ class _Part(Generic[G]):
             return True
         return bucket.batch is not None and (at not in self._in_packs or bool(bucket.batch.alone))
 
-    def _put_screens(self, pack: Sequence[int]) -> None:
+    def _put_screens(self, pack: Sequence[int]) -> Steps[None]:
         found = [screen for at in pack if (screen := self._buckets[at].screen) is not None]
         if len(found) < 2:
             return
         keys = tuple([self._keys[at] for at in pack])
         if keys not in _screens:
-            _keep(_screens, keys, _whole(found))
+            _keep(_screens, keys, (yield from _whole(found)))
         known = _known(_screens, keys)
         if known is not None:
             self._screens.append((pack, known))
 
-    def _put_batches(self, pack: Sequence[int]) -> None:
+    def _put_batches(self, pack: Sequence[int]) -> Steps[None]:
         found = [batch for at in pack if (batch := self._buckets[at].batch) is not None]
         if len(found) < 2:
             return
         keys = tuple([self._keys[at] for at in pack])
         known = _known(_together, keys)
         if known is None:
-            known = Together(found)
+            known = yield from Together.made(found)
             _keep(_together, keys, known)
         self._packs.append((pack, known))
 
@@ -268,10 +268,12 @@ def _bucket(keys: Sequence[Key], *, is_few: bool) -> Steps[Bucket]:
     return made
 
 
-def _whole(screens: Sequence[Screen]) -> IsFalse | None:
+def _whole(screens: Sequence[Screen]) -> Steps[IsFalse | None]:
     """Write one function of several; None if that cannot be."""
+    tree = merge.any_of([each.tree for each in screens])
+    yield
     try:
-        return screen.whole(merge.any_of([each.tree for each in screens]))
+        return (yield from screen.writing(tree))
     except writer.Unknown:
         return None
 

@@ -23,6 +23,10 @@ def test_servers_change_keys_in_stages_and_one_that_lost_its_disk_comes_back(tmp
         line = shlex.split(one.nanokube("token", "create", "--control-plane").strip())[3:]
         two.nanokube("join", *line, "--cgroup-root", two.cgroup_root)
         change_keys(one, two)
+        with host.new(tmp_path / "late", "three", "192.0.2.12", lan) as three:
+            said = three.nanokube("join", *line, "--cgroup-root", three.cgroup_root, check=False)
+            assert "what was laid out with it has gone" in said, "a line of before names the former keys"
+        line = shlex.split(one.nanokube("token", "create", "--control-plane").strip())[3:]
         with host.new(tmp_path / "three", "three", "192.0.2.12", lan) as three:
             three.nanokube("join", *line, "--cgroup-root", three.cgroup_root)
             one.kubectl("create", "configmap", "before")
