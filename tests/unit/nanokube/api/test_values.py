@@ -72,8 +72,24 @@ def test_label_selectors(selector: str, labels: dict[str, str], matches: bool) -
 
 @pytest.mark.parametrize("text", ["a in", "a b", ",", "a=1,,b", "a in (1", "=1", "a>x", "a/b/c=1"])
 def test_label_selectors_malformed(text: str) -> None:
-    with pytest.raises(ValueError, match=r"unable to parse|Invalid value|must be an integer"):
+    with pytest.raises(ValueError, match=r"expected: |Invalid value|must be an integer"):
         selectors.parse_labels(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a=(", "unable to parse requirement: found '(', expected: identifier"),
+        (",", "found ',', expected: !, identifier, or 'end of string'"),
+        ("a=1,", "found '', expected: identifier after ','"),
+        ("a=1 b", "found 'b', expected: ',' or 'end of string'"),
+        ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
+    ],
+)
+def test_malformed_label_selectors_are_told_as_upstream_does(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match="expected") as caught:
+        selectors.parse_labels(text)
+    assert str(caught.value) == message
 
 
 def test_nil_selector_matches_nothing_and_empty_everything() -> None:

@@ -42,3 +42,17 @@ def test_claims_of_a_stateful_set_are_volumes_of_its_template(
     refusals: Refusals, changes: dict[str, Any], found: list[str]
 ) -> None:
     assert refusals("statefulsets.apps", STATEFUL_SET, changes) == found
+
+
+def test_errors_of_volumes_and_policies_come_as_upstream_has_them(refusals: Refusals) -> None:
+    spec = {
+        "containers": [{"name": "c", "image": "i"}],
+        "restartPolicy": "x",
+        "volumes": [{"name": "v"}, {"name": "v", "emptyDir": {}, "hostPath": {"path": "/x"}}, {"name": "v"}],
+    }
+    assert refusals("pods", {"metadata": {"name": "p"}, "spec": spec}, {}) == [
+        "spec.volumes[1].hostPath: Forbidden: may not specify more than 1 volume type",
+        'spec.volumes[1].name: Duplicate value: "v"',
+        'spec.volumes[2].name: Duplicate value: "v"',
+        'spec.restartPolicy: Unsupported value: "x": supported values: "Always", "OnFailure", "Never"',
+    ]
