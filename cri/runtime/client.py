@@ -79,6 +79,9 @@ class ExecResult:
     exit_code: int
 
 
+_DEATH_S = 2.0  # in which a killed command is waited for; one in the middle of a disk's work takes longer
+
+
 class ExecSession:
     """A command running in a container. Close it: a command still running is then killed.
 
@@ -330,8 +333,14 @@ class RuntimeClient:
                 os.close(out_writer)
                 os.close(err_writer)
             with session:
-                stdout, stderr = _collect((out, err), limit, deadline, given_up)
-                _await(session.fileno(), deadline, given_up)
+                try:
+                    stdout, stderr = _collect((out, err), limit, deadline, given_up)
+                    _await(session.fileno(), deadline, given_up)
+                except RuntimeFault:
+                    session.kill()
+                    with contextlib.suppress(RuntimeFault):
+                        session.wait(_DEATH_S)
+                    raise
                 return ExecResult(stdout, stderr, session.wait())
         finally:
             os.close(out)
