@@ -140,6 +140,9 @@ class NodeLifecycleController:
         self._heard = {name: heard for name, heard in self._heard.items() if name in names}
         for node in self._nodes.list():
             name = objects.name(node)
+            if name not in self._heard:
+                text = f"Node {name} event: Registered Node {name} in Controller"
+                self._env.events.event(node, "Normal", "RegisteredNode", text)
             heard = self._listen(node, now)
             if now - heard.at_s > self._env.options.node_grace_s and _status(node, "Ready") != "Unknown":
                 await self._declare_silent(node)

@@ -22,6 +22,7 @@ REPLICASETS = resources.get("replicasets.apps")
 SERVICES = resources.get("services")
 SLICES = resources.get("endpointslices.discovery.k8s.io")
 ENDPOINTS = resources.get("endpoints")
+EVENTS = resources.get("events")
 
 
 class World(fake.FakeClient):
@@ -387,6 +388,8 @@ def test_only_node_silent_loses_no_pods() -> None:
             assert [t["effect"] for t in node["spec"]["taints"]] == ["NoSchedule"]
             assert pod is not None
             assert not objects.is_deleting(pod)
+            told = [each["reason"] for each in world.all(EVENTS) if each["involvedObject"]["kind"] == "Node"]
+            assert told == ["RegisteredNode", "NodeNotReady"]
 
     virtual_time.run(scenario())
 
