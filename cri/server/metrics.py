@@ -68,16 +68,21 @@ def _sandbox(env: Environment, record: records.Sandbox) -> pb.PodSandboxMetrics:
 def _container(env: Environment, record: records.Container, pod: records.Sandbox) -> pb.ContainerMetrics:
     limits = record.resources or record.config.linux.resources
     reading = _reading(env, record.cgroup, record.id, record.started_at, limits)
-    name = record.config.metadata.name
-    labels = (
+    metrics = _metrics(reading, container_labels(record, pod), is_pod_level=False)
+    return pb.ContainerMetrics(container_id=record.id, metrics=metrics)
+
+
+def container_labels(record: records.Container, pod: records.Sandbox) -> tuple[str, ...]:
+    """Return the values of metric_table.LABELS for a container. Pure."""
+    image = record.config.image
+    return (
         record.id,
         records.container_name(record.config.metadata, pod.config.metadata),
-        record.config.image.image,
-        name,
+        image.user_specified_image or image.image,  # a kubelet asks for the image by its id
+        record.config.metadata.name,
         pod.config.metadata.name,
         pod.config.metadata.namespace,
     )
-    return pb.ContainerMetrics(container_id=record.id, metrics=_metrics(reading, labels, is_pod_level=False))
 
 
 def _metrics(

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from cri.api import runtime_pb2 as pb
 from cri.cgroup.group import Group
 from cri.cgroup.hierarchy import Hierarchies
-from cri.server import metric_table, stats_messages, usage
+from cri.server import metric_table, metrics, stats_messages, usage
 from cri.server.rates import Rates
+from cri.store import records
 
 NET_DEV = """Inter-|   Receive                                                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
@@ -93,6 +95,20 @@ def test_available_memory_is_what_the_limit_leaves() -> None:
     assert usage.Memory(working_set=30).available == 0
     reading = usage.Usage(1, usage.Cpu(), usage.Memory(working_set=30), 0, 0, 0)
     assert not stats_messages.memory(reading).HasField("available_bytes")
+
+
+def test_metrics_name_the_image_as_the_pod_does() -> None:
+    """kubelets ask for containers by image id; cAdvisor's label, by which people search, is the name."""
+    image = pb.ImageSpec(image="sha256:1", user_specified_image="busybox:1")
+    config = pb.ContainerConfig(metadata=pb.ContainerMetadata(name="c"), image=image)
+    pod = pb.PodSandboxMetadata(name="p", namespace="n", uid="u")
+    record = records.Container(id="1", sandbox_id="2", config=config, image_id="sha256:1")
+    sandbox = records.Sandbox(id="2", config=pb.PodSandboxConfig(metadata=pod))
+    assert metrics.container_labels(record, sandbox) == ("1", "c_p_n_u_0", "busybox:1", "c", "p", "n")
+    image.user_specified_image = ""
+    config = pb.ContainerConfig(metadata=config.metadata, image=image)
+    record = records.Container(id="1", sandbox_id="2", config=config, image_id="sha256:1")
+    assert metrics.container_labels(record, sandbox)[2] == "sha256:1"
 
 
 def test_network_counters_leave_out_loopback() -> None:
