@@ -111,11 +111,14 @@ def _test(opcode: int, register: int, value: int) -> bytes:
 
 
 def of_path(path: str, permissions: str) -> list[Rule]:
-    """Rules for a device node, or for those directly in a directory."""
+    """Rules for a device node, or for those directly in a directory. Raises OSError, ValueError."""
     status = os.stat(path)
     if stat.S_ISDIR(status.st_mode):
         return [rule for entry in os.scandir(path) for rule in _of_status(entry.stat(), permissions)]
-    return _of_status(status, permissions)
+    rules = _of_status(status, permissions)
+    if not rules:
+        raise ValueError("is no device")
+    return rules
 
 
 def _of_status(status: os.stat_result, permissions: str) -> list[Rule]:

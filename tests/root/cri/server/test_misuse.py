@@ -126,6 +126,7 @@ CONTAINERS: dict[str, tuple[Change, Code]] = {
     "a descriptor as source": (mount("/m", "/proc/self/fd/0"), INVALID),
     "a device's other permissions": (device("/dev/null", permissions="rr"), INVALID),
     "a device's second rule": (device("/dev/null", permissions="r\na *:* rwm"), INVALID),
+    "a device that is a file": (device("/etc/passwd"), INVALID),
     "a relative device": (device("dev/null"), INVALID),
     "a device that is a device class": (lambda config: config.CDI_devices.add(name="a.b/c=d"), INVALID),
     "a working directory that is a file": (lambda c: setattr(c, "working_dir", "/bin/busybox"), INVALID),

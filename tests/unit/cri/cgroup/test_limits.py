@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,3 +93,11 @@ def test_huge_pages_on_either_version() -> None:
     assert limits.settings(wanted, pure) == [("hugetlb", "hugetlb.2MB.max", "4096")]
     old = hierarchy.Hierarchies("", frozenset(), {"hugetlb": "/sys/fs/cgroup/hugetlb"})
     assert limits.settings(wanted, old) == [("hugetlb", "hugetlb.2MB.limit_in_bytes", "4096")]
+
+
+def test_what_is_no_device_has_no_rules(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="is no device"):
+        devices.of_path(str(tmp_path / "file"), "rwm")
+    assert devices.of_path(str(tmp_path), "rwm") == []  # a directory may come to have some
+    assert devices.of_path("/dev/null", "r") == [("c", 1, 3, "r")]
