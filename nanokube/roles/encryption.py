@@ -154,14 +154,12 @@ def _document(config: node_config.NodeConfig) -> encryption_keys.Document:
 def _put(config: node_config.NodeConfig, document: encryption_keys.Document) -> None:
     """Write the file, and wait until the server, if it runs, has taken it."""
     file, text = encryption_keys.path(config), encryption_keys.render(document)
-    is_new = file.read_bytes() != text
-    if is_new:
+    if file.read_bytes() != text:
         files.write_private(file, text)
     if node.running_pid(config.paths) is None:
         return
     asyncio.run(_taken(config, configuration.digest(text)))
-    if is_new:
-        asyncio.run(_withdraw(config))
+    asyncio.run(_withdraw(config))
 
 
 async def _taken(config: node_config.NodeConfig, digest: str) -> None:

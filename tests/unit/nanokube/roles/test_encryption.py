@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from nanokube.api import errors
 from nanokube.apiserver import endpoint_leases
+from nanokube.client import rest
 from nanokube.kit import clock, files
 from nanokube.roles import config as node_config
-from nanokube.roles import encryption, encryption_keys
+from nanokube.roles import encryption, encryption_keys, node
 from nanokube.storage.encryption import configuration
 from nanokube.storage.encryption import store as encrypted_store
 from nanokube.storage.sqlite.store import SqliteStore
@@ -94,6 +96,37 @@ def test_stages_write_by_a_key_only_once_all_have_it(config: node_config.NodeCon
     for stage in (encryption.Stage.USE, encryption.Stage.DROP):
         with pytest.raises(encryption.EncryptionError, match="no rotation is under way"):
             encryption.rotate(config, stage, say)
+
+
+def test_each_stage_takes_back_what_is_laid_out_for_a_further_server(
+    config: node_config.NodeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds the keys of before: a server that joined with them could read nothing written after."""
+    gone: list[str] = []
+
+    class Client:
+        async def __aenter__(self) -> "Client":
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            return None
+
+        async def delete(self, _resource: object, name: str, namespace: str) -> None:
+            gone.append(f"{namespace}/{name}")
+            if len(gone) > 1:
+                raise errors.not_found(encryption.SECRETS, name)
+
+    async def taken(_config: object, _digest: str) -> None:
+        assert len(keys(config)) == 2
+
+    monkeypatch.setattr(node, "running_pid", lambda _place: 1)
+    monkeypatch.setattr(encryption, "_taken", taken)
+    monkeypatch.setattr(rest.Client, "from_kubeconfig", lambda _path: Client())
+    monkeypatch.setattr(encryption, "_rewritten", lambda _config: 0)
+    encryption.rotate(config, encryption.Stage.ADD, say)
+    assert gone == ["kube-system/nanokube-certs"]
+    encryption.rotate(config, encryption.Stage.USE, say)
+    assert len(gone) == 2
 
 
 def test_a_stage_too_early_drops_nothing(config: node_config.NodeConfig) -> None:
