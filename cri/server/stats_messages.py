@@ -21,7 +21,7 @@ def container(
         cpu=cpu(usage, nano_cores),
         memory=memory(usage),
         io=io(usage),
-        swap=pb.SwapUsage(timestamp=usage.timestamp, swap_usage_bytes=count(usage.memory.swap)),
+        swap=swap(usage),
         writable_layer=pb.FilesystemUsage(
             timestamp=usage.timestamp,
             fs_id=pb.FilesystemIdentifier(mountpoint=mountpoint),
@@ -80,6 +80,14 @@ def _psi(pressure: Pressure) -> pb.PsiStats:
         return pb.PsiData(Total=stall.total_ns, Avg10=stall.avg10, Avg60=stall.avg60, Avg300=stall.avg300)
 
     return pb.PsiStats(Full=data(pressure.full), Some=data(pressure.some))
+
+
+def swap(usage: Usage) -> pb.SwapUsage:
+    """Return swapped memory; swap_available_bytes only under a limit."""
+    message = pb.SwapUsage(timestamp=usage.timestamp, swap_usage_bytes=count(usage.memory.swap))
+    if usage.memory.swap_available is not None:
+        message.swap_available_bytes.value = usage.memory.swap_available
+    return message
 
 
 def network(text: str, timestamp: int, default: str) -> pb.NetworkUsage:

@@ -15,7 +15,10 @@ _NO_LIMIT = 1 << 60  # v1 shows "no limit" as a huge page-rounded number
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes, and counts of page faults. limit 0 = none; available is limit less working set."""
+    """Bytes, and counts of page faults. limit 0 = none; available is limit less working set.
+
+    swap_limit: of swap alone; None = none.
+    """
 
     usage: int = 0
     working_set: int = 0
@@ -29,11 +32,15 @@ class Memory:
     peak: int = 0
     fail_count: int = 0
     swap: int = 0
-    swap_limit: int = 0
+    swap_limit: int | None = None
 
     @property
     def available(self) -> int:
         return max(0, self.limit - self.working_set) if self.limit else 0
+
+    @property
+    def swap_available(self) -> int | None:
+        return None if self.swap_limit is None else max(0, self.swap_limit - self.swap)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,11 +127,15 @@ def _memory(group: Group) -> Memory:
         return number(read(f"{directory}/{name}"))
 
     stat = keyed(read(f"{directory}/memory.stat"))
-    return _memory_v1(value, stat) if "memory" in group.hierarchies.v1 else _memory_v2(value, stat)
+    if "memory" in group.hierarchies.v1:
+        return _memory_v1(value, stat)
+    most = read(f"{directory}/memory.swap.max").strip()
+    return dataclasses.replace(_memory_v2(value, stat), swap_limit=int(most) if most.isdigit() else None)
 
 
 def _memory_v1(value: Callable[[str], int], stat: Mapping[str, int]) -> Memory:
     usage = value("memory.usage_in_bytes")
+    limit, both = value("memory.limit_in_bytes"), value("memory.memsw.limit_in_bytes")
     return Memory(
         usage=usage,
         working_set=max(0, usage - stat.get("total_inactive_file", 0)),
@@ -134,11 +145,11 @@ def _memory_v1(value: Callable[[str], int], stat: Mapping[str, int]) -> Memory:
         kernel=value("memory.kmem.usage_in_bytes"),
         faults=stat.get("total_pgfault", 0),
         major_faults=stat.get("total_pgmajfault", 0),
-        limit=value("memory.limit_in_bytes"),
+        limit=limit,
         peak=value("memory.max_usage_in_bytes"),
         fail_count=value("memory.failcnt"),
         swap=stat.get("total_swap", 0),
-        swap_limit=value("memory.memsw.limit_in_bytes"),
+        swap_limit=max(0, both - limit) if both and limit else None,
     )
 
 
@@ -156,5 +167,4 @@ def _memory_v2(value: Callable[[str], int], stat: Mapping[str, int]) -> Memory:
         limit=value("memory.max"),
         peak=value("memory.peak"),
         swap=value("memory.swap.current"),
-        swap_limit=value("memory.swap.max"),
     )

@@ -137,3 +137,24 @@ def test_metrics_are_named_once_and_give_a_value_a_label() -> None:
         names
     )
     assert all(metric.help and metric.label_keys for metric in metric_table.METRICS)
+
+
+def test_available_swap_is_what_its_limit_leaves(tmp_path: Path) -> None:
+    """The limit of v1 is that of memory and swap; on v2 none may be had, or as much as there is."""
+    v2 = tmp_path / "v2/c"
+    put(v2, memory__swap__current="30\n", memory__swap__max="100\n")
+    v1 = {"memory": str(tmp_path / "v1")}
+    put(
+        tmp_path / "v1/c",
+        memory__stat="total_swap 30\n",
+        memory__limit_in_bytes="1000\n",
+        memory__memsw__limit_in_bytes="1100\n",
+    )
+    group = Group(Hierarchies(str(tmp_path / "v2"), frozenset({"memory"}), {}), "c")
+    for read in (group, Group(Hierarchies("", frozenset(), v1), "c")):
+        shown = stats_messages.swap(usage.collect(read))
+        assert (shown.swap_usage_bytes.value, shown.swap_available_bytes.value) == (30, 70)
+    put(v2, memory__swap__max="0\n")
+    assert stats_messages.swap(usage.collect(group)).HasField("swap_available_bytes")
+    put(v2, memory__swap__max="max\n")
+    assert not stats_messages.swap(usage.collect(group)).HasField("swap_available_bytes")
