@@ -21,3 +21,17 @@ SAFE: Final = frozenset(
         "net.ipv4.tcp_wmem",
     )
 )
+
+_SWAPPED: Final = str.maketrans("./", "/.")
+
+
+def normalize(name: str) -> str:
+    """Write a sysctl's name with dots between its parts; its first separator tells how it is written.
+
+    >>> normalize("kernel/shm_rmid_forced"), normalize("net/ipv4/conf/eth0.1/mtu"), normalize("net.ipv4.x")
+    ('kernel.shm_rmid_forced', 'net.ipv4.conf.eth0/1.mtu', 'net.ipv4.x')
+
+    Source: component-helpers node/util/sysctl NormalizeName; sysctl.d(5).
+    """
+    first = next((letter for letter in name if letter in "./"), "")
+    return name.translate(_SWAPPED) if first == "/" else name

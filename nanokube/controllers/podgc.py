@@ -92,6 +92,7 @@ class PodGcController:
         condition = {
             "type": "DisruptionTarget",
             "status": "True",
+            "observedGeneration": objects.generation(pod),
             "reason": "DeletionByPodGC",
             "message": "PodGC: node no longer exists",
             "lastTransitionTime": timestamps.format_time(self._env.clock.time()),

@@ -90,6 +90,7 @@ class TaintEvictionController:
         condition = {
             "type": "DisruptionTarget",
             "status": "True",
+            "observedGeneration": objects.generation(pod),
             "reason": "DeletionByTaintManager",
             "message": "Taint manager: deleting due to NoExecute taint",
             "lastTransitionTime": timestamps.format_time(self._env.clock.time()),

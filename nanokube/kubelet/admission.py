@@ -47,7 +47,7 @@ def _refuse(reason: str, message: str) -> Verdict:
 def _sysctls(pod: Object, allowed: tuple[str, ...]) -> Verdict | None:
     context = pod["spec"].get("securityContext") or {}
     for sysctl in context.get("sysctls") or ():
-        name = sysctl["name"].replace("/", ".")
+        name = sysctls.normalize(sysctl["name"])
         wild = any(p.endswith("*") and name.startswith(p[:-1]) for p in allowed)
         if name not in sysctls.SAFE and name not in allowed and not wild:
             return _refuse("SysctlForbidden", f'forbidden sysctl: "{name}" not allowlisted')

@@ -275,7 +275,13 @@ class Scheduler:
 def unschedulable_patch(pod: Object, message: str, now: float, nominated: str = "") -> dict[str, Any] | None:
     """Build the patch that sets PodScheduled to False; None when the Pod says so already. Pure."""
     current = objects.condition(pod, "PodScheduled")
-    wanted = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    wanted = {
+        "type": "PodScheduled",
+        "status": "False",
+        "observedGeneration": objects.generation(pod),
+        "reason": "Unschedulable",
+        "message": message,
+    }
     status: dict[str, Any] = {}
     if current is None or any(current.get(field) != value for field, value in wanted.items()):
         if current is None or current.get("status") != "False":

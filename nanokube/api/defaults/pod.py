@@ -23,6 +23,8 @@ def apply(pod: dict[str, Any]) -> None:
     """Fill in a Pod."""
     spec = pod.setdefault("spec", {})
     fill_spec(spec)
+    if (spec["terminationGracePeriodSeconds"] or 0) < 0:  # pkg/apis/core/v1/conversion.go; templates keep it
+        spec["terminationGracePeriodSeconds"] = 1
     for container in (*spec.get("containers", ()), *spec.get("initContainers", ())):
         _requests_from_limits(container["resources"])
         if spec.get("hostNetwork"):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cri.api import runtime_pb2 as pb
+from nanokube.api import sysctls
 from nanokube.kubelet.config import KubeletConfig
 from nanokube.kubelet.containers import dns, expansion, hosts, labels, resources, security
 
@@ -72,7 +73,7 @@ def sandbox(
         options.CopyFrom(security.user_namespace(first_id))
     linux.resources.CopyFrom(resources.pod_resources(pod))
     for sysctl in (spec.get("securityContext") or {}).get("sysctls") or ():
-        linux.sysctls[sysctl["name"]] = sysctl["value"]
+        linux.sysctls[sysctls.normalize(sysctl["name"])] = sysctl["value"]
     return built
 
 

@@ -81,6 +81,11 @@ def test_pod_defaults() -> None:
     assert first["livenessProbe"]["failureThreshold"] == 3
 
 
+def test_a_pods_negative_grace_is_a_second() -> None:
+    body = {"spec": {**pod()["spec"], "terminationGracePeriodSeconds": -1}}
+    assert new(PODS, body)["spec"]["terminationGracePeriodSeconds"] == 1
+
+
 def test_defaults_are_idempotent() -> None:
     for resource, body in (
         (PODS, pod(volumes=[{"name": "v"}])),

@@ -41,6 +41,7 @@ PORT = {"containerPort": 80, "hostPort": 8080}
         (pod(ports=[PORT]), [pod("a", ports=[PORT])], "NodePorts"),
         (pod(ports=[{**PORT, "hostIP": "1.1.1.1"}]), [pod("a", ports=[{**PORT, "hostIP": "1.1.1.2"}])], ""),
         (pod(securityContext={"sysctls": [{"name": "kernel.shm_rmid_forced", "value": "1"}]}), [], ""),
+        (pod(securityContext={"sysctls": [{"name": "kernel/shm_rmid_forced", "value": "1"}]}), [], ""),
         (
             pod(securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}),
             [],

@@ -178,3 +178,9 @@ def test_a_sandbox_configuration_names_its_places() -> None:
     assert found.linux.cgroup_parent == "/nanokube/pods/besteffort/podu1"
     assert [m.host_port for m in found.port_mappings] == [8080]
     assert found.labels["io.kubernetes.pod.uid"] == "u1"
+
+
+def test_sysctls_written_by_slashes_reach_the_runtime_by_dots() -> None:
+    asked = [{"name": "kernel/shm_rmid_forced", "value": "1"}]
+    found = build.sandbox(pod(securityContext={"sysctls": asked}), 1, CONFIG, HOST)
+    assert dict(found.linux.sysctls) == {"kernel.shm_rmid_forced": "1"}
