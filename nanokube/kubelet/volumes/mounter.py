@@ -36,9 +36,12 @@ class LinuxMounter:
             mount.mount("tmpfs", str(path), "tmpfs", mount.MS_NOSUID | mount.MS_NODEV, options)
 
     def bind_sub_path(self, volume: Path, sub_path: str, place: Path) -> None:
-        # A restarted container gets what its predecessor had; a bind in one filesystem looks like no mount.
-        if place not in self.mounts_below(place):
-            subpath.bind(volume, sub_path, place)
+        # A bind in one filesystem looks like no mount.
+        if place in self.mounts_below(place):
+            if subpath.is_current(volume, sub_path, place):
+                return
+            subpath.release(place)  # a ConfigMap changed: what was bound is a file that is gone
+        subpath.bind(volume, sub_path, place)
 
     def mounts_below(self, path: Path) -> list[Path]:
         prefix = str(path)

@@ -48,6 +48,21 @@ def bind(volume: Path, sub_path: str, place: Path) -> None:
             os.close(tree)
 
 
+def is_current(volume: Path, sub_path: str, place: Path) -> bool:
+    """Tell whether place is bound to what volume/sub_path is now; what is there no more stays bound."""
+    root = os.open(volume, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        opened = _open(root, sub_path)
+    except OSError:
+        return True
+    finally:
+        os.close(root)
+    try:
+        return os.path.samestat(os.fstat(opened), os.stat(place))
+    finally:
+        os.close(opened)
+
+
 @contextlib.contextmanager
 def _opened(volume: Path, sub_path: str) -> Iterator[int]:
     root = os.open(volume, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -68,3 +68,40 @@ def test_a_sub_path_never_leads_out_of_its_volume(tmp_path: Path, path: str) -> 
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 0
+
+
+# In a mount namespace of its own: a ConfigMap's content changes as the kubelet writes it, by a rename.
+_UPDATE = """
+import os, sys
+from pathlib import Path
+from cri.linux import mount
+from nanokube.kubelet.volumes.mounter import LinuxMounter
+mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
+volume, place = (Path(word) for word in sys.argv[1:3])
+mounter = LinuxMounter()
+def write(number):
+    (volume / f"..{number}").mkdir()
+    (volume / f"..{number}" / "key").write_text(number)
+    (volume / "..new").symlink_to(f"..{number}")
+    os.rename(volume / "..new", volume / "..data")
+def seen():
+    mounter.bind_sub_path(volume, "key", place)
+    assert mounter.mounts_below(place) == [place]
+    return place.read_text()
+(volume / "key").symlink_to("..data/key")
+write("1")
+assert (seen(), seen()) == ("1", "1")
+write("2")
+(volume / "..1" / "key").unlink()
+assert place.read_text() == "1"
+assert (seen(), seen()) == ("2", "2")
+(volume / "key").unlink()
+assert seen() == "2"
+"""
+
+
+def test_a_restarted_container_gets_what_its_sub_path_is_now(tmp_path: Path) -> None:
+    places = tmp_path / "volume", tmp_path / "place"
+    places[0].mkdir()
+    command = ["unshare", "--mount", sys.executable, "-c", _UPDATE, *map(str, places)]
+    subprocess.run(command, check=True, timeout=30)
