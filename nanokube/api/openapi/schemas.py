@@ -75,6 +75,8 @@ def _definition(name: str, schema: Mapping[str, Any], prefix: str, todo: list[st
         for key, sub in properties.items():
             if defaults[key].default is not None:
                 sub["default"] = defaults[key].default
+            elif "allOf" in sub and defaults[key].is_written:
+                sub["default"] = {}  # of a pointer it would be untrue: generators take it for always there
             if key in ("apiVersion", "kind"):
                 sub.pop("enum", None)
     return found
@@ -100,5 +102,5 @@ def _schema(schema: Mapping[str, Any], prefix: str, todo: list[str]) -> dict[str
                 found[key] = value
     if "$ref" in found and len(found) > 1 and prefix == V3_PREFIX:
         # in v3 a reference stands alone, so that what is beside it needs allOf
-        found = {"allOf": [{"$ref": found.pop("$ref")}], "default": {}, **found}
+        found = {"allOf": [{"$ref": found.pop("$ref")}], **found}
     return found
