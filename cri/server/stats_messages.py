@@ -90,8 +90,12 @@ def swap(usage: Usage) -> pb.SwapUsage:
     return message
 
 
-def network(text: str, timestamp: int, default: str) -> pb.NetworkUsage:
-    """Read /proc/net/dev; loopback is not counted. Source: proc_pid_net(5)."""
+def network(text: str, timestamp: int, default: str) -> pb.NetworkUsage | None:
+    """Read /proc/net/dev; loopback is not counted. None without the default interface.
+
+    A kubelet that takes all stats from CRI trusts that the message has one, and crashes without.
+    Source: proc_pid_net(5); kubelet/stats/cri_stats_provider_linux.go.
+    """
     message = pb.NetworkUsage(timestamp=timestamp)
     for name, fields in interfaces(text).items():
         usage = pb.NetworkInterfaceUsage(
@@ -105,7 +109,7 @@ def network(text: str, timestamp: int, default: str) -> pb.NetworkUsage:
             message.default_interface.CopyFrom(usage)
         else:
             message.interfaces.append(usage)
-    return message
+    return message if message.HasField("default_interface") else None
 
 
 def interfaces(text: str) -> dict[str, list[int]]:

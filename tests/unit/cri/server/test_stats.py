@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from cri.api import runtime_pb2 as pb
 from cri.cgroup.group import Group
 from cri.cgroup.hierarchy import Hierarchies
@@ -113,9 +115,16 @@ def test_metrics_name_the_image_as_the_pod_does() -> None:
 
 def test_network_counters_leave_out_loopback() -> None:
     shown = stats_messages.network(NET_DEV, 1, "eth0")
+    assert shown is not None
     assert (shown.default_interface.name, shown.default_interface.rx_bytes.value) == ("eth0", 90)
     assert (shown.default_interface.tx_bytes.value, shown.default_interface.tx_errors.value) == (176, 5)
     assert list(shown.interfaces) == []
+
+
+@pytest.mark.parametrize("text", ["", NET_DEV.replace("eth0", "net1")])
+def test_a_pod_without_the_default_interface_has_no_network_stats(text: str) -> None:
+    """A kubelet with PodAndContainerStatsFromCRI dereferences the default interface unseen, and crashes."""
+    assert stats_messages.network(text, 1, "eth0") is None
 
 
 def test_a_rate_needs_two_readings_apart() -> None:
