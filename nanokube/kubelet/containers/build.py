@@ -108,11 +108,13 @@ def container(
     target_id: str = "",
     own_users: pb.UserNamespace | None = None,
     is_unified: bool = False,
+    seccomp_root: str = "",
 ) -> pb.ContainerConfig:
     """Build one container's configuration.
 
     environment: complete; command and args may refer to it. image: as the runtime reports it.
     own_users: the sandbox's user namespace, if it has one of its own. is_unified: cgroup v2 alone.
+    seccomp_root: where the node keeps Localhost profiles.
     """
     built = pb.ContainerConfig(
         metadata=pb.ContainerMetadata(name=spec["name"], attempt=attempt),
@@ -134,7 +136,8 @@ def container(
         built.envs.append(pb.KeyValue(key=name, value=value.encode("utf-8", "surrogateescape")))
     asked = resources.container_resources(pod, spec, node_memory, is_unified=is_unified)
     built.linux.resources.CopyFrom(asked)
-    built.linux.security_context.CopyFrom(security.container_context(pod, spec, image, target_id=target_id))
+    context = security.container_context(pod, spec, image, target_id=target_id, seccomp_root=seccomp_root)
+    built.linux.security_context.CopyFrom(context)
     if own_users is not None:
         _use_own_users(built, own_users)
     stop_signal = (spec.get("lifecycle") or {}).get("stopSignal")

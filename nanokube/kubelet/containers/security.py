@@ -69,9 +69,12 @@ def check_non_root(pod: Object, container: Object, image: pb.Image | None) -> No
 
 
 def container_context(
-    pod: Object, container: Object, image: pb.Image | None, *, target_id: str = ""
+    pod: Object, container: Object, image: pb.Image | None, *, target_id: str = "", seccomp_root: str = ""
 ) -> pb.LinuxContainerSecurityContext:
-    """Build a container's context. target_id: container whose PID namespace an ephemeral one joins."""
+    """Build a container's context. target_id: container whose PID namespace an ephemeral one joins.
+
+    seccomp_root: directory of the node that Localhost profiles are named below.
+    """
     context = effective(pod, container)
     built = pb.LinuxContainerSecurityContext(
         privileged=bool(context.get("privileged")),
@@ -83,6 +86,8 @@ def container_context(
         supplemental_groups=supplemental_groups(pod),
         supplemental_groups_policy=_groups_policy(pod),
     )
+    if built.seccomp.localhost_ref:  # the runtime takes absolute paths
+        built.seccomp.localhost_ref = f"{seccomp_root}/{built.seccomp.localhost_ref}"
     if (context.get("procMount") or "Default") == "Default":
         built.masked_paths.extend(MASKED_PATHS)
         built.readonly_paths.extend(READONLY_PATHS)

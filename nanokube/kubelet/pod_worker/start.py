@@ -112,6 +112,7 @@ async def _config(
         node_memory=env.node_memory,
         target_id=target_view.id if target_view is not None else "",
         is_unified=env.is_unified,
+        seccomp_root=str(env.config.root / "seccomp"),  # as upstream's, below the kubelet's root
         own_users=options.userns_options if options.HasField("userns_options") else None,
     )
 

@@ -184,3 +184,21 @@ def test_sysctls_written_by_slashes_reach_the_runtime_by_dots() -> None:
     asked = [{"name": "kernel/shm_rmid_forced", "value": "1"}]
     found = build.sandbox(pod(securityContext={"sysctls": asked}), 1, CONFIG, HOST)
     assert dict(found.linux.sysctls) == {"kernel.shm_rmid_forced": "1"}
+
+
+@pytest.mark.parametrize("place", ["pod", "container"])
+def test_a_localhost_seccomp_profile_lies_below_the_nodes_directory(place: str) -> None:
+    """A Pod names it relative to that, the runtime takes absolute paths; AppArmor's are no paths."""
+    asked = {
+        "seccompProfile": {"type": "Localhost", "localhostProfile": "a/b.json"},
+        "appArmorProfile": {"type": "Localhost", "localhostProfile": "mine"},
+    }
+    container = {"name": "c", "image": "i", "securityContext": asked if place == "container" else {}}
+    made = security.container_context(
+        pod(securityContext=asked if place == "pod" else {}),
+        container,
+        None,
+        seccomp_root="/var/lib/k/seccomp",
+    )
+    assert made.seccomp.localhost_ref == "/var/lib/k/seccomp/a/b.json"
+    assert made.apparmor.localhost_ref == "mine"
