@@ -89,7 +89,9 @@ class Informer(store.Store):
                     log.debug("relisting: resource=%s cause=%s", self.resource.plural, err)
                     self._revision = ""
                 else:
-                    log.warning("watch refused: resource=%s error=%s", self.resource.plural, err)
+                    # not found: the kind went with its definition, and who watches it hears of that soon
+                    level = logging.INFO if err.code == 404 else logging.WARNING
+                    log.log(level, "watch refused: resource=%s error=%s", self.resource.plural, err)
                     delays = delays if err.code in _OUTAGES else self._refused_delays
             except (OSError, ValueError) as err:
                 # ValueError: a line cut off in its middle when the server died is no JSON.

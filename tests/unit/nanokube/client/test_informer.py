@@ -121,6 +121,23 @@ def test_refusals_are_tried_again_ever_less_often_and_outages_are_not(
     virtual_time.run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("error", "level"), [(errors.no_such_path(), "INFO"), (errors.forbidden(PODS, "", "nobody"), "WARNING")]
+)
+def test_a_kind_that_goes_with_its_definition_is_no_cause_to_warn(
+    error: errors.ApiError, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        client = fake.FakeClient()
+        client.fail_next("list", PODS, error)
+        async with running(informer.Informer(client, PODS)):
+            pass
+
+    with caplog.at_level("INFO", logger=informer.__name__):
+        virtual_time.run(scenario())
+    assert [(each.levelname, each.message[:13]) for each in caplog.records] == [(level, "watch refused")]
+
+
 def test_selectors_show_objects_entering_and_leaving() -> None:
     async def scenario() -> None:
         client = fake.FakeClient(pod("a", nodeName="n1"), pod("b"))
