@@ -155,7 +155,11 @@ class FakeRuntime:
 
     async def start_container(self, container_id: str) -> None:
         view = self._containers[container_id]
-        await self._begin(f"start {view.name}")
+        try:
+            await self._begin(f"start {view.name}")
+        except RuntimeFault:
+            self._set(view, state=State.EXITED, exit_code=128, finished_at=self._ns())
+            raise
         await asyncio.sleep(self.start_delay_s)
         self._set(view, state=State.RUNNING, started_at=self._ns())
 

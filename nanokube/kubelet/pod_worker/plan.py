@@ -5,7 +5,7 @@ computeInitContainerActions.
 """
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from nanokube.kubelet.backoff import Backoffs
@@ -70,7 +70,12 @@ def plan(
     """
     changed, attempt, sandbox_id = sandbox_changed(pod, view)
     if changed:
-        return _fresh(pod, view, attempt, sandbox_id)
+        fresh = _fresh(pod, view, attempt, sandbox_id)
+        if any((c := view.latest(name)) is not None and c.has_succeeded for name in fresh.init):
+            return fresh  # if it waited, it would count as done in the new sandbox
+        init, held_init = _paced(pod, view, fresh.init, backoffs, now)
+        start, held = _paced(pod, view, fresh.start, backoffs, now)
+        return dataclasses.replace(fresh, init=init, start=start, delayed=held_init + held)
     draft = _Draft(pod, view, results, resized)
     initialized = draft.plan_init()
     if draft.failed:
@@ -318,7 +323,7 @@ def last_exit(view: PodView, name: str) -> float:
 
 
 def _paced(
-    pod: Object, view: PodView, names: list[str], backoffs: Backoffs, now: float
+    pod: Object, view: PodView, names: Sequence[str], backoffs: Backoffs, now: float
 ) -> tuple[tuple[str, ...], tuple[Delay, ...]]:
     """Split names into those that may start now and those in back-off."""
     start: list[str] = []

@@ -251,6 +251,7 @@ class PodWorker:
             init=tuple(name for name in todo.init if name not in held),
             start=tuple(name for name in todo.start if name not in held),
             ephemeral=tuple(name for name in todo.ephemeral if name not in held),
+            delayed=tuple(delay for delay in todo.delayed if delay.name not in held),
         )
 
     def _note_delays(self, todo: Plan) -> None:
@@ -386,6 +387,8 @@ class PodWorker:
             container_id = await race.unless(self._ending, work)
         except start.StartFault as fault:
             metrics.count_container_fault(self.pod, name, fault.reason)
+            if ended and fault.reason == "RunContainerError":  # it left a container that ended
+                self._env.backoffs.next(key, ended, self._env.clock.time())
             self._hold(name, fault)
             return
         if ended:

@@ -243,6 +243,37 @@ def test_crashes_restart_with_growing_delays(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_a_container_that_cannot_start_waits_longer_each_time(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.runtime.failures["start"] = RuntimeFault(FaultKind.OTHER, "no such file")
+        await world.create(pod())
+        began = asyncio.get_running_loop().time()
+        await asyncio.sleep(8)
+        assert world.state()["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+        await asyncio.sleep(592)
+        assert asyncio.get_running_loop().time() - began == pytest.approx(600)
+        assert world.runtime.calls.count("start app") == 7  # at 0, 1, 11, 31, 71, 151, 311, next at 611
+
+    play(tmp_path, scenario)
+
+
+def test_a_new_sandbox_does_not_spare_a_crashing_container_its_delay(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.create(pod())
+        for _ in range(2):
+            await world.until(lambda: world.runtime.running() == ["app"], seconds=15)
+            await asyncio.sleep(1)
+            world.runtime.exit("app", 1)
+            await asyncio.sleep(0.1)
+        world.runtime.lose_sandboxes()
+        await asyncio.sleep(8)
+        assert any(call.startswith("sandbox") for call in world.runtime.calls[-20:])
+        assert world.runtime.running() == []
+        await world.until(lambda: world.runtime.running() == ["app"], seconds=3)
+
+    play(tmp_path, scenario)
+
+
 @pytest.mark.parametrize(
     ("policy", "code", "phase"),
     [("Never", 0, "Succeeded"), ("Never", 3, "Failed"), ("OnFailure", 0, "Succeeded")],
