@@ -91,7 +91,13 @@ class DisruptionController:
         if pod is None or left_s is None or left_s > 0:
             return left_s
         stamp = timestamps.format_time(self._env.clock.time())
-        condition = {"type": TARGET, "status": "False", "lastTransitionTime": stamp}
+        generation = objects.generation(pod)
+        condition = {
+            "type": TARGET,
+            "observedGeneration": generation,
+            "status": "False",
+            "lastTransitionTime": stamp,
+        }
         cleared = {**condition, "reason": None, "message": None}
         body = {"metadata": {"uid": objects.uid(pod)}, "status": {"conditions": [cleared]}}
         name, namespace = objects.name(pod), objects.namespace(pod)

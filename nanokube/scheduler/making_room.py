@@ -44,6 +44,7 @@ async def _end(
     scheduler = pod.spec.get("schedulerName") or "default-scheduler"
     condition: dict[str, Any] = {
         "type": "DisruptionTarget",
+        "observedGeneration": objects.generation(victim.obj),
         "status": "True",
         "reason": preemption.REASON,
         "message": f"{scheduler}: preempting to accommodate a higher priority pod",

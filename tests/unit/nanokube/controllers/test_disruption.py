@@ -101,6 +101,7 @@ def test_mark_of_an_eviction_that_came_to_nothing_is_taken_back() -> None:
             marked = a_pod("a")
             mark = {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": stage.stamp()}
             marked["status"]["conditions"].append(mark)
+            marked["metadata"]["generation"] = 3
             stage.client.put(marked)
             await asyncio.sleep(119)
             found = stage.client.read(PODS, "ns/a")
@@ -110,5 +111,6 @@ def test_mark_of_an_eviction_that_came_to_nothing_is_taken_back() -> None:
             found = stage.client.read(PODS, "ns/a")
             assert found is not None
             assert not objects.is_condition_true(found, "DisruptionTarget")
+            assert (objects.condition(found, "DisruptionTarget") or {})["observedGeneration"] == 3
 
     virtual_time.run(story())

@@ -131,7 +131,9 @@ def test_server_restart_is_survived_within_a_second() -> None:
 
 def test_lower_pod_makes_way_and_its_room_is_kept() -> None:
     async def scenario() -> None:
-        client = fake.FakeClient(node("n"), pod("low", "800m", nodeName="n", priority=1))
+        old = pod("low", "800m", nodeName="n", priority=1)
+        old["metadata"]["generation"] = 3
+        client = fake.FakeClient(node("n"), old)
         async with running(client) as recorder:
             await asyncio.sleep(0.1)
             await client.create(PODS, pod("high", "800m", priority=10))
@@ -143,6 +145,7 @@ def test_lower_pod_makes_way_and_its_room_is_kept() -> None:
             assert objects.is_deleting(low)
             condition = objects.condition(low, "DisruptionTarget") or {}
             assert condition["reason"] == "PreemptionByScheduler"
+            assert condition["observedGeneration"] == 3
             assert condition["message"] == (
                 "default-scheduler: preempting to accommodate a higher priority pod"
             )
