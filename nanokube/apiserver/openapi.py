@@ -21,7 +21,7 @@ from nanokube.api import errors
 from nanokube.api.openapi import archive, gnostic, gnostic_v3
 from nanokube.api.openapi.archive import Archive, Document
 from nanokube.apiserver.aggregator.documents import Documents
-from nanokube.apiserver.extensions.documents import Overlay
+from nanokube.apiserver.extensions.documents import Overlay, Work
 from nanokube.apiserver.extensions.kinds import Kinds
 from nanokube.kit.http.message import Request, Response
 
@@ -72,14 +72,42 @@ class OpenApi:
         found = documents.find(name) if name != archive.V2_PROTOBUF else None
         if found is None:
             raise errors.no_such_path()
+        is_v2 = name == archive.V2
+        choice = _choose(request.headers.get("accept"), _V2_TYPES if is_v2 else _V3_TYPES)
         if name == archive.V3:
-            return _send(request, found, _JSON, ())
-        choice = _choose(request.headers.get("accept"), _V2_TYPES if name == archive.V2 else _V3_TYPES)
+            choice = "", _JSON
         if choice is None:
             return Response(406, b"", "", [("Vary", "Accept")])
+        if is_v2 and choice[0]:
+            found = documents.find(name + choice[0])
+        if isinstance(found, Document):
+            return self._convey(request, name, found, choice)
+        return self._make(documents, request, name, choice)
+
+    async def _make(
+        self, documents: Overlay, request: Request, name: str, choice: tuple[str, str]
+    ) -> Response:
+        """Answer after a document is made, once for all who wait. Raises ApiError (404)."""
+        wanted = name + choice[0] if name == archive.V2 else name
+        async with self._lock:
+            found = documents.find(wanted)
+            if isinstance(found, Work):
+                made = await asyncio.to_thread(found.build)
+                documents.keep(found, made)
+                found = made
+        if found is None:  # the last kind of its group went while we waited
+            raise errors.no_such_path()
+        answer = self._convey(request, name, found, choice)
+        return answer if isinstance(answer, Response) else await answer
+
+    def _convey(
+        self, request: Request, name: str, found: Document, choice: tuple[str, str]
+    ) -> Response | Awaitable[Response]:
         suffix, content_type = choice
+        if name == archive.V3:
+            return _send(request, found, content_type, ())
         if name == archive.V2:
-            return _send(request, documents.find(name + suffix) or found, content_type, (("Vary", "Accept"),))
+            return _send(request, found, content_type, (("Vary", "Accept"),))
         if not suffix:
             return _send_hashed(request, name, found, content_type)
         known = self._encoded.get(name)

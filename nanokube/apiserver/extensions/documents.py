@@ -2,7 +2,8 @@
 
 The built-in documents have some 20 MB and take a second to make. What is added is spliced into them instead:
 as JSON between the parts that were there, as protobuf behind them (a message that occurs twice is merged),
-and compressed piece by piece, so that only what is new is compressed.
+and compressed piece by piece, so that only what is new is compressed. That still takes up to some 0.2 s:
+what is not there yet is handed out as work, which a thread can do.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -45,6 +47,15 @@ class _Piece:
         return zlib.decompressobj(-15).decompress(self.packed)
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A document that is to be made. build: for one thread at a time."""
+
+    name: str
+    state: tuple[int, int]
+    build: Callable[[], Document]
+
+
 class Overlay:
     """The documents as they are now: built in, custom, of others. base: the built-in ones."""
 
@@ -62,19 +73,26 @@ class Overlay:
         self._pieces: dict[str, list[_Piece]] = {}
         self._known: tuple[custom_openapi.Descriptions, Mapping[str, Any]] | None = None
 
-    def find(self, name: str) -> Document | None:
-        """Return a document by its name in the archive."""
+    def find(self, name: str) -> Document | Work | None:
+        """Return a document by its name in the archive, or what makes it."""
         if self._state() != self._generation:
             self._refresh()
         if name in (archive.V2, archive.V2_PROTOBUF) and (self._custom or self._parts()):
-            if name not in self._spliced:
-                self._spliced[name] = self._splice(name)
-            return self._spliced[name]
+            return self._spliced.get(name) or self._splicing(name)
         if name == archive.V3 and self._index is not None:
             return self._index
         if name in self._older:
             return self._older[name][1]
         return self._of_group(name) if name in self._groups else self._base.get(name)
+
+    def keep(self, work: Work, made: Document) -> None:
+        """Keep what work has made, unless the kinds changed meanwhile."""
+        if work.state != self._generation:
+            return
+        if work.name in self._groups:
+            self._documents[work.name] = made
+        else:
+            self._spliced[work.name] = made
 
     def _state(self) -> tuple[int, int]:
         return self._kinds.generation, self._remotes.openapi_generation if self._remotes else 0
@@ -127,13 +145,16 @@ class Overlay:
             digest.update(f"{resource.plural}/".encode() + self._kinds.definition_of(resource).digest)
         return digest.hexdigest().upper()
 
-    def _of_group(self, name: str) -> Document:
-        """Make the document of a group-version, unless it is there."""
+    def _of_group(self, name: str) -> Document | Work:
         etag, found = self._groups[name]
         known = self._documents.get(name)
-        if known is None or known.etag != etag:
-            known = self._documents[name] = msgspec.structs.replace(self._v3(found), etag=etag)
-        return known
+        if known is not None and known.etag == etag:
+            return known
+        return Work(name, self._generation, lambda: msgspec.structs.replace(self._v3(found), etag=etag))
+
+    def _splicing(self, name: str) -> Work:
+        custom, parts = self._custom, self._parts()  # as they are now, whatever comes while the thread works
+        return Work(name, self._generation, lambda: self._splice(name, custom, parts))
 
     def _v3(self, found: Sequence[Resource]) -> Document:
         """Build the document of one group-version."""
@@ -153,16 +174,16 @@ class Overlay:
             self._known = _descriptions(known), _shared(known)
         return self._known
 
-    def _splice(self, name: str) -> Document:
-        """Add what is custom to the one document of everything."""
+    def _splice(self, name: str, custom: Sequence[Resource], parts: Sequence[Part]) -> Document:
+        """Add what is custom, and of others, to the one document of everything."""
         paths: dict[str, Any] = {}
         definitions: dict[str, Any] = {}
         said, _ = self._common()
-        for resource in self._custom:
+        for resource in custom:
             more = custom_openapi.v2(resource, said)
             paths |= more[0]
             definitions |= more[1]
-        paths, definitions = self._with_parts(paths, definitions)
+        paths, definitions = self._with_parts(paths, definitions, parts)
         pieces = self._pieces.get(name)
         if pieces is None:
             whole = self._base[name].plain()
@@ -177,10 +198,9 @@ class Overlay:
         return Document(etag, _join([pieces[0], *map(_Piece, added), *pieces[1:]]))
 
     def _with_parts(
-        self, paths: dict[str, Any], definitions: dict[str, Any]
+        self, paths: dict[str, Any], definitions: dict[str, Any], parts: Sequence[Part]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Add what extension servers say; of definitions of one name ours is taken, or the first."""
-        parts = self._parts()
         if not parts:
             return paths, definitions
         whole = self._base[archive.V2].plain()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import threading
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ import pytest
 from nanokube.api import resources
 from nanokube.api.custom import openapi as custom_openapi
 from nanokube.api.openapi import archive, gnostic
+from nanokube.api.resource import Resource
 from nanokube.apiserver import openapi
 from tests.unit.nanokube.apiserver.conftest import Api
 from tests.unit.nanokube.apiserver.custom_kinds import CRDS, SCALE, define, definition, lively, until, version
@@ -105,6 +107,38 @@ async def test_the_index_does_not_wait_for_documents(api: Api, monkeypatch: pyte
         reply = await api("GET", path)
         assert reply.code == 200
         assert path.endswith(f"hash={reply.headers.get('etag').strip(chr(34))}")
+
+
+async def test_others_are_answered_while_a_document_is_made(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, begun = threading.Event(), list[str]()
+    v2 = custom_openapi.v2
+
+    def slow(resource: Resource, said: custom_openapi.Descriptions) -> custom_openapi.Document:
+        begun.append(resource.name)
+        assert gate.wait(5), "nobody else was answered"
+        return v2(resource, said)
+
+    async with lively(api):
+        await define(api, definition())
+        monkeypatch.setattr(custom_openapi, "v2", slow)
+        async with asyncio.TaskGroup() as group:
+            early = [group.create_task(api("GET", "/openapi/v2")) for _ in range(3)]
+            while not begun:  # noqa: ASYNC110 - of another thread
+                await asyncio.sleep(0.001)
+            assert (await api("GET", "/version")).code == 200
+            other = definition(plural="gizmos")
+            other["metadata"]["name"] = "gizmos.other.com"
+            other["spec"]["group"] = "other.com"
+            await define(api, other)
+            late = group.create_task(api("GET", "/openapi/v2"))
+            gate.set()
+        found = {NAME, "com.other.v1.Gizmo"}
+        assert all(NAME in task.result().json["definitions"] for task in early)
+        assert found <= late.result().json["definitions"].keys()
+        # once as it was, once as it is: whoever waits takes what another had made
+        assert begun == ["gadgets.example.com", "gadgets.example.com", "gizmos.other.com"]
 
 
 async def test_it_is_published_before_the_write_that_establishes_it_is_answered(api: Api) -> None:
