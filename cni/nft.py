@@ -7,8 +7,9 @@ import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from cni import netlink
 from cni.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, acknowledgements, attribute
 from cni.skel import CniError, Code
 
@@ -22,7 +23,12 @@ _ELEM_KEY, _ELEM_DATA = 1 | _NESTED, 2 | _NESTED
 _DATA_VALUE = 1
 _NFPROTO = {"ip": 2, "ip6": 10}
 _SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_NETFILTER = 270, 10, 12
+_SO_SNDBUFFORCE = 32  # include/uapi/asm-generic/socket.h
 _SECONDS_MAX = 20
+_PART_BYTES_MAX = 0xF000  # of elements in one message: a list's length field has 16 bits
+_BATCH_OVERHEAD_BYTES = 1 << 12  # what the kernel's send buffer must hold beside the batch
+
+ByName = Mapping[str, Sequence[bytes]]  # elements by their set or map
 
 
 def concatenate(*fields: bytes) -> bytes:
@@ -36,6 +42,18 @@ def element(key: bytes, value: bytes | None = None) -> bytes:
     if value is not None:
         body += attribute(_ELEM_DATA, attribute(_DATA_VALUE, value))
     return attribute(_LIST_ELEM, body)
+
+
+def parts(elements: Sequence[bytes]) -> Iterator[bytes]:
+    """Join encoded elements to as few pieces as messages can carry. Pure."""
+    part = bytearray()
+    for each in elements:
+        if len(part) + len(each) > _PART_BYTES_MAX:
+            yield bytes(part)
+            part.clear()
+        part += each
+    if part:
+        yield bytes(part)
 
 
 def load(text: str) -> None:
@@ -65,38 +83,67 @@ class Elements:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _SECONDS_MAX, 0))
         self._socket.bind((0, 0))
         self._sequence = 1
+        self._room = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         self._lock = threading.Lock()
 
     def close(self) -> None:
         self._socket.close()
 
-    def add(self, name: str, elements: Sequence[bytes], *, exclusive: bool = False) -> None:
-        """Add elements; an exclusive one must not be there: EEXIST. ENOENT = no such table or set."""
-        flags = NLM_F_CREATE | (NLM_F_EXCL if exclusive else 0)
-        self._transact([self._message(_NEWSETELEM, flags, name, elements)])
+    def add(self, name: str, elements: Sequence[bytes]) -> None:
+        """Add elements to a set or map, all or none. ENOENT = no such table or set."""
+        self.add_all({name: elements})
+
+    def add_all(self, elements: ByName, *, exclusive: Collection[str] = ()) -> None:
+        """Add elements, all or none; those of an exclusive set or map must not be there: EEXIST.
+
+        A map's element that is there with another value is EEXIST, too (EBUSY of some kernels).
+        """
+        self._transact(
+            [
+                message
+                for name, listed in elements.items()
+                for message in self._messages(
+                    _NEWSETELEM, NLM_F_CREATE | (NLM_F_EXCL if name in exclusive else 0), name, listed
+                )
+            ]
+        )
 
     def delete(self, name: str, elements: Sequence[bytes]) -> None:
         """Delete elements, all or none. Raises OSError ENOENT when one, or the table, is not there."""
-        self._transact([self._message(_DELSETELEM, 0, name, elements)])
+        self._transact(list(self._messages(_DELSETELEM, 0, name, elements)))
 
-    def _message(self, kind: int, flags: int, name: str, elements: Sequence[bytes]) -> tuple[int, int, bytes]:
-        body = attribute(_ELEM_LIST_TABLE, self._table.encode() + b"\0")
+    def discard_all(self, elements: ByName) -> None:
+        """Delete elements that are there, or none: fails as add_all() where a map has another value."""
+        messages: list[netlink.Message] = []
+        for name, listed in elements.items():  # each is there once it was added: deleting cannot fail
+            messages += self._messages(_NEWSETELEM, NLM_F_CREATE, name, listed)
+            messages += self._messages(_DELSETELEM, 0, name, listed)
+        self._transact(messages)
+
+    def _messages(
+        self, kind: int, flags: int, name: str, elements: Sequence[bytes]
+    ) -> Iterator[netlink.Message]:
+        body = self._head + attribute(_ELEM_LIST_TABLE, self._table.encode() + b"\0")
         body += attribute(_ELEM_LIST_SET, name.encode() + b"\0")
-        body += attribute(_ELEM_LIST_ELEMENTS, b"".join(elements))
-        return kind, flags, self._head + body
+        for part in parts(elements):
+            yield kind, flags, body + attribute(_ELEM_LIST_ELEMENTS, part)
 
-    def _transact(self, messages: Sequence[tuple[int, int, bytes]]) -> None:
+    def _transact(self, messages: Sequence[netlink.Message]) -> None:
         """Send one transaction and wait for the answer to its last message: the first failure, or success.
 
         Not for the answer to its end: kernels before 6.10 send none.
         """
+        if not messages:
+            return
         mark = struct.pack(">BBH", 0, 0, 10)  # res_id: NFNL_SUBSYS_NFTABLES
         with self._lock:
             asked = [(kind, flags | NLM_F_ACK, body) for kind, flags, body in messages]
             frames = [(_BATCH_BEGIN, 0, mark), *asked, (_BATCH_END, 0, mark)]
             first = self._sequence
             self._sequence += len(frames)
-            self._socket.send(b"".join(_frame(*frame, first + n) for n, frame in enumerate(frames)))
+            batch = b"".join([_frame(*frame, first + n) for n, frame in enumerate(frames)])
+            self._make_room(len(batch) + _BATCH_OVERHEAD_BYTES)
+            self._socket.send(batch)
             last = first + len(asked)
             while True:
                 for sequence, code, _ in acknowledgements(self._socket.recv(1 << 16)):
@@ -104,6 +151,12 @@ class Elements:
                         raise OSError(code, f"table {self._table}")
                     if sequence == last:
                         return
+
+    def _make_room(self, size: int) -> None:
+        """Let one send take so many bytes: a transaction has to come in one."""
+        if size > self._room:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, size)
+            self._room = size
 
 
 def _frame(kind: int, flags: int, body: bytes, sequence: int) -> bytes:

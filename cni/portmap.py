@@ -22,7 +22,7 @@ import functools
 import ipaddress
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ _ANY = {"0.0.0.0": 4, "::": 6}
 _LOOPBACK = {4: ipaddress.ip_network("127.0.0.0/8"), 6: ipaddress.ip_network("::1/128")}
 _LOOPBACK_ADDRESS = {4: "127.0.0.1", 6: "::1"}
 _FAMILIES = {4: "ip", 6: "ip6"}
+_NAMED_MAX = 20  # ports in a message
 
 
 def skeleton(version: int) -> str:
@@ -93,8 +94,7 @@ def add(args: Args) -> Json:
         _apply(planned)
     except FileExistsError as err:
         records.delete(owner)
-        taken = ", ".join(f"{item['hostPort']}/{item['protocol']}" for item in wanted)
-        raise CniError(Code.INVALID_CONFIG, f"host port is taken, one of {taken}") from err
+        raise CniError(Code.INVALID_CONFIG, f"host port is taken, one of {_names(wanted)}") from err
     return previous
 
 
@@ -157,7 +157,7 @@ class Target:
     gateway: netlink.Address
 
 
-def plan(wanted: list[dict[str, Any]], target: Target) -> dict[str, list[bytes]]:
+def plan(wanted: Sequence[Json], target: Target) -> dict[str, list[bytes]]:
     """Encode the elements that mappings need in the table of a target's family, by map or set. Pure."""
     names = ("ports", "ports_at", "loopback", "returning", "hairpin")
     elements: dict[str, list[bytes]] = {name: [] for name in names}
@@ -205,44 +205,65 @@ def _load(data_dir: Path, records: Records, version: int) -> None:
     host.remember(data_dir, "tables" if version == 4 else "tables6", TABLE)
     nft.load(skeleton(version))
     for _, record in records.all():
-        for name, elements in _planned(record).get(version, {}).items():
-            _elements(version).add(name, elements)
+        if planned := _planned(record).get(version):
+            _elements(version).add_all(planned)
 
 
 def _apply(planned: Planned) -> None:
-    """Add elements; the maps of ports come first and must not hold them yet."""
-    done: list[tuple[int, str, list[bytes]]] = []
+    """Add elements; the maps of ports must not hold theirs yet. All or none."""
+    done: list[int] = []
     for version, elements in planned.items():
-        for name, listed in elements.items():
-            try:
-                _elements(version).add(name, listed, exclusive=name != "hairpin")
-            except OSError:
-                for earlier, its_name, its_elements in done:
-                    _elements(earlier).delete(its_name, its_elements)
-                raise
-            done.append((version, name, listed))
+        try:
+            _elements(version).add_all(elements, exclusive=elements.keys() - {"hairpin"})
+        except OSError:
+            for earlier in done:
+                _elements(earlier).discard_all(planned[earlier])
+            raise
+        done.append(version)
 
 
 def _forget(records: Records, owner: Attachment) -> None:
     record = records.get(owner)
     if record is None:
         return
-    for version, by_name in _planned(record).items():
-        for name, elements in by_name.items():
-            for element in elements:
-                try:
-                    _elements(version).delete(name, [element])
-                except OSError as err:
-                    if err.errno != errno.ENOENT:
-                        raise
+    for target in _recorded_targets(record):
+        _unmap(record["mappings"], target)
     records.delete(owner)
 
 
+def _unmap(mappings: Sequence[Json], target: Target) -> None:
+    """Delete the elements of mappings at once; of halves, where a port is another Pod's now.
+
+    A crash between the record and the elements leaves such a record.
+    """
+    try:
+        _elements(target.ip.version).discard_all(plan(mappings, target))
+    except OSError as err:
+        if err.errno == errno.ENOENT:  # no such table
+            return
+        if err.errno not in (errno.EEXIST, errno.EBUSY):
+            raise
+        middle = len(mappings) // 2
+        for half in (mappings[:middle], mappings[middle:]) if middle else ():
+            _unmap(half, target)
+
+
 def _planned(record: dict[str, Any]) -> Planned:
-    """Plan what is recorded; what earlier versions recorded has one address."""
+    """Plan what is recorded."""
+    return {each.ip.version: plan(record["mappings"], each) for each in _recorded_targets(record)}
+
+
+def _recorded_targets(record: dict[str, Any]) -> list[Target]:
+    """Return the addresses of a record; what earlier versions recorded has one."""
     pairs = record["ips"] if "ips" in record else [[record["ip"], record["gateway"]]]
-    targets = [Target(ipaddress.ip_address(ip), ipaddress.ip_address(gateway)) for ip, gateway in pairs]
-    return {each.ip.version: plan(record["mappings"], each) for each in targets}
+    return [Target(ipaddress.ip_address(ip), ipaddress.ip_address(gateway)) for ip, gateway in pairs]
+
+
+def _names(wanted: Sequence[Json]) -> str:
+    """Name ports for a message, the first ones of many."""
+    named = [f"{item['hostPort']}/{item['protocol']}" for item in wanted[:_NAMED_MAX]]
+    rest = len(wanted) - len(named)
+    return ", ".join(named) + (f" and {rest} more" if rest else "")
 
 
 def _previous(args: Args) -> Json:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cni import conflist, host, skel
+from cni.records import Records
 
 GATEWAY, GATEWAY6 = "10.244.0.1", "fd00:10:244::1"
 RANGE, RANGE6 = "10.244.0.0/24", "fd00:10:244::/64"
@@ -277,6 +278,39 @@ def upkeep(lab: Lab) -> dict[str, Any]:
     return seen
 
 
+def host_ports(lab: Lab) -> dict[str, Any]:
+    """4,000 host ports of a Pod at once, some lost, and a crash's record of ports that are another Pod's."""
+    results = {pod: {"ips": [{"address": f"10.244.0.{n}/24"}]} for n, pod in enumerate(("p0", "p1"), 2)}
+    many = [{"hostPort": n, "containerPort": n, "protocol": "tcp"} for n in range(20000, 24000)]
+
+    def ask(command: str, pod: str, mappings: list[dict[str, Any]]) -> None:
+        lab.call(1, command, pod, prevResult=results[pod], runtimeConfig={"portMappings": mappings})
+
+    def elements() -> int:
+        return _run("nft", "list", "ruleset").count("tcp . ")
+
+    started = time.perf_counter()
+    ask("ADD", "p0", many)
+    seen: dict[str, Any] = {"added": elements()}
+    try:
+        ask("ADD", "p1", many[-1:])
+    except skel.CniError as err:
+        seen["taken"] = str(err)
+    seen["after refusal"] = elements()
+    crashed = Records(lab.data / "portmap")
+    record = crashed.get(skel.Attachment("p0", "eth0")) or {}
+    theirs = {"ips": [["10.244.0.3", GATEWAY]], "mappings": record["mappings"][:8]}
+    crashed.put(skel.Attachment("p1", "eth0"), theirs)
+    for port in (20000, 23999):
+        _run("nft", "delete", "element", "ip", "nanokube-hostport", "ports", f"{{ tcp . {port} }}")
+    ask("DEL", "p1", many[:3])
+    seen["after DEL of another"] = elements()
+    ask("DEL", "p0", many)
+    seen["after DEL"] = elements()
+    seen["seconds"] = time.perf_counter() - started
+    return seen
+
+
 def burst(lab: Lab) -> dict[str, Any]:
     """Many Pods at once, from threads, get different addresses and all answer."""
     lab.add("p0")
@@ -303,7 +337,8 @@ if __name__ == "__main__":
     _run("mount", "--make-rprivate", "/")
     Path("/run/netns").mkdir(exist_ok=True)
     _run("mount", "-t", "tmpfs", "netns", "/run/netns")
-    scenarios = {each.__name__: each for each in (traffic, spoofing, dual, ipv6, advertised, upkeep, burst)}
+    known = (traffic, spoofing, dual, ipv6, advertised, upkeep, host_ports, burst)
+    scenarios = {each.__name__: each for each in known}
     ranges = {"dual": f"{RANGE},{RANGE6}", "advertised": f"{RANGE},{RANGE6}", "ipv6": RANGE6}
     lab = Lab(Path(sys.argv[2]), ranges.get(sys.argv[1], RANGE))
     print(json.dumps(scenarios[sys.argv[1]](lab)))

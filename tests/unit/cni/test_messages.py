@@ -41,6 +41,15 @@ def test_concatenated_keys_are_padded_by_field() -> None:
     assert nft.concatenate(b"\6", b"\x1f\x90") == b"\6\0\0\0\x1f\x90\0\0"
 
 
+@pytest.mark.parametrize("count", [0, 1, 4000, 65535])
+def test_elements_are_sent_in_parts_that_attributes_can_carry(count: int) -> None:
+    port = [nft.element(n.to_bytes(4, "big"), b"x" * 8) for n in range(count)]
+    parts = list(nft.parts(port))
+    assert b"".join(parts) == b"".join(port)
+    assert len(parts) == -(-count * len(port[0] if port else b"") // 61000)
+    assert all(netlink.attribute(3, part) for part in parts)
+
+
 def test_mac_and_port_names_are_derived() -> None:
     assert bridge.mac_of(_IP).hex(":") == "0a:58:0a:f4:00:05"
     assert bridge.port_prefix("nk0") != bridge.port_prefix("nk1")
