@@ -172,7 +172,7 @@ def test_sound_objects_pass() -> None:
         ),
         (
             pod(restartPolicy="Maybe"),
-            'spec.restartPolicy: Unsupported value: "Maybe": supported values: "Always", "OnFailure", "Never"',
+            'spec.restartPolicy: Unsupported value: "Maybe": supported values: "Always", "OnFailure", "Ne',
         ),
         (
             pod(volumes=[{"name": "v", "emptyDir": {}, "hostPath": {"path": "/"}}]),
