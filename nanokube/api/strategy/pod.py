@@ -83,11 +83,20 @@ def _set_scheduled(status: dict[str, Any], now: str) -> None:
 
 
 def resize(spec: dict[str, Any], wanted: Object) -> None:
-    """Take over the resources of containers from another spec of the same Pod, in place."""
-    for key in ("containers", "initContainers"):
-        given = {c.get("name"): c for c in wanted.get(key) or ()}
-        for container in spec.get(key) or ():
-            new = given.get(container.get("name"), {})
-            for part in ("resources", "resizePolicy"):
-                if part in new:
-                    container[part] = new[part]
+    """Take over the resources of containers from another spec of the same Pod, in place.
+
+    Containers that are not the same, one by one, are taken as they are: validation refuses them.
+    Source: pkg/registry/core/pod/strategy.go, dropNonResizeUpdates.
+    """
+    lists = ("containers", "initContainers")
+    is_longer = any(len(spec.get(key) or ()) != len(wanted.get(key) or ()) for key in lists)
+    for key in lists:
+        before, after = spec.get(key) or (), wanted.get(key) or ()
+        if is_longer or [c.get("name") for c in before] != [c.get("name") for c in after]:
+            spec[key] = list(after)
+            continue
+        for container, new in zip(before, after, strict=True):
+            if new.get("resources") or container.get("resources"):
+                container["resources"] = new.get("resources") or {}
+            if "resizePolicy" in new:
+                container["resizePolicy"] = new["resizePolicy"]

@@ -16,18 +16,36 @@ def validate(new: Object, old: Object) -> list[FieldError]:
     was = objects.status(old).get("qosClass") or qos.of(old)
     if qos.of(new) != was:
         found.append(field.invalid("spec", was, "Pod QOS Class may not change as a result of resizing"))
+    if moved := _order(objects.spec(new), objects.spec(old)):
+        return found + moved
+    return found + [error for key in ("initContainers", "containers") for error in _sizes(new, old, key)]
+
+
+def _order(new: Object, old: Object) -> list[FieldError]:
+    """Check that the containers of two specs are the same ones."""
+    found = []
     for key in ("containers", "initContainers"):
-        pairs = zip(objects.spec(new).get(key) or (), objects.spec(old).get(key) or (), strict=True)
-        for index, (container, before) in enumerate(pairs):
-            path = f"spec.{key}[{index}].resources"
-            for part in ("requests", "limits"):
-                wanted, had = ((c.get("resources") or {}).get(part) or {} for c in (container, before))
-                for name in sorted(set(had) - set(wanted)):
-                    found.append(
-                        field.forbidden(f"{path}.{part}", f"resource {part} cannot be removed: {name}")
-                    )
-                for name in sorted(wanted):
-                    if name not in _RESIZABLE and wanted[name] != had.get(name):
-                        detail = "only cpu and memory resources are mutable"
-                        found.append(field.forbidden("spec", detail))
+        after, before = new.get(key) or (), old.get(key) or ()
+        if len(after) != len(before):
+            found.append(field.forbidden(f"spec.{key}", f"{key} may not be added or removed on resize"))
+            continue
+        for index, (container, was) in enumerate(zip(after, before, strict=True)):
+            if container.get("name") != was.get("name"):
+                detail = f"{key} may not be renamed or reordered on resize"
+                found.append(field.forbidden(f"spec.{key}[{index}].name", detail))
     return found
+
+
+def _sizes(new: Object, old: Object, key: str) -> list[FieldError]:
+    """Check that nothing was removed and that only CPU and memory have changed."""
+    found, rest = [], []
+    pairs = zip(objects.spec(new).get(key) or (), objects.spec(old).get(key) or (), strict=True)
+    for index, (container, before) in enumerate(pairs):
+        for part in ("requests", "limits"):
+            wanted, had = ((c.get("resources") or {}).get(part) or {} for c in (container, before))
+            if set(had) - set(wanted):
+                path = f"spec.{key}[{index}].resources.{part}"
+                found.append(field.forbidden(path, f"resource {part} cannot be removed"))
+            if any(name not in _RESIZABLE and wanted[name] != had.get(name) for name in wanted):
+                rest.append(field.forbidden("spec", "only cpu and memory resources are mutable"))
+    return found + rest

@@ -323,6 +323,34 @@ async def test_pods_are_resized_within_their_class(api: Api) -> None:
     assert "Pod QOS Class may not change" in refused.json["message"]
 
 
+async def test_a_resize_keeps_the_containers_and_what_they_ask_for(api: Api) -> None:
+    two = sized("a", requests={"cpu": "100m", "memory": "1Mi"})
+    two["spec"]["containers"].append({**two["spec"]["containers"][0], "name": "d"})
+    await api("POST", PODS, two)
+    found = (await api("GET", f"{PODS}/a")).json
+    first, second = found["spec"]["containers"]
+
+    async def refusal(*containers: dict[str, Any]) -> str:
+        body = {**found, "spec": {**found["spec"], "containers": list(containers)}}
+        reply = await api("PUT", f"{PODS}/a/resize", body)
+        assert reply.code == 422
+        return str(reply.json["message"]).partition(" is invalid: ")[2]
+
+    detail = "Forbidden: containers may not be renamed or reordered on resize"
+    assert await refusal(second, first) == (
+        f"[spec.containers[0].name: {detail}, spec.containers[1].name: {detail}]"
+    )
+    assert await refusal(first) == (
+        "spec.containers: Forbidden: containers may not be added or removed on resize"
+    )
+    less = {**second, "resources": {"requests": {"memory": "1Mi"}}}
+    assert await refusal(first, less) == (
+        "spec.containers[1].resources.requests: Forbidden: resource requests cannot be removed"
+    )
+    bare = {key: value for key, value in second.items() if key != "resources"}
+    assert "resource requests cannot be removed" in await refusal(first, bare)
+
+
 async def test_component_statuses_name_the_store(api: Api) -> None:
     items = (await api("GET", "/api/v1/componentstatuses")).json["items"]
     assert [(i["metadata"]["name"], i["conditions"][0]["status"]) for i in items] == [("etcd-0", "True")]
