@@ -226,14 +226,18 @@ class RuntimeClient:
         """Send a signal to the container's first process; no error if it has exited."""
         self._call({"op": "kill", "id": container_id, "signal": int(signal)})
 
-    def stop(self, container_id: str, timeout_s: float, wait_s: float | None = None) -> State:
+    def stop(
+        self, container_id: str, timeout_s: float, wait_s: float | None = None, given_up: int = -1
+    ) -> State:
         """Send the stop signal, after timeout_s kill everything in the cgroup; blocks until exited.
 
         timeout_s <= 0 kills at once. A container that was not started is exited as well, with code 137.
-        Raises DeadlineExceeded after wait_s; the container is being stopped all the same.
+        given_up: a descriptor that becomes readable when nobody waits for the end.
+        Raises DeadlineExceeded after wait_s, or for given_up; the container is being stopped all the same.
         """
         until = time.monotonic() + timeout_s  # as every process of the host counts, over restarts
-        return _state(self._call({"op": "stop", "id": container_id, "until": until}, timeout_s=wait_s))
+        request = {"op": "stop", "id": container_id, "until": until}
+        return _state(self._call(request, timeout_s=wait_s, given_up=given_up))
 
     def wait(self, container_id: str, timeout_s: float | None = None) -> State:
         """Block until the container is exited. Raises DeadlineExceeded, NotFound."""
@@ -403,17 +407,21 @@ class RuntimeClient:
                 self.remove(state.id)
         self._call({"op": "shutdown", "remove": remove})
 
-    def _call(self, request: dict[str, Any], *, timeout_s: float | None = None) -> dict[str, Any]:
-        answer, fds = self._call_fds(request, timeout_s)
+    def _call(
+        self, request: dict[str, Any], *, timeout_s: float | None = None, given_up: int = -1
+    ) -> dict[str, Any]:
+        answer, fds = self._call_fds(request, timeout_s, given_up)
         for fd in fds:
             os.close(fd)
         return answer
 
-    def _call_fds(self, request: dict[str, Any], timeout_s: float | None = None) -> Answer:
+    def _call_fds(
+        self, request: dict[str, Any], timeout_s: float | None = None, given_up: int = -1
+    ) -> Answer:
         give_up = 0.0
         while True:
             try:
-                return self._try(request, timeout_s)
+                return self._try(request, timeout_s, given_up)
             except RuntimeFault as fault:
                 if fault.kind != faults.UNAVAILABLE or request["op"] not in _REPEATABLE:
                     raise
@@ -421,7 +429,7 @@ class RuntimeClient:
                 if time.monotonic() > give_up:
                     raise
 
-    def _try(self, request: dict[str, Any], timeout_s: float | None) -> Answer:
+    def _try(self, request: dict[str, Any], timeout_s: float | None, given_up: int) -> Answer:
         connection = self._take()
         try:
             try:
@@ -430,6 +438,9 @@ class RuntimeClient:
                 connection.close()
                 connection = _connect(self._runtime)
                 _send(connection, request)
+            if given_up >= 0:
+                deadline = None if timeout_s is None else time.monotonic() + timeout_s
+                _await(connection.fileno(), deadline, given_up)
             connection.settimeout(timeout_s)
             result = _answer(connection)
             connection.settimeout(None)

@@ -1,15 +1,10 @@
 """RPC ExecSync."""
 
-import contextlib
-import os
-import threading
-from collections.abc import Iterator
-
 import grpc
 
 from cri import faults
 from cri.api import runtime_pb2 as pb
-from cri.server import limits, running
+from cri.server import leaving, limits, running
 from cri.server.environment import Environment
 
 # What a container may make the runtime hold (CVE-2022-31030), and what fits into one answer: a kubelet takes
@@ -28,7 +23,7 @@ def handle(
     if not request.cmd:
         raise faults.invalid("cannot execute: no command")
     record = running.get(env, request.container_id)
-    with leaving(context) as left:
+    with leaving.told(context) as left:
         result = env.client.exec_sync(
             record.id,
             list(request.cmd),
@@ -49,27 +44,6 @@ def timeout_s(wanted: float, patience_s: float | None) -> float:
     if patience_s is None:
         return wanted
     return min(wanted, patience_s) if wanted else patience_s
-
-
-@contextlib.contextmanager
-def leaving(context: grpc.ServicerContext) -> Iterator[int]:
-    """Give a descriptor that becomes readable when the call's client leaves."""
-    fd = os.eventfd(0, os.EFD_CLOEXEC)
-    lock, is_open = threading.Lock(), True
-
-    def tell() -> None:  # at the end of any call, perhaps long after ours
-        with lock:
-            if is_open:
-                os.eventfd_write(fd, 1)
-
-    if not context.add_callback(tell):
-        tell()
-    try:
-        yield fd
-    finally:
-        with lock:
-            is_open = False
-            os.close(fd)
 
 
 def fit(stdout: bytes, stderr: bytes, room: int) -> tuple[bytes, bytes]:

@@ -1,6 +1,7 @@
 """Whose a connection to the supervisor is after a session."""
 
 import concurrent.futures
+import os
 import socket
 import time
 from pathlib import Path
@@ -78,4 +79,18 @@ def test_a_command_that_cannot_be_killed_keeps_its_caller_not_for_ever(
         client.exec_sync("c", ["dd"], timeout_s=0.01)
     assert packets.receive(theirs) == ({"op": "end"}, [])
     assert packets.receive(theirs) is None
+    theirs.close()
+
+
+def test_who_waits_for_an_end_is_let_go_when_its_caller_leaves_and_the_stop_goes_on() -> None:
+    client, (ours, theirs), given_up = RuntimeClient(Path("/nonexistent")), packets.pair(), os.eventfd(1)
+    client._idle.append(ours)
+    with pytest.raises(RuntimeFault, match="time is up"):
+        client.stop("c", 600, None, given_up)
+    os.close(given_up)
+    asked = packets.receive(theirs)
+    assert asked is not None
+    assert asked[0]["op"] == "stop"
+    assert packets.receive(theirs) is None  # no other request gets this one's answer
+    assert client._idle == []
     theirs.close()

@@ -7,7 +7,7 @@ from typing import cast
 
 import grpc
 
-from cri.server import exec_sync
+from cri.server import leaving
 
 
 class Context:
@@ -28,20 +28,20 @@ def is_told(fd: int) -> bool:
 
 def test_a_client_that_leaves_is_told() -> None:
     context = Context()
-    with exec_sync.leaving(cast(grpc.ServicerContext, context)) as fd:
+    with leaving.told(cast(grpc.ServicerContext, context)) as fd:
         assert not is_told(fd)
         context.end()
         assert is_told(fd)
 
 
 def test_a_client_that_left_before_is_told() -> None:
-    with exec_sync.leaving(cast(grpc.ServicerContext, Context(is_over=True))) as fd:
+    with leaving.told(cast(grpc.ServicerContext, Context(is_over=True))) as fd:
         assert is_told(fd)
 
 
 def test_an_end_that_comes_later_reaches_no_other_descriptor() -> None:
     context = Context()
-    with exec_sync.leaving(cast(grpc.ServicerContext, context)) as fd:
+    with leaving.told(cast(grpc.ServicerContext, context)) as fd:
         pass
     other = os.eventfd(0)
     assert other == fd
