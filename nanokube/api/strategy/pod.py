@@ -28,10 +28,11 @@ class PodRules(Rules):
             ]
 
     def on_status_update(self, new: dict[str, Any], old: Object) -> None:
-        """The class never changes, and the status needs one."""
+        """The class never changes, the status needs one, and no writer clears what generation was seen."""
         kept = objects.status(old).get("qosClass")
         if kept:
             new.setdefault("status", {})["qosClass"] = kept
+        _keep_generations(new.setdefault("status", {}), objects.status(old))
 
     def grace_period(self, obj: Object, requested: int | None) -> int:
         """Return the period asked for or the Pod's own; a Pod that never ran or has ended goes at once."""
@@ -46,6 +47,20 @@ class PodRules(Rules):
 
 
 RULES: Final = PodRules()
+
+
+def _keep_generations(status: dict[str, Any], old: Object) -> None:
+    """Keep observedGeneration where a writer left it out; conditions of one type go by their order."""
+    if old.get("observedGeneration"):
+        status["observedGeneration"] = status.get("observedGeneration") or old["observedGeneration"]
+    known: dict[str, list[int]] = {}
+    for condition in old.get("conditions") or ():
+        known.setdefault(condition.get("type", ""), []).append(condition.get("observedGeneration") or 0)
+    for index, condition in enumerate(status.get("conditions") or ()):
+        seen = known.get(condition.get("type", ""))
+        generation = seen.pop(0) if seen else 0
+        if generation and not condition.get("observedGeneration"):
+            status["conditions"][index] = {**condition, "observedGeneration": generation}
 
 
 def bind(pod: dict[str, Any], binding: Object, *, now: str) -> None:

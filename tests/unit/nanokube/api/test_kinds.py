@@ -256,6 +256,22 @@ def test_updates_count_generations_and_keep_the_status() -> None:
     )
 
 
+def test_status_of_a_pod_keeps_what_generation_was_seen() -> None:
+    old = new(PODS, pod())
+    ready = {"type": "Ready", "status": "False", "observedGeneration": 2}
+    old["status"] |= {"observedGeneration": 3, "conditions": [ready]}
+    changed = objects.copy(old)
+    mine = {"type": "Mine", "status": "True"}
+    changed["status"] = {"phase": "Running", "conditions": [mine, {"type": "Ready", "status": "True"}]}
+    strategy.prepare_for_status_update(PODS, changed, old)
+    assert changed["status"]["observedGeneration"] == 3
+    assert changed["status"]["conditions"] == [mine, {**ready, "status": "True"}]
+    changed["status"] |= {"observedGeneration": 4, "conditions": [{**ready, "observedGeneration": 4}]}
+    strategy.prepare_for_status_update(PODS, changed, old)
+    assert changed["status"]["observedGeneration"] == 4
+    assert changed["status"]["conditions"][0]["observedGeneration"] == 4
+
+
 def test_a_pod_changes_its_image_only() -> None:
     old = new(PODS, pod())
     changed = objects.copy(old)
