@@ -29,6 +29,10 @@ DEFAULT: tuple[Rule, ...] = (
     ("c", 136, -1, "rwm"),  # pts/*
 )
 EVERYTHING: tuple[Rule, ...] = (("a", -1, -1, "rwm"),)
+# Directories of /dev with a life of their own. Source: containerd pkg/oci, getDevices.
+_NOT_GIVEN = frozenset({"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"})
+# /dev/bus/usb has a directory a bus and a node a device; all of /dev of a big host has a thousand or two.
+_DEPTH_MAX, _NODES_MAX = 16, 4096
 
 
 def restrict(group: Group, rules: tuple[Rule, ...]) -> None:
@@ -111,16 +115,49 @@ def _test(opcode: int, register: int, value: int) -> bytes:
 
 
 def of_path(path: str, permissions: str) -> list[Rule]:
-    """Rules for a device node, or for those directly in a directory. Raises OSError, ValueError."""
+    """Rules for a device node, or for all below a directory. Raises OSError, ValueError."""
+    rules = [_rule(status, permissions) for _, status in nodes(path)]
+    return list(dict.fromkeys(rules))
+
+
+def nodes(path: str) -> list[tuple[str, os.stat_result]]:
+    """List the device nodes that a path stands for: (path below it, "" = itself, status).
+
+    The path may be a link, as udev's names are. Links in a directory are passed over, as by other runtimes:
+    a node would come once a name. So is what is no device, and what /dev has that is not the host's to give.
+    Raises OSError; ValueError for what is no device, or a directory of too many.
+    """
     status = os.stat(path)
-    if stat.S_ISDIR(status.st_mode):
-        return [rule for entry in os.scandir(path) for rule in _of_status(entry.stat(), permissions)]
-    rules = _of_status(status, permissions)
-    if not rules:
-        raise ValueError("is no device")
-    return rules
+    if not stat.S_ISDIR(status.st_mode):
+        if not _is_device(status):
+            raise ValueError("is no device")
+        return [("", status)]
+    found: list[tuple[str, os.stat_result]] = []
+    _walk(path, "", found)
+    return found
 
 
-def _of_status(status: os.stat_result, permissions: str) -> list[Rule]:
-    kind = "c" if stat.S_ISCHR(status.st_mode) else "b" if stat.S_ISBLK(status.st_mode) else ""
-    return [(kind, os.major(status.st_rdev), os.minor(status.st_rdev), permissions)] if kind else []
+def _walk(top: str, below: str, found: list[tuple[str, os.stat_result]]) -> None:
+    if below.count("/") > _DEPTH_MAX:
+        raise ValueError(f"has directories more than {_DEPTH_MAX} deep")
+    for name in sorted(os.listdir(top + below)):
+        path = f"{below}/{name}"
+        try:
+            status = os.lstat(top + path)
+            if stat.S_ISDIR(status.st_mode) and name not in _NOT_GIVEN:
+                _walk(top, path, found)
+        except FileNotFoundError:  # unplugged just now
+            continue
+        if _is_device(status) and name != "console":
+            found.append((path, status))
+        if len(found) > _NODES_MAX:
+            raise ValueError(f"has more than {_NODES_MAX} devices")
+
+
+def _is_device(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
+
+
+def _rule(status: os.stat_result, permissions: str) -> Rule:
+    kind = "c" if stat.S_ISCHR(status.st_mode) else "b"
+    return kind, os.major(status.st_rdev), os.minor(status.st_rdev), permissions

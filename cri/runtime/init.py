@@ -15,6 +15,7 @@ import signal
 import socket
 import stat
 
+from cri.cgroup import devices
 from cri.cgroup.group import Group
 from cri.linux import clone, keyring, labels, mount, prctl, pty
 from cri.linux.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
@@ -348,19 +349,15 @@ def _make_cwd(top: int, cwd: str) -> None:
 
 
 def _device_nodes(spec: dict[str, Any]) -> list[Node]:
-    nodes = []
+    nodes: list[Node] = []
     if spec["host_devices"]:
-        nodes += [(f"/dev/{path}", *rest) for path, *rest in root.host_nodes()]
+        nodes += [("/dev/" + entry[0], *entry[1:]) for entry in root.host_nodes()]
     for device in spec["devices"]:
         source, target = device["source"], device["target"] or device["source"]
-        status = os.stat(source)
-        paths = [("", status)]
-        if stat.S_ISDIR(status.st_mode):
-            paths = [(f"/{entry.name}", entry.stat()) for entry in os.scandir(source)]
-        for suffix, found in paths:
-            if stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
-                nodes.append((target + suffix, found.st_mode, found.st_rdev, found.st_uid, found.st_gid))
-    return nodes  # type: ignore[return-value]
+        for suffix, found in devices.nodes(source):
+            path = target.rstrip("/") + suffix
+            nodes.append((path, found.st_mode, found.st_rdev, found.st_uid, found.st_gid))
+    return nodes
 
 
 def _set_sysctls(spec: dict[str, Any], proc: int) -> None:

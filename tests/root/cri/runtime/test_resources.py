@@ -131,3 +131,18 @@ def test_a_device_is_given_with_its_permissions_alone(node: Node) -> None:
     assert "/dev/given" in refused[0]
     assert lines[-1].startswith("c")
     assert "10, 229" in lines[-1]
+
+
+def test_a_directory_of_devices_is_given_whole(node: Node) -> None:
+    """/dev/bus/usb has a directory a bus; udev's directories have links, some to what was unplugged."""
+    source = node.path / "usb"
+    for bus in ("001", "002"):
+        (source / bus).mkdir(parents=True)
+        os.mknod(source / bus / "001", 0o664 | stat.S_IFCHR, os.makedev(1, 5))
+    (source / "dangling").symlink_to("nowhere")
+    (source / "text").touch()
+    script = "cd /dev/bus/usb && find . -type c; find . ! -type c ! -type d; head -c 3 002/001 | wc -c"
+    devices = (Device(str(source), "/dev/bus/usb", "r"),)
+    _, lines = node.run("sh", "-c", f"({script}) 2>&1", devices=devices)
+    assert sorted(lines[:2]) == ["./001/001", "./002/001"]
+    assert lines[2:] == ["3"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,26 @@ def test_what_is_no_device_has_no_rules(tmp_path: Path) -> None:
         devices.of_path(str(tmp_path / "file"), "rwm")
     assert devices.of_path(str(tmp_path), "rwm") == []  # a directory may come to have some
     assert devices.of_path("/dev/null", "r") == [("c", 1, 3, "r")]
+
+
+def test_devices_of_directories_are_found_however_deep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regular files stand for nodes, which only root makes; their number is that of /dev/null."""
+    (tmp_path / "bus" / "usb" / "001").mkdir(parents=True)
+    (tmp_path / "bus" / "usb" / "001" / "002").touch()
+    (tmp_path / "node").touch()
+    (tmp_path / "console").touch()
+    (tmp_path / "pts").mkdir()
+    (tmp_path / "pts" / "0").touch()
+    (tmp_path / "alias").symlink_to("node")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to(".")
+    (tmp_path / "socket").mkdir()
+    monkeypatch.setattr(devices, "_is_device", lambda status: stat.S_ISREG(status.st_mode))
+    found = [path for path, _ in devices.nodes(str(tmp_path))]
+    assert found == ["/bus/usb/001/002", "/node"]
+    assert [path for path, _ in devices.nodes(str(tmp_path / "alias"))] == [""]
+    monkeypatch.setattr(devices, "_NODES_MAX", 1)
+    with pytest.raises(ValueError, match="more than 1 devices"):
+        devices.nodes(str(tmp_path))
