@@ -19,6 +19,7 @@ from cri.wire import remotecommand
 from cri.wire.errors import ProtocolError
 
 MAX_CONNECTIONS = 1024
+PORT_MAX = 0xFFFF
 WORKER_THREADS = 32  # backend calls are short: a worker is not held for the length of a session
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,9 @@ class StreamingServer:
     def port_forward_url(self, request: runtime_pb2.PortForwardRequest) -> str:
         """Return a URL, good once and for one minute. Raises InvalidRequest, TooManyRequests."""
         _require("pod_sandbox_id", request.pod_sandbox_id)
+        for port in request.port:
+            if not 0 < port <= PORT_MAX:
+                raise InvalidRequest(f"cannot forward to port {port}: no such port")
         return self._url("portforward", serve.ForwardCall(request.pod_sandbox_id, tuple(request.port)))
 
     def _url(self, verb: str, call: serve.Call) -> str:

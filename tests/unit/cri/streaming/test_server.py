@@ -426,3 +426,7 @@ def test_requests_that_break_cris_rules(server: StreamingServer) -> None:
     ):
         with pytest.raises(InvalidRequest):
             server.exec_url(broken)
+    for port in (-1, 0, 65536, 70000):
+        with pytest.raises(InvalidRequest, match=f"port {port}: "):
+            server.port_forward_url(runtime_pb2.PortForwardRequest(pod_sandbox_id="s1", port=[80, port]))
+    assert server.port_forward_url(runtime_pb2.PortForwardRequest(pod_sandbox_id="s1", port=[1, 65535]))
