@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import orjson
 
-from nanokube.api import facts
-from nanokube.api.openapi import paths, schemas
+from nanokube.api import discovery
+from nanokube.api.openapi import documents, paths, schemas
+from nanokube.api.openapi.paths import Path
 from nanokube.api.resources import ALL, Resource
 
 _INFO: Final = {"title": "Kubernetes", "version": "v1.36.0"}
@@ -42,12 +43,28 @@ def key(group: str, version: str) -> str:
     return f"apis/{group}/{version}" if group else f"api/{version}"
 
 
+def v3_documents(resources: Sequence[Resource] = ALL) -> Mapping[str, bytes]:
+    """Build what is at /openapi/v3/<key>: of group-versions, and of what is above and beside them."""
+    versions = discovery.group_versions(resources)
+    found = {key: _v3([path]) for key, path in documents.others(versions).items()}
+    for group, names in versions.items():
+        for version in names:
+            body = v3_document(group, version, resources)
+            if body is not None:
+                found[key(group, version)] = body
+    return found
+
+
 def v3_document(group: str, version: str, resources: Sequence[Resource] = ALL) -> bytes | None:
     """Build /openapi/v3/api/v1 or /openapi/v3/apis/<group>/<version>; None if it does not exist."""
     found = [r for r in resources if r.group == group and r.version == version]
     if not found:
         return None
-    return v3_of(paths.v3(found), schemas.v3(_names(found)))
+    return _v3([documents.of_version(group, version), *paths.of(found)])
+
+
+def _v3(found: Sequence[Path]) -> bytes:
+    return v3_of(paths.write_v3(found), schemas.v3(_names(found)))
 
 
 def v3_of(found: Mapping[str, Any], definitions: Mapping[str, Any]) -> bytes:
@@ -63,28 +80,25 @@ def v3_of(found: Mapping[str, Any], definitions: Mapping[str, Any]) -> bytes:
 
 def v2_document(resources: Sequence[Resource] = ALL) -> bytes:
     """Build /openapi/v2 (Swagger 2.0)."""
+    versions = discovery.group_versions(resources)
+    found = [
+        *documents.others(versions).values(),
+        *(documents.of_version(group, name) for group, names in versions.items() for name in names),
+        *paths.of(resources),
+    ]
     document: dict[str, Any] = {
         "swagger": "2.0",
         "info": _INFO,
-        "paths": paths.v2(resources),
-        "definitions": schemas.v2(_names(resources)),
+        "paths": paths.write_v2(found),
+        "definitions": schemas.v2(_names(found)),
         "securityDefinitions": _SECURITY,
         "security": [{"BearerToken": []}],
     }
     return orjson.dumps(document)
 
 
-def _names(resources: Sequence[Resource]) -> set[str]:
-    """Return the definitions that the paths of the resources mention."""
-    found = {schemas.STATUS, schemas.DELETE_OPTIONS, schemas.PATCH, schemas.WATCH_EVENT}
-    for resource in resources:
-        kinds = [(resource.group, resource.version, resource.kind)]
-        if "list" in resource.verbs:
-            kinds.append((resource.group, resource.version, resource.list_kind))
-        for sub in resource.subresources:
-            if sub.version:
-                kinds.append((sub.group, sub.version, sub.kind))
-            else:
-                kinds.append((resource.group, resource.version, sub.kind))
-        found |= {name for kind in kinds if (name := facts.name_of(*kind)) is not None}
-    return found
+def _names(found: Sequence[Path]) -> set[str]:
+    """Return the definitions that paths mention, and that of events if anything can be watched."""
+    operations = [operation for path in found for operation in path.operations]
+    names = {name for each in operations for name in (each.body, each.answer) if name and name != paths.TEXT}
+    return names | {schemas.WATCH_EVENT for each in operations if each.action == "list"}

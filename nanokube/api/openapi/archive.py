@@ -1,7 +1,7 @@
 """All OpenAPI documents at once, compressed: built in a process of its own, whose memory goes with it. Pure.
 
 `python -m nanokube.api.openapi.archive` writes the archive on standard output. Building takes some 15 MB
-that an allocator would not give back to the system; the archive is a few hundred kB.
+that an allocator would not give back to the system; the archive is one of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import orjson
 
-from nanokube.api import discovery, openapi
+from nanokube.api import openapi
 from nanokube.api.openapi import gnostic
 from nanokube.api.resources import ALL, Resource
 
@@ -40,17 +40,13 @@ Archive = Mapping[str, Document]
 
 
 def build(resources: Sequence[Resource] = ALL) -> Archive:
-    """Build all documents: `v2`, `v2.pb`, `v3` (the index), `v3/api/v1`, `v3/apis/<group>/<version>`."""
+    """Build all documents: `v2`, `v2.pb`, `v3` (the index), `v3/api/v1` and the like."""
     swagger = openapi.v2_document(resources)
     found = {V2: pack(swagger), V2_PROTOBUF: pack(gnostic.encode(orjson.loads(swagger)))}
     etags: dict[str, str] = {}
-    for group, versions in discovery.group_versions(resources).items():
-        for version in versions:
-            body = openapi.v3_document(group, version, resources)
-            if body is not None:
-                key = openapi.key(group, version)
-                found[f"{V3}/{key}"] = pack(body)
-                etags[key] = found[f"{V3}/{key}"].etag
+    for key, body in openapi.v3_documents(resources).items():
+        found[f"{V3}/{key}"] = pack(body)
+        etags[key] = found[f"{V3}/{key}"].etag
     found[V3] = pack(openapi.v3_index(etags))
     return found
 

@@ -7,7 +7,7 @@ edits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any, Final
 
@@ -23,6 +23,59 @@ WATCH_EVENT: Final = f"{_META}.WatchEvent"
 _INT_OR_STRING: Final = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 _QUANTITY: Final = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _VERSION: Final = "v1.36.0"
+
+_ZEROS: Final = {"s": "", "i": 0, "l": 0, "n": 0, "b": False}  # by facts.Type.code
+
+_API: Final = "io.k8s.api."
+# Defaults that are told of by markers at upstream's types (+default=…), not by the types: value, its fields.
+_MARKED: Final[Sequence[tuple[Any, str]]] = (
+    (
+        "",
+        "core.v1.ConfigMapEnvSource.name core.v1.ConfigMapKeySelector.name core.v1.ConfigMapProjection.name",
+    ),
+    ("", "core.v1.ConfigMapVolumeSource.name core.v1.LocalObjectReference.name core.v1.SecretEnvSource.name"),
+    ("", "core.v1.SecretKeySelector.name core.v1.SecretProjection.name core.v1.GRPCAction.service"),
+    ("", "apps.v1.StatefulSetSpec.serviceName authentication.v1.TokenRequestStatus.token"),
+    ("", "batch.v1.PodFailurePolicyOnPodConditionsPattern.status rbac.v1.RoleRef.apiGroup"),
+    ("", "core.v1.Event.reportingComponent core.v1.Event.reportingInstance core.v1.NodeRuntimeHandler.name"),
+    (0, "apps.v1.StatefulSetOrdinals.start autoscaling.v1.ScaleSpec.replicas"),
+    (0, "scheduling.v1.PriorityClass.value"),
+    (0, "core.v1.ReplicationControllerSpec.minReadySeconds flowcontrol.v1.FlowSchemaSpec.matchingPrecedence"),
+    (0, "flowcontrol.v1.QueuingConfiguration.handSize flowcontrol.v1.QueuingConfiguration.queues"),
+    (0, "flowcontrol.v1.QueuingConfiguration.queueLengthLimit apps.v1.StatefulSetStatus.availableReplicas"),
+    (
+        0,
+        "policy.v1.PodDisruptionBudgetStatus.currentHealthy policy.v1.PodDisruptionBudgetStatus.expectedPods",
+    ),
+    (0, "policy.v1.PodDisruptionBudgetStatus.desiredHealthy"),
+    (0, "policy.v1.PodDisruptionBudgetStatus.disruptionsAllowed"),
+    (1, "core.v1.ReplicationControllerSpec.replicas"),
+    (False, "core.v1.AzureDiskVolumeSource.readOnly core.v1.FileKeySelector.optional"),
+    ("ReadWrite", "core.v1.AzureDiskVolumeSource.cachingMode"),
+    ("Shared", "core.v1.AzureDiskVolumeSource.kind"),
+    ("ext4", "core.v1.AzureDiskVolumeSource.fsType"),
+    (
+        "default",
+        "core.v1.ISCSIPersistentVolumeSource.iscsiInterface core.v1.ISCSIVolumeSource.iscsiInterface",
+    ),
+    ("/etc/ceph/keyring", "core.v1.RBDPersistentVolumeSource.keyring core.v1.RBDVolumeSource.keyring"),
+    ("rbd", "core.v1.RBDPersistentVolumeSource.pool core.v1.RBDVolumeSource.pool"),
+    ("admin", "core.v1.RBDPersistentVolumeSource.user core.v1.RBDVolumeSource.user"),
+    ("xfs", "core.v1.ScaleIOPersistentVolumeSource.fsType core.v1.ScaleIOVolumeSource.fsType"),
+    ("ThinProvisioned", "core.v1.ScaleIOPersistentVolumeSource.storageMode"),
+    ("ThinProvisioned", "core.v1.ScaleIOVolumeSource.storageMode"),
+    ("Equal", "resource.v1.DeviceToleration.operator"),
+)
+# Fields that are demanded, and yet pointers: no zero stands for them.
+_POINTERS: Final = (
+    "admissionregistration.v1.MutatingWebhook.sideEffects",
+    "admissionregistration.v1.ValidatingWebhook.sideEffects",
+    "networking.v1.HTTPIngressPath.pathType",
+)
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    **{_API + field: value for value, fields in _MARKED for field in fields.split()},
+    **dict.fromkeys(_API + field for field in _POINTERS),
+}
 
 V2_PREFIX: Final = "#/definitions/"
 V3_PREFIX: Final = "#/components/schemas/"
@@ -69,17 +122,28 @@ def _read() -> Mapping[str, Any]:
 
 def _definition(name: str, schema: Mapping[str, Any], prefix: str, todo: list[str]) -> dict[str, Any]:
     found = _schema(schema, prefix, todo)
-    properties = found.get("properties")
-    if properties is not None:
-        defaults = facts.definition(name).fields
-        for key, sub in properties.items():
-            if defaults[key].default is not None:
-                sub["default"] = defaults[key].default
-            elif "allOf" in sub and defaults[key].is_written:
-                sub["default"] = {}  # of a pointer it would be untrue: generators take it for always there
-            if key in ("apiVersion", "kind"):
-                sub.pop("enum", None)
+    for key, sub in found.get("properties", {}).items():
+        if prefix == V3_PREFIX:  # of version 2 kubectl took a default for what the field is
+            _set_default(name, key, sub, is_required=key in schema.get("required", ()))
+        if key in ("apiVersion", "kind"):
+            sub.pop("enum", None)
     return found
+
+
+def _set_default(name: str, key: str, sub: dict[str, Any], *, is_required: bool) -> None:
+    """Say, in place, what a field is if nobody says so: a zero, if Go has no way to leave it out."""
+    field, place = facts.definition(name).fields[key], f"{name}.{key}"
+    if field.is_written:  # of a pointer it would be untrue: generators take it for always there
+        if "$ref" in sub:
+            sub["allOf"] = [{"$ref": sub.pop("$ref")}]
+        sub["default"] = {}
+        return
+    default = field.default
+    if default is None and is_required and not field.drops_zero:
+        default = _ZEROS.get(field.type.code)
+    default = _DEFAULTS.get(place, default)
+    if default is not None:
+        sub["default"] = default
 
 
 def _schema(schema: Mapping[str, Any], prefix: str, todo: list[str]) -> dict[str, Any]:

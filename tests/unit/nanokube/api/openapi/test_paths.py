@@ -10,9 +10,10 @@ from nanokube.api.openapi import paths
 
 def test_a_path_lists_only_parameters_that_it_has() -> None:
     for made in (paths.v2(resources.ALL), paths.v3(resources.ALL)):
-        assert "parameters" not in made["/api/v1/nodes"]  # an empty list does not survive Go's encoding
+        assert [p["name"] for p in made["/api/v1/nodes"]["parameters"]] == ["pretty"]
         pod = made["/api/v1/namespaces/{namespace}/pods/{name}"]
-        assert {p["name"] for p in pod["parameters"]} == {"namespace", "name"}
+        assert {p["name"] for p in pod["parameters"]} == {"namespace", "name", "pretty"}
+        assert pod["parameters"][0]["description"] == "name of the Pod"
 
 
 def test_no_list_of_parameters_is_empty() -> None:
@@ -65,3 +66,49 @@ def test_generated_clients_get_upstreams_names_codes_and_bodies() -> None:
     create = paths.v3(resources.ALL)["/api/v1/namespaces/{namespace}/configmaps"]["post"]
     assert create["requestBody"]["required"] is True
     assert create["responses"]["201"]["description"] == "Created"
+
+
+def test_connections_are_named_and_answered_as_such() -> None:
+    made = paths.v2(resources.ALL)
+    pod = "/api/v1/namespaces/{namespace}/pods/{name}"
+    run = made[f"{pod}/exec"]
+    assert run["get"]["operationId"] == "connectCoreV1GetNamespacedPodExec"
+    assert run["post"]["x-kubernetes-action"] == "connect"
+    assert run["post"]["x-kubernetes-group-version-kind"]["kind"] == "PodExecOptions"
+    asked = {"command", "container", "stderr", "stdin", "stdout", "tty"}
+    assert {p["name"] for p in run["parameters"]} == {"namespace", "name", *asked}
+    assert all("parameters" not in run[method] for method in ("get", "post"))
+    for path, title in ((f"{pod}/proxy", "PodProxy"), (f"{pod}/proxy/{{path}}", "PodProxyWithPath")):
+        methods = made[path].keys() - {"parameters"}
+        assert methods == {"delete", "get", "head", "options", "patch", "post", "put"}
+        assert made[path]["head"]["operationId"] == f"connectCoreV1HeadNamespaced{title}"
+    log = made[f"{pod}/log"]["get"]
+    assert (log["operationId"], log["produces"][0]) == ("readCoreV1NamespacedPodLog", "text/plain")
+    assert log["responses"]["200"]["schema"] == {"type": "string"}
+
+
+def test_media_types_are_those_that_are_served() -> None:
+    made = paths.v2(resources.ALL)["/api/v1/nodes"]
+    served = [
+        "application/json",
+        "application/yaml",
+        "application/vnd.kubernetes.protobuf",
+        "application/cbor",
+    ]
+    assert made["post"]["produces"] == served
+    assert made["get"]["produces"][:4] == served
+    assert "application/json;stream=watch" in made["get"]["produces"]
+    created = paths.v3(resources.ALL)["/api/v1/nodes"]["post"]["responses"]["201"]
+    assert list(created["content"]) == served
+
+
+def test_what_is_no_resource_is_described_too() -> None:
+    made = json.loads(openapi.v2_document())
+    groups = made["paths"]["/apis/rbac.authorization.k8s.io/"]["get"]
+    assert groups["operationId"] == "getRbacAuthorizationAPIGroup"
+    assert "x-kubernetes-group-version-kind" not in groups
+    listed = made["paths"]["/apis/rbac.authorization.k8s.io/v1/"]["get"]["responses"]["200"]["schema"]
+    assert listed["$ref"].rpartition("/")[2] in made["definitions"]
+    assert made["paths"]["/version/"]["get"]["operationId"] == "getCodeVersion"
+    assert list(json.loads(openapi.v3_documents()["apis/apps"])["paths"]) == ["/apis/apps/"]
+    assert "/apis/apps/v1/" in json.loads(openapi.v3_documents()["apis/apps/v1"])["paths"]
