@@ -60,7 +60,7 @@ def _sandbox(env: Environment, record: records.Sandbox) -> pb.PodSandboxMetrics:
     members = container_stats.live(env.store.containers_of(record.id))
     return pb.PodSandboxMetrics(
         pod_sandbox_id=record.id,
-        metrics=_metrics(reading, labels, is_pod_level=True),
+        metrics=of_reading(reading, labels, is_pod_level=True),
         container_metrics=[_container(env, member, record) for member in members],
     )
 
@@ -68,7 +68,7 @@ def _sandbox(env: Environment, record: records.Sandbox) -> pb.PodSandboxMetrics:
 def _container(env: Environment, record: records.Container, pod: records.Sandbox) -> pb.ContainerMetrics:
     limits = record.resources or record.config.linux.resources
     reading = _reading(env, record.cgroup, record.id, record.started_at, limits)
-    metrics = _metrics(reading, container_labels(record, pod), is_pod_level=False)
+    metrics = of_reading(reading, container_labels(record, pod), is_pod_level=False)
     return pb.ContainerMetrics(container_id=record.id, metrics=metrics)
 
 
@@ -85,13 +85,16 @@ def container_labels(record: records.Container, pod: records.Sandbox) -> tuple[s
     )
 
 
-def _metrics(
+def of_reading(
     reading: metric_table.Reading, labels: tuple[str, ...], *, is_pod_level: bool
 ) -> list[pb.Metric]:
+    """Write a reading as metrics. Pure.
+
+    Without timestamps: those tell of what was measured before it was asked for. Source: api.proto, Metric.
+    """
     return [
         pb.Metric(
             name=metric.name,
-            timestamp=reading.usage.timestamp,
             metric_type=metric.kind,
             label_values=labels + values,
             value=stats_messages.count(number),

@@ -9,6 +9,7 @@ from cri.cgroup.group import Group
 from cri.cgroup.hierarchy import Hierarchies
 from cri.server import metric_table, metrics, stats_messages, usage
 from cri.server.rates import Rates
+from cri.snapshots import overlay
 from cri.store import records
 
 NET_DEV = """Inter-|   Receive                                                |  Transmit
@@ -146,6 +147,27 @@ def test_metrics_are_named_once_and_give_a_value_a_label() -> None:
         names
     )
     assert all(metric.help and metric.label_keys for metric in metric_table.METRICS)
+
+
+def test_metrics_that_are_measured_when_asked_for_bear_no_time(tmp_path: Path) -> None:
+    """CRI's Metric.timestamp: 0 if gathered live; a kubelet shows others with a time of their own."""
+    reading = metric_table.Reading(
+        usage=usage.collect(Group(Hierarchies(str(tmp_path), frozenset(), {}), "c"), lambda: 5 * 10**9),
+        disk=overlay.Usage(0, 0),
+        disk_total_bytes=0,
+        inodes_total=0,
+        inodes_free=0,
+        started_at=0,
+        resources=pb.LinuxContainerResources(),
+        open_files=0,
+        sockets=0,
+        threads=0,
+        io=[],
+        network={},
+    )
+    found = {each.name: each for each in metrics.of_reading(reading, ("id",), is_pod_level=False)}
+    assert {each.timestamp for each in found.values()} == {0}
+    assert found["container_last_seen"].value.value == 5
 
 
 def test_available_swap_is_what_its_limit_leaves(tmp_path: Path) -> None:
