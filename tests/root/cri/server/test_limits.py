@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from cri.api import runtime_pb2 as pb
-from tests.root.cri.server.conftest import PATIENCE_S, Node
+from tests.root.cri.server.conftest import PATIENCE_S, Node, wait_for
 
 pytestmark = pytest.mark.root
 
@@ -24,6 +24,20 @@ def test_stopping_a_sandbox_ends_what_never_started(node: Node) -> None:
     node.runtime.StopPodSandbox(pb.StopPodSandboxRequest(pod_sandbox_id=pod[0]), timeout=PATIENCE_S)
     status = node.status(identity)
     assert (status.state, status.exit_code, status.started_at) == (pb.CONTAINER_EXITED, 137, 0)
+    _remove(node, pod[0])
+
+
+def test_a_client_that_leaves_frees_the_thread_of_its_stop_which_goes_on(node: Node) -> None:
+    pod = node.sandbox("left")
+    identity = node.container(pod, "a", "trap 'echo asked' TERM; while :; do sleep 0.05; done")
+    request = pb.StopContainerRequest(container_id=identity, timeout=3)
+    asked = node.runtime.StopContainer.future(request)  # no deadline
+    wait_for(lambda: node.log("left", "a") == ["asked"])
+    asked.cancel()
+    failed = "rpc failed name=StopContainer code=DEADLINE_EXCEEDED"
+    wait_for(lambda: failed in (node.directory / "server.log").read_text())
+    assert node.status(identity).state == pb.CONTAINER_RUNNING
+    wait_for(lambda: node.status(identity).exit_code == 137)
     _remove(node, pod[0])
 
 

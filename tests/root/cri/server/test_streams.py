@@ -1,5 +1,6 @@
 """Exec and attach through the URLs the server gives out."""
 
+import concurrent.futures
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cri.api import runtime_pb2 as pb
-from tests.root.cri.server.conftest import PATIENCE_S, SOURCE, Node
+from tests.root.cri.server.conftest import PATIENCE_S, SOURCE, Node, wait_for
 
 pytestmark = pytest.mark.root
 
@@ -62,3 +63,26 @@ def test_an_attached_shell_ends_with_its_input(node: Node) -> None:
     answer = stream(node, node.runtime.Attach(request).url, "echo hello\n")
     assert (answer["1"], answer["2"]) == ("hello\n", "")
     node.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0]), timeout=PATIENCE_S)
+
+
+@pytest.mark.parametrize("has_terminal", [True, False])
+def test_an_attachment_goes_by_the_containers_terminal_whatever_it_asks_for(
+    node: Node, has_terminal: bool
+) -> None:
+    """As containerd's does: `tty` of the request only says that no stderr is wanted."""
+    pod = node.sandbox(f"mismatch-{has_terminal}")
+    script = f"read line; echo got $line; echo err >&2; {SLEEP}"
+    container = node.container(pod, "main", script, stdin=True, stdin_once=True, tty=has_terminal)
+    if has_terminal:
+        request = pb.AttachRequest(container_id=container, stdin=True, stdout=True, stderr=True)
+    else:
+        request = pb.AttachRequest(container_id=container, stdin=True, stdout=True, tty=True)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(stream, node, node.runtime.Attach(request).url, "hello\n")
+        wait_for(lambda: "err" in node.log(pod[1].metadata.name, "main"))
+        remove = pb.RemovePodSandboxRequest(pod_sandbox_id=pod[0])
+        node.runtime.RemovePodSandbox(remove, timeout=PATIENCE_S)
+        found = answer.result(PATIENCE_S)
+    assert "got hello" in found["1"]
+    assert ("err" in found["1"]) == has_terminal  # a terminal has one output
+    assert found["2"] == ""
