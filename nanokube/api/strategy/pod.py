@@ -115,3 +115,5 @@ def resize(spec: dict[str, Any], wanted: Object) -> None:
                 container["resources"] = new.get("resources") or {}
             if "resizePolicy" in new:
                 container["resizePolicy"] = new["resizePolicy"]
+    if spec.get("resources") or wanted.get("resources"):
+        spec["resources"] = wanted.get("resources") or {}

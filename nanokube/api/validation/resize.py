@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nanokube.api import field, objects, qos
+from typing import Any
+
+from nanokube.api import field, objects, qos, quantity
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.validation import pod
@@ -16,9 +18,17 @@ def validate(new: Object, old: Object) -> list[FieldError]:
     was = objects.status(old).get("qosClass") or qos.of(old)
     if qos.of(new) != was:
         found.append(field.invalid("spec", was, "Pod QOS Class may not change as a result of resizing"))
+    if _amounts(new) != _amounts(old):  # the kubelet does not change a Pod's own limits while it runs
+        found.append(field.forbidden("spec.resources", "resources of the Pod itself cannot be resized"))
     if moved := _order(objects.spec(new), objects.spec(old)):
         return found + moved
     return found + [error for key in ("initContainers", "containers") for error in _sizes(new, old, key)]
+
+
+def _amounts(pod: Object) -> dict[tuple[str, str], Any]:
+    own = objects.spec(pod).get("resources") or {}
+    parts = ("requests", "limits")
+    return {(part, name): quantity.parse(n) for part in parts for name, n in (own.get(part) or {}).items()}
 
 
 def _order(new: Object, old: Object) -> list[FieldError]:

@@ -351,6 +351,19 @@ async def test_a_resize_keeps_the_containers_and_what_they_ask_for(api: Api) -> 
     assert "resource requests cannot be removed" in await refusal(first, bare)
 
 
+async def test_a_resize_of_the_pod_s_own_resources_is_refused_rather_than_dropped(api: Api) -> None:
+    whole = sized("a", requests={"cpu": "100m"})
+    whole["spec"]["resources"] = {"limits": {"cpu": "1"}}
+    await api("POST", PODS, whole)
+    strategic = "application/strategic-merge-patch+json"
+    same = {"spec": {"resources": {"limits": {"cpu": "1000m"}}}}
+    assert (await api("PATCH", f"{PODS}/a/resize", same, content_type=strategic)).code == 200
+    more = {"spec": {"resources": {"limits": {"cpu": "2"}}}}
+    refused = await api("PATCH", f"{PODS}/a/resize", more, content_type=strategic)
+    assert refused.code == 422
+    assert "spec.resources: Forbidden" in refused.json["message"]
+
+
 async def test_component_statuses_name_the_store(api: Api) -> None:
     items = (await api("GET", "/api/v1/componentstatuses")).json["items"]
     assert [(i["metadata"]["name"], i["conditions"][0]["status"]) for i in items] == [("etcd-0", "True")]
