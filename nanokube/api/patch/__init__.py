@@ -5,7 +5,7 @@ The façade of this package. None of these changes its inputs; results may share
 
 from __future__ import annotations
 
-from nanokube.api.patch import apply, json_patch, managed, merge, strategic, undeclared
+from nanokube.api.patch import apply, json_patch, managed, merge, omitted, strategic, undeclared
 
 JSON = "application/json-patch+json"
 MERGE = "application/merge-patch+json"
@@ -20,6 +20,7 @@ apply_configuration = apply.apply
 merge_configuration = apply.merge
 track_update = managed.track_update
 refuse_undeclared = undeclared.refusal
+restore_zeros = omitted.restore
 
 __all__ = [
     "APPLY",
@@ -33,5 +34,6 @@ __all__ = [
     "apply_strategic_patch",
     "merge_configuration",
     "refuse_undeclared",
+    "restore_zeros",
     "track_update",
 ]

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from nanokube.api import errors, facts, objects
 from nanokube.api.objects import Object
-from nanokube.api.patch import entries, fieldsets, last_applied, managed
+from nanokube.api.patch import entries, fieldsets, last_applied, managed, omitted
 from nanokube.api.patch.fieldsets import FieldSet
 
 BEFORE: Final = "before-first-apply"  # whose what was there is, if nobody was recorded
@@ -28,13 +28,17 @@ def apply(
     now: str,
     subresource: str = "",
 ) -> dict[str, Any]:
-    """Return the object after applying; `live` is None for a new one. Raises ApiError (400, 409)."""
+    """Return the object after applying; `live` is None for a new one. Raises ApiError (400, 409).
+
+    config: pruned, but with the zeros that Go leaves out (`omitted.restore`): they are set, too.
+    """
     if objects.metadata(config).get("managedFields"):
         raise errors.bad_request("metadata.managedFields must be nil")
     type_ = definition.type
     wanted = fieldsets.of(type_, managed.manageable(config, subresource, definition))
     if live is None:
         found: dict[str, Any] = objects.copy(config)
+        omitted.drop(type_, found)
         others: list[dict[str, Any]] = []
         time: str | None = now
     else:
@@ -50,7 +54,9 @@ def apply(
         for other in others:
             abandoned = fieldsets.subtract(abandoned, other.get("fieldsV1") or {})
         found = _remove(type_, objects.copy(dict(live)), abandoned)
-        found = _merge(type_, found, {k: v for k, v in config.items() if k not in ("apiVersion", "kind")})
+        own = objects.copy({k: v for k, v in config.items() if k not in ("apiVersion", "kind")})
+        found = _merge(type_, found, own)
+        omitted.drop(type_, found)
         if is_kubectl:
             last_applied.refresh(found, config)
         time = mine.get("time") if found == live else now  # who changes nothing keeps the time, or has none
@@ -102,7 +108,9 @@ def _check_conflicts(
     force: bool,
 ) -> None:
     """Raise on conflicts that are not allowed; otherwise take the fields from their owners (in place)."""
-    differing = fieldsets.changed(type_, live, config)
+    merged = _merge(type_, objects.copy(dict(live)), objects.copy(dict(config)))
+    omitted.drop(type_, merged)  # a zero that takes nothing's place differs from nothing
+    differing = fieldsets.union(*fieldsets.compared(type_, live, merged))
     conflicts = [
         (entry, path)
         for entry in others

@@ -63,7 +63,12 @@ def in_order(fields: FieldSet) -> FieldSet:
 
 def of(type_: facts.Type | None, value: Mapping[str, Any]) -> FieldSet:
     """Return the set of all fields of an object."""
-    return {f"f:{k}": of_field(child_field(type_, k), v) for k, v in value.items()}
+    found: FieldSet = {}
+    for key, each in value.items():
+        field = child_field(type_, key)
+        if each != [] or field is None or field.list_type not in ("map", "set"):  # whose items are owned
+            found[f"f:{key}"] = of_field(field, each)
+    return found
 
 
 def of_field(field: facts.Field | None, value: Any) -> FieldSet:

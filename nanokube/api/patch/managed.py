@@ -21,8 +21,7 @@ _REMEMBERED: Final[dict[tuple[str, bytes], FieldSet]] = {}
 _MOST_REMEMBERED: Final = 256
 _MEMORABLE_BYTES: Final = 16_384
 
-# what the server owns: nobody manages these
-_UNMANAGED_METADATA: Final = frozenset(
+UNMANAGED_METADATA: Final = frozenset(
     (
         "name",
         "namespace",
@@ -34,6 +33,7 @@ _UNMANAGED_METADATA: Final = frozenset(
         "managedFields",
     )
 )
+"""What the server owns: nobody manages these."""
 
 
 # what an endpoint of a kind does not write, besides the other half of the object (GetResetFields)
@@ -57,7 +57,7 @@ def manageable(
 ) -> dict[str, Any]:
     """Return the object without what nobody manages, and without what this endpoint does not write."""
     found = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
-    metadata = {k: v for k, v in objects.metadata(obj).items() if k not in _UNMANAGED_METADATA}
+    metadata = {k: v for k, v in objects.metadata(obj).items() if k not in UNMANAGED_METADATA}
     if metadata:
         found["metadata"] = metadata
     for path in _reset(obj.get("kind"), subresource, definition):

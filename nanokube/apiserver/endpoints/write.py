@@ -150,6 +150,7 @@ def configuration(
     if refusal is not None:
         raise refusal
     call.warnings += schema.report([*problems, *duplicates], call.field_validation)
+    patch.restore_zeros(found.definition, config, given)
     return config
 
 

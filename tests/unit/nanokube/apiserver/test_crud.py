@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nanokube.apiserver.registry import registry
-from tests.unit.nanokube.apiserver.conftest import PODS, Api, pod
+from tests.unit.nanokube.apiserver.conftest import PODS, Api, Reply, pod
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -178,6 +178,46 @@ async def test_an_apply_that_changes_nothing_writes_nothing(api: Api) -> None:
     revision, times = await apply("y", text)  # owns it too, but changed nothing: its entry has no time
     assert (revision != made[0], times) == (True, {**made[1], "y": None})
     assert await apply("y", text) == (revision, times)
+
+
+async def test_applied_zeros_are_set_and_owned_though_they_are_not_stored(api: Api) -> None:
+    async def apply(manager: str, more: str, force: str = "") -> Reply:
+        template = "{metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}"
+        spec = f"{{selector: {{matchLabels: {{a: b}}}}, template: {template}, {more}}}"
+        text = f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a}}\nspec: {spec}\n".encode()
+        api.clock.advance(2)
+        return await api("PATCH", f"{url}?fieldManager={manager}{force}", text, content_type=APPLY)
+
+    def owned(reply: Reply, manager: str) -> set[str]:
+        entries = {each["manager"]: each["fieldsV1"] for each in reply.json["metadata"]["managedFields"]}
+        return set(entries[manager]["f:spec"])
+
+    url = "/apis/apps/v1/namespaces/default/deployments/a"
+    made = await apply("x", "paused: true, minReadySeconds: 5")
+    assert made.json["spec"]["paused"] is True
+    assert (await apply("y", "paused: false")).code == 409
+    changed = await apply("y", "paused: false, minReadySeconds: 0", "&force=true")
+    assert changed.json["spec"].keys() & {"paused", "minReadySeconds"} == set()
+    assert owned(changed, "y") >= {"f:paused", "f:minReadySeconds"}
+    assert not owned(changed, "x") & {"f:paused", "f:minReadySeconds"}
+    again = await apply("y", "paused: false, minReadySeconds: 0")
+    assert again.json["metadata"] == changed.json["metadata"]
+    assert (await apply("z", "paused: false")).code == 200  # what it is: nobody's conflict
+
+
+async def test_an_applied_empty_map_is_owned_and_keeps_what_others_have_in_it(api: Api) -> None:
+    text = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: '', labels: {}}\ndata: %b\n"
+    await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=x", text % b"{k: v}", content_type=APPLY)
+    reply = await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=y", text % b"{}", content_type=APPLY)
+    assert reply.json["data"] == {"k": "v"}
+    owned = {each["manager"]: each["fieldsV1"] for each in reply.json["metadata"]["managedFields"]}
+    labels: dict[str, Any] = {"f:metadata": {"f:labels": {}}}
+    assert owned == {"x": {"f:data": {"f:k": {}}, **labels}, "y": {"f:data": {}, **labels}}
+    assert reply.json["metadata"]["namespace"] == "default"
+    reply = await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=x", text % b"{}", content_type=APPLY)
+    assert "data" not in reply.json
+    sets = [each["fieldsV1"] for each in reply.json["metadata"]["managedFields"]]
+    assert sets == [{"f:data": {}, **labels}] * 2
 
 
 async def test_yaml_goes_in_and_out_and_aliases_do_not(api: Api) -> None:
