@@ -108,9 +108,7 @@ def _check_conflicts(
     force: bool,
 ) -> None:
     """Raise on conflicts that are not allowed; otherwise take the fields from their owners (in place)."""
-    merged = _merge(type_, objects.copy(dict(live)), objects.copy(dict(config)))
-    omitted.drop(type_, merged)  # a zero that takes nothing's place differs from nothing
-    differing = fieldsets.union(*fieldsets.compared(type_, live, merged))
+    differing = fieldsets.changed(type_, live, config)  # a zero differs from nothing, as upstream
     conflicts = [
         (entry, path)
         for entry in others

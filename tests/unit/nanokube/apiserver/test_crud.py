@@ -202,22 +202,21 @@ async def test_applied_zeros_are_set_and_owned_though_they_are_not_stored(api: A
     assert not owned(changed, "x") & {"f:paused", "f:minReadySeconds"}
     again = await apply("y", "paused: false, minReadySeconds: 0")
     assert again.json["metadata"] == changed.json["metadata"]
-    assert (await apply("z", "paused: false")).code == 200  # what it is: nobody's conflict
+    assert (await apply("z", "paused: false")).code == 409  # nothing is stored that it could be equal to
 
 
 async def test_an_applied_empty_map_is_owned_and_keeps_what_others_have_in_it(api: Api) -> None:
-    text = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: '', labels: {}}\ndata: %b\n"
+    text = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: ''}\ndata: %b\n"
     await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=x", text % b"{k: v}", content_type=APPLY)
     reply = await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=y", text % b"{}", content_type=APPLY)
     assert reply.json["data"] == {"k": "v"}
     owned = {each["manager"]: each["fieldsV1"] for each in reply.json["metadata"]["managedFields"]}
-    labels: dict[str, Any] = {"f:metadata": {"f:labels": {}}}
-    assert owned == {"x": {"f:data": {"f:k": {}}, **labels}, "y": {"f:data": {}, **labels}}
+    assert owned == {"x": {"f:data": {"f:k": {}}}, "y": {"f:data": {}}}
     assert reply.json["metadata"]["namespace"] == "default"
     reply = await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=x", text % b"{}", content_type=APPLY)
     assert "data" not in reply.json
     sets = [each["fieldsV1"] for each in reply.json["metadata"]["managedFields"]]
-    assert sets == [{"f:data": {}, **labels}] * 2
+    assert sets == [{"f:data": {}}] * 2
 
 
 async def test_yaml_goes_in_and_out_and_aliases_do_not(api: Api) -> None:
