@@ -11,7 +11,7 @@ from nanokube.api import errors, resources
 from nanokube.client import events, informer
 from nanokube.client.interface import ApiClient
 from nanokube.kit import addresses, clock, tasks, tls
-from nanokube.kubelet import log_rotation, pod_cgroups, user_namespaces
+from nanokube.kubelet import local_storage, log_rotation, pod_cgroups, user_namespaces
 from nanokube.kubelet.agent import Agent
 from nanokube.kubelet.config import KubeletConfig
 from nanokube.kubelet.containers import dns
@@ -91,6 +91,8 @@ async def run_with(
         group.create_task(
             tasks.every(LOG_CHECK_S, lambda: _rotate(agent, config, runtime), name="log rotation")
         )
+        storage = local_storage.LocalStorage(config, runtime, recorder, lambda: list(agent.workers.values()))
+        group.create_task(tasks.every(local_storage.CHECK_S, storage.check, name="local storage"))
         if host is not None:
             group.create_task(_shutdown(config, host, agent, reporter, recorder).run(), name="shutdown")
         if certificates := _certificates(config, client, time):

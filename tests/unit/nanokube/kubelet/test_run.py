@@ -274,6 +274,22 @@ def test_a_new_sandbox_does_not_spare_a_crashing_container_its_delay(tmp_path: P
     play(tmp_path, scenario)
 
 
+def test_a_pod_that_overfills_its_directory_is_evicted(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        volumes = [{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}]
+        await world.create(pod(volumes=volumes))
+        await world.until(lambda: world.condition("Ready") == "True")
+        (place,) = world.config.root.glob("pods/*/volumes/kubernetes.io~empty-dir/v")
+        (place / "file").write_bytes(b"x" * (1 << 21))
+        await world.until(lambda: world.status()["phase"] == "Failed", seconds=15)
+        assert world.status()["reason"] == "Evicted"
+        assert world.status()["message"] == 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". '
+        assert "Evicted" in world.reasons()
+        assert world.runtime.running() == []
+
+    play(tmp_path, scenario)
+
+
 @pytest.mark.parametrize(
     ("policy", "code", "phase"),
     [("Never", 0, "Succeeded"), ("Never", 3, "Failed"), ("OnFailure", 0, "Succeeded")],
