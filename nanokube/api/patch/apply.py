@@ -112,7 +112,7 @@ def _check_conflicts(
     conflicts = [
         (entry, path)
         for entry in others
-        for path in fieldsets.leaves(differing)
+        for path in sorted(fieldsets.leaves(differing), key=_rank)
         if path and fieldsets.contains(entry.get("fieldsV1") or {}, path)
     ]
     if not conflicts:
@@ -124,6 +124,11 @@ def _check_conflicts(
             entry["fieldsV1"] = fieldsets.collapsed(kept)
         return
     raise errors.apply_conflict(*_explain(refused))
+
+
+def _rank(path: tuple[str, ...]) -> list[tuple[bool, str]]:
+    """Order paths as upstream lists them: of each struct its own leaves, then what is below."""
+    return [(step < len(path) - 1, element) for step, element in enumerate(path)]
 
 
 def _explain(
