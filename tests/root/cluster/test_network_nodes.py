@@ -296,12 +296,11 @@ def said_of(server: host.Host, node: str, ready: str) -> None:
 
 
 def announcer_of(nodes: Hosts, ip: str) -> str:
-    """Return who answers for an address on the link."""
+    """Name who answers for an address on the link: both, while one hands over to the other."""
     answering = {
         name: nodes[name].run("ip", "neigh", "show", "proxy").stdout.split() for name in ("server", "near")
     }
-    (name,) = [name for name, words in answering.items() if ip in words]
-    return name
+    return "+".join([name for name, words in answering.items() if ip in words])
 
 
 def health_is_told(nodes: Hosts, lan: host.Lan) -> None:

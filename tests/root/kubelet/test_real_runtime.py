@@ -21,7 +21,7 @@ def test_a_pod_lives_quickly(node: Node) -> None:
 
 def test_volumes_hold_what_they_should(node: Node) -> None:
     lines = beside(node, "volumes").splitlines()
-    assert lines[:4] == ["valuepw", "x", "2777", "0:4321"]
+    assert lines[:4] == ["valuepw", "x", "3777", "0:4321"]
     assert "4321" in lines[4]
     assert lines[5] == "# Kubernetes-managed hosts file."
     assert lines[6] == "value vols"
