@@ -6,11 +6,10 @@ Source: staging apiserver pkg/endpoints/handlers/{create,update,patch,delete}.go
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
-
-import orjson
 
 from nanokube.api import cbor, errors, field, objects, patch, resources, schema, unstructured
 from nanokube.api.facts import Definition
@@ -209,7 +208,7 @@ def refused_as_patched(
                 cause = unstructured.refusal(definition, new) or cause
             said = unstructured.shown(body)
         else:
-            said = orjson.dumps(new).decode()
+            said = json.dumps(new, separators=(",", ":"), ensure_ascii=False)  # of any length of number
         nameless = Resource("", "", "", "", "", False)
         raise errors.invalid(nameless, "", [field.invalid("patch", said, cause)]) from err
 

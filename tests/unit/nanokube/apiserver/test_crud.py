@@ -148,6 +148,16 @@ async def test_patches(api: Api, content_type: str, body: Any) -> None:
     assert (await api("PATCH", f"{CONFIGMAPS}/a", body, content_type="text/plain")).code == 415
 
 
+@pytest.mark.parametrize("content_type", [MERGE, "application/strategic-merge-patch+json"])
+async def test_a_number_of_any_length_where_text_belongs_is_told(api: Api, content_type: str) -> None:
+    await api("POST", CONFIGMAPS, configmap("a", k="1"))
+    number = str(10**40)
+    body = f'{{"data":{{"k":{number}}}}}'.encode()
+    reply = await api("PATCH", f"{CONFIGMAPS}/a", body, content_type=content_type)
+    assert reply.code == 422
+    assert number in reply.json["message"]
+
+
 async def test_apply_creates_then_merges_and_conflicts_between_managers(api: Api) -> None:
     options: dict[str, Any] = {"content_type": APPLY}
     text = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: '1'}\n"
