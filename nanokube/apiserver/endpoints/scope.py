@@ -108,7 +108,8 @@ class Scope:
             obj, problems = found.clean(tree if isinstance(tree, dict) else {})
             warnings = schema.report(problems, call.field_validation)
         else:
-            obj, warnings = found.decode(body, call.field_validation)
+            # null is an object without fields, as in Go
+            obj, warnings = found.decode(b"{}" if body.strip() == b"null" else body, call.field_validation)
         call.warnings += warnings
         self.check_kind(obj, f"{group}/{version}" if group else version, kind)
         return obj

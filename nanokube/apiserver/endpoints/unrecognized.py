@@ -38,7 +38,7 @@ def refusal(request: Request, wanted: tuple[str, str, str], err: errors.ApiError
         return _unrecognized(
             kind, f"{schema.NO_KIND}; json parse error: json: cannot unmarshal {fault}", body
         )
-    return _of_another_kind(tree, wanted, body)
+    return _of_another_kind(tree or {}, wanted, body)
 
 
 def _of_another_kind(

@@ -148,6 +148,17 @@ async def test_patches(api: Api, content_type: str, body: Any) -> None:
     assert (await api("PATCH", f"{CONFIGMAPS}/a", body, content_type="text/plain")).code == 415
 
 
+@pytest.mark.parametrize("content_type", ["application/json", "application/yaml"])
+async def test_null_is_an_object_without_fields(api: Api, content_type: str) -> None:
+    posted = await api("POST", CONFIGMAPS, b" null\n", content_type=content_type)
+    assert posted.json["message"] == (
+        'ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required'
+    )
+    await api("POST", CONFIGMAPS, configmap("a", k="1"))
+    put = await api("PUT", f"{CONFIGMAPS}/a", b"null", content_type=content_type)
+    assert put.code in (400, 422)
+
+
 @pytest.mark.parametrize("content_type", [MERGE, "application/strategic-merge-patch+json"])
 async def test_a_number_of_any_length_where_text_belongs_is_told(api: Api, content_type: str) -> None:
     await api("POST", CONFIGMAPS, configmap("a", k="1"))
