@@ -125,6 +125,10 @@ class App:
         self.gate = gate
         self._aggregator = aggregator
 
+    async def prepare(self) -> None:
+        """Make ahead what the first clients would wait for."""
+        await self._other.openapi.prepare()
+
     def handle(self, request: Request) -> Result:
         """Answer a request."""
         started = time.perf_counter()

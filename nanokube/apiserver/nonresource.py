@@ -48,7 +48,7 @@ class NonResource:
         self._kinds = kinds
         self._remotes = remotes
         self._aggregated: dict[bool, tuple[tuple[int, int], bytes, str]] = {}  # by core: state, body, hash
-        self._openapi = OpenApi(kinds, remotes)
+        self.openapi = OpenApi(kinds, remotes)
 
     def answer(self, request: Request) -> Response | Awaitable[Response]:
         """Answer a path. Raises ApiError (404, 405)."""
@@ -60,7 +60,7 @@ class NonResource:
         if path == "/api" or path.startswith(("/api/", "/apis")):
             return self._discover(request, path)
         if path.startswith("/openapi/"):
-            return self._openapi.answer(request, path)
+            return self.openapi.answer(request, path)
         return self._other(request, path)
 
     def _other(self, request: Request, path: str) -> Response:

@@ -1,4 +1,4 @@
-"""OpenAPI over HTTP: negotiation, hashes, and the archive of documents, made by another process on first use.
+"""OpenAPI over HTTP: negotiation, hashes, and the archive of documents, which another process makes ahead.
 
 Source: k8s.io/kube-openapi pkg/handler, pkg/handler3; RFC 9110 12.5.1, 13.1.2.
 """
@@ -6,6 +6,7 @@ Source: k8s.io/kube-openapi pkg/handler, pkg/handler3; RFC 9110 12.5.1, 13.1.2.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import subprocess
 import sys
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _JSON: Final = "application/json"
 _YEAR_S: Final = 365 * 86400
+_AHEAD_S: Final = 5.0  # after the start, whose own work goes first
 # what may be asked for -> (suffix of the document's name, type that is answered); the older form has an @
 _V2_TYPES: Final[Mapping[str, tuple[str, str]]] = {
     _JSON: ("", _JSON),
@@ -58,14 +60,23 @@ class OpenApi:
             return self._build(request, path)
         return self._answer(self._documents, request, path.removeprefix("/openapi/"))
 
-    async def _build(self, request: Request, path: str) -> Response:
-        """Answer after the archive is made. Raises ApiError (404, 503)."""
+    async def prepare(self, after_s: float = _AHEAD_S) -> None:
+        """Make the archive soon, unasked: the first kubectl apply would wait most of a second for it."""
+        await asyncio.sleep(after_s)
+        with contextlib.suppress(errors.ApiError):  # is in the log; who asks tries again
+            await self._made()
+
+    async def _made(self) -> Overlay:
         async with self._lock:
             if self._documents is None:
                 self._documents = Overlay(
                     await asyncio.to_thread(_made_elsewhere), self._kinds, self._remotes
                 )
-        answer = self._answer(self._documents, request, path.removeprefix("/openapi/"))
+        return self._documents
+
+    async def _build(self, request: Request, path: str) -> Response:
+        """Answer after the archive is made. Raises ApiError (404, 503)."""
+        answer = self._answer(await self._made(), request, path.removeprefix("/openapi/"))
         return answer if isinstance(answer, Response) else await answer
 
     def _answer(self, documents: Overlay, request: Request, name: str) -> Response | Awaitable[Response]:

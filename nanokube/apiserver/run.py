@@ -84,6 +84,7 @@ async def run(
             for address in addresses.split(config.bind_address):
                 host, port = await server.listen(address, port, tls)
             log.info("serving address=%s:%d objects=%d", host, port, sum(parts.caches.counts().values()))
+            group.create_task(parts.app.prepare(), name="documents")
             if on_ready is not None:
                 on_ready(host, port)
             try:

@@ -27,6 +27,27 @@ async def _get(target: str, **headers: str) -> Response:
     return answer if isinstance(answer, Response) else await answer
 
 
+async def test_documents_made_ahead_are_answered_at_once() -> None:
+    served = openapi.OpenApi()
+    request = Request("GET", "/openapi/v3", Headers([]), b"", Peer("127.0.0.1", 1))
+    await served.prepare(0)
+    assert isinstance(served.answer(request, request.path), Response)
+
+
+async def test_documents_that_could_not_be_made_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> archive.Archive:
+        raise ApiError("ServiceUnavailable", 503, "cannot build the OpenAPI documents")
+
+    served = openapi.OpenApi()
+    request = Request("GET", "/openapi/v3", Headers([]), b"", Peer("127.0.0.1", 1))
+    with monkeypatch.context() as patched:
+        patched.setattr(openapi, "_made_elsewhere", fail)
+        await served.prepare(0)
+    answer = served.answer(request, request.path)
+    assert not isinstance(answer, Response)
+    assert (await answer).status == 200
+
+
 @pytest.mark.parametrize(
     ("accept", "content_type"),
     [
