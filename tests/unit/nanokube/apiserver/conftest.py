@@ -171,6 +171,10 @@ async def replayed(history: Iterable[Event]) -> MemoryStore:
     return store
 
 
+def configmap(name: str, **data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
 def pod(name: str = "p", **spec: Any) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
@@ -181,3 +185,4 @@ def pod(name: str = "p", **spec: Any) -> dict[str, Any]:
 
 
 PODS = "/api/v1/namespaces/default/pods"
+CONFIGMAPS = "/api/v1/namespaces/default/configmaps"

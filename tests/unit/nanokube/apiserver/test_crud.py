@@ -9,15 +9,10 @@ from typing import Any
 import pytest
 
 from nanokube.apiserver.registry import registry
-from tests.unit.nanokube.apiserver.conftest import PODS, Api, Reply, pod
+from tests.unit.nanokube.apiserver.conftest import CONFIGMAPS, PODS, Api, configmap, pod
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
-CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
-
-
-def configmap(name: str, **data: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
 
 
 VERSIONED = {"metadata": {"name": "a", "resourceVersion": "1"}}
@@ -130,24 +125,6 @@ async def test_an_update_that_changes_nothing_writes_nothing(api: Api) -> None:
     assert api.store.revision == revision
 
 
-@pytest.mark.parametrize(
-    ("content_type", "body"),
-    [
-        (MERGE, {"data": {"k": None, "n": "1"}}),
-        ("application/strategic-merge-patch+json", {"data": {"k": None, "n": "1"}}),
-        (
-            "application/json-patch+json",
-            [{"op": "remove", "path": "/data/k"}, {"op": "add", "path": "/data/n", "value": "1"}],
-        ),
-    ],
-)
-async def test_patches(api: Api, content_type: str, body: Any) -> None:
-    await api("POST", CONFIGMAPS, configmap("a", k="1"))
-    reply = await api("PATCH", f"{CONFIGMAPS}/a", body, content_type=content_type)
-    assert (reply.code, reply.json["data"]) == (200, {"n": "1"})
-    assert (await api("PATCH", f"{CONFIGMAPS}/a", body, content_type="text/plain")).code == 415
-
-
 @pytest.mark.parametrize("content_type", ["application/json", "application/yaml"])
 async def test_null_is_an_object_without_fields(api: Api, content_type: str) -> None:
     posted = await api("POST", CONFIGMAPS, b" null\n", content_type=content_type)
@@ -157,90 +134,6 @@ async def test_null_is_an_object_without_fields(api: Api, content_type: str) -> 
     await api("POST", CONFIGMAPS, configmap("a", k="1"))
     put = await api("PUT", f"{CONFIGMAPS}/a", b"null", content_type=content_type)
     assert put.code in (400, 422)
-
-
-@pytest.mark.parametrize("content_type", [MERGE, "application/strategic-merge-patch+json"])
-async def test_a_number_of_any_length_where_text_belongs_is_told(api: Api, content_type: str) -> None:
-    await api("POST", CONFIGMAPS, configmap("a", k="1"))
-    number = str(10**40)
-    body = f'{{"data":{{"k":{number}}}}}'.encode()
-    reply = await api("PATCH", f"{CONFIGMAPS}/a", body, content_type=content_type)
-    assert reply.code == 422
-    assert number in reply.json["message"]
-
-
-async def test_apply_creates_then_merges_and_conflicts_between_managers(api: Api) -> None:
-    options: dict[str, Any] = {"content_type": APPLY}
-    text = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: '1'}\n"
-    made = await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=x", text, **options)
-    assert made.code == 201
-    assert made.json["metadata"]["managedFields"][0]["operation"] == "Apply"
-    other = text.replace(b"'1'", b"'2'")
-    assert (await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=y", other, **options)).code == 409
-    forced = await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=y&force=true", other, **options)
-    assert (forced.code, forced.json["data"]) == (200, {"k": "2"})
-    assert (await api("PATCH", f"{CONFIGMAPS}/a", text, **options)).code == 422
-
-
-async def test_an_apply_that_changes_nothing_writes_nothing(api: Api) -> None:
-    async def apply(manager: str, text: bytes) -> tuple[str, dict[str, Any]]:
-        api.clock.advance(2)
-        reply = await api("PATCH", f"{url}?fieldManager={manager}", text, content_type=APPLY)
-        metadata = reply.json["metadata"]
-        return metadata["resourceVersion"], {e["manager"]: e.get("time") for e in metadata["managedFields"]}
-
-    url = "/apis/apps/v1/namespaces/default/deployments/a"
-    container = "{name: c, image: i, resources: {requests: {cpu: 1000m}}}"
-    template = f"{{metadata: {{labels: {{a: b}}}}, spec: {{containers: [{container}], volumes: []}}}}"
-    spec = f"{{selector: {{matchLabels: {{a: b}}}}, template: {template}}}"
-    text = f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a}}\nspec: {spec}\n".encode()
-    made = await apply("x", text)
-    assert await apply("x", text) == made
-    revision, times = await apply("y", text)  # owns it too, but changed nothing: its entry has no time
-    assert (revision != made[0], times) == (True, {**made[1], "y": None})
-    assert await apply("y", text) == (revision, times)
-
-
-async def test_applied_zeros_are_set_and_owned_though_they_are_not_stored(api: Api) -> None:
-    async def apply(manager: str, more: str, force: str = "") -> Reply:
-        template = "{metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}"
-        spec = f"{{selector: {{matchLabels: {{a: b}}}}, template: {template}, {more}}}"
-        text = f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a}}\nspec: {spec}\n".encode()
-        api.clock.advance(2)
-        return await api("PATCH", f"{url}?fieldManager={manager}{force}", text, content_type=APPLY)
-
-    def owned(reply: Reply, manager: str) -> set[str]:
-        entries = {each["manager"]: each["fieldsV1"] for each in reply.json["metadata"]["managedFields"]}
-        return set(entries[manager]["f:spec"])
-
-    url = "/apis/apps/v1/namespaces/default/deployments/a"
-    made = await apply("x", "paused: true, minReadySeconds: 5")
-    assert made.code == 201
-    assert made.json["spec"]["paused"] is True
-    refused = await apply("y", "paused: false, minReadySeconds: 0")
-    fields = [cause["field"] for cause in refused.json["details"]["causes"]]
-    assert fields == [".spec.minReadySeconds", ".spec.paused"]
-    changed = await apply("y", "paused: false, minReadySeconds: 0", "&force=true")
-    assert changed.json["spec"].keys() & {"paused", "minReadySeconds"} == set()
-    assert owned(changed, "y") >= {"f:paused", "f:minReadySeconds"}
-    assert not owned(changed, "x") & {"f:paused", "f:minReadySeconds"}
-    again = await apply("y", "paused: false, minReadySeconds: 0")
-    assert again.json["metadata"] == changed.json["metadata"]
-    assert (await apply("z", "paused: false")).code == 409  # nothing is stored that it could be equal to
-
-
-async def test_an_applied_empty_map_is_owned_and_keeps_what_others_have_in_it(api: Api) -> None:
-    text = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: ''}\ndata: %b\n"
-    await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=x", text % b"{k: v}", content_type=APPLY)
-    reply = await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=y", text % b"{}", content_type=APPLY)
-    assert reply.json["data"] == {"k": "v"}
-    owned = {each["manager"]: each["fieldsV1"] for each in reply.json["metadata"]["managedFields"]}
-    assert owned == {"x": {"f:data": {"f:k": {}}}, "y": {"f:data": {}}}
-    assert reply.json["metadata"]["namespace"] == "default"
-    reply = await api("PATCH", f"{CONFIGMAPS}/a?fieldManager=x", text % b"{}", content_type=APPLY)
-    assert "data" not in reply.json
-    sets = [each["fieldsV1"] for each in reply.json["metadata"]["managedFields"]]
-    assert sets == [{"f:data": {}}] * 2
 
 
 async def test_yaml_goes_in_and_out_and_aliases_do_not(api: Api) -> None:
