@@ -14,8 +14,8 @@ from nanokube.kubelet import run as kubelet
 from nanokube.kubelet.config import KubeletConfig
 from nanokube.kubelet.fake import FakeMounter, FakeRuntime
 from nanokube.kubelet.node import shutdown
-from tests.unit.nanokube.kubelet import test_run
-from tests.unit.nanokube.kubelet.test_run import World, pod
+from tests.unit.nanokube.kubelet import world as worlds
+from tests.unit.nanokube.kubelet.world import World, pod
 
 CRITICAL = 2_000_000_000
 
@@ -47,11 +47,11 @@ def play(tmp_path: Path, scenario: Scenario, grace_s: float = 30, critical_s: fl
     """Run a kubelet that gives Pods time, while the scenario plays."""
 
     async def main() -> None:
-        asyncio.get_running_loop().set_default_executor(test_run.Inline())
-        time, ready, host = test_run.Ticking(), asyncio.Event(), Host()
+        asyncio.get_running_loop().set_default_executor(worlds.Inline())
+        time, ready, host = worlds.Ticking(), asyncio.Event(), Host()
         told = {"shutdown_grace_s": grace_s, "shutdown_grace_critical_s": critical_s}
-        config = dataclasses.replace(test_run.config(tmp_path), **told)  # type: ignore[arg-type]
-        world = World(test_run.Server(time=time), FakeRuntime(time.time), config)
+        config = dataclasses.replace(worlds.config(tmp_path), **told)  # type: ignore[arg-type]
+        world = World(worlds.Server(time=time), FakeRuntime(time.time), config)
         world.runtime.add_image("app:1")
         async with asyncio.TaskGroup() as group:
             running = group.create_task(
@@ -74,7 +74,7 @@ async def start(world: World, *names: str, **spec: Any) -> None:
 
 
 def ready(world: World) -> dict[str, Any]:
-    node = world.client.read(resources.get("nodes"), test_run.NODE) or {}
+    node = world.client.read(resources.get("nodes"), worlds.NODE) or {}
     return next(c for c in node["status"]["conditions"] if c["type"] == "Ready")
 
 
@@ -102,7 +102,7 @@ def test_pods_end_before_the_host_and_say_why(tmp_path: Path) -> None:
 def test_critical_pods_end_last(tmp_path: Path) -> None:
     async def scenario(world: World, host: Host) -> None:
         await start(world, "web", terminationGracePeriodSeconds=5)
-        await start(world, "core", priority=CRITICAL, containers=[test_run.app(name="core")])
+        await start(world, "core", priority=CRITICAL, containers=[worlds.app(name="core")])
         world.runtime.stop_delay_s = 3
         host.orders.put_nowait(True)
         await host.proceeded.wait()
@@ -142,7 +142,7 @@ def test_a_pod_that_was_ending_gets_no_longer_than_the_host_waits(tmp_path: Path
     async def scenario(world: World, host: Host) -> None:
         await start(world, "web")
         world.runtime.stop_delay_s = 4
-        await world.client.delete(test_run.PODS, "web", "default", grace_period_s=500)
+        await world.client.delete(worlds.PODS, "web", "default", grace_period_s=500)
         await asyncio.sleep(1)
         host.orders.put_nowait(True)
         await world.until(lambda: world.pod() is None, 6)

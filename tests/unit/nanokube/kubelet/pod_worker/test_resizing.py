@@ -9,7 +9,7 @@ import pytest
 from nanokube.kit import virtual_time
 from nanokube.kubelet import pod_cgroups
 from nanokube.kubelet.fake import FakeRuntime
-from tests.unit.nanokube.kubelet.test_run import (
+from tests.unit.nanokube.kubelet.world import (
     PODS,
     Server,
     Ticking,
