@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Never
 
@@ -10,12 +11,15 @@ from nanokube.apiserver import run as apiserver_run
 from nanokube.client import leader, rest
 from nanokube.controllers import env as controllers_env
 from nanokube.controllers import run as controllers_run
-from nanokube.kit import pki
+from nanokube.kit import pki, tls
 from nanokube.roles import agent, audit, component, encryption_keys, etcd
 from nanokube.roles import config as node_config
 from nanokube.scheduler import run as scheduler_run
 
+log = logging.getLogger(__name__)
+
 Lead = Callable[[], Coroutine[Any, Any, Never]]
+Control = Callable[[controllers_env.Options], Coroutine[Any, Any, Never]]
 
 
 def mains(config: node_config.NodeConfig) -> Mapping[str, Callable[[], None]]:
@@ -77,7 +81,8 @@ async def manager(config: node_config.NodeConfig) -> Never:
             controlling.follow(place.kubeconfig("controller-manager")), name="controllers' credentials"
         )
         schedule: Lead = functools.partial(scheduler_run.run, scheduling)
-        control: Lead = functools.partial(controllers_run.run, controlling, controller_options(config))
+        work: Control = functools.partial(controllers_run.run, controlling)
+        control: Lead = functools.partial(with_current_authority, config, work)
         if config.store:  # other servers may have a manager, too: of all, one works
             schedule = led(scheduling, "kube-scheduler", config, schedule)
             control = led(controlling, "kube-controller-manager", config, control)
@@ -90,6 +95,35 @@ def led(client: rest.Client, name: str, config: node_config.NodeConfig, lead: Le
     """Have work done only while this node holds a Lease; the process ends when it is lost."""
     elector = leader.Elector(client, leader.Election(name, config.node_name))
     return lambda: elector.run(lead)
+
+
+class _AuthorityRenewedError(Exception):
+    """The controllers publish, and sign by, a certificate that has a successor."""
+
+
+async def with_current_authority(config: node_config.NodeConfig, control: Control) -> Never:
+    """Run the controllers; when the authority is renewed, end them and begin anew with the successor.
+
+    That is once in years, so none of them needs to follow the file.
+    """
+    while True:
+        options = controller_options(config)
+
+        async def look(used: str = options.root_ca) -> None:
+            try:
+                found = controller_options(config).root_ca
+            except (OSError, ValueError) as err:
+                log.warning("authority not taken: error=%s", err)
+                return
+            if found != used:
+                raise _AuthorityRenewedError
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(tls.on_change({config.paths.pki / "ca.crt"}, look), name="authority")
+                group.create_task(control(options), name="controllers")
+        except* _AuthorityRenewedError:
+            log.info("authority renewed: controllers begin anew")
 
 
 def controller_options(config: node_config.NodeConfig) -> controllers_env.Options:
