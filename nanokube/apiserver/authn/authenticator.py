@@ -1,8 +1,13 @@
-"""From a request to a User: a front proxy's word, client certificate, bearer token, or nobody."""
+"""From a request to a User: a front proxy's word, client certificate, bearer token, or nobody.
+
+Who shows nothing is system:anonymous, and roles say what it may; who shows what is wrong is refused.
+Source: pkg/kubeapiserver/authenticator/config.go.
+"""
 
 from __future__ import annotations
 
 from nanokube.api import errors
+from nanokube.apiserver.authn import websocket_token
 from nanokube.apiserver.authn.bootstrap_tokens import BootstrapTokens
 from nanokube.apiserver.authn.front_proxy import FrontProxies
 from nanokube.apiserver.authn.serviceaccount import InvalidToken, Tokens
@@ -10,13 +15,6 @@ from nanokube.apiserver.authn.tokens import StaticTokens
 from nanokube.apiserver.authn.user import ANONYMOUS, AUTHENTICATED, User
 from nanokube.kit.clock import Clock
 from nanokube.kit.http.message import Request
-
-# Load balancers and kubelets probe these without an identity.
-ANONYMOUS_PATHS = ("/healthz", "/livez", "/readyz", "/version")
-# Who verifies tokens of ServiceAccounts from outside has none itself; roles decide about it.
-ISSUER_PATHS = ("/.well-known/openid-configuration", "/openid/v1/jwks")
-# What a host reads that knows nothing of its cluster yet but a token; roles decide about it.
-CLUSTER_INFO_PATH = "/api/v1/namespaces/kube-public/configmaps/cluster-info"
 
 
 class Authenticator:
@@ -57,15 +55,12 @@ class Authenticator:
             if peer.certificate.not_after < self._clock.time() or not user.name:
                 raise errors.unauthorized()
             return user
-        authorization = request.headers.get("authorization")
-        if authorization[:7].lower() == "bearer ":
-            return self.check(authorization[7:].strip())
-        path = request.path
-        if path in (*ANONYMOUS_PATHS, *ISSUER_PATHS) or path.startswith(("/livez/", "/readyz/", "/healthz/")):
-            return ANONYMOUS
-        if path == CLUSTER_INFO_PATH and request.method == "GET":
-            return ANONYMOUS
-        raise errors.unauthorized()
+        token = _token(request)
+        if token:
+            return self.check(token)
+        if peer.certificate is not None:  # of a front proxy that names nobody
+            raise errors.unauthorized()
+        return ANONYMOUS
 
     def check(self, token: str) -> User:
         """Tell whose token it is. Raises ApiError (401)."""
@@ -81,3 +76,14 @@ class Authenticator:
             return self._tokens.verify(token, (self._audience,), self._clock.time())[0]
         except InvalidToken as err:
             raise errors.unauthorized() from err
+
+
+def _token(request: Request) -> str:
+    """Read the bearer token; "" without one, as of any other scheme. Raises ApiError (401)."""
+    scheme, *rest = request.headers.get("authorization").strip().split(" ", 2)
+    if rest and rest[0] and scheme.lower() == "bearer":
+        return rest[0]
+    try:
+        return websocket_token.take(request)
+    except ValueError as err:
+        raise errors.unauthorized() from err

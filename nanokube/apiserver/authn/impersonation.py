@@ -9,7 +9,13 @@ from typing import Final
 from urllib.parse import unquote
 
 from nanokube.api import errors
-from nanokube.apiserver.authn.user import ANONYMOUS, AUTHENTICATED, SERVICE_ACCOUNT_PREFIX, User
+from nanokube.apiserver.authn.user import (
+    ANONYMOUS,
+    AUTHENTICATED,
+    SERVICE_ACCOUNT_PREFIX,
+    UNAUTHENTICATED,
+    User,
+)
 from nanokube.apiserver.authz.authorizer import Attributes, Authorizer, Decision, refusal
 from nanokube.kit.http.message import Request
 
@@ -37,9 +43,17 @@ def apply(request: Request, user: User, authorizer: Authorizer) -> User:
     if not groups and name.startswith(SERVICE_ACCOUNT_PREFIX):
         namespace = name.split(":")[2]
         groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"]
-    known = () if name == ANONYMOUS.name else (AUTHENTICATED,)
     pairs = tuple((key, tuple(values)) for key, values in extra.items())
-    return User(name, tuple(dict.fromkeys((*groups, *known))), headers.get("impersonate-uid"), pairs)
+    return User(name, _completed(name, groups), headers.get("impersonate-uid"), pairs)
+
+
+def _completed(name: str, groups: list[str]) -> tuple[str, ...]:
+    """Add the group of all who are known, or of all who are not, unless the request said which."""
+    if name == ANONYMOUS.name:
+        return tuple(dict.fromkeys((*groups, UNAUTHENTICATED)))
+    if AUTHENTICATED in groups or UNAUTHENTICATED in groups:
+        return tuple(dict.fromkeys(groups))
+    return (*dict.fromkeys(groups), AUTHENTICATED)
 
 
 def _questions(

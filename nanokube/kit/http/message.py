@@ -56,6 +56,11 @@ class Headers:
         name = name.lower()
         return [value for key, value in self._fields if key == name]
 
+    def replace(self, name: str, value: str) -> None:
+        """Put one field in the place of every field called name."""
+        name = name.lower()
+        self._fields = [*(each for each in self._fields if each[0] != name), (name, value)]
+
     def __contains__(self, name: str) -> bool:
         name = name.lower()
         return any(key == name for key, _ in self._fields)

@@ -50,6 +50,6 @@ def test_a_token_is_verified_from_outside_by_the_issuer_s_own_keys(cluster: host
         assert 0 < read["exp"] - read["iat"] <= 600
         with pytest.raises(jwt.InvalidAudienceError):
             jwt.decode(token, key, [header["alg"]], audience="other")
-        assert ask(cluster, server + "/api/v1/namespaces")[0] == 401
+        assert ask(cluster, server + "/api/v1/namespaces")[0] == 403
     finally:
         cluster.kubectl("delete", "clusterrolebinding", "oidc")

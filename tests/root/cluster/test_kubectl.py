@@ -360,7 +360,7 @@ def test_anonymous_requests_get_health_and_version_only(cluster: host.Host) -> N
         return cluster.run("python3", "-c", script).stdout.strip()
 
     assert [status_of(path) for path in ("/version", "/readyz", "/livez", "/healthz")] == ["200"] * 4
-    assert [status_of(path) for path in ("/api/v1/pods", "/apis", "/metrics")] == ["401"] * 3
+    assert [status_of(path) for path in ("/api/v1/pods", "/apis", "/metrics")] == ["403"] * 3
 
 
 def test_a_deleted_pod_leaves_no_cgroup(cluster: host.Host, apply: Any) -> None:

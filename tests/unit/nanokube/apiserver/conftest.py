@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +83,17 @@ class Api:
         body: Any = None,
         *,
         content_type: str = "application/json",
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
         certificate: Certificate | None = MASTERS,
     ) -> Answer:
         raw = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
-        fields = {"content-type": content_type, "user-agent": "test/1", **(headers or {})}
-        peer = Peer("127.0.0.1", 1, certificate)
-        found = self.server.app.handle(Request(method, target, Headers(fields.items()), raw, peer))
+        given = list(headers.items() if isinstance(headers, Mapping) else headers)
+        names = {name for name, _ in given}
+        default = (("content-type", content_type), ("user-agent", "test/1"))
+        fields = Headers([*(each for each in default if each[0] not in names), *given])
+        upgrade = fields.get("upgrade").lower()
+        request = Request(method, target, fields, raw, Peer("127.0.0.1", 1, certificate), upgrade=upgrade)
+        found = self.server.app.handle(request)
         return await found if inspect.isawaitable(found) else found
 
     async def __call__(self, method: str, target: str, body: Any = None, **options: Any) -> Reply:

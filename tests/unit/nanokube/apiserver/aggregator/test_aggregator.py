@@ -420,4 +420,4 @@ async def test_without_connections_nothing_is_left(front: Front) -> None:
     await front.register()
     await front.becomes("Passed")
     async with aiohttp.ClientSession() as nobody, nobody.get(f"{front.base}{PATH}/nodes") as answer:
-        assert answer.status == 401
+        assert answer.status == 403

@@ -86,7 +86,7 @@ async def test_clients_are_who_their_certificate_says(cluster: Cluster) -> None:
     forged = {"X-Remote-User": "root", "X-Remote-Group": "system:masters"}
     pair = issue(cluster.clients, "front-proxy-client")
     assert await cluster.ask(pair, forged) == (201, "front-proxy-client")
-    assert await cluster.ask(None, forged) == (401, "")
+    assert await cluster.ask(None, forged) == (403, "")
 
 
 async def test_the_proxies_authority_makes_no_clients(cluster: Cluster) -> None:
