@@ -129,6 +129,10 @@ class App:
         """Make ahead what the first clients would wait for."""
         await self._other.openapi.prepare()
 
+    def stop(self) -> None:
+        """Say from now on that this server is not ready: it ends."""
+        self._other.health.is_stopping = True
+
     def handle(self, request: Request) -> Result:
         """Answer a request."""
         started = time.perf_counter()

@@ -255,7 +255,7 @@ def _app(
         metrics.registry.register(collector)
     front_proxies = FrontProxies(config.front_proxy_ca.read_bytes()) if config.front_proxy_ca else None
     bootstrap_tokens = BootstrapTokens(registry.find)
-    checks = {"ping": lambda: True, "etcd": lambda: registry.store.is_healthy}
+    checks = {"etcd": lambda: registry.store.is_healthy}
     if isinstance(registry.store, EncryptedStore):
         metrics.registry.register(EncryptionMetrics(registry.store))
         checks["kms-providers"] = registry.store.are_plugins_healthy

@@ -44,7 +44,7 @@ class NonResource:
         self._address = addresses.host_port(config.advertise_address, config.port)
         self._tokens = tokens
         self._metrics = counters
-        self._health = health
+        self.health = health
         self._kinds = kinds
         self._remotes = remotes
         self._aggregated: dict[bool, tuple[tuple[int, int], bytes, str]] = {}  # by core: state, body, hash
@@ -55,7 +55,7 @@ class NonResource:
         path = request.path.rstrip("/") or "/"
         if request.method not in ("GET", "HEAD"):
             raise errors.no_such_method()
-        if health := self._health.answer(request, path):
+        if health := self.health.answer(request, path):
             return health
         if path == "/api" or path.startswith(("/api/", "/apis")):
             return self._discover(request, path)
@@ -70,7 +70,7 @@ class NonResource:
             case "/metrics":
                 return Response(200, self._metrics.render(), metrics.CONTENT_TYPE)
             case "/metrics/slis":
-                return Response(200, self._health.indicators(), metrics.CONTENT_TYPE)
+                return Response(200, self.health.indicators(), metrics.CONTENT_TYPE)
             case "/openid/v1/jwks":
                 return Response(200, orjson.dumps(self._tokens.jwks()), "application/jwk-set+json")
             case "/.well-known/openid-configuration":
@@ -78,10 +78,9 @@ class NonResource:
             case "/":
                 known = discovery.group_versions(self._kinds.all())
                 groups = [f"/apis/{g}/{v}" for g, vs in known.items() if g for v in vs]
-                paths = sorted(
-                    {*_INDEX, *groups, *(p.rpartition("/")[0] for p in groups), *self._remotes.paths()}
-                )
-                return respond.document(request, {"paths": paths}, negotiate.OBJECT)
+                bare = (path.rpartition("/")[0] for path in groups)
+                paths = {*_INDEX, *groups, *bare, *self._remotes.paths(), *self.health.paths()}
+                return respond.document(request, {"paths": sorted(paths)}, negotiate.OBJECT)
         raise errors.no_such_path()
 
     def _issuer(self) -> dict[str, Any]:

@@ -90,6 +90,7 @@ async def run(
             try:
                 await server.wait()
             finally:
+                parts.app.stop()
                 if leases is not None:
                     await asyncio.shield(leases.leave())
                 await asyncio.shield(server.close(SHUTDOWN_GRACE_S))
