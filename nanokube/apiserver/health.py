@@ -1,8 +1,8 @@
 """Health: /healthz, /livez and /readyz, and what their answers were, as metrics (/metrics/slis).
 
 Names are upstream's where one exists: "etcd" is the store, whatever it is, as probes ask for that. Of
-upstream's poststarthooks those are named whose work this server does. It answers nobody before all of them have
-started, and ends with the first that does: a server that answers has them.
+upstream's poststarthooks those are named whose work this server does. It answers nobody before all of them
+have started, and ends with the first that does: a server that answers has them.
 Source: staging apiserver pkg/server/healthz/healthz.go, component-base metrics/prometheus/slis.
 """
 
