@@ -3,13 +3,15 @@
 Source: apimachinery pkg/util/proxy (upgradeaware.go, transport.go), pkg/registry/core/{pod,service,node}.
 """
 
+import asyncio
+import gzip
 import random
 import ssl
 
 from cri.wire.aio import dial
 from cri.wire.errors import ProtocolError
 from nanokube.api import errors
-from nanokube.apiserver.subresources import body, proxy_target
+from nanokube.apiserver.subresources import body, page, proxy_target
 from nanokube.apiserver.subresources.backend import Backend
 from nanokube.apiserver.subresources.proxy_target import Target
 from nanokube.apiserver.subresources.tunnel import tunnel
@@ -54,7 +56,7 @@ def _any_server(target: Target) -> ssl.SSLContext | None:
 
 
 async def _forward(request: Request, target: Target, tls: ssl.SSLContext | None, rest: str) -> Answer:
-    path = proxy_target.path(request.raw_path, rest)
+    path = proxy_target.path(request.method, request.raw_path, rest)
     if path is None:
         return Response(301, headers=[("Location", proxy_target.with_slash(request.target))])
     query = request.query.raw
@@ -73,8 +75,29 @@ async def _forward(request: Request, target: Target, tls: ssl.SSLContext | None,
     prefix = proxy_target.prefix(request.raw_path, path)
     kept = proxy_target.answer_fields(answer.fields, target.address, prefix)
     content_type = answer.field("content-type")
-
     if answer.status in (204, 304):
         await answer.close()
         return Response(answer.status, headers=kept)
+    is_redirect = bool(answer.field("location"))
+    if page.is_page(content_type) and request.method != "HEAD" and not is_redirect:
+        return await _page(answer, kept, lambda url: proxy_target.relocate(url, target.address, prefix))
     return StreamResponse(body.passed_on(answer), answer.status, content_type, kept)
+
+
+async def _page(answer: dial.Answer, fields: list[tuple[str, str]], relocate: page.Relocate) -> Answer:
+    """Hand a page on with its URLs led through the proxy; one too long or in an unknown encoding as it is."""
+    content_type, encoding = answer.field("content-type"), answer.field("content-encoding")
+    came, is_whole = await body.first(answer, page.MAX_BYTES)
+    if not is_whole:
+        return StreamResponse(body.passed_on(answer, came), answer.status, content_type, fields)
+    await answer.close()
+    data = await asyncio.to_thread(_rewrite, came, encoding, relocate)
+    return Response(answer.status, data, content_type, fields)
+
+
+def _rewrite(data: bytes, encoding: str, relocate: page.Relocate) -> bytes:
+    plain = page.unpack(data, encoding)
+    if plain is None:
+        return data
+    led = page.rewrite(plain, relocate)
+    return gzip.compress(led) if encoding == "gzip" else led

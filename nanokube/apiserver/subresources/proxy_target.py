@@ -25,6 +25,10 @@ _KEPT_BACK = frozenset(
     )
 )  # fmt: skip
 _IDENTITY_PREFIXES = ("impersonate-", "x-remote-")
+# What a Pod permits other origins is not what the API server permits them.
+_CROSS_ORIGIN = frozenset(
+    f"access-control-allow-{what}" for what in ("credentials", "headers", "methods", "origin")
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,10 +109,10 @@ def of_node(node: Object, wanted: Wanted) -> tuple[Target, bool]:
     return Target(Address(kubelet.host, _port(wanted.port)), wanted.scheme == "https"), False
 
 
-def path(raw_path: str, rest: str) -> str | None:
+def path(method: str, raw_path: str, rest: str) -> str | None:
     """Return the path to ask for; None if the client must come again with a slash at the end."""
-    if not rest and not raw_path.endswith("/"):
-        return None
+    if not rest and not raw_path.endswith("/") and method in ("GET", "HEAD"):
+        return None  # else what is relative on the page would miss the proxy; other methods give no page
     return "/" + quote(rest, safe="/:@!$&'()*+,;=~-._")
 
 
@@ -120,6 +124,8 @@ def with_slash(target: str) -> str:
 
 def prefix(raw_path: str, proxied: str) -> str:
     """Return what stands before the proxied path in the client's own path."""
+    if proxied == "/":
+        return raw_path.removesuffix("/")
     return (
         raw_path.removesuffix(proxied)
         if raw_path.endswith(proxied)
@@ -140,19 +146,25 @@ def request_fields(fields: Fields, client: str) -> list[tuple[str, str]]:
 
 def answer_fields(fields: Fields, address: Address, before: str) -> list[tuple[str, str]]:
     """Return the fields to hand back; a Location on the same server is led back through the proxy."""
-    kept = [(name, value) for name, value in fields if name not in _KEPT_BACK and name != "content-type"]
-    return [
-        (name, _relocate(value, address, before) if name == "location" else value) for name, value in kept
+    kept = [
+        (name, value)
+        for name, value in fields
+        if name not in _KEPT_BACK and name not in _CROSS_ORIGIN and name != "content-type"
     ]
+    return [(name, relocate(value, address, before) if name == "location" else value) for name, value in kept]
 
 
-def _relocate(url: str, address: Address, before: str) -> str:
-    parts = urlsplit(url)
-    if parts.netloc and parts.netloc.partition(":")[0] != address.host:
+def relocate(url: str, address: Address, before: str) -> str:
+    """Lead a URL with an absolute path on the same server back through the proxy; leave others alone."""
+    try:
+        parts = urlsplit(url)
+        is_elsewhere = bool(parts.netloc) and parts.hostname != address.host
+    except ValueError:
         return url
-    if not parts.path.startswith("/"):
+    if is_elsewhere or not parts.path.startswith("/"):
         return url
-    return before + parts.path + ("?" + parts.query if parts.query else "")
+    led = parts.path if f"{parts.path}/".startswith(f"{before}/") else before + parts.path
+    return led + ("?" + parts.query if parts.query else "") + ("#" + parts.fragment if parts.fragment else "")
 
 
 def _require_pod_address(text: str) -> None:

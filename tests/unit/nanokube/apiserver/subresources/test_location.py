@@ -146,8 +146,26 @@ def test_a_redirect_to_the_same_server_is_led_back_through_the_proxy() -> None:
         assert proxy_target.answer_fields([("location", location_)], address, before) == [("location", led)]
 
 
+def test_a_url_that_names_the_proxy_already_is_left_alone() -> None:
+    before, address = "/api/v1/namespaces/d/pods/p/proxy", Address("10.244.0.5", 80)
+    for url, led in (
+        (before + "/x", before + "/x"),
+        ("/x#y", before + "/x#y"),
+        ("http://10.244.0.5:80/", before + "/"),
+        ("http://[::1", "http://[::1"),
+    ):
+        assert proxy_target.relocate(url, address, before) == led
+
+
+def test_what_a_pod_permits_other_origins_stays_here() -> None:
+    fields = [("access-control-allow-origin", "*"), ("x", "y")]
+    assert proxy_target.answer_fields(fields, Address("10.244.0.5", 80), "/p") == [("x", "y")]
+
+
 def test_paths() -> None:
-    assert proxy_target.path("/…/proxy", "") is None
-    assert proxy_target.path("/…/proxy/", "") == "/"
-    assert proxy_target.path("/…/proxy/a%20b", "a b") == "/a%20b"
+    assert proxy_target.path("GET", "/…/proxy", "") is None
+    assert proxy_target.path("POST", "/…/proxy", "") == "/"
+    assert proxy_target.path("GET", "/…/proxy/", "") == "/"
+    assert proxy_target.path("GET", "/…/proxy/a%20b", "a b") == "/a%20b"
     assert proxy_target.with_slash("/proxy?x=1") == "/proxy/?x=1"
+    assert {proxy_target.prefix(raw, "/") for raw in ("/…/proxy", "/…/proxy/")} == {"/…/proxy"}
