@@ -65,6 +65,8 @@ def up(name: str, nodes: int, servers: int, ip_family: str, subnet: str | None, 
             cluster.bring_up(
                 made, lambda node: click.echo(f"       {node} is Ready ({time.monotonic() - began:.1f} s)")
             )
+    except place.LabIsThereError:
+        raise
     except BaseException:
         if planned.directory.exists() and not os.environ.get("NANOKUBE_LAB_KEEP"):
             control.destroy(name)
@@ -153,7 +155,7 @@ def partition(name: str, ones: str, others: str | None, one_way: bool) -> None:
 def heal(name: str, nodes: tuple[str, ...]) -> None:
     """End partitions, loss and delay of nodes, or of all."""
     found = place.load(name)
-    faults.inject(found, faults.healed(place.load_faults(found), nodes))
+    faults.inject(found, faults.healed(found, place.load_faults(found), nodes))
 
 
 @lab.command()

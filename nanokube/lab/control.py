@@ -24,10 +24,12 @@ CGROUPS = Path("/sys/fs/cgroup")
 def create(lab: place.Lab) -> place.Lab:
     """Start the hub of a lab and switch its nodes on; nothing of Kubernetes runs in them yet.
 
-    Raises LabError.
+    Raises LabError, LabIsThereError.
     """
     if any(_processes(lab.directory)):
-        raise place.LabError(f"lab {lab.name} is there already", f"end it: `nanokube lab down {lab.name}`")
+        raise place.LabIsThereError(
+            f"lab {lab.name} is there already", f"end it: `nanokube lab down {lab.name}`"
+        )
     lab.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     (lab.directory / "faults.json").unlink(missing_ok=True)
     place.save(lab)

@@ -24,10 +24,12 @@ def cut(
 ) -> Faults:
     """Add a partition between two groups; one_way: only what the first sends is lost. Pure.
 
-    Raises LabError for a node that is not there, or in both groups.
+    Raises LabError for a node that is not there, or in both groups, and for a group without nodes.
     """
     for name in (*ones, *others):
         lab.node(name)
+    if not ones or not others:
+        raise place.LabError("nobody is on the other side of this partition", "name fewer nodes")
     if both := set(ones) & set(others):
         raise place.LabError(f"{', '.join(sorted(both))} cannot be on both sides of a partition")
     made = {name: dict(of) for name, of in faults.items()}
@@ -39,8 +41,13 @@ def cut(
     return made
 
 
-def healed(faults: Faults, names: Collection[str] = ()) -> Faults:
-    """Take all faults of the network away, or those to and from some nodes; clocks stay. Pure."""
+def healed(lab: place.Lab, faults: Faults, names: Collection[str] = ()) -> Faults:
+    """Take all faults of the network away, or those to and from some nodes; clocks stay. Pure.
+
+    Raises LabError for a node that is not there.
+    """
+    for name in names:
+        lab.node(name)
     made: Faults = {}
     for name, of in faults.items():
         if not names or name in names:

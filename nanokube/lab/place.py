@@ -53,6 +53,10 @@ class LabError(RuntimeError):
         self.hint = hint
 
 
+class LabIsThereError(LabError):
+    """A lab of this name runs: it is not the caller's to end."""
+
+
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 

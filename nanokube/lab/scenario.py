@@ -272,7 +272,7 @@ class LabMachines:
         faults.inject(self._lab, faults.cut(self._lab, place.load_faults(self._lab), ones, rest))
 
     def heal(self, nodes: Sequence[str]) -> None:
-        faults.inject(self._lab, faults.healed(place.load_faults(self._lab), nodes))
+        faults.inject(self._lab, faults.healed(self._lab, place.load_faults(self._lab), nodes))
 
     def give(self, node: str, **values: float) -> None:
         faults.inject(self._lab, faults.given(self._lab, place.load_faults(self._lab), node, **values))

@@ -75,7 +75,7 @@ def test_faults_come_and_go_and_nothing_stays(tmp_path: Path) -> None:
         assert control.run(lab, "w1", ["cat", "/etc/kept"]).stdout == "kept\n"
         assert control.run(lab, "w1", ["cat", "/run/gone"], check=False).returncode == 1
         assert not reaches(lab, "w1", "s1"), "a partition outlives a restart"
-        faults.inject(lab, faults.healed(place.load_faults(lab)))
+        faults.inject(lab, faults.healed(lab, place.load_faults(lab)))
         host.wait_for(lambda: reaches(lab, "w1", "s1"), 5, "s1")  # ARP asks once a second
 
         faults.inject(lab, faults.given(lab, {}, "w1", loss_percent=100, clock_s=-3600))

@@ -17,17 +17,24 @@ def test_a_partition_has_two_sides_unless_it_is_one_way() -> None:
         faults.cut(LAB, {}, ["s1"], ["s1", "w1"])
     with pytest.raises(place.LabError, match="no node"):
         faults.cut(LAB, {}, ["s9"], ["w1"])
+    with pytest.raises(place.LabError, match="other side"):
+        faults.cut(LAB, {}, ["s1", "w1", "w2"], [])
 
 
 def test_healing_leaves_clocks_and_other_partitions() -> None:
     injected = faults.cut(LAB, {}, ["s1"], ["w1", "w2"])
     injected = faults.given(LAB, injected, "w1", loss_percent=5, clock_s=60)
-    assert faults.healed(injected) == {"w1": {"clock_s": 60}}
-    assert faults.healed(injected, ["w1"]) == {
+    assert faults.healed(LAB, injected) == {"w1": {"clock_s": 60}}
+    assert faults.healed(LAB, injected, ["w1"]) == {
         "s1": {"blocked": ["w2"]},
         "w1": {"clock_s": 60},
         "w2": {"blocked": ["s1"]},
     }
+
+
+def test_only_nodes_that_are_there_are_healed() -> None:
+    with pytest.raises(place.LabError, match="no node w9"):
+        faults.healed(LAB, {}, ["w9"])
 
 
 def test_a_value_of_nothing_ends_a_fault() -> None:
