@@ -58,6 +58,7 @@ class Field:
     """One field of a definition and how patches and apply treat it.
 
     drops_zero: Go leaves its zero out of JSON. is_written: a struct that Go writes though it is empty.
+    is_granular: of a struct that is atomic elsewhere, owned field by field here.
     is_present: a field that Go writes in any case, if only as {} or null. zero: what Go writes of a scalar
     that nobody sets, where it writes it in any case.
     """
@@ -66,6 +67,7 @@ class Field:
     list_type: str = "atomic"
     list_keys: tuple[str, ...] = ()
     is_atomic: bool = False
+    is_granular: bool = False
     patch_strategies: frozenset[str] = frozenset()
     merge_key: str = ""
     default: Any = None
@@ -166,6 +168,7 @@ def _field(code: Any, drops_zero: bool, is_written: bool, is_present: bool, has_
         list_type=extra.get("lt", "atomic"),
         list_keys=tuple(extra.get("lk", ())),
         is_atomic=extra.get("mt") == "atomic",
+        is_granular=extra.get("mt") == "granular",
         patch_strategies=frozenset(extra.get("ps", "").split(",")) - {""},
         merge_key=extra.get("pk", ""),
         default=extra.get("df"),

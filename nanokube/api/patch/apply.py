@@ -168,9 +168,10 @@ def _merge_field(field: facts.Field | None, before: Any, value: Any) -> Any:
     if type(value) is not list or field.list_type == "atomic":
         return value
     items = {fieldsets.item_key(field, i): i for i in before}
+    has_parts = not fieldsets.has_atomic_items(field)
     for item in value:
         key = fieldsets.item_key(field, item)
-        is_struct = key in items and type(item) is dict
+        is_struct = has_parts and key in items and type(item) is dict
         items[key] = _merge(field.type.item, items[key], item) if is_struct else item
     return list(items.values())
 

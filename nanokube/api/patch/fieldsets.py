@@ -33,7 +33,13 @@ def is_atomic(field: facts.Field | None) -> bool:
     """Tell whether a map or struct field is owned as a whole."""
     if field is None or field.is_atomic or field.type.code in facts.UNTYPED:
         return True
-    return field.type.code == "@" and facts.struct_of(field.type).is_atomic
+    return field.type.code == "@" and not field.is_granular and facts.struct_of(field.type).is_atomic
+
+
+def has_atomic_items(field: facts.Field) -> bool:
+    """Tell whether each item of a map-like list is owned as a whole: an OwnerReference, for instance."""
+    item = field.type.item
+    return item is not None and item.code == "@" and facts.struct_of(item).is_atomic
 
 
 def item_key(field: facts.Field, item: Any) -> str | None:
@@ -80,10 +86,12 @@ def of_field(field: facts.Field | None, value: Any) -> FieldSet:
         return of(field.type, value)
     if type(value) is list and field is not None and field.list_type in ("map", "set"):
         found: FieldSet = {}
+        has_parts = not has_atomic_items(field)
         for item in value:
             key = item_key(field, item)
             if key is not None:
-                found[key] = {".": {}, **of(field.type.item, item)} if key[0] == "k" else {}
+                is_struct = has_parts and key[0] == "k"
+                found[key] = {".": {}, **of(field.type.item, item)} if is_struct else {}
         return found
     return {}
 
@@ -102,7 +110,7 @@ def added(field: facts.Field | None, value: Any) -> FieldSet:
 
 
 def _added_item(field: facts.Field, item: Any) -> FieldSet:
-    if type(item) is not dict or field.type.item is None:
+    if type(item) is not dict or field.type.item is None or has_atomic_items(field):
         return {}
     return _added_members(field.type.item, item)
 
@@ -146,7 +154,7 @@ def _changed_field(field: facts.Field | None, before: Any, value: Any) -> FieldS
         key = item_key(field, item)
         if key is None or (key in old_items and old_items[key] == item):
             continue
-        if key in old_items and key[0] == "k":
+        if key in old_items and key[0] == "k" and not has_atomic_items(field):
             below = changed(field.type.item, old_items[key], item)
             if below:
                 found[key] = below
@@ -183,7 +191,7 @@ def _removed_below(field: facts.Field | None, before: Any, value: Any) -> FieldS
             continue
         if key not in kept:
             found[key] = _added_item(field, item)
-        elif key[0] == "k" and item != kept[key]:
+        elif key[0] == "k" and item != kept[key] and not has_atomic_items(field):
             below = removed(field.type.item, item, kept[key])
             if below:
                 found[key] = below
@@ -244,6 +252,8 @@ def _compared_items(
         key = str(path)
         if path not in was:
             mine[key] = _added_item(field, item)
+        elif item != was[path] and has_atomic_items(field):
+            mine[key] = {}
         elif item != was[path]:
             below, lost = compared(field.type.item, was[path], item)
             if below:

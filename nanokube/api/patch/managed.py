@@ -21,6 +21,8 @@ _REMEMBERED: Final[dict[tuple[str, bytes], FieldSet]] = {}
 _MOST_REMEMBERED: Final = 256
 _MEMORABLE_BYTES: Final = 16_384
 
+_ELEMENTS: Final = ("f:", "k:", "v:", "i:")
+
 UNMANAGED_METADATA: Final = frozenset(
     (
         "name",
@@ -90,7 +92,8 @@ def track_update(
 ) -> None:
     """Record in `new`, in place, that `manager` set what differs from `old` (None: a new object).
 
-    `new` may bring entries of its own, which replace those of `old`, except through a subresource. An object
+    `new` may bring entries of its own, which replace those of `old`, except through a subresource: [] or [{}]
+    none at all. An object
     without entries gets none until somebody applies to it.
     """
     type_ = definition.type
@@ -162,7 +165,7 @@ def _entries(old: Object | None, new: Object, subresource: str) -> list[dict[str
     before = list(objects.metadata(old or {}).get("managedFields") or ())
     if subresource:
         return before
-    if given == [{}]:
+    if given == [{}] or objects.metadata(new).get("managedFields") == []:
         return []
     return list(given) if given and all(map(_is_valid, given)) else before
 
@@ -171,4 +174,10 @@ def _is_valid(entry: Mapping[str, Any]) -> bool:
     is_known = (
         entry.get("operation") in (entries.UPDATE, entries.APPLY) and entry.get("fieldsType") == "FieldsV1"
     )
-    return is_known and bool(entry.get("apiVersion")) and type(entry.get("fieldsV1")) is dict
+    return is_known and bool(entry.get("apiVersion")) and _is_set(entry.get("fieldsV1"))
+
+
+def _is_set(tree: Any) -> bool:
+    return type(tree) is dict and all(
+        (key == "." or key[:2] in _ELEMENTS) and _is_set(below) for key, below in tree.items()
+    )

@@ -22,7 +22,7 @@ from nanokube.apiserver.registry.call import Call
 from nanokube.apiserver.registry.create import check_namespace, track
 from nanokube.apiserver.registry.hooks import Lost
 from nanokube.apiserver.registry.registry import Registry, storage_of
-from nanokube.storage.store import Conflict
+from nanokube.storage.store import Conflict, NotFound
 
 _ATTEMPTS: Final = 10
 # These demand a resourceVersion (AllowUnconditionalUpdate is false).
@@ -79,9 +79,10 @@ async def update(
         stored = views.to_storage(call.resource, new)
         try:
             return await _write(registry, call, item, stored, old, prepare, check, tracks=tracks)
-        except Conflict:
-            # Another write came first. A client that named the version is refused by the next round's
-            # preconditions; a patch that did not is applied to the newer object.
+        except (Conflict, NotFound):
+            # Another write came first, or the object is gone, as the next round will say. A client that named
+            # the version is refused by the next round's preconditions; a patch that did not is applied to the
+            # newer object.
             continue
     raise errors.conflict(storage_of(call.resource), call.name)
 

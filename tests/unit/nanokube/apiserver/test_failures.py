@@ -6,6 +6,7 @@ import pytest
 from nanokube.apiserver import app
 from nanokube.kit.http.message import Headers, Peer, Request
 from nanokube.storage.store import Broken
+from tests.unit.nanokube.apiserver.conftest import CONFIGMAPS, Api
 
 
 def request() -> Request:
@@ -35,3 +36,20 @@ def test_a_body_too_long_gets_a_status() -> None:
     assert (answer.status, status["reason"], status["code"]) == (413, "RequestEntityTooLarge", 413)
     assert status["message"] == "Request entity too large: limit is 3145728"
     assert app.refused(431).body == b"431 Request Header Fields Too Large"
+
+
+async def test_an_object_that_goes_while_its_last_finalizer_is_taken_is_not_found(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api("POST", CONFIGMAPS, {"metadata": {"name": "a", "finalizers": ["a.b/c"]}})
+    await api("DELETE", f"{CONFIGMAPS}/a")
+    delete = api.store.delete
+
+    async def deleted_by_another(key: str, *, expect: int) -> int:
+        await delete(key, expect=expect)
+        return await delete(key, expect=expect)
+
+    monkeypatch.setattr(api.store, "delete", deleted_by_another)
+    body = {"metadata": {"finalizers": None}}
+    reply = await api("PATCH", f"{CONFIGMAPS}/a", body, content_type="application/merge-patch+json")
+    assert reply.code == 404

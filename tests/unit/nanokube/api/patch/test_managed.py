@@ -155,3 +155,52 @@ def test_what_replicas_share_is_remembered_and_stays_as_it_was() -> None:
     assert rounds[0][1]["b"] == replicas
     assert rounds[0][2]["a"]["f:spec"]["f:replicas"] == {}
     assert "b" not in rounds[0][2]
+
+
+REFERENCE = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+
+
+def test_items_that_are_atomic_are_owned_as_a_whole() -> None:
+    new: dict[str, Any] = {"metadata": {"name": "m", "ownerReferences": [REFERENCE]}}
+    managed.track_update(MAP, None, new, manager="m", api_version="v1", now=NOW)
+    owned = {"f:metadata": {"f:ownerReferences": {".": {}, 'k:{"uid":"u"}': {}}}}
+    assert new["metadata"]["managedFields"][0]["fieldsV1"] == owned
+    renamed: dict[str, Any] = {"metadata": {"name": "m", "ownerReferences": [{**REFERENCE, "name": "q"}]}}
+    managed.track_update(MAP, new, renamed, manager="n", api_version="v1", now=NOW)
+    assert [(e["manager"], e["fieldsV1"]) for e in renamed["metadata"]["managedFields"]] == [
+        ("m", {"f:metadata": {"f:ownerReferences": {}}}),
+        ("n", {"f:metadata": {"f:ownerReferences": {'k:{"uid":"u"}': {}}}}),
+    ]
+
+
+def test_an_applied_item_that_is_atomic_takes_the_place_of_the_other() -> None:
+    live: dict[str, Any] = {"metadata": {"name": "m", "ownerReferences": [{**REFERENCE, "controller": True}]}}
+    config = {"apiVersion": "v1", "metadata": {"name": "m", "ownerReferences": [REFERENCE]}}
+    found = patch.apply_configuration(MAP, live, config, manager="s", force=True, now=NOW)
+    assert found["metadata"]["ownerReferences"] == [REFERENCE]
+
+
+def test_a_reference_that_is_granular_is_owned_field_by_field() -> None:
+    volume = facts.definition("io.k8s.api.core.v1.PersistentVolume")
+    new: dict[str, Any] = {"metadata": {}, "spec": {"claimRef": {"name": "c"}}}
+    managed.track_update(volume, None, new, manager="m", api_version="v1", now=NOW)
+    assert new["metadata"]["managedFields"][0]["fieldsV1"] == {
+        "f:spec": {"f:claimRef": {".": {}, "f:name": {}}}
+    }
+
+
+@pytest.mark.parametrize("given", [[], [{}]])
+def test_empty_entries_reset(given: list[Any]) -> None:
+    old = {"metadata": {"name": "m", "managedFields": [OTHER]}}
+    new: dict[str, Any] = {"metadata": {"name": "m", "managedFields": given}, "data": {"a": "1"}}
+    managed.track_update(MAP, old, new, manager="m", api_version="v1", now=NOW)
+    assert new["metadata"]["managedFields"] == []
+
+
+@pytest.mark.parametrize("fields", [{"f:data": 1}, {"data": {}}, {"f:data": {"x": {}}}])
+def test_entries_that_are_no_sets_of_fields_are_not_taken(fields: dict[str, Any]) -> None:
+    old = {"metadata": {"name": "m", "managedFields": [OTHER]}}
+    bad = [{**OTHER, "fieldsV1": fields}]
+    new: dict[str, Any] = {"metadata": {"name": "m", "managedFields": bad}, "data": {"a": "1"}}
+    managed.track_update(MAP, old, new, manager="m", api_version="v1", now=NOW)
+    assert [e["manager"] for e in new["metadata"]["managedFields"]] == ["other", "m"]
