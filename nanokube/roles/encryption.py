@@ -22,9 +22,9 @@ from nanokube.api import errors, resources
 from nanokube.client import kubeconfig, rest
 from nanokube.kit import clock, files
 from nanokube.roles import config as node_config
-from nanokube.roles import encryption_keys, etcd, handover, node
+from nanokube.roles import encryption_keys, encryption_servers, etcd, handover, node
 from nanokube.storage.backup import Record
-from nanokube.storage.encryption import configuration, metrics, prefix, transformer
+from nanokube.storage.encryption import configuration, prefix, transformer
 from nanokube.storage.encryption import store as encryption
 from nanokube.storage.etcd import store as etcd_store
 from nanokube.storage.etcd.settings import EtcdSettings
@@ -33,7 +33,6 @@ from nanokube.storage.sqlite.store import SqliteStore
 from nanokube.storage.store import Store, StoreError, prefix_end
 
 SECRETS = resources.get("secrets")
-SERVERS = "/masterleases/"  # as nanokube.apiserver.endpoint_leases names them: beside the objects
 TAKEN_S = 30.0  # a server takes a changed file within a second; a large store is read first
 LOOK_S = 0.5
 STALLED_S = 60.0
@@ -106,9 +105,10 @@ def rotate(config: node_config.NodeConfig, stage: Stage | None, say: Say) -> Rot
             f"{encryption_keys.path(config)} has no keys that encrypt",
             "a plugin's key is rotated by its service: the server follows",
         )
-    if stage is None and (servers := _servers(config)) > 1:
+    servers = _servers(config)
+    if stage is None and len(servers) > 1:
         raise EncryptionError(
-            f"the cluster has {servers} servers: each needs a key before any writes by it",
+            f"the cluster has {len(servers)} servers: each needs a key before any writes by it",
             "rotate in stages: --stage add, use, drop; after each copy "
             f"{encryption_keys.path(config)} to the others",
         )
@@ -122,8 +122,10 @@ def rotate(config: node_config.NodeConfig, stage: Stage | None, say: Say) -> Rot
         return Rotated(is_over=False)
     if stage is not None and not is_rotating:
         raise EncryptionError("no rotation is under way", "begin with --stage add")
-    if stage is Stage.DROP and encryption_keys.with_newest_keys_first(document) != document:
+    if stage is Stage.DROP and _begins(document):
         raise EncryptionError("objects are not written by the newest key yet", "call --stage use first")
+    if stage is Stage.DROP or (stage is Stage.USE and _begins(document)):
+        _demand_taken(config, stage, servers)
     if stage is Stage.USE or (stage is None and is_rotating):
         document = encryption_keys.with_newest_keys_first(document)
     elif stage is None:
@@ -137,6 +139,27 @@ def rotate(config: node_config.NodeConfig, stage: Stage | None, say: Say) -> Rot
     with say("old key"):
         _put(config, encryption_keys.without_old_keys(document))
     return Rotated(is_over=True)
+
+
+def _begins(document: encryption_keys.Document) -> bool:
+    """Tell whether the newest keys are in the file but nothing is written by them."""
+    return encryption_keys.with_newest_keys_first(document) != document
+
+
+def _demand_taken(config: node_config.NodeConfig, stage: Stage, servers: Sequence[str]) -> None:
+    """Go on only if every other server has this server's file: the step before this one.
+
+    Raises EncryptionError.
+    """
+    if node.running_pid(config.paths) is None:
+        return
+    digest = encryption_servers.digest_of(encryption_keys.path(config))
+    try:
+        found = asyncio.run(encryption_servers.behind(config, servers, digest))
+    except (OSError, kubeconfig.KubeconfigError) as err:
+        raise EncryptionError(f"cannot ask the other servers: {err}") from err
+    if found is not None:
+        raise EncryptionError(f"cannot {stage}: server {found.address} {found.cause}", found.remedy)
 
 
 def _document(config: node_config.NodeConfig) -> encryption_keys.Document:
@@ -163,7 +186,7 @@ def _put(config: node_config.NodeConfig, document: encryption_keys.Document) -> 
 
 
 async def _taken(config: node_config.NodeConfig, digest: str) -> None:
-    wanted = f'{metrics.IN_USE}{{hash="{digest}"}} 1'
+    wanted = encryption_servers.in_use(digest)
     cause = "it goes on with the former keys"
     with contextlib.suppress(TimeoutError):
         async with (
@@ -251,21 +274,22 @@ def _transformer(config: node_config.NodeConfig) -> transformer.Transformer:
     return made
 
 
-def _servers(config: node_config.NodeConfig) -> int:
-    if not config.store:
-        return 1
-    return len(_records(config, SERVERS))
+def _servers(config: node_config.NodeConfig) -> Sequence[str]:
+    try:
+        return asyncio.run(encryption_servers.known(config))
+    except (OSError, StoreError) as err:
+        raise EncryptionError(f"cannot ask who the servers are: {err}") from err
 
 
-def _records(config: node_config.NodeConfig, under: str = prefix.ROOT) -> Sequence[Record]:
+def _records(config: node_config.NodeConfig) -> Sequence[Record]:
     store = etcd.store(config)
     try:
-        return copy.read(store)[1] if isinstance(store, Path) else asyncio.run(_read(store, under))
+        return copy.read(store)[1] if isinstance(store, Path) else asyncio.run(_read(store))
     except (OSError, StoreError, copy.CopyError) as err:
         raise EncryptionError(f"cannot read the store: {err}") from err
 
 
-async def _read(store: EtcdSettings, under: str) -> list[Record]:
+async def _read(store: EtcdSettings) -> list[Record]:
     async with _opened(store) as opened:
-        found = await opened.range(under, prefix_end(under))
+        found = await opened.range(prefix.ROOT, prefix_end(prefix.ROOT))
     return [Record(e.key, e.value, e.create_revision, e.mod_revision) for e in found.entries]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import urllib.parse
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -30,6 +31,16 @@ async def names(settings: EtcdSettings) -> list[str]:
     connection = Connection(settings)
     try:
         return [member.name for member in await _members(connection)]
+    finally:
+        await connection.close()
+
+
+async def hosts(settings: EtcdSettings) -> list[str]:
+    """Return the members' addresses, without ports. Raises OSError, Unavailable, Refused."""
+    connection = Connection(settings)
+    try:
+        urls = [member.peerURLs[0] for member in await _members(connection)]
+        return [urllib.parse.urlsplit(url).hostname or "" for url in urls]
     finally:
         await connection.close()
 

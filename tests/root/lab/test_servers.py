@@ -30,7 +30,8 @@ def test_servers_change_keys_in_stages_and_one_that_lost_its_disk_comes_back(tmp
         with host.new(tmp_path / "three", "three", "192.0.2.12", lan) as three:
             three.nanokube("join", *line, "--cgroup-root", three.cgroup_root)
             one.kubectl("create", "configmap", "before")
-        # It ended with all that it held, and is a member of etcd still.
+        # It ended with all that it held, and is a member of etcd still: a server that is off counts.
+        assert "the cluster has 3 servers" in one.nanokube("encryption", "rotate", check=False)
         host.wait_for(lambda: not is_ready(one, "three"), 60, "three is not Ready")
         with host.new(tmp_path / "again", "three", "192.0.2.12", lan) as three:
             line = shlex.split(one.nanokube("token", "create", "--control-plane").strip())[3:]
@@ -48,9 +49,14 @@ def change_keys(one: host.Host, two: host.Host) -> None:
     file = "/etc/nanokube/pki/encryption.yaml"
     former = two.run("cat", file).stdout
     for stage in ("add", "use", "drop"):
+        if stage == "use":
+            two.run("sh", "-c", f"cat > {file}", stdin=former)
+            said = one.nanokube("encryption", "rotate", "--stage", stage, check=False)
+            assert "cannot use: server 192.0.2.11 has another encryption.yaml" in said
+            hand_over(one, two, file)
         said = one.nanokube("encryption", "rotate", "--stage", stage)
         assert f"next: copy {file} to the other servers" in said
-        two.run("sh", "-c", f"cat > {file}", stdin=one.run("cat", file).stdout)
+        hand_over(one, two, file)
         time.sleep(3)  # a server takes a changed file within a second or two
         for each in (one, two):
             assert each.kubectl("get", "secret", "s", "-o", "jsonpath={.data.k}") == "dg=="
@@ -59,6 +65,11 @@ def change_keys(one: host.Host, two: host.Host) -> None:
     kept = {line for line in two.run("cat", file).stdout.splitlines() if "secret:" in line}
     assert not kept & set(former.splitlines())
     assert "to be written again" not in two.nanokube("encryption", "status")
+
+
+def hand_over(one: host.Host, two: host.Host, file: str) -> None:
+    """Copy a file from one server to the other."""
+    two.run("sh", "-c", f"cat > {file}", stdin=one.run("cat", file).stdout)
 
 
 def is_ready(on: host.Host, name: str) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,10 @@ from nanokube.apiserver import endpoint_leases
 from nanokube.client import rest
 from nanokube.kit import clock, files
 from nanokube.roles import config as node_config
-from nanokube.roles import encryption, encryption_keys, node
+from nanokube.roles import encryption, encryption_keys, encryption_servers, node
 from nanokube.storage.encryption import configuration
 from nanokube.storage.encryption import store as encrypted_store
+from nanokube.storage.etcd import members
 from nanokube.storage.sqlite.store import SqliteStore
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -123,6 +124,7 @@ def test_each_stage_takes_back_what_is_laid_out_for_a_further_server(
     monkeypatch.setattr(encryption, "_taken", taken)
     monkeypatch.setattr(rest.Client, "from_kubeconfig", lambda _path: Client())
     monkeypatch.setattr(encryption, "_rewritten", lambda _config: 0)
+    monkeypatch.setattr(encryption, "_demand_taken", lambda *_: None)
     encryption.rotate(config, encryption.Stage.ADD, say)
     assert gone == ["kube-system/nanokube-certs"]
     encryption.rotate(config, encryption.Stage.USE, say)
@@ -154,13 +156,43 @@ def test_what_is_plain_is_told(config: node_config.NodeConfig) -> None:
 def test_two_servers_are_not_rotated_at_once(
     config: node_config.NodeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Servers are counted by the keys that they renew: the second would write by a key that is dropped."""
-    stored = dict.fromkeys(f"{endpoint_leases.PREFIX}192.0.2.{host}" for host in (10, 11))
+    """Of a foreign etcd they are counted by the keys that they renew, of our own by its members: also those
+    that are off. The second would write by a key that is dropped."""
 
-    async def read(_store: object, under: str) -> list[str]:
-        return [key for key in stored if key.startswith(under)]
+    async def keys(_store: object) -> list[str]:
+        return [f"{endpoint_leases.PREFIX}192.0.2.{host}" for host in (10, 11)]
 
-    monkeypatch.setattr(encryption, "_read", read)
-    shared = dataclasses.replace(config, store=node_config.ETCD)
-    with pytest.raises(encryption.EncryptionError, match="the cluster has 2 servers"):
-        encryption.rotate(shared, None, say)
+    async def hosts(_settings: object) -> list[str]:
+        return ["192.0.2.10", "192.0.2.11", "192.0.2.12"]
+
+    monkeypatch.setattr(encryption_servers, "_keys", keys)
+    monkeypatch.setattr(members, "hosts", hosts)
+    for store, count in (("etcd://192.0.2.99:2379", 2), (node_config.ETCD, 3)):
+        shared = dataclasses.replace(config, store=store)
+        with pytest.raises(encryption.EncryptionError, match=f"the cluster has {count} servers"):
+            encryption.rotate(shared, None, say)
+
+
+@pytest.mark.parametrize("stage", [encryption.Stage.USE, encryption.Stage.DROP])
+def test_no_stage_goes_on_while_a_server_lacks_the_file_of_the_one_before(
+    config: node_config.NodeConfig, monkeypatch: pytest.MonkeyPatch, stage: encryption.Stage
+) -> None:
+    encryption.rotate(config, encryption.Stage.ADD, say)
+    if stage is encryption.Stage.DROP:
+        encryption.rotate(config, encryption.Stage.USE, say)
+    before = keys(config)
+    file = encryption_keys.path(config)
+    asked: list[str] = []
+
+    async def behind(_config: object, servers: Sequence[str], digest: str) -> encryption_servers.Behind:
+        assert servers == ["192.0.2.10"]
+        asked.append(digest)
+        return encryption_servers.Behind("192.0.2.11", "does not answer: off", "switch it on")
+
+    monkeypatch.setattr(node, "running_pid", lambda _place: 1)
+    monkeypatch.setattr(encryption_servers, "behind", behind)
+    with pytest.raises(encryption.EncryptionError, match=r"192\.0\.2\.11 does not answer: off") as caught:
+        encryption.rotate(config, stage, say)
+    assert caught.value.hint == "switch it on"
+    assert keys(config) == before
+    assert asked == [encryption_servers.digest_of(file)]
