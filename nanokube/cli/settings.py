@@ -90,7 +90,7 @@ def node_name_of(host_name: str) -> str:
     ('web-server-1.example.com', 'node', 'a.b')
     """
     labels = (re.sub(r"[^a-z0-9-]", "-", each).strip("-") for each in host_name.lower().split("."))
-    return ".".join(each for each in labels if each)[:63].strip("-.") or "node"
+    return ".".join(each for each in labels if each)[: node_config.NODE_NAME_LIMIT].strip("-.") or "node"
 
 
 def address_of(family: int) -> str:

@@ -24,6 +24,8 @@ FIXED = ("pod_cidr", "node_pod_cidr", "service_cidr", "cluster_domain")
 SHARED = ("pod_cidr", "service_cidr", "cluster_domain")
 SERVER, WORKER = "server", "worker"
 ETCD = "etcd"  # as store: the one that runs beside each server
+# "system:node:" and it are a certificate's common name, of 64 characters at most (RFC 5280, ub-common-name).
+NODE_NAME_LIMIT = 64 - len("system:node:")
 # `down` ends whatever runs below this cgroup: it must be a child of the root that is ours alone.
 CGROUP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -174,8 +176,11 @@ def validate(config: NodeConfig) -> NodeConfig:
         raise ConfigError(str(err)) from err
     if config.api_port == config.kubelet_port:
         raise ConfigError(f"api port and kubelet port are both {config.api_port}")
-    for error in names.dns_subdomain(config.node_name):
-        raise ConfigError(f"node name {config.node_name!r} cannot be used: {error}")
+    if len(config.node_name) > NODE_NAME_LIMIT or list(names.dns_subdomain(config.node_name)):
+        raise ConfigError(
+            f"node name {config.node_name!r} cannot be used: it must be a-z, 0-9, - and . alone, begin and end"
+            f" with a letter or digit, and have {NODE_NAME_LIMIT} characters at most; give one by --node-name"
+        )
     if not CGROUP_NAME.fullmatch(config.cgroup_root):
         raise ConfigError(f"cgroup root {config.cgroup_root!r} is not one word of letters, digits, - and _")
     return config
