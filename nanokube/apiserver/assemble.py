@@ -69,6 +69,7 @@ from nanokube.apiserver.registry.claims import Claims
 from nanokube.apiserver.registry.registry import Registry, draw_letters
 from nanokube.apiserver.registry.service_ranges import ServiceRanges
 from nanokube.apiserver.registry.services import ServiceHooks
+from nanokube.apiserver.token_secrets import TokenSecrets
 from nanokube.kit import addresses
 from nanokube.kit.clock import Clock
 from nanokube.storage.encryption.metrics import EncryptionMetrics
@@ -95,6 +96,7 @@ class Server:
     flow_control: Controller
     definitions: Lifecycle
     local_services: LocalServices
+    token_secrets: TokenSecrets
     outgoing: Client
     aggregator: Aggregator
     auditor: Auditor | None
@@ -192,6 +194,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
         flow_control,
         Lifecycle(registry),
         LocalServices(registry),
+        TokenSecrets(registry, config.client_ca, tokens.sign),
         outgoing,
         aggregator,
         auditor,

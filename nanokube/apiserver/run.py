@@ -45,8 +45,7 @@ async def run(
     """Serve until cancelled.
 
     on_ready: called once with the address bound, when requests are answered.
-    Raises OSError (address in use, store in use, unreadable keys), ValueError, sqlite3.Error, ssl.SSLError,
-    StoreError (etcd cannot be reached).
+    Raises OSError (address or store in use), ValueError, sqlite3.Error, ssl.SSLError, StoreError.
     """
     tls = tls_context(config)
     async with opened(config, clock) as store:
@@ -65,15 +64,16 @@ async def run(
             group.create_task(maintenance.run(store, clock))
             group.create_task(parts.caches.tick(clock))
             group.create_task(parts.aggregation.run())
+            group.create_task(parts.flow_control.run())
+            group.create_task(parts.policies.run(), name="policies")
+            group.create_task(parts.token_secrets.run(), name="token secrets")
             group.create_task(parts.addresses.run())
             group.create_task(parts.policy_status.run())
-            group.create_task(parts.policies.run(), name="policies")
-            if parts.claims is not None:
-                group.create_task(parts.claims.run())
-            group.create_task(parts.flow_control.run())
             group.create_task(parts.definitions.run())
             group.create_task(parts.local_services.run())
             group.create_task(parts.aggregator.run())
+            if parts.claims is not None:
+                group.create_task(parts.claims.run())
             if parts.auditor is not None:
                 group.create_task(parts.auditor.run(), name="audit")
             group.create_task(follow(tls, config.tls_cert, config.tls_key), name="serving certificate")

@@ -1,6 +1,7 @@
 """ServiceAccount tokens: JWTs (ES256) bound to an audience, an expiry and, often, a Pod, Secret or Node.
 
-A token dies with what it is bound to: the live objects are looked up at each check.
+A token dies with what it is bound to: the live objects are looked up at each check. Those that Secrets keep
+(secret_tokens.py) have neither audience nor expiry, and are for this server.
 Source: Kubernetes pkg/serviceaccount/claims.go; RFC 7519.
 """
 
@@ -16,6 +17,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from nanokube.apiserver.authn import secret_tokens
 from nanokube.apiserver.authn.user import AUTHENTICATED, User, service_account
 
 CLAIM: Final = "kubernetes.io"
@@ -91,18 +93,23 @@ class Tokens:
             "jti": str(uuid.uuid4()),
             CLAIM: private,
         }
-        token = jwt.encode(claims, self._private, algorithm="ES256", headers={"kid": self._key_id})
-        return token, float(int(now) + expiration_s)
+        return self.sign(claims), float(int(now) + expiration_s)
+
+    def sign(self, claims: Mapping[str, Any]) -> str:
+        """Make a token of claims."""
+        return jwt.encode(dict(claims), self._private, algorithm="ES256", headers={"kid": self._key_id})
 
     def verify(self, token: str, audiences: Sequence[str], now: float) -> tuple[User, Sequence[str]]:
         """Check a token; return its user and which of the audiences it is for. Raises InvalidToken."""
         claims = self._claims(token)
-        if claims["exp"] <= now or claims.get("nbf", 0) > now + 60:
+        is_kept = claims["iss"] == secret_tokens.ISSUER
+        if not is_kept and (claims["exp"] <= now or claims.get("nbf", 0) > now + 60):
             raise InvalidToken("service account token has expired")
-        shared = [audience for audience in audiences if audience in claims["aud"]]
+        meant = [self._issuer] if is_kept else claims["aud"]
+        shared = [audience for audience in audiences if audience in meant]
         if not shared:
-            raise InvalidToken(f"token audiences {claims['aud']} is invalid for the target audiences")
-        return self._user(claims), shared
+            raise InvalidToken(f"token audiences {meant} is invalid for the target audiences")
+        return (self._kept(claims, token) if is_kept else self._user(claims)), shared
 
     def jwks(self) -> dict[str, Any]:
         """Build the JSON web key set of the public key (RFC 7517)."""
@@ -123,23 +130,24 @@ class Tokens:
                 "verify_nbf": False,
                 "verify_iat": False,
             }
+            issuers = (self._issuer, secret_tokens.ISSUER)
             try:
-                known = jwt.decode(
-                    token, self._public, algorithms=["ES256"], issuer=self._issuer, options=options
-                )
-                private = known[CLAIM]
-                _ = (
-                    known["exp"] + 0,
-                    private["namespace"],
-                    private["serviceaccount"]["uid"],
-                    list(known["aud"]),
-                )
-            except (jwt.InvalidTokenError, KeyError, TypeError) as err:
+                known = jwt.decode(token, self._public, algorithms=["ES256"], issuer=issuers, options=options)
+                _check_shape(known)
+            except (jwt.InvalidTokenError, KeyError, TypeError, ValueError) as err:
                 raise InvalidToken(f"cannot verify token: {type(err).__name__}") from err
             if len(self._cache) > 4096:
                 self._cache.clear()
             self._cache[digest] = known
         return known
+
+    def _kept(self, claims: Mapping[str, Any], token: str) -> User:
+        """Name the user of a token that a Secret keeps."""
+        namespace, secret, name, uid = secret_tokens.named(claims)
+        if not secret_tokens.says(self._lookup("secrets", namespace, secret), token):
+            raise InvalidToken("token does not match server's copy")
+        self._check_alive("serviceaccounts", namespace, {"name": name, "uid": uid})
+        return User(service_account(namespace, name), _groups(namespace), uid)
 
     def _user(self, claims: Mapping[str, Any]) -> User:
         private = claims[CLAIM]
@@ -157,13 +165,26 @@ class Tokens:
             self._check_alive("secrets", namespace, private["secret"])
         elif node:
             self._check_alive("nodes", "", node)
-        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
-        return User(service_account(namespace, account["name"]), groups, account["uid"], tuple(extra))
+        user = service_account(namespace, account["name"])
+        return User(user, _groups(namespace), account["uid"], tuple(extra))
 
     def _check_alive(self, resource: str, namespace: str, wanted: Mapping[str, str]) -> None:
         found = self._lookup(resource, namespace, wanted["name"])
         if found is None or found["metadata"].get("uid") != wanted["uid"]:
             raise InvalidToken(f"{resource} {namespace}/{wanted['name']} of the token is gone")
+
+
+def _check_shape(claims: Mapping[str, Any]) -> None:
+    """Demand what is read later. Raises KeyError, TypeError, ValueError."""
+    if claims["iss"] == secret_tokens.ISSUER:
+        secret_tokens.named(claims)
+        return
+    private = claims[CLAIM]
+    _ = (claims["exp"] + 0, private["namespace"], private["serviceaccount"]["uid"], list(claims["aud"]))
+
+
+def _groups(namespace: str) -> tuple[str, ...]:
+    return ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
 
 
 def _key_id(public: ec.EllipticCurvePublicKey) -> str:
