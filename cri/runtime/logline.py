@@ -39,9 +39,9 @@ class Splitter:
         return out
 
     def finish(self, now_ns: int) -> bytes:
-        """The log line for a last line without its end, "" without one."""
+        """The log line for a last line without its end, "" without one: a part, or readers would end it."""
         rest, self._rest = self._rest, b""
-        return timestamp(now_ns) + self._full + rest + b"\n" if rest else b""
+        return timestamp(now_ns) + self._part + rest + b"\n" if rest else b""
 
     def _cut(self, line: bytes, stamp: bytes) -> bytes:
         out = b""

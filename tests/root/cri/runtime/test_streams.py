@@ -27,7 +27,7 @@ def test_log_lines_have_the_cri_form(node: Node) -> None:
     assert {re.sub(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z ", "", line) for line in lines} == {
         "stdout F out",
         "stderr F err",
-        "stdout F tail",
+        "stdout P tail",
     }
 
 

@@ -19,11 +19,11 @@ def test_timestamp() -> None:
     [
         ([b"a\n"], [b"F a"]),
         ([b"a\nb\n"], [b"F a", b"F b"]),
-        ([b"a", b"b\nc"], [b"F ab", b"F c"]),
+        ([b"a", b"b\nc"], [b"F ab", b"P c"]),
         ([b"\n\n"], [b"F ", b"F "]),
         ([b""], []),
         ([b"x" * LINE_MAX + b"y\n"], [b"P " + b"x" * LINE_MAX, b"F y"]),
-        ([b"x" * (LINE_MAX + 1)], [b"P " + b"x" * LINE_MAX, b"F x"]),
+        ([b"x" * (LINE_MAX + 1)], [b"P " + b"x" * LINE_MAX, b"P x"]),
     ],
 )
 def test_lines(reads: list[bytes], expected: list[bytes]) -> None:
