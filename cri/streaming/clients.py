@@ -4,6 +4,7 @@ SpdyClient keeps each in a stream of its own, WebSocketClient in a numbered chan
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -106,8 +107,9 @@ class WebSocketClient:
             self.stdin.end()
 
     async def open(self) -> None:
-        """Send an empty message, which says that the connection stands."""
-        await self._send(self._opened, b"")
+        """Send an empty message: the connection stands. Whoever left already may have sent input."""
+        with contextlib.suppress(ConnectionError):
+            await self._send(self._opened, b"")
 
     async def run(self) -> None:
         """Read until the client is gone; input in text messages too, as some clients send it.
@@ -122,7 +124,7 @@ class WebSocketClient:
         except ConnectionError:
             return
         finally:
-            self.stdin.end(ConnectionResetError("connection is closed"))
+            self.stdin.end()
             self.sizes.end()
 
     async def write(self, role: str, data: bytes) -> None:

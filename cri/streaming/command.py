@@ -15,6 +15,7 @@ from cri.wire.aio import descriptors, race
 from cri.wire.errors import RemoteProtocolError
 
 DRAIN_IDLE_S = 0.5  # after the exit: how long a descendant may hold an output open without writing
+DISCARD_S = 0.01  # a pause between pieces of output that nobody hears any more
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Command:
 
     async def _pump_stdin(self) -> None:
         try:
-            while data := await self._client.stdin.take():
+            while data := await self._input():
                 if self._stdin is not None:
                     await descriptors.write(self._stdin, data)
         except BrokenPipeError:
@@ -93,6 +94,12 @@ class Command:
         if is_over and self._ended is not None and not self._ended.done():
             self._is_detached = True
             self._ended.set_result(0)
+
+    async def _input(self) -> bytes:
+        try:
+            return await self._client.stdin.take()
+        except ConnectionResetError:
+            return b""  # the client left: the process shall read what it said, then the end
 
     async def _pump_sizes(self) -> None:
         decoder = remotecommand.SizeDecoder()
@@ -118,7 +125,10 @@ class Command:
             del self._reading[role]
             if not data:
                 return
-            await self._client.write(role, data)
+            try:
+                await self._client.write(role, data)
+            except ConnectionError:
+                await asyncio.sleep(DISCARD_S)  # the client left; the process may be reading what it said
 
     async def _take_rest(self, outputs: list[asyncio.Task[None]]) -> None:
         """Wait a moment for what the last input brings about; the process goes on without us."""

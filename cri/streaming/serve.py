@@ -4,14 +4,15 @@ import asyncio
 import dataclasses
 import functools
 import socket
-from typing import ClassVar
+from collections.abc import Coroutine, Iterator
+from typing import Any, ClassVar
 
 from cri.streaming import backend as backends
 from cri.streaming import clients, command, forward
 from cri.streaming.http import Exchange
 from cri.wire import channels, portforward, remotecommand, upgrade
 from cri.wire.aio import race, spdy
-from cri.wire.aio.pipe import BytePipe
+from cri.wire.aio.pipe import LEAVE_S, BytePipe
 from cri.wire.aio.websocket import TunnelPipe, WebSocket
 
 LINGER_S = 1.0  # closing with input unread resets the connection, which could cost the client our last bytes
@@ -101,7 +102,7 @@ async def _command_spdy(
             await command.serve(client, functools.partial(_open_session, backend, call), run, call.verb)
             await asyncio.sleep(LINGER_S)
 
-    await race.first(session.run(), serve_command(), exchange.departed())
+    await race.first(serve_command(), *_departures(call, session.run(), exchange.departed()))
 
 
 async def _command_websocket(
@@ -123,7 +124,23 @@ async def _command_websocket(
         await command.serve(client, functools.partial(_open_session, backend, call), run, call.verb)
         await asyncio.sleep(LINGER_S)
 
-    await race.first(client.run(), serve_command(), exchange.departed())
+    await race.first(serve_command(), *_departures(call, client.run(), exchange.departed()))
+
+
+def _departures(
+    call: ExecCall | AttachCall, *signs: Coroutine[Any, Any, None]
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """Let the process read what a client sent before it left, for some clients do not wait for an answer.
+
+    A terminal hangs up at once.
+    """
+    wait_s = LEAVE_S if call.options.stdin and not call.options.tty else 0.0
+
+    async def departure(sign: Coroutine[Any, Any, None]) -> None:
+        await sign
+        await asyncio.sleep(wait_s)
+
+    return map(departure, signs)
 
 
 async def _forward_spdy(exchange: Exchange, wish: upgrade.Wish, connect: forward.Connect) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import h11
 
-from cri.wire.aio.pipe import StreamPipe
+from cri.wire.aio.pipe import LEAVE_S, StreamPipe
 from cri.wire.errors import RemoteProtocolError
 
 CONNECT_TIMEOUT_S = 10.0
@@ -69,6 +69,10 @@ class Answer:
     def abort(self) -> None:
         """Drop the connection at once."""
         self._writer.transport.abort()
+
+    def abort_later(self) -> None:
+        """Drop the connection once what its client said last has had time to get through."""
+        asyncio.get_running_loop().call_later(LEAVE_S, self.abort)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from cri.wire.aio import race
 
 CHUNK_BYTES = 64 * 1024
+LEAVE_S = 10.0  # how long what a peer sent before it left may take to get through
 
 
 class BytePipe(Protocol):
@@ -55,11 +56,16 @@ class StreamPipe:
 
 
 async def relay(one: BytePipe, other: BytePipe) -> None:
-    """Copy bytes both ways until either side ends or breaks. Closes neither."""
+    """Copy bytes both ways until one side has ended and all that it sent was written. Closes neither."""
     await race.first(_copy(one, other), _copy(other, one))
 
 
 async def _copy(source: BytePipe, target: BytePipe) -> None:
+    is_gone = False
     with contextlib.suppress(ConnectionError):
         while data := await source.read():
-            await target.write(data)
+            if not is_gone:
+                try:
+                    await target.write(data)
+                except ConnectionError:
+                    is_gone = True  # what the target sent before may be unread: the other copy ends with it

@@ -71,7 +71,9 @@ class WebSocket:
             raise RemoteProtocolError(f"cannot read WebSocket frame: {err}") from err
 
     async def _send(self, event: events.Event) -> None:
-        if self._ws.state in (connection.ConnectionState.CLOSED, connection.ConnectionState.LOCAL_CLOSING):
+        is_answer = isinstance(event, events.CloseConnection)
+        is_closing = self._ws.state is connection.ConnectionState.REMOTE_CLOSING
+        if self._ws.state is not connection.ConnectionState.OPEN and not (is_closing and is_answer):
             raise ConnectionResetError("WebSocket is closed")
         await self._pipe.write(self._ws.send(event))
 

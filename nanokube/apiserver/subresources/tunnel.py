@@ -48,7 +48,7 @@ async def tunnel(
         raise errors.internal(f"error dialing backend: {err}") from err
     if not answer.is_upgraded:
         return await _refusal(answer)
-    request.on_disconnect(answer.abort)
+    request.on_disconnect(answer.abort_later)
 
     async def run(connection: Tunnel) -> None:
         upstream = answer.pipe()

@@ -76,7 +76,7 @@ async def tunnel(request: Request, url: str) -> Answer:
         await answer.close()
         status = answer.status if answer.status >= 400 else 500
         return Response(status, body, "text/plain", kept)
-    request.on_disconnect(answer.abort)
+    request.on_disconnect(answer.abort_later)
 
     async def run(connection: Tunnel) -> None:
         upstream = answer.pipe()

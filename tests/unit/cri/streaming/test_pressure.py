@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cri.api import runtime_pb2
+from cri.streaming import serve
 from cri.streaming.server import StreamingServer
 from tests.unit.cri.streaming import test_server as base
 from tests.unit.cri.streaming.test_server import FakeBackend, exec_request, spdy_client, spdy_exec, websocket
@@ -56,9 +57,10 @@ async def test_output_of_a_slow_client_arrives_whole(server: StreamingServer) ->
 
 @pytest.mark.parametrize("transport", ["spdy", "websocket"])
 async def test_a_client_whose_input_nobody_reads_may_still_leave(
-    server: StreamingServer, backend: FakeBackend, transport: str
+    server: StreamingServer, backend: FakeBackend, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The input is more than is buffered here and less than the kernel takes: reading has stopped."""
+    monkeypatch.setattr(serve, "LEAVE_S", 0.3)
     url = server.exec_url(exec_request("sleep 30", stdin=True))
     block = bytes(32768)
     if transport == "spdy":

@@ -13,6 +13,7 @@ import subprocess
 import termios
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -283,6 +284,46 @@ async def websocket(url: str, protocol: str) -> tuple[BytePipe, WebSocket]:
     head, pipe = await request(url, {**fields, "Sec-WebSocket-Protocol": protocol}, "GET")
     assert "101" in head.splitlines()[0], head
     return pipe, WebSocket(pipe, server=False)
+
+
+async def content(path: Path, size: int) -> bytes:
+    """Wait until a file has so many bytes, or some seconds."""
+    for _ in range(300):
+        if path.exists() and path.stat().st_size >= size:
+            break
+        await asyncio.sleep(0.01)
+    return path.read_bytes() if path.exists() else b""
+
+
+@pytest.mark.parametrize(
+    ("transport", "script"),
+    [
+        ("spdy", "sleep 0.1; cat >{0}; echo end >>{0}"),
+        ("websocket", "sleep 0.1; cat >{0}; echo end >>{0}"),
+        ("websocket", "tee {0}; echo end >>{0}"),
+    ],
+)
+async def test_what_a_client_sent_before_it_left_is_read(
+    server: StreamingServer, backend: FakeBackend, tmp_path: Path, transport: str, script: str
+) -> None:
+    """Ansible's k8s_cp sends an archive and closes; so do all who write a file and go."""
+    url = server.exec_url(exec_request(script.format(tmp_path / "f"), stdin=True))
+    data = bytes(300_000)
+    if transport == "spdy":
+        async with spdy_client(url, "v4.channel.k8s.io") as session:
+            roles = ("error", "stdin", "stdout", "stderr")
+            streams = {role: await session.open({"streamtype": role}) for role in roles}
+            await asyncio.gather(*(stream.replied.wait() for stream in streams.values()))
+            await streams["stdin"].write(data)
+    else:
+        pipe, ws = await websocket(url, "v4.channel.k8s.io")
+        for start in range(0, len(data), 30_000):
+            await ws.send(b"\0" + data[start : start + 30_000])
+        await ws.close()
+        _ = [piece async for piece in ws.pieces()]  # unread bytes would reset the connection
+        await pipe.close()
+    assert await content(tmp_path / "f", len(data) + 4) == data + b"end\n"
+    assert await asyncio.to_thread(backend.sessions[0].closed.wait, 3)
 
 
 @pytest.mark.parametrize("as_text", [False, True])  # the official Python client sends text as text

@@ -13,6 +13,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -249,6 +250,33 @@ async def test_exec_over_websocket_v5(cluster: Cluster) -> None:
     await answer.close()
     assert b"\x01hello" in messages
     assert b'"message":"5"' in messages[-1]
+
+
+@pytest.mark.parametrize("script", ["sleep 0.2; cat >{0}; echo end >>{0}", "tee {0}; echo end >>{0}"])
+async def test_input_is_read_though_its_sender_has_left(
+    cluster: Cluster, tmp_path: Path, script: str
+) -> None:
+    path = tmp_path / "f"
+    command = f"command=sh&command=-c&command={quote(script.format(path))}&stdin=1&stdout=1&container=c"
+    fields = [
+        ("Upgrade", "websocket"), ("Sec-WebSocket-Key", KEY), ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Protocol", "v4.channel.k8s.io"), ("Authorization", "Bearer secret"),
+    ]  # fmt: skip
+    answer = await dial.dial(
+        "127.0.0.1", cluster.port, "GET", f"/api/v1/namespaces/d/pods/p/exec?{command}", fields
+    )
+    assert answer.status == 101
+    data = bytes(700_000)
+    ws = WebSocket(answer.pipe(), server=False)
+    for start in range(0, len(data), 70_000):
+        await ws.send(b"\0" + data[start : start + 70_000])
+    await ws.close()
+    async with asyncio.timeout(10):
+        _ = [piece async for piece in ws.pieces()]
+        await answer.close()
+        while not path.exists() or path.stat().st_size < len(data) + 4:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert path.read_bytes() == data + b"end\n"
 
 
 async def test_exec_over_spdy(cluster: Cluster) -> None:
