@@ -178,8 +178,8 @@ def validate(config: NodeConfig) -> NodeConfig:
         raise ConfigError(f"api port and kubelet port are both {config.api_port}")
     if len(config.node_name) > NODE_NAME_LIMIT or list(names.dns_subdomain(config.node_name)):
         raise ConfigError(
-            f"node name {config.node_name!r} cannot be used: it must be a-z, 0-9, - and . alone, begin and end"
-            f" with a letter or digit, and have {NODE_NAME_LIMIT} characters at most; give one by --node-name"
+            f"node name {config.node_name!r} cannot be used: it must be a-z, 0-9, - and . alone, begin and"
+            f" end with a letter or digit, {NODE_NAME_LIMIT} characters at most; give one by --node-name"
         )
     if not CGROUP_NAME.fullmatch(config.cgroup_root):
         raise ConfigError(f"cgroup root {config.cgroup_root!r} is not one word of letters, digits, - and _")
