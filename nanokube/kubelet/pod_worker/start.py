@@ -4,6 +4,7 @@ Source: pkg/kubelet/kuberuntime/kuberuntime_container.go startContainer.
 """
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ async def start(
 ) -> str:
     """Create and start a container; return its id. Raises StartFault."""
     about = reference_to(pod, field_path=field_path(pod, container["name"]))
+    volumes = await _pull_volumes(env, pod, container, sandbox, volumes)
     image = await _image(env, pod, container, sandbox)
     try:
         config = await _config(env, pod, container, view, sandbox, volumes, pod_ips, image)
@@ -80,6 +82,21 @@ async def _image(env: Env, pod: Object, container: Object, sandbox: pb.PodSandbo
     except ImageFault as fault:
         retry_at = env.images.retry_at(pod, container["image"])
         raise StartFault(fault.reason, fault.message, retry_at) from fault
+
+
+async def _pull_volumes(
+    env: Env, pod: Object, container: Object, sandbox: pb.PodSandboxConfig, volumes: Mapping[str, Ready]
+) -> dict[str, Ready]:
+    """Pull the images that a container has as volumes, each by its own policy; name them by what came."""
+    found = dict(volumes)
+    for name in {mount["name"] for mount in container.get("volumeMounts") or ()}:
+        if name not in volumes or not (reference := volumes[name].image):
+            continue
+        # Events of it are about the Pod: no container has this image.
+        wanted = {"name": "", "image": reference, "imagePullPolicy": volumes[name].pull_policy}
+        image = await _image(env, pod, wanted, sandbox)
+        found[name] = dataclasses.replace(volumes[name], image=image.id)
+    return found
 
 
 async def _config(

@@ -210,6 +210,36 @@ def test_a_missing_image_backs_off_and_comes_back(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_image_volumes_are_pulled_by_their_own_policy(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.runtime.add_image("data:1", remote=True)
+        volume = {"name": "data", "image": {"reference": "data:1", "pullPolicy": "Always"}}
+        mounts = [{"name": "data", "mountPath": "/data", "subPath": "x"}]
+        await world.create(pod(containers=[app(volumeMounts=mounts)], volumes=[volume]))
+        await world.until(lambda: world.condition("Ready") == "True")
+        assert "pull data:1" in world.runtime.calls
+
+    play(tmp_path, scenario)
+
+
+def test_an_image_volume_that_cannot_be_pulled_keeps_its_container_waiting(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        volume = {"name": "data", "image": {"reference": "data:1", "pullPolicy": "IfNotPresent"}}
+        mounts = [{"name": "data", "mountPath": "/data"}]
+        await world.create(pod(containers=[app(volumeMounts=mounts)], volumes=[volume]))
+
+        def reason() -> str:
+            statuses = world.status().get("containerStatuses") or [{"state": {}}]
+            return str(statuses[0]["state"].get("waiting", {}).get("reason"))
+
+        await world.until(lambda: reason() == "ErrImagePull")
+        await world.until(lambda: reason() == "ImagePullBackOff")
+        world.runtime.add_image("data:1", remote=True)
+        await world.until(lambda: world.condition("Ready") == "True", seconds=30)
+
+    play(tmp_path, scenario)
+
+
 def test_a_missing_config_map_is_said_and_then_found(tmp_path: Path) -> None:
     env = [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "a"}}}]
 
