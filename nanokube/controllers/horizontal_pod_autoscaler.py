@@ -129,7 +129,7 @@ class HorizontalPodAutoscalerController:
         """Decide how many replicas there should be, and why; None: nothing says so."""
         spec, key = objects.spec(autoscaler), objects.key(autoscaler)
         current = objects.spec(scale).get("replicas") or 0
-        draft.status.pop("currentMetrics", None)
+        draft.status["currentMetrics"] = None  # as the API shows that there are none
         memory = self._memories.setdefault(key, Memory(recommended=((draft.now, current),)))
         if current == 0:
             text = "scaling is disabled since the replica count of the target is zero"

@@ -16,12 +16,14 @@ from nanokube.controllers import (
     endpoints,
     endpointslice,
     endpointslice_mirroring,
+    ephemeral_volumes,
     garbage,
     horizontal_pod_autoscaler,
     job,
     namespace,
     node_ipam,
     node_lifecycle,
+    node_ttl,
     podgc,
     replicaset,
     replicationcontroller,
@@ -47,6 +49,7 @@ CONTROLLERS: tuple[Callable[[Env], Controller], ...] = (
     namespace.NamespaceController,
     node_ipam.NodeIpamController,
     node_lifecycle.NodeLifecycleController,
+    node_ttl.NodeTtlController,
     taint_eviction.TaintEvictionController,
     deployment.DeploymentController,
     replicaset.ReplicaSetController,
@@ -67,6 +70,7 @@ CONTROLLERS: tuple[Callable[[Env], Controller], ...] = (
     resourcequota.ResourceQuotaController,
     volume_binder.VolumeBinderController,
     volume_protection.VolumeProtectionController,
+    ephemeral_volumes.EphemeralVolumesController,
     # Last: it follows by metadata alone what no other controller follows whole.
     garbage.GarbageCollector,
 )
@@ -80,6 +84,7 @@ NAMES = {
     "endpointslice": "endpoint-slice-controller",
     "endpointslice-mirroring": "endpoint-slice-mirroring-controller",
     "disruption": "controllermanager",
+    "ephemeral-volumes": "ephemeral_volume",
     "volume-binder": "persistentvolume-controller",
 }
 
