@@ -60,7 +60,7 @@ class Field:
     drops_zero: Go leaves its zero out of JSON. is_written: a struct that Go writes though it is empty.
     is_granular: of a struct that is atomic elsewhere, owned field by field here.
     is_present: a field that Go writes in any case, if only as {} or null. zero: what Go writes of a scalar
-    that nobody sets, where it writes it in any case.
+    that nobody sets, where it writes it in any case. is_nullable: what it writes null for, if nobody sets it.
     """
 
     type: Type
@@ -75,6 +75,7 @@ class Field:
     is_written: bool = False
     is_present: bool = False
     zero: Any = None
+    is_nullable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def definition(name: str) -> Definition:
     """Return a definition by its full name. Raises KeyError."""
     facts = _table()[name]
     kind = facts.get("k")
-    zeros: Sequence[Sequence[str]] = _zeros().get(name, ((), (), (), ()))
+    zeros: Sequence[Sequence[str]] = _zeros().get(name, ((), (), (), (), ()))
     return Definition(
         name=name,
         fields={k: _field(v, *(k in names for names in zeros)) for k, v in facts.get("f", {}).items()},
@@ -159,7 +160,9 @@ def struct_of(type_: Type) -> Definition:
     return type_.struct or definition(type_.name)
 
 
-def _field(code: Any, drops_zero: bool, is_written: bool, is_present: bool, has_zero: bool) -> Field:
+def _field(
+    code: Any, drops_zero: bool, is_written: bool, is_present: bool, has_zero: bool, is_nullable: bool
+) -> Field:
     has_attributes = type(code) is list and type(code[1]) is dict
     code, extra = (code[0], code[1]) if has_attributes else (code, {})
     type_ = _type(code)
@@ -176,6 +179,7 @@ def _field(code: Any, drops_zero: bool, is_written: bool, is_present: bool, has_
         is_written=is_written and type_.code == "@",
         is_present=is_written or is_present,
         zero=_SCALAR_ZEROS[type_.code] if has_zero else None,
+        is_nullable=is_nullable,
     )
 
 

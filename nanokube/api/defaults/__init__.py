@@ -68,7 +68,9 @@ def apply_to_status(resource: Resource, obj: dict[str, Any]) -> None:
         return
     if obj.get("status") is None:
         obj["status"] = {}
-    zeros.fill(facts.definition(name).fields["status"].type.name, obj["status"])
+    status = facts.definition(name).fields["status"].type.name
+    zeros.fill(status, obj["status"])
+    zeros.fill_nulls(status, obj["status"])
 
 
 def apply(resource: Resource, obj: dict[str, Any]) -> None:
@@ -82,3 +84,5 @@ def apply(resource: Resource, obj: dict[str, Any]) -> None:
     found = _BY_NAME.get(resource.name)
     if found is not None:
         found(obj)
+    if name is not None:
+        zeros.fill_nulls(name, obj)

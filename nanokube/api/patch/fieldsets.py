@@ -132,12 +132,19 @@ def changed(type_: facts.Type | None, old: Mapping[str, Any], new: Mapping[str, 
         if value == before and key in old:
             continue
         field = child_field(type_, key)
-        if before is None and field is not None and field.is_present:
-            before = [] if type(value) is list else {}  # Go has the field on both sides
+        if before is None and field is not None:
+            before = _present(field, value)
         below = _changed_field(field, before, value) if before != value else None
         if below is not None:
             found[f"f:{key}"] = below
     return found
+
+
+def _present(field: facts.Field, value: Any) -> Any:
+    """Return what Go has on the other side, where nobody set a field."""
+    if not field.is_present:
+        return field.zero
+    return None if value is None else [] if type(value) is list else {}
 
 
 def _changed_field(field: facts.Field | None, before: Any, value: Any) -> FieldSet | None:
@@ -223,8 +230,8 @@ def compared(
 def _compared_field(field: facts.Field | None, before: Any, value: Any) -> tuple[FieldSet | None, FieldSet]:
     """Return the sets below one field whose values differ; None as `_changed_field` does."""
     kind = type(value)
-    if before is None and field is not None and field.is_present:
-        before = [] if kind is list else {}  # Go has the field on both sides
+    if before is None and field is not None:
+        before = _present(field, value)
     if before == value:
         return None, {}
     if field is None or kind not in _BRANCHES or type(before) is not kind:

@@ -118,6 +118,7 @@ def _fill_status(resource: Resource, status: dict[str, Any]) -> None:
     found = facts.definition(name).fields.get("status") if name is not None else None
     if found is not None and found.type.name:
         zeros.fill(found.type.name, status)
+        zeros.fill_nulls(found.type.name, status)
 
 
 def prepare_for_update(resource: Resource, new: dict[str, Any], old: Object) -> None:

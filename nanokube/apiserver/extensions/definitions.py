@@ -39,7 +39,8 @@ def is_true(crd: Mapping[str, Any], type_: str) -> bool:
 def set_condition(crd: dict[str, Any], condition: Condition, now: str) -> None:
     """Set a condition of the status, in place; its time changes with its status."""
     type_, status, reason, message = condition
-    conditions = crd.setdefault("status", {}).setdefault("conditions", [])
+    state = crd.setdefault("status", {})
+    conditions = state["conditions"] = state.get("conditions") or []
     found = next((c for c in conditions if c.get("type") == type_), None)
     if found is None:
         found = {"type": type_, "lastTransitionTime": now}

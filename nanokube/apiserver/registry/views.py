@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from nanokube.api import autoscaling
+from nanokube.api import autoscaling, facts, zeros
 from nanokube.api.resources import Resource
 from nanokube.apiserver.cache.item import Item
 
@@ -43,7 +43,9 @@ def from_storage(resource: Resource, obj: dict[str, Any]) -> dict[str, Any]:
     if not resource.stored_as:
         return obj
     if resource.group == "autoscaling":
-        return autoscaling.to_v1(obj)
+        shown = autoscaling.to_v1(obj)
+        zeros.fill(str(facts.name_of(resource.group, resource.version, resource.kind)), shown)
+        return shown
     found = {_BACK.get(key, key): value for key, value in obj.items()}
     return {**found, "apiVersion": resource.api_version, "kind": resource.kind}
 

@@ -137,7 +137,11 @@ def difference(old: Object, new: Object) -> dict[str, Any]:
     """
     change: dict[str, Any] = {key: value for key, value in new.items() if old.get(key) != value}
     if "conditions" in change:
-        before = {c["type"]: c for c in old.get("conditions") or ()}
+        # null is how the API shows a time that nobody set
+        before = {
+            c["type"]: {key: value for key, value in c.items() if value is not None}
+            for c in old.get("conditions") or ()
+        }
         change["conditions"] = [
             # A key that is gone must be named, or merging would keep it.
             {**dict.fromkeys(before.get(c["type"]) or ()), **c}

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from nanokube.api import defaults, facts, resources, schema, strategy, walk, zeros
+from nanokube.api import defaults, facts, patch, resources, schema, strategy, walk, zeros
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,56 @@ def test_default_replaces_an_empty_string() -> None:
     defaults.apply(resources.get("pods"), obj)
     assert obj["spec"]["restartPolicy"] == "Always"
     assert obj["spec"]["containers"][0]["imagePullPolicy"] == "Always"
+
+
+NOW = "2026-01-02T03:04:05Z"
+
+
+def filled(name: str, obj: dict[str, Any]) -> dict[str, Any]:
+    defaults.apply(resources.get(name), obj)
+    return obj
+
+
+@pytest.mark.parametrize("given", [{}, {"rules": None}, {"rules": []}])
+def test_a_list_that_nobody_set_is_null(given: dict[str, Any]) -> None:
+    assert filled("roles.rbac.authorization.k8s.io", {"metadata": {}, **given})["rules"] is None
+
+
+def test_an_empty_list_stays_where_json_is_stored() -> None:
+    found = filled(
+        "customresourcedefinitions.apiextensions.k8s.io",
+        {"metadata": {}, "spec": {"versions": []}, "status": {"conditions": []}},
+    )
+    assert found["status"]["conditions"] == []
+
+
+def test_a_time_that_nobody_set_is_null() -> None:
+    found = filled("nodes", {"metadata": {}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+    condition = {"type": "Ready", "status": "True", "lastHeartbeatTime": None, "lastTransitionTime": None}
+    assert found["status"]["conditions"] == [condition]
+    assert found["status"]["nodeInfo"]["architecture"] == ""
+    assert found["status"]["daemonEndpoints"]["kubeletEndpoint"] == {"Port": 0}
+
+
+def test_who_creates_an_object_owns_no_null_but_one_in_an_item_of_his() -> None:
+    node = facts.definition("io.k8s.api.core.v1.Node")
+    role = facts.definition("io.k8s.api.rbac.v1.Role")
+    made: dict[str, Any] = {"metadata": {"labels": {"a": "b"}}, "rules": None}
+    patch.track_update(role, None, made, manager="m", api_version="v1", now=NOW)
+    labels = {"f:metadata": {"f:labels": {".": {}, "f:a": {}}}}
+    assert made["metadata"]["managedFields"][0]["fieldsV1"] == labels
+    condition = {"type": "Ready", "status": "True", "lastHeartbeatTime": None}
+    new: dict[str, Any] = {**made, "status": {"conditions": [condition]}}
+    new["metadata"] = {**made["metadata"]}
+    patch.track_update(node, made, new, manager="n", api_version="v1", now=NOW, subresource="status")
+    mine = {".": {}, "f:lastHeartbeatTime": {}, "f:status": {}, "f:type": {}}
+    key = 'k:{"type":"Ready"}'
+    owned = new["metadata"]["managedFields"][-1]["fieldsV1"]["f:status"]["f:conditions"]
+    assert owned[key] == mine
+
+
+def test_a_count_that_is_always_there_is_not_owned_as_long_as_it_is_zero() -> None:
+    event = facts.definition("io.k8s.api.core.v1.Event")
+    made: dict[str, Any] = {"metadata": {}, "reportingComponent": "", "reason": "R"}
+    patch.track_update(event, None, made, manager="m", api_version="v1", now=NOW)
+    assert made["metadata"]["managedFields"][0]["fieldsV1"] == {"f:reason": {}}

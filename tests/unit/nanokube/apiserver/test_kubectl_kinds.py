@@ -91,8 +91,12 @@ OBJECTS = {
         "{spec: {type: Limited, limited: {limitResponse: {type: Queue, queuing: {}}}}}"
     ),
 }
-# kubectl cannot see that these are unchanged: defaults inside atomic lists, stringData, patchStrategy replace
+# kubectl cannot see that these are unchanged: defaults inside atomic lists, stringData, patchStrategy
+# replace, empty lists that are null in the API
 RECONFIGURED = {
+    "clusterrole.rbac.authorization.k8s.io",
+    "role.rbac.authorization.k8s.io",
+    "csinode.storage.k8s.io",
     "endpoints",
     "secret",
     "persistentvolumeclaim",

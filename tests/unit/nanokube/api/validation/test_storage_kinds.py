@@ -132,7 +132,9 @@ def test_a_driver_of_a_node_stays_but_for_its_count(update_refusals: Compare) ->
     base = {"spec": {"drivers": [{"name": "d", "nodeID": "n", "allocatable": {"count": 1}}]}}
     assert update_refusals(NODE, base, {}, {"spec.drivers[0].allocatable": {"count": 2}}) == []
     found = update_refusals(NODE, base, {}, {"spec.drivers[0].nodeID": "m"})
-    assert found == ['spec.drivers: Invalid value: {"name":"d","nodeID":"m"}: field is immutable']
+    assert found == [
+        'spec.drivers: Invalid value: {"name":"d","nodeID":"m","topologyKeys":null}: field is immutable'
+    ]
 
 
 def test_capacities(refusals: Check, update_refusals: Compare) -> None:
