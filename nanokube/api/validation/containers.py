@@ -1,83 +1,111 @@
-"""Validation of containers: names, images, ports, environment, mounts, resources. Pure.
+"""Validation of containers: names, images, ports, restarts; the larger parts are files of their own. Pure.
 
-Source: pkg/apis/core/validation/validation.go.
+Source: pkg/apis/core/validation/validation.go, validateContainers, validateInitContainers,
+validateEphemeralContainers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from nanokube.api import field, quantity
+from nanokube.api import field
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import names, probes, security
+from nanokube.api.validation import (
+    container_resources,
+    environment,
+    formats,
+    mounts,
+    names,
+    probes,
+    security,
+)
 
+KINDS: Final = ("containers", "initContainers", "ephemeralContainers")
 _PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
-_MESSAGE_POLICIES: Final = ("FallbackToLogsOnError", "File")
+_MESSAGE_POLICIES: Final = ("File", "FallbackToLogsOnError")  # as upstream lists them
 _PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
-_PROPAGATIONS: Final = ("Bidirectional", "HostToContainer", "None")
-_SOURCES: Final = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
-_FIELDS: Final = frozenset(
-    (
-        "metadata.name",
-        "metadata.namespace",
-        "metadata.uid",
-        "spec.nodeName",
-        "spec.serviceAccountName",
-        "status.hostIP",
-        "status.hostIPs",
-        "status.podIP",
-        "status.podIPs",
-    )
+_RESTARTS: Final = ("Always", "Never", "OnFailure")
+_RESIZABLE: Final = ("cpu", "memory")
+_RESIZES: Final = ("NotRequired", "RestartContainer")
+_ACTIONS: Final = ("Restart", "RestartAllContainers")
+_MAX_RULES: Final = 20
+_MAX_CODES: Final = 255
+_NOT_EPHEMERAL: Final = (
+    "ports",
+    "resources",
+    "resizePolicy",
+    "restartPolicy",
+    "restartPolicyRules",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
 )
-_RESOURCE_FIELDS: Final = frozenset(
-    f"{kind}.{name}" for kind in ("limits", "requests") for name in ("cpu", "memory", "ephemeral-storage")
-)
-_STANDARD_RESOURCES: Final = frozenset(("cpu", "memory", "ephemeral-storage"))
 
 
-def validate(spec: Object, path: str, volumes: Set[Any]) -> list[FieldError]:
-    """Check the containers of a pod spec at `path`."""
-    found: list[FieldError] = []
-    if not spec.get("containers"):
+def validate(spec: Object, path: str, volumes: Mapping[str, Object]) -> list[FieldError]:
+    """Check the containers of a pod spec at `path`. volumes: its good ones, by name."""
+    claims = {name for c in spec.get("resourceClaims") or () if (name := c.get("name"))}
+    found, main = list[FieldError](), spec.get("containers") or []
+    if not main:
         found.append(field.required(f"{path}.containers"))
     seen = set[str]()
-    for key in ("containers", "initContainers", "ephemeralContainers"):
-        for index, container in enumerate(spec.get(key) or ()):
-            where = f"{path}.{key}[{index}]"
-            found += _container(container, where, volumes, spec, is_init=key == "initContainers")
-            name = container.get("name") or ""
-            if name and name in seen:
-                found.append(field.duplicate(f"{where}.name", name))
-            seen.add(name)
-    return found + _host_ports(spec.get("containers") or (), f"{path}.containers")
+    for index, container in enumerate(main):
+        where = f"{path}.containers[{index}]"
+        found += _shared(container, where, volumes, spec, claims) + _unique(container, where, seen)
+        found += probes.validate(container, where, spec) + _restarts(container, where)
+    found += _host_ports(main, f"{path}.containers")
+    # the names of containers, but not that of one without a name twice
+    for index, container in enumerate(spec.get("initContainers") or ()):
+        where = f"{path}.initContainers[{index}]"
+        found += _shared(container, where, volumes, spec, claims) + _restarts(container, where)
+        found += _unique(container, where, seen, ignores_blank=True)
+        found += _host_ports([container], f"{path}.initContainers")
+        found += _init(container, where, spec)
+    return found + _ephemeral(spec, path, volumes, claims)
 
 
-def _container(
-    container: Object, path: str, volumes: Set[Any], spec: Object, *, is_init: bool
+def every(spec: Object, path: str) -> Iterator[tuple[Object, str]]:
+    """Go through all containers of a spec and their paths, in upstream's order."""
+    for kind in ("initContainers", "containers", "ephemeralContainers"):
+        for index, container in enumerate(spec.get(kind) or ()):
+            yield container, f"{path}.{kind}[{index}]"
+
+
+def image_spaces(container: Object, path: str) -> list[FieldError]:
+    """Check what only Pods' images may not have; templates may."""
+    image = container.get("image") or ""
+    if image == image.strip():
+        return []
+    return [field.invalid(f"{path}.image", image, "must not have leading or trailing whitespace")]
+
+
+def _unique(container: Object, path: str, seen: set[str], *, ignores_blank: bool = False) -> list[FieldError]:
+    name = container.get("name") or ""
+    if name in seen:
+        return [field.duplicate(f"{path}.name", name)]
+    if name or not ignores_blank:
+        seen.add(name)
+    return []
+
+
+def _shared(
+    container: Object, path: str, volumes: Mapping[str, Object], spec: Object, claims: set[str]
 ) -> list[FieldError]:
-    found = []
-    name, image = container.get("name") or "", container.get("image") or ""
-    if not name:
-        found.append(field.required(f"{path}.name"))
-    else:
-        found += [field.invalid(f"{path}.name", name, m) for m in names.dns_label(name)]
-    if not image:
+    found = formats.required_name(container.get("name"), names.dns_label, f"{path}.name")
+    if not container.get("image"):
         found.append(field.required(f"{path}.image"))
-    elif image != image.strip():
-        detail = "must not have leading or trailing whitespace"
-        found.append(field.invalid(f"{path}.image", image, detail))
     found += _choice(container, "terminationMessagePolicy", path, _MESSAGE_POLICIES)
-    found += _ports(container, f"{path}.ports", bool(spec.get("hostNetwork")))
-    found += _environment(container, path)
-    found += _mounts(container, path, volumes)
+    found += _ports(container, f"{path}.ports")
+    found += environment.validate(container, path)
+    found += mounts.validate(container, path, volumes)
     found += _choice(container, "imagePullPolicy", path, _PULL_POLICIES)
-    found += resources(container.get("resources") or {}, f"{path}.resources")
+    found += container_resources.of_container(container.get("resources") or {}, f"{path}.resources", claims)
+    found += _resizes(container, f"{path}.resizePolicy", spec.get("restartPolicy"))
     context = container.get("securityContext")
-    found += security.validate_container(context, f"{path}.securityContext", spec)
-    found += probes.validate(container, path, is_init=is_init)
-    return found + _restart_policy(container, path, is_init=is_init)
+    return found + security.validate_container(context, f"{path}.securityContext", spec)
 
 
 def _choice(container: Object, key: str, path: str, allowed: tuple[str, ...]) -> list[FieldError]:
@@ -87,40 +115,63 @@ def _choice(container: Object, key: str, path: str, allowed: tuple[str, ...]) ->
     return [] if value in allowed else [field.not_supported(f"{path}.{key}", value, allowed)]
 
 
-def _restart_policy(container: Object, path: str, *, is_init: bool) -> list[FieldError]:
-    policy = container.get("restartPolicy")
-    allowed = ("Always", "Never", "OnFailure")
-    if policy and policy not in allowed:
-        return [field.not_supported(f"{path}.restartPolicy", policy, allowed)]
-    return []
+def _init(container: Object, path: str, spec: Object) -> list[FieldError]:
+    if container.get("restartPolicy") == "Always":
+        return probes.validate(container, path, spec)
+    detail = "may not be set for init containers without restartPolicy=Always"
+    keys = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
+    found = [field.forbidden(f"{path}.{key}", detail) for key in keys if container.get(key) is not None]
+    for index, policy in enumerate(container.get("resizePolicy") or ()):
+        if policy.get("restartPolicy") == "RestartContainer":
+            detail = "must not be set to 'RestartContainer' for non-sidecar initContainers"
+            where = f"{path}.resizePolicy[{index}].restartPolicy"
+            found.append(field.invalid(where, "RestartContainer", detail))
+    return found
 
 
-def _ports(container: Object, path: str, is_host_network: bool) -> list[FieldError]:
+def _ephemeral(spec: Object, path: str, volumes: Mapping[str, Object], claims: set[str]) -> list[FieldError]:
+    others = {c.get("name") or "" for kind in KINDS[:2] for c in spec.get(kind) or ()}
+    found, seen, denied = list[FieldError](), set(others), "cannot be set for an Ephemeral Container"
+    for index, container in enumerate(spec.get("ephemeralContainers") or ()):
+        where = f"{path}.ephemeralContainers[{index}]"
+        found += _shared(container, where, volumes, spec, claims) + image_spaces(container, where)
+        found += _unique(container, where, seen)
+        target = container.get("targetContainerName")
+        if target and target not in others:
+            found.append(field.not_found(f"{where}.targetContainerName", target))
+        found += [field.forbidden(f"{where}.{key}", denied) for key in _NOT_EPHEMERAL if container.get(key)]
+        for number, mount in enumerate(container.get("volumeMounts") or ()):
+            found += [
+                field.forbidden(f"{where}.volumeMounts[{number}].{key}", denied)
+                for key in ("subPath", "subPathExpr")
+                if mount.get(key)
+            ]
+    return found
+
+
+def _ports(container: Object, path: str) -> list[FieldError]:
     found, seen = list[FieldError](), set[str]()
     for index, port in enumerate(container.get("ports") or ()):
         where, name = f"{path}[{index}]", port.get("name") or ""
         if name:
             messages = names.port_name(name)
             found += [field.invalid(f"{where}.name", name, m) for m in messages]
-            if not messages and name in seen:
+            if name in seen:
                 found.append(field.duplicate(f"{where}.name", name))
-            seen.add(name)
+            elif not messages:
+                seen.add(name)
         number, host_port = port.get("containerPort") or 0, port.get("hostPort") or 0
+        protocol = port.get("protocol")
         if number == 0:
             found.append(field.required(f"{where}.containerPort"))
         else:
             found += [field.invalid(f"{where}.containerPort", number, m) for m in names.port_number(number)]
         if host_port:
             found += [field.invalid(f"{where}.hostPort", host_port, m) for m in names.port_number(host_port)]
-            if is_host_network and host_port != number:
-                detail = "must match `containerPort` when `hostNetwork` is true"
-                found.append(field.invalid(f"{where}.hostPort", host_port, detail))
-        if port.get("protocol") not in _PROTOCOLS:
-            found.append(field.not_supported(f"{where}.protocol", port.get("protocol"), _PROTOCOLS))
-        if port.get("hostIP"):
-            found += [
-                field.invalid(f"{where}.hostIP", port["hostIP"], m) for m in names.ip_address(port["hostIP"])
-            ]
+        if not protocol:
+            found.append(field.required(f"{where}.protocol"))
+        else:
+            found += formats.choice(protocol, _PROTOCOLS, f"{where}.protocol")
     return found
 
 
@@ -137,157 +188,57 @@ def _host_ports(containers: Any, path: str) -> list[FieldError]:
     return found
 
 
-def _environment(container: Object, path: str) -> list[FieldError]:
+def host_network_ports(spec: Object, path: str) -> list[FieldError]:
+    """Check that a port on the node's network is the container's."""
     found: list[FieldError] = []
-    for index, variable in enumerate(container.get("env") or ()):
-        where, name = f"{path}.env[{index}]", variable.get("name") or ""
-        if not name:
-            found.append(field.required(f"{where}.name"))
-        else:
-            found += [field.invalid(f"{where}.name", name, m) for m in names.env_name(name)]
-        source = variable.get("valueFrom")
-        if source is not None:
-            found += _source(source, f"{where}.valueFrom", bool(variable.get("value")))
-    for index, source in enumerate(container.get("envFrom") or ()):
-        where, prefix = f"{path}.envFrom[{index}]", source.get("prefix") or ""
-        if prefix:
-            found += [field.invalid(f"{where}.prefix", prefix, m) for m in names.env_name(prefix)]
-        kinds = [k for k in ("configMapRef", "secretRef") if source.get(k) is not None]
-        if not kinds:
-            found.append(field.invalid(where, "", "must specify one of: `configMapRef` or `secretRef`"))
-        elif len(kinds) > 1:
-            found.append(field.invalid(where, "", "may not have more than one field specified at a time"))
-        elif not source[kinds[0]].get("name"):
-            found.append(field.required(f"{where}.{kinds[0]}.name"))
+    if not spec.get("hostNetwork"):
+        return found
+    for c, container in enumerate(spec.get("containers") or ()):
+        for p, port in enumerate(container.get("ports") or ()):
+            host_port = port.get("hostPort") or 0
+            if host_port and host_port != (port.get("containerPort") or 0):
+                detail = "must match `containerPort` when `hostNetwork` is true"
+                where = f"{path}.containers[{c}].ports[{p}].hostPort"
+                found.append(field.invalid(where, host_port, detail))
     return found
 
 
-def _source(source: Object, path: str, has_value: bool) -> list[FieldError]:
-    kinds = [k for k in _SOURCES if source.get(k) is not None]
-    found = []
-    if not kinds:
-        shown = (
-            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or "
-            "`fileKeyRef`"
-        )
-        found.append(field.invalid(path, "", shown))
-    elif has_value:
-        found.append(field.invalid(path, "", "may not be specified when `value` is not empty"))
-    elif len(kinds) > 1:
-        found.append(field.invalid(path, "", "may not have more than one field specified at a time"))
-    for kind in ("configMapKeyRef", "secretKeyRef"):
-        ref = source.get(kind)
-        if ref is None:
-            continue
-        if not ref.get("name"):
-            found.append(field.required(f"{path}.{kind}.name"))
-        if not ref.get("key"):
-            found.append(field.required(f"{path}.{kind}.key"))
-        else:
-            found += [
-                field.invalid(f"{path}.{kind}.key", ref["key"], m) for m in names.config_key(ref["key"])
-            ]
-    if source.get("fieldRef") is not None:
-        found += _field_ref(source["fieldRef"], f"{path}.fieldRef")
-    resource = (source.get("resourceFieldRef") or {}).get("resource")
-    if source.get("resourceFieldRef") is not None and not resource:
-        found.append(field.required(f"{path}.resourceFieldRef.resource"))
-    elif resource and resource not in _RESOURCE_FIELDS and "hugepages-" not in resource:
-        where = f"{path}.resourceFieldRef.resource"
-        found.append(field.not_supported(where, resource, sorted(_RESOURCE_FIELDS)))
-    return found
-
-
-def _field_ref(ref: Object, path: str) -> list[FieldError]:
-    where = ref.get("fieldPath") or ""
-    if not where:
-        return [field.required(f"{path}.fieldPath")]
-    key = where[where.find("[") :]
-    if (
-        where.startswith(("metadata.labels[", "metadata.annotations["))
-        and key[:2] == "['"
-        and key[-2:] == "']"
-    ):
-        return [field.invalid(path, key[2:-2], m) for m in names.qualified_name(key[2:-2].lower())]
-    if where not in _FIELDS:
-        return [field.not_supported(f"{path}.fieldPath", where, sorted(_FIELDS))]
-    return []
-
-
-def _mounts(container: Object, path: str, volumes: Set[Any]) -> list[FieldError]:
+def _resizes(container: Object, path: str, restart: Any) -> list[FieldError]:
     found, seen = list[FieldError](), set[str]()
-    for index, mount in enumerate(container.get("volumeMounts") or ()):
-        where, name = f"{path}.volumeMounts[{index}]", mount.get("name") or ""
-        if not name:
-            found.append(field.required(f"{where}.name"))
-        elif name not in volumes:
-            found.append(field.not_found(f"{where}.name", name))
-        target = mount.get("mountPath") or ""
-        if not target:
-            found.append(field.required(f"{where}.mountPath"))
-        elif target in seen:
-            found.append(field.invalid(f"{where}.mountPath", target, "must be unique"))
-        seen.add(target)
-        found += _sub_paths(mount, where)
-        propagation = mount.get("mountPropagation")
-        if propagation and propagation not in _PROPAGATIONS:
-            found.append(field.not_supported(f"{where}.mountPropagation", propagation, _PROPAGATIONS))
-        is_privileged = (container.get("securityContext") or {}).get("privileged")
-        if propagation == "Bidirectional" and not is_privileged:
-            detail = "Bidirectional mount propagation is available only to privileged containers"
-            found.append(field.forbidden(f"{where}.mountPropagation", detail))
+    for index, policy in enumerate(container.get("resizePolicy") or ()):
+        name, wanted = policy.get("resourceName") or "", policy.get("restartPolicy") or ""
+        if name in seen:
+            found.append(field.duplicate(f"{path}[{index}]", name))
+        seen.add(name)
+        for value, allowed in ((name, _RESIZABLE), (wanted, _RESIZES)):
+            if not value:
+                found.append(field.required(path))
+            else:
+                found += formats.choice(value, allowed, path)
+        if restart == "Never" and wanted != "NotRequired":
+            detail = "must be 'NotRequired' when pod `restartPolicy` is 'Never'"
+            found.append(field.invalid(path, wanted, detail))
     return found
 
 
-def _sub_paths(mount: Object, path: str) -> list[FieldError]:
-    found = []
-    for key in ("subPath", "subPathExpr"):
-        value = mount.get(key) or ""
-        if value.startswith("/"):
-            found.append(field.invalid(f"{path}.{key}", value, "must be a relative path"))
-        if ".." in value.split("/"):
-            found.append(field.invalid(f"{path}.{key}", value, "must not contain '..'"))
-    if mount.get("subPath") and mount.get("subPathExpr"):
-        detail = "subPathExpr and subPath are mutually exclusive"
-        found.append(field.invalid(f"{path}.subPathExpr", mount["subPathExpr"], detail))
+def _restarts(container: Object, path: str) -> list[FieldError]:
+    policy, rules = container.get("restartPolicy"), container.get("restartPolicyRules") or ()
+    found, where = list[FieldError](), f"{path}.restartPolicy"
+    if policy is None and rules:
+        found.append(field.required(where, "must specify restartPolicy when restart rules are used"))
+    found += formats.optional_choice(policy, _RESTARTS, where)
+    if len(rules) > _MAX_RULES:
+        found.append(field.too_many(f"{path}.restartPolicyRules", len(rules), _MAX_RULES))
+    for index, rule in enumerate(rules):
+        found += _rule(rule, f"{path}.restartPolicyRules[{index}]")
     return found
 
 
-def resources(block: Object, path: str) -> list[FieldError]:
-    """Check resource requests and limits."""
-    found: list[FieldError] = []
-    limits, requests = block.get("limits") or {}, block.get("requests") or {}
-    for kind, amounts in (("limits", limits), ("requests", requests)):
-        for name, value in amounts.items():
-            where = f"{path}.{kind}[{name}]"
-            found += _resource_name(name, f"{path}.{kind}")
-            amount = quantity.parse(value)
-            if amount.amount < 0:
-                found.append(field.invalid(where, value, "must be greater than or equal to 0"))
-            elif name not in _STANDARD_RESOURCES and amount.amount != amount.value:
-                found.append(field.invalid(where, value, "must be an integer"))
-    for name, value in requests.items():
-        limit = limits.get(name)
-        where = f"{path}.requests"
-        is_extended = "/" in name and not name.startswith("kubernetes.io/")
-        if limit is None:
-            if is_extended or name.startswith("hugepages-"):
-                found.append(
-                    field.required(f"{path}.limits", "Limit must be set for non overcommitable resources")
-                )
-        elif is_extended and quantity.parse(value) != quantity.parse(limit):
-            found.append(field.invalid(where, value, f"must be equal to {name} limit of {limit}"))
-        elif quantity.parse(value) > quantity.parse(limit):
-            found.append(
-                field.invalid(where, value, f"must be less than or equal to {name} limit of {limit}")
-            )
+def _rule(rule: Object, path: str) -> list[FieldError]:
+    found, codes = formats.choice(rule.get("action"), _ACTIONS, f"{path}.action"), rule.get("exitCodes")
+    if codes is None:
+        return [*found, field.required(f"{path}.exitCodes", "must be specified")]
+    found += formats.choice(codes.get("operator"), ("In", "NotIn"), f"{path}.exitCodes.operator")
+    if len(codes.get("values") or ()) > _MAX_CODES:
+        found.append(field.too_many(f"{path}.exitCodes.values", len(codes["values"]), _MAX_CODES))
     return found
-
-
-def _resource_name(name: str, path: str) -> list[FieldError]:
-    messages = names.qualified_name(name)
-    if messages:
-        return [field.invalid(path, name, m) for m in messages]
-    if "/" not in name and name not in _STANDARD_RESOURCES and not name.startswith("hugepages-"):
-        return [field.invalid(path, name, "must be a standard resource for containers")]
-    return []

@@ -10,7 +10,7 @@ from typing import Any, Final
 from nanokube.api import field, objects, selectors
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import metadata, storage, template, workloads
+from nanokube.api.validation import formats, metadata, names, pod_annotations, storage, template, workloads
 
 _STATEFUL_MUTABLE: Final = (
     "replicas",
@@ -27,13 +27,22 @@ _STRATEGIES: Final = ("OnDelete", "RollingUpdate")
 def validate_daemon_set(obj: Object) -> list[FieldError]:
     """Check a DaemonSet."""
     spec = objects.spec(obj)
-    found = _selected(spec, "daemonset") + template.validate(spec.get("template"), "spec.template")
+    found = metadata.label_selector(spec.get("selector"), "spec.selector")
+    found += template.matches(spec, "spec")
+    found += workloads.not_empty(spec.get("selector"), "daemonset")
+    found += template.validate(spec.get("template") or {}, "spec.template")
     found += template.always(spec.get("template"), "spec.template", "DaemonSet")
-    for key in ("minReadySeconds", "revisionHistoryLimit"):
-        found += metadata.non_negative(spec.get(key), f"spec.{key}")
-    strategy, path = spec.get("updateStrategy") or {}, "spec.updateStrategy"
+    found += metadata.non_negative(spec.get("minReadySeconds"), "spec.minReadySeconds")
+    found += _daemon_strategy(spec.get("updateStrategy") or {}, "spec.updateStrategy")
+    return found + metadata.non_negative(spec.get("revisionHistoryLimit"), "spec.revisionHistoryLimit")
+
+
+def _daemon_strategy(strategy: Object, path: str) -> list[FieldError]:
+    found: list[FieldError] = []
     if strategy.get("type") not in _STRATEGIES:
-        return [*found, field.not_supported(path, strategy.get("type") or "", _STRATEGIES)]
+        rolling = strategy.get("rollingUpdate")
+        shown = field.Struct({"Type": strategy.get("type") or "", "RollingUpdate": rolling})
+        return [field.not_supported(path, shown, ("RollingUpdate", "OnDelete"))]
     if strategy["type"] == "OnDelete":
         return found
     rolling = strategy.get("rollingUpdate")
@@ -57,49 +66,75 @@ def validate_daemon_set(obj: Object) -> list[FieldError]:
 def validate_stateful_set(obj: Object) -> list[FieldError]:
     """Check a StatefulSet."""
     spec = objects.spec(obj)
-    found = metadata.non_negative(spec.get("replicas"), "spec.replicas")
-    for key in ("minReadySeconds", "revisionHistoryLimit"):
-        found += metadata.non_negative(spec.get(key), f"spec.{key}")
-    policy = spec.get("podManagementPolicy") or ""
+    policy, found = spec.get("podManagementPolicy") or "", list[FieldError]()
     if policy not in ("OrderedReady", "Parallel"):
         detail = "must be 'OrderedReady' or 'Parallel'"
         found.append(field.invalid("spec.podManagementPolicy", policy, detail))
-    strategy, path = spec.get("updateStrategy") or {}, "spec.updateStrategy"
-    rolling = strategy.get("rollingUpdate")
-    if strategy.get("type") == "OnDelete" and rolling is not None:
-        detail = "only allowed for updateStrategy 'RollingUpdate'"
-        found.append(field.invalid(f"{path}.rollingUpdate", rolling, detail))
-    elif strategy.get("type") not in _STRATEGIES:
-        found.append(field.invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'"))
-    elif rolling:
-        found += metadata.non_negative(rolling.get("partition"), f"{path}.rollingUpdate.partition")
-        if "maxUnavailable" in rolling:
-            where, value = f"{path}.rollingUpdate.maxUnavailable", rolling["maxUnavailable"]
-            found += workloads.int_or_percent(value, where) + _at_most_all(value, where)
-            if workloads.number_or_percent_of(value) == 0:
-                found.append(field.invalid(where, value, "cannot be 0"))
-    if spec.get("ordinals"):
-        found += metadata.non_negative(spec["ordinals"].get("start"), "spec.ordinals.start")
+    found += _stateful_strategy(spec.get("updateStrategy") or {}, "spec.updateStrategy")
     retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
     for key in ("whenDeleted", "whenScaled"):
         if retention.get(key) not in ("Delete", "Retain"):
             where = f"spec.persistentVolumeClaimRetentionPolicy.{key}"
-            found.append(field.not_supported(where, retention.get(key) or "", ("Delete", "Retain")))
-    found += _selected(spec, "statefulset") + template.validate(_with_claims(spec), "spec.template")
+            found.append(field.not_supported(where, retention.get(key) or "", ("Retain", "Delete")))
     for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
         found += storage.claim_spec(objects.spec(claim), f"spec.volumeClaimTemplates[{index}].spec")
+    for key in ("replicas", "minReadySeconds"):
+        found += metadata.non_negative(spec.get(key), f"spec.{key}")
+    found += metadata.non_negative((spec.get("ordinals") or {}).get("start"), "spec.ordinals.start")
+    if spec.get("serviceName"):
+        found += formats.each(names.dns_label, spec["serviceName"], "spec.serviceName")
+    found += workloads.selector(spec, "statefulset") + _stateful_template(spec)
     return found + template.always(spec.get("template"), "spec.template", "StatefulSet")
 
 
-def _with_claims(spec: Object) -> Object | None:
+def _stateful_strategy(strategy: Object, path: str) -> list[FieldError]:
+    rolling, kind, found = strategy.get("rollingUpdate"), strategy.get("type"), list[FieldError]()
+    shown = None if rolling is None else _rolling(rolling)
+    if not kind:
+        return [field.required(path)]
+    if kind not in _STRATEGIES:
+        whole = field.Struct({"Type": kind, "RollingUpdate": shown})
+        return [field.invalid(path, whole, "must be 'RollingUpdate' or 'OnDelete'")]
+    if kind == "OnDelete":
+        detail = "only allowed for updateStrategy 'RollingUpdate'"
+        return [] if rolling is None else [field.invalid(f"{path}.rollingUpdate", shown, detail)]
+    if rolling is None:
+        return []
+    found += metadata.non_negative(rolling.get("partition"), f"{path}.rollingUpdate.partition")
+    value, where = rolling.get("maxUnavailable"), f"{path}.rollingUpdate.maxUnavailable"
+    if value is None:
+        return found
+    found += workloads.int_or_percent(value, where)
+    if workloads.number_or_percent_of(value) == 0:
+        found.append(field.invalid(where, value, "cannot be 0"))
+    return found + _at_most_all(value, where)
+
+
+def _rolling(rolling: Object) -> field.Struct:
+    shown = {"Partition": rolling.get("partition") or 0, "MaxUnavailable": rolling.get("maxUnavailable")}
+    return field.Struct(shown)
+
+
+def _stateful_template(spec: Object) -> list[FieldError]:
+    chosen, path = spec.get("selector"), "spec.template"
+    if not workloads.is_readable(chosen):
+        return [field.invalid("spec.selector", metadata.shown_selector(chosen), "")]
+    made = _with_claims(spec)
+    found = template.matches(spec, "spec")
+    found += template.validate(made, path)
+    labels, annotations = objects.labels(made), objects.annotations(made)  # upstream checks them twice
+    found += metadata.labels(labels, f"{path}.labels")
+    found += metadata.annotations(annotations, f"{path}.annotations")
+    return found + pod_annotations.validate(annotations, objects.spec(made), f"{path}.annotations")
+
+
+def _with_claims(spec: Object) -> Object:
     """Return the template as its Pods will be: with volumes of the claims, and names by the controller."""
-    made = spec.get("template")
-    if made is None:
-        return None
-    names = [objects.name(claim) for claim in spec.get("volumeClaimTemplates") or ()]
-    volumes: list[Any] = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in names]
+    made = spec.get("template") or {}
+    claims = dict.fromkeys(objects.name(claim) for claim in spec.get("volumeClaimTemplates") or ())
+    volumes: list[Any] = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
     pod = objects.spec(made)
-    volumes += (volume for volume in pod.get("volumes") or () if volume.get("name") not in names)
+    volumes += (volume for volume in pod.get("volumes") or () if volume.get("name") not in claims)
     kept = {key: value for key, value in pod.items() if key not in ("volumes", "hostname", "subdomain")}
     return {**made, "spec": {**kept, "volumes": volumes}}
 
@@ -128,10 +163,14 @@ def validate_replication_controller(obj: Object) -> list[FieldError]:
     if not selector:
         found.append(field.required("spec.selector"))
     found += metadata.non_negative(spec.get("replicas"), "spec.replicas")
-    labels = objects.labels(spec.get("template") or {})
-    if selector and spec.get("template") and not selectors.from_labels(selector).matches(labels):
+    labels = (spec.get("template") or {}).get("metadata", {}).get("labels")
+    if (
+        selector
+        and spec.get("template") is not None
+        and not selectors.from_labels(selector).matches(labels or {})
+    ):
         detail = "`selector` does not match template `labels`"
-        found.append(field.invalid("spec.template.metadata.labels", dict(labels), detail))
+        found.append(field.invalid("spec.template.metadata.labels", labels, detail))
     found += template.validate(spec.get("template"), "spec.template")
     return found + template.always(spec.get("template"), "spec.template", "ReplicationController")
 
@@ -168,11 +207,6 @@ def validate_disruption_budget(obj: Object) -> list[FieldError]:
     if policy is not None and policy not in known:
         found.append(field.not_supported("spec.unhealthyPodEvictionPolicy", policy, known))
     return found
-
-
-def _selected(spec: Object, kind: str) -> list[FieldError]:
-    found = workloads.selector(spec, kind)
-    return found if spec.get("selector") is None else found + template.matches(spec, "spec")
 
 
 def _at_most_all(value: Any, path: str) -> list[FieldError]:

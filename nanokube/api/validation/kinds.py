@@ -68,7 +68,7 @@ class Kind:
 
 
 BY_NAME: Final[Mapping[str, Kind]] = {
-    "pods": Kind(names.dns_subdomain, pod.validate, pod.validate_update),
+    "pods": Kind(names.dns_subdomain, pod.validate, pod.validate_update, only_new=pod.validate_new),
     "services": Kind(names.dns_label, service.validate, service.validate_update),
     "namespaces": Kind(names.dns_label),
     "nodes": Kind(names.dns_subdomain, cluster.validate_node, cluster.validate_node_update),

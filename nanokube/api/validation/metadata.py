@@ -109,6 +109,22 @@ def label_selector(selector: Mapping[str, Any] | None, path: str) -> list[FieldE
     return found
 
 
+def shown_selector(selector: Mapping[str, Any] | None) -> field.Struct | None:
+    """Return a label selector as upstream prints it: in the order of its fields."""
+    if selector is None:
+        return None
+    shown = field.Struct()
+    if selector.get("matchLabels"):
+        shown["matchLabels"] = dict(sorted(selector["matchLabels"].items()))
+    if selector.get("matchExpressions"):
+        shown["matchExpressions"] = [
+            {"key": term.get("key") or "", "operator": term.get("operator") or ""}
+            | ({"values": term["values"]} if term.get("values") else {})
+            for term in selector["matchExpressions"]
+        ]
+    return shown
+
+
 def _expression(term: Mapping[str, Any], path: str) -> list[FieldError]:
     operator, values, found = term.get("operator"), term.get("values") or (), list[FieldError]()
     if operator not in _SELECTOR_OPERATORS:

@@ -13,6 +13,8 @@ from typing import Final
 
 _LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN: Final = rf"{_LABEL}(\.{_LABEL})*"
+_LOOSE_LABEL: Final = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_LOOSE_SUBDOMAIN: Final = rf"{_LOOSE_LABEL}(\.{_LOOSE_LABEL})*"
 _DNS1035: Final = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED: Final = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE: Final = f"({_QUALIFIED})?"
@@ -69,6 +71,9 @@ def _check(
 @lru_cache(maxsize=4096)
 def dns_label(text: str) -> list[str]:
     """Check a DNS label as of RFC 1123."""
+    if re.fullmatch(_LABEL, text) is None and re.fullmatch(_SUBDOMAIN, text):
+        found = [max_length(MAX_LABEL)] if len(text) > MAX_LABEL else []
+        return [*found, "must not contain dots"]
     return _check(text, MAX_LABEL, _LABEL, _LABEL_RULE, "my-name", "123-abc")
 
 
@@ -76,6 +81,16 @@ def dns_label(text: str) -> list[str]:
 def dns_subdomain(text: str) -> list[str]:
     """Check a DNS subdomain as of RFC 1123."""
     return _check(text, MAX_SUBDOMAIN, _SUBDOMAIN, _SUBDOMAIN_RULE, "example.com")
+
+
+def dns_subdomain_prefix(text: str) -> list[str]:
+    """Check what a DNS subdomain may begin with: the last dash is taken for the letter to come."""
+    return dns_subdomain(f"{text[:-2]}a" if len(text) > 1 and text.endswith("-") else text)
+
+
+def loose_subdomain(text: str) -> list[str]:
+    """Check a DNS subdomain whose labels may have underscores, as search domains do."""
+    return _check(text, MAX_SUBDOMAIN, _LOOSE_SUBDOMAIN, _SUBDOMAIN_RULE, "example.com")
 
 
 @lru_cache(maxsize=4096)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from nanokube.api import field, objects
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import pod_spec
+from nanokube.api.validation import containers, pod_annotations, pod_spec, volumes
 
 _MUTABLE: Final = (
     "`spec.containers[*].image`",
@@ -23,7 +23,38 @@ _LISTS: Final = ("containers", "initContainers")
 
 def validate(obj: Object) -> list[FieldError]:
     """Check a Pod."""
-    return pod_spec.validate(objects.spec(obj), "spec")
+    spec = objects.spec(obj)
+    found = pod_annotations.validate(objects.annotations(obj), spec, "metadata.annotations")
+    found += pod_spec.validate(spec, "spec", is_pod=True)
+    if objects.name(obj):
+        found += volumes.validate_claims(spec.get("volumes") or (), "spec.volumes", objects.name(obj))
+    if not spec.get("serviceAccountName"):
+        found += _tokens(spec)
+    for kind in _LISTS:
+        for index, container in enumerate(spec.get(kind) or ()):
+            found += containers.image_spaces(container, f"spec.{kind}[{index}]")
+    return found
+
+
+def validate_new(obj: Object) -> list[FieldError]:
+    """Check what a Pod may not have from the start."""
+    spec, found = objects.spec(obj), list[FieldError]()
+    if spec.get("ephemeralContainers"):
+        found.append(field.forbidden("spec.ephemeralContainers", "cannot be set on create"))
+    if spec.get("nodeName") and spec.get("schedulingGates"):
+        detail = "cannot be set until all schedulingGates have been cleared"
+        found.append(field.forbidden("spec.nodeName", detail))
+    return found + pod_annotations.agree(objects.annotations(obj), spec, "spec")
+
+
+def _tokens(spec: Object) -> list[FieldError]:
+    detail = "must not be specified when serviceAccountName is not set"
+    return [
+        field.forbidden(f"spec.volumes[{v}].projected.sources[{s}].serviceAccountToken", detail)
+        for v, volume in enumerate(spec.get("volumes") or ())
+        for s, source in enumerate((volume.get("projected") or {}).get("sources") or ())
+        if source.get("serviceAccountToken") is not None
+    ]
 
 
 def validate_update(new: Object, old: Object) -> list[FieldError]:

@@ -21,32 +21,20 @@ _NUMBERS: Final = (
 _HANDLERS: Final = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 
 
-def validate(container: Object, path: str, *, is_init: bool) -> list[FieldError]:
-    """Check the probes and handlers of a container."""
-    found: list[FieldError] = []
-    has_probes = not is_init or container.get("restartPolicy") == "Always"
-    for key in _PROBES:
-        probe = container.get(key)
-        if probe is None:
-            continue
-        if not has_probes:
-            detail = "may not be set for init containers without restartPolicy=Always"
-            found.append(field.forbidden(f"{path}.{key}", detail))
-            continue
-        found += _probe(probe, f"{path}.{key}", is_readiness=key == "readinessProbe")
-    lifecycle = container.get("lifecycle")
-    if lifecycle is not None and not has_probes:
-        detail = "may not be set for init containers without restartPolicy=Always"
-        return [*found, field.forbidden(f"{path}.lifecycle", detail)]
+def validate(container: Object, path: str, spec: Object) -> list[FieldError]:
+    """Check the handlers and probes of a container that runs with the Pod."""
+    found, lifecycle = list[FieldError](), container.get("lifecycle") or {}
     for key in ("postStart", "preStop"):
-        handler = (lifecycle or {}).get(key)
-        if handler is not None:
-            found += _handler(handler, f"{path}.lifecycle.{key}")
+        if lifecycle.get(key) is not None:
+            found += _handler(lifecycle[key], f"{path}.lifecycle.{key}", spec)
+    for key in _PROBES:
+        if container.get(key) is not None:
+            found += _probe(container[key], f"{path}.{key}", spec, is_readiness=key == "readinessProbe")
     return found
 
 
-def _probe(probe: Object, path: str, *, is_readiness: bool) -> list[FieldError]:
-    found = _handler(probe, path)
+def _probe(probe: Object, path: str, spec: Object, *, is_readiness: bool) -> list[FieldError]:
+    found = _handler({key: value for key, value in probe.items() if key != "sleep"}, path, spec)
     for key in _NUMBERS:
         found += metadata.non_negative(probe.get(key), f"{path}.{key}")
     grace = probe.get("terminationGracePeriodSeconds")
@@ -60,28 +48,31 @@ def _probe(probe: Object, path: str, *, is_readiness: bool) -> list[FieldError]:
     return found
 
 
-def _handler(handler: Object, path: str) -> list[FieldError]:
+def _handler(handler: Object, path: str, spec: Object) -> list[FieldError]:
     kinds = [k for k in _HANDLERS if handler.get(k) is not None]
     if not kinds:
         return [field.required(path, "must specify a handler type")]
-    found = [field.forbidden(f"{path}.{k}", "may not specify more than 1 handler type") for k in kinds[1:]]
-    kind, body, where = kinds[0], handler[kinds[0]], f"{path}.{kinds[0]}"
-    match kind:
-        case "exec":
-            if not body.get("command"):
-                found.append(field.required(f"{where}.command"))
-        case "httpGet":
-            found += _http_get(body, where)
-        case "tcpSocket":
-            found += port_reference(body.get("port"), f"{where}.port")
-        case "grpc":
-            found += [
-                field.invalid(f"{where}.port", body.get("port"), m)
-                for m in names.port_number(body.get("port") or 0)
-            ]
-        case "sleep":
-            found += metadata.non_negative(body.get("seconds"), f"{where}.seconds")
-    return found
+    found = _action(kinds[0], handler[kinds[0]], f"{path}.{kinds[0]}", spec)
+    return found + [
+        field.forbidden(f"{path}.{k}", "may not specify more than 1 handler type") for k in kinds[1:]
+    ]
+
+
+def _action(kind: str, body: Object, path: str, spec: Object) -> list[FieldError]:
+    if kind == "exec":
+        return [] if body.get("command") else [field.required(f"{path}.command")]
+    if kind == "httpGet":
+        return _http_get(body, path)
+    if kind == "sleep":
+        return _sleep(body.get("seconds") or 0, path, spec.get("terminationGracePeriodSeconds"))
+    return port_reference(body.get("port"), f"{path}.port")
+
+
+def _sleep(seconds: int, path: str, grace: int | None) -> list[FieldError]:
+    if grace is None or 0 <= seconds <= grace:
+        return []
+    detail = f"must be non-negative and less than terminationGracePeriodSeconds ({grace})"
+    return [field.invalid(path, seconds, detail)]
 
 
 def _http_get(action: Object, path: str) -> list[FieldError]:

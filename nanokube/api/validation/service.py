@@ -124,7 +124,8 @@ def _port(port: Object, path: str, *, is_named: bool) -> list[FieldError]:
 
 def port_reference(value: Any, path: str) -> list[FieldError]:
     """Check a port given by number or by name."""
-    messages = names.port_name(value) if isinstance(value, str) else names.port_number(value or 0)
+    value = 0 if value is None else value
+    messages = names.port_name(value) if isinstance(value, str) else names.port_number(value)
     return [field.invalid(path, value, m) for m in messages]
 
 

@@ -1,186 +1,149 @@
-"""Validation of volumes. Pure. Source: pkg/apis/core/validation/validation.go, ValidateVolumes."""
+"""Validation of Pods' volumes. Pure. Source: pkg/apis/core/validation/validation.go, ValidateVolumes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from nanokube.api import field, quantity
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import names
+from nanokube.api.validation import formats, metadata, names, projections, storage
+from nanokube.api.validation import volume_sources as sources
 
-_MAX_MODE: Final = 0o777
-_MODE: Final = "must be a number between 0 and 0777 (octal), both inclusive"
-_HOST_PATH_TYPES: Final = (
-    "",
-    "BlockDevice",
-    "CharDevice",
-    "Directory",
-    "DirectoryOrCreate",
-    "File",
-    "FileOrCreate",
-    "Socket",
-)
-_PROJECTIONS: Final = (
+_PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
+_ORDER: Final = (
+    "emptyDir",
+    "hostPath",
+    "gitRepo",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
     "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "flocker",
+    "persistentVolumeClaim",
+    "rbd",
+    "cinder",
+    "cephfs",
+    "quobyte",
     "downwardAPI",
+    "fc",
+    "flexVolume",
     "configMap",
-    "serviceAccountToken",
-    "clusterTrustBundle",
-    "podCertificate",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "storageos",
+    "projected",
+    "scaleIO",
+    "csi",
+    "ephemeral",
+    "image",
 )
-_MIN_TOKEN_S: Final = 600
+# as upstream spells them where they are too many
+_SHOWN: Final = {"cephfs": "cephFS", "downwardAPI": "downwarAPI"}
 
 
-def validate(volumes: Iterable[Object], path: str) -> list[FieldError]:
-    """Check the volumes of a pod spec."""
-    found, seen = list[FieldError](), set[str]()
+def validate(
+    volumes: Iterable[Object], path: str, *, is_pod: bool
+) -> tuple[list[FieldError], dict[str, Object]]:
+    """Check the volumes of a pod spec; return what is wrong, and the good ones by name.
+
+    is_pod: of a Pod, not of a template, which may leave the reference of an image empty.
+    """
+    found, good, checks = list[FieldError](), dict[str, Object](), _POD if is_pod else _TEMPLATE
     for index, volume in enumerate(volumes):
         where, name = f"{path}[{index}]", volume.get("name") or ""
-        own = _source(volume, where)
-        if name:
-            own += [field.invalid(f"{where}.name", name, m) for m in names.dns_label(name)]
-        else:
-            own.append(field.required(f"{where}.name"))
-        if name in seen:
+        own = sources.one(volume, checks, where, _SHOWN)
+        if volume.get("iscsi") is not None and sources.iscsi_is_too_long(name, volume["iscsi"]):
+            own.append(field.invalid(f"{where}.name", name, sources.ISCSI_TOO_LONG))
+        own += formats.required_name(name, names.dns_label, f"{where}.name")
+        if name in good:
             own.append(field.duplicate(f"{where}.name", name))
         if not own:
-            seen.add(name)
+            good[name] = volume
         found += own
+    return found, good
+
+
+def validate_claims(volumes: Iterable[Object], path: str, pod_name: str) -> list[FieldError]:
+    """Check the names of the claims that a Pod's ephemeral volumes become."""
+    found, volumes = list[FieldError](), list(volumes)
+    made = {f"{pod_name}-{v.get('name') or ''}" for v in volumes if v.get("ephemeral") is not None}
+    for index, volume in enumerate(volumes):
+        where, name = f"{path}[{index}]", volume.get("name") or ""
+        if volume.get("ephemeral") is not None and name:
+            claim = f"{pod_name}-{name}"
+            found += [
+                field.invalid(f"{where}.name", name, f"PVC name {field.quote(claim)}: {message}")
+                for message in names.dns_subdomain(claim)
+            ]
+        wanted = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if wanted in made:
+            detail = "must not reference a PVC that gets created for an ephemeral volume"
+            found.append(field.invalid(f"{where}.persistentVolumeClaim.claimName", wanted, detail))
     return found
 
 
-def _source(volume: Object, path: str) -> list[FieldError]:
-    kinds = [k for k, v in volume.items() if k != "name" and v is not None]
-    if not kinds:
-        return [field.required(path, "must specify a volume type")]
-    found = [field.forbidden(f"{path}.{k}", "may not specify more than 1 volume type") for k in kinds[1:]]
-    kind, body, where = kinds[0], volume[kinds[0]], f"{path}.{kinds[0]}"
-    match kind:
-        case "emptyDir":
-            limit = body.get("sizeLimit")
-            if limit is not None and quantity.parse(limit).amount < 0:
-                found.append(
-                    field.forbidden(f"{where}.sizeLimit", "SizeLimit field must be a valid resource quantity")
-                )
-        case "hostPath":
-            found += _host_path(body, where)
-        case "secret":
-            found += _files(body, where, "secretName")
-        case "configMap":
-            found += _files(body, where, "name")
-        case "downwardAPI":
-            found += _mode(body, where) + _downward(body, where)
-        case "projected":
-            found += _projected(body, where)
-        case "persistentVolumeClaim":
-            if not body.get("claimName"):
-                found.append(field.required(f"{where}.claimName"))
-        case "nfs":
-            found += [field.required(f"{where}.{k}") for k in ("server", "path") if not body.get(k)]
-        case "csi":
-            found += [] if body.get("driver") else [field.required(f"{where}.driver")]
-        case "image":
-            found += [] if body.get("reference") else [field.required(f"{where}.reference")]
-    return found
+def _empty_dir(body: Object, path: str) -> list[FieldError]:
+    limit = body.get("sizeLimit")
+    if limit is None or quantity.parse(limit).amount >= 0:
+        return []
+    return [field.forbidden(f"{path}.sizeLimit", "SizeLimit field must be a valid resource quantity")]
 
 
-def _host_path(body: Object, path: str) -> list[FieldError]:
-    found = [] if body.get("path") else [field.required(f"{path}.path")]
-    if ".." in (body.get("path") or "").split("/"):
-        found.append(field.invalid(f"{path}.path", body["path"], "must not contain '..'"))
-    if (body.get("type") or "") not in _HOST_PATH_TYPES:
-        found.append(field.not_supported(f"{path}.type", body["type"], _HOST_PATH_TYPES))
-    return found
+def _files(name: str) -> sources.Check:
+    def check(body: Object, path: str) -> list[FieldError]:
+        found = sources.needs(name)(body, path) + sources.mode(body, path)
+        return found + projections.items(body, path)
+
+    return check
 
 
-def _files(body: Object, path: str, name: str) -> list[FieldError]:
-    found = [] if body.get(name) else [field.required(f"{path}.{name}")]
-    return found + _mode(body, path) + _items(body, path)
+def _ephemeral(body: Object, path: str) -> list[FieldError]:
+    template, path = body.get("volumeClaimTemplate"), f"{path}.volumeClaimTemplate"
+    if template is None:
+        return [field.required(path)]
+    meta = template.get("metadata") or {}
+    found = metadata.annotations(meta.get("annotations"), f"{path}.metadata.annotations")
+    found += metadata.labels(meta.get("labels"), f"{path}.metadata.labels")
+    found += [
+        field.forbidden(f"{path}.metadata.{key}", "cannot be set")
+        for key, value in meta.items()
+        if key not in ("annotations", "labels") and value
+    ]
+    return found + storage.claim_spec(template.get("spec") or {}, f"{path}.spec")
 
 
-def _mode(body: Object, path: str) -> list[FieldError]:
-    mode = body.get("defaultMode")
-    if mode is not None and not 0 <= mode <= _MAX_MODE:
-        return [field.invalid(f"{path}.defaultMode", mode, _MODE)]
-    return []
+def _image(body: Object, path: str) -> list[FieldError]:
+    policy = body.get("pullPolicy")
+    if not policy:
+        return [field.required(f"{path}.pullPolicy")]
+    return formats.choice(policy, _PULL_POLICIES, f"{path}.pullPolicy")
 
 
-def _items(body: Object, path: str) -> list[FieldError]:
-    found: list[FieldError] = []
-    for index, item in enumerate(body.get("items") or ()):
-        where = f"{path}.items[{index}]"
-        if not item.get("key"):
-            found.append(field.required(f"{where}.key"))
-        found += _item(item, where)
-    return found
+def _pod_image(body: Object, path: str) -> list[FieldError]:
+    return sources.needs("reference")(body, path) + _image(body, path)
 
 
-def _item(item: Object, path: str) -> list[FieldError]:
-    found, target = list[FieldError](), item.get("path") or ""
-    if not target:
-        found.append(field.required(f"{path}.path"))
-    else:
-        found += relative_path(target, f"{path}.path")
-    mode = item.get("mode")
-    if mode is not None and not 0 <= mode <= _MAX_MODE:
-        found.append(field.invalid(f"{path}.mode", mode, _MODE))
-    return found
-
-
-def relative_path(target: str, path: str) -> list[FieldError]:
-    """Check a path of a file inside a volume."""
-    found = []
-    if target.startswith("/"):
-        found.append(field.invalid(path, target, "must be a relative path"))
-    if ".." in target.split("/"):
-        found.append(field.invalid(path, target, "must not contain '..'"))
-    elif target.startswith(".."):
-        found.append(field.invalid(path, target, "must not start with '..'"))
-    return found
-
-
-def _downward(body: Object, path: str) -> list[FieldError]:
-    found: list[FieldError] = []
-    for index, item in enumerate(body.get("items") or ()):
-        where = f"{path}.items[{index}]"
-        found += _item(item, where)
-        has_field, has_resource = item.get("fieldRef") is not None, item.get("resourceFieldRef") is not None
-        if has_field and has_resource:
-            found.append(
-                field.invalid(
-                    where, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously"
-                )
-            )
-        elif not has_field and not has_resource:
-            found.append(field.required(where, "one of fieldRef and resourceFieldRef is required"))
-    return found
-
-
-def _projected(body: Object, path: str) -> list[FieldError]:
-    found = _mode(body, path)
-    for index, source in enumerate(body.get("sources") or ()):
-        where = f"{path}.sources[{index}]"
-        kinds: list[Any] = [k for k in _PROJECTIONS if source.get(k) is not None]
-        found += [field.forbidden(where, "may not specify more than 1 volume type") for _ in kinds[1:]]
-        if not kinds:
-            found.append(field.required(where, "must specify a volume type"))
-        if "serviceAccountToken" in kinds:
-            found += _token(source["serviceAccountToken"], f"{where}.serviceAccountToken")
-        for kind in ("secret", "configMap"):
-            if kind in kinds:
-                found += [] if source[kind].get("name") else [field.required(f"{where}.{kind}.name")]
-                found += _items(source[kind], f"{where}.{kind}")
-        if "downwardAPI" in kinds:
-            found += _downward(source["downwardAPI"], f"{where}.downwardAPI")
-    return found
-
-
-def _token(token: Object, path: str) -> list[FieldError]:
-    found = [] if token.get("path") else [field.required(f"{path}.path")]
-    seconds = token.get("expirationSeconds")
-    if seconds is not None and seconds < _MIN_TOKEN_S:
-        detail = "may not specify a duration less than 10 minutes"
-        found.append(field.invalid(f"{path}.expirationSeconds", seconds, detail))
-    return found
+_TEMPLATE: Final[Mapping[str, sources.Check]] = sources.ordered(
+    {
+        **sources.both_kinds(is_persistent=False),
+        "emptyDir": _empty_dir,
+        "gitRepo": sources.git_repo,
+        "secret": _files("secretName"),
+        "configMap": _files("name"),
+        "persistentVolumeClaim": sources.needs("claimName"),
+        "downwardAPI": projections.downward,
+        "projected": projections.projected,
+        "csi": sources.csi_inline,
+        "ephemeral": _ephemeral,
+        "image": _image,
+    },
+    *_ORDER,
+)
+_POD: Final[Mapping[str, sources.Check]] = {**_TEMPLATE, "image": _pod_image}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nanokube.api import field, objects, selectors
+from nanokube.api import field, objects
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import metadata, names, pod_spec
+from nanokube.api.validation import metadata, names, template
 
 
 def validate_deployment(obj: Object) -> list[FieldError]:
@@ -46,39 +46,29 @@ def selector(spec: Object, kind: str) -> list[FieldError]:
     chosen = spec.get("selector")
     if chosen is None:
         return [field.required("spec.selector")]
-    found = metadata.label_selector(chosen, "spec.selector")
-    if not (chosen.get("matchLabels") or chosen.get("matchExpressions")):
-        found.append(field.invalid("spec.selector", chosen, f"empty selector is invalid for {kind}"))
-    return found
+    return metadata.label_selector(chosen, "spec.selector") + not_empty(chosen, kind)
+
+
+def not_empty(chosen: Object | None, kind: str) -> list[FieldError]:
+    """Check that a selector, if there is one, does not select everything."""
+    if chosen is None or chosen.get("matchLabels") or chosen.get("matchExpressions"):
+        return []
+    return [field.invalid("spec.selector", {}, f"empty selector is invalid for {kind}")]
 
 
 def _template(spec: Object) -> list[FieldError]:
-    template = spec.get("template")
-    if template is None:
-        return [field.required("spec.template")]
-    found = []
-    labels = objects.labels(template)
-    if spec.get("selector"):
-        try:
-            if not selectors.from_object(spec["selector"]).matches(labels):
-                detail = "`selector` does not match template `labels`"
-                found.append(field.invalid("spec.template.metadata.labels", dict(labels), detail))
-        except (ValueError, KeyError):
-            pass  # reported above
-    found += metadata.labels(labels, "spec.template.metadata.labels")
-    found += metadata.annotations(objects.annotations(template), "spec.template.metadata.annotations")
-    pod = objects.spec(template)
-    found += pod_spec.validate(pod, "spec.template.spec")
-    if pod.get("ephemeralContainers"):
-        detail = "ephemeral containers not allowed in pod template"
-        found.append(field.forbidden("spec.template.spec.ephemeralContainers", detail))
-    if pod.get("restartPolicy") != "Always":
-        path = "spec.template.spec.restartPolicy"
-        found.append(field.not_supported(path, pod.get("restartPolicy"), ("Always",)))
-    if pod.get("activeDeadlineSeconds") is not None:
-        detail = "activeDeadlineSeconds in ReplicaSet is not Supported"
-        found.append(field.forbidden("spec.template.spec.activeDeadlineSeconds", detail))
-    return found
+    """Check the template, if the selector can be read that has to select it."""
+    chosen = spec.get("selector")
+    if not is_readable(chosen):
+        return [field.invalid("spec.selector", metadata.shown_selector(chosen), "invalid label selector")]
+    found = template.matches(spec, "spec")
+    found += template.validate(spec.get("template") or {}, "spec.template")
+    return found + template.always(spec.get("template"), "spec.template", "ReplicaSet")
+
+
+def is_readable(selector: Object | None) -> bool:
+    """Tell whether a selector can be made of this one."""
+    return not metadata.label_selector(selector, "")
 
 
 def _strategy(strategy: Object) -> list[FieldError]:

@@ -17,6 +17,6 @@ from nanokube.api.validation import security
     ],
 )
 def test_own_users_exclude_the_nodes_other_namespaces(spec: dict[str, Any], places: list[str]) -> None:
-    found = security.validate_pod({**spec, "hostUsers": False}, "spec.securityContext")
+    found = security.own_users({**spec, "hostUsers": False}, "spec")
     assert [error.path for error in found] == places
     assert security.validate_pod({**spec, "hostUsers": True}, "spec.securityContext") == []
