@@ -126,7 +126,7 @@ def _fill_volume(volume: dict[str, Any]) -> None:
     if "downwardAPI" in volume:
         _fill_items(volume["downwardAPI"])
     if "projected" in volume:
-        for source in volume["projected"].get("sources", ()):
+        for source in volume["projected"].get("sources") or ():
             if "serviceAccountToken" in source:
                 source["serviceAccountToken"].setdefault("expirationSeconds", _HOUR_S)
             if "downwardAPI" in source:

@@ -141,3 +141,11 @@ def test_a_count_that_is_always_there_is_not_owned_as_long_as_it_is_zero() -> No
     made: dict[str, Any] = {"metadata": {}, "reportingComponent": "", "reason": "R"}
     patch.track_update(event, None, made, manager="m", api_version="v1", now=NOW)
     assert made["metadata"]["managedFields"][0]["fieldsV1"] == {"f:reason": {}}
+
+
+def test_defaults_are_filled_in_beside_null() -> None:
+    volume: dict[str, Any] = {"name": "v", "projected": {}}
+    obj = {"metadata": {}, "spec": {"containers": [], "volumes": [volume]}}
+    assert filled("pods", filled("pods", obj))["spec"]["volumes"] == [
+        {"name": "v", "projected": {"sources": None, "defaultMode": 0o644}}
+    ]
