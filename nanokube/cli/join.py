@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime
+import errno
 import functools
 import logging
 import shutil
@@ -28,6 +29,7 @@ from nanokube.roles import join as roles_join
     "--node-ip", help="Address of this node, or IPv4,IPv6.  [default: the one that reaches the server]"
 )
 @click.option("--kubelet-port", type=int, help="Port of the kubelet.  [default: 10250]")
+@click.option("--balancer-port", type=int, help="Port of a worker's way to the servers.  [default: 6444]")
 @host_options.host_options
 def join(
     server: str, token: str, ca_hash: str, control_plane: bool, certificate_key: str, **options: object
@@ -43,13 +45,18 @@ def join(
         default = settings.default()
         with node.alone(default.paths):
             if _is_joined(invited):
-                click.echo(f"this host has joined {invited.server} already; `nanokube up` resumes it")
+                name = settings.saved().node_name
+                click.echo(f"this host is Node {name} of {invited.server} already; `nanokube up` resumes it")
                 return
             config = _join(invited, certificate_key, options)
     except discovery.JoinError as err:
         raise errors.failure(str(err), err.remedy) from err
     except etcd.EtcdError as err:
-        raise errors.failure(str(err), "see on the other server: sudo nanokube status") from err
+        raise errors.failure(str(err), err.hint or "see on the other server: sudo nanokube status") from err
+    except OSError as err:  # of files: what the network raises is a JoinError
+        where = f"{err.filename}: " if err.filename else ""
+        hint = "free some space there" if err.errno == errno.ENOSPC else ""
+        raise errors.failure(f"cannot join: {where}{err.strerror or err}", hint) from err
     click.echo(f"Node {config.node_name} ({config.node_ip}) is Ready ({time.monotonic() - began:.1f} s)")
     click.echo(f"{'worker' if config.is_worker else 'server'} of:  {config.joined}")
 
@@ -89,7 +96,7 @@ def _join(
         else:
             config, pem = asyncio.run(roles_join.enrol(cluster, invited, config))
             write = functools.partial(roles_join.write, config, cluster, pem)
-    up.check(config)  # now that the ranges are known
+    up.check(config, warns=False)  # now that the ranges are known
     return _start(config, write)
 
 

@@ -88,14 +88,15 @@ def _with_node_range(options: dict[str, object]) -> dict[str, object]:
         ) from err
 
 
-def check(config: node_config.NodeConfig) -> None:
+def check(config: node_config.NodeConfig, *, warns: bool = True) -> None:
     """Run the host's checks: what is missing ends the verb, or is warned of."""
     for result in checks.run_all(config):
         if result.is_ok:
             continue
         if result.is_fatal:
             raise errors.failure(f"{result.name}: {result.found}", result.remedy)
-        click.echo(f"warning: {result.name}: {result.found}; remedy: {result.remedy}", err=True)
+        if warns:
+            click.echo(f"warning: {result.name}: {result.found}; remedy: {result.remedy}", err=True)
 
 
 def _prepare(config: node_config.NodeConfig) -> None:
@@ -110,7 +111,8 @@ def _prepare(config: node_config.NodeConfig) -> None:
         except bootstrap.CredentialError as err:
             raise errors.failure(str(err)) from err
         except OSError as err:
-            raise errors.failure(f"cannot write {err.filename}: {err.strerror}") from err
+            where = f" {err.filename}" if err.filename else ""
+            raise errors.failure(f"cannot write{where}: {err.strerror or err}") from err
 
 
 def _prepare_etcd(config: node_config.NodeConfig) -> None:

@@ -1,6 +1,7 @@
 """What a host must have to run a node: one function a check, each says what is there and the exact remedy."""
 
 import dataclasses
+import errno
 import ipaddress
 import os
 import shutil
@@ -110,13 +111,30 @@ def _network_devices(_config: node_config.NodeConfig) -> Result:
 
 
 def _ports(config: node_config.NodeConfig) -> Result:
-    wanted = (config.kubelet_port,) if config.is_worker else (config.api_port, config.kubelet_port)
-    busy = [port for port in wanted if _is_busy(port)]
+    wanted = listening(config)
+    busy = [port for port, (address, _option) in wanted.items() if _is_busy(address, port)]
     if busy and _is_running(config):
         return Result("ports", True, "in use by this node")
-    remedy = "end what listens there (`ss -ltnp` names it), or `nanokube up --api-port N --kubelet-port M`"
+    others = [f"{wanted[port][1]} N" for port in busy if wanted[port][1]]
+    remedy = "end what listens there (`ss -ltnp` names it)"
+    if others:
+        remedy += f", or choose another: {' '.join(others)}"
     found = f"in use: {', '.join(map(str, busy))}" if busy else "free"
     return Result("ports", not busy, found, remedy)
+
+
+def listening(config: node_config.NodeConfig) -> dict[int, tuple[str, str]]:
+    """Return the ports that the node listens at: at which address, and which option changes them. Pure."""
+    ports = {config.kubelet_port: (_ANY, "--kubelet-port")}
+    if config.is_worker:
+        return ports | {config.balancer_port: (_LOOPBACK, "--balancer-port")}
+    ports[config.api_port] = (_ANY, "--api-port")
+    if config.store == node_config.ETCD:
+        ports |= {config.etcd_client_port: (_LOOPBACK, ""), config.etcd_peer_port: (config.first_node_ip, "")}
+    return dict(sorted(ports.items()))
+
+
+_ANY, _LOOPBACK = "0.0.0.0", "127.0.0.1"
 
 
 def _ipv6(config: node_config.NodeConfig) -> Result:
@@ -198,13 +216,13 @@ def _modprobe(module: str) -> bool:
     return subprocess.run(["modprobe", "-q", module], check=False).returncode == 0
 
 
-def _is_busy(port: int) -> bool:
-    with socket.socket() as probe:
+def _is_busy(address: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("0.0.0.0", port))
-        except OSError:
-            return True
+            probe.bind((address, port))
+        except OSError as err:
+            return err.errno == errno.EADDRINUSE
     return False
 
 

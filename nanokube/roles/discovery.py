@@ -172,7 +172,10 @@ def _unreachable(place: str, port: int, err: OSError, family: int) -> JoinError:
                 "give it one (`ip address` lists what it has), or join by the server's IPv4 address",
             )
         bare = place.rpartition(":")[0].strip("[]")
-        remedy = f"give an address of the server that this host reaches: see `ip route get {bare}`"
+        remedy = (
+            f"give an address of the server that this host reaches: see `ip route get {bare}`; "
+            f"or let TCP port {port} pass a firewall that refuses it"
+        )
         return JoinError(f"no route to {place}", remedy)
     return JoinError(
         f"cannot reach {place}: {err.strerror or err}", "see that the server runs and is reachable"

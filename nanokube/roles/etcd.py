@@ -36,7 +36,11 @@ AGAIN_S = 0.5
 
 
 class EtcdError(RuntimeError):
-    """etcd cannot be used; the message says why."""
+    """etcd cannot be used; the message says why, hint what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def ensure_program() -> bool:
@@ -179,8 +183,21 @@ def joined(config: node_config.NodeConfig, *endpoints: str) -> node_config.NodeC
         where = dataclasses.replace(managed(config, *endpoints), learns=False)
         cluster = asyncio.run(members.add(where, config.node_name, peer_url(config)))
     except (OSError, StoreError) as err:
-        raise EtcdError(f"cannot join etcd at {', '.join(endpoints)}: {err}") from err
+        raise _not_joined(managed(config, *endpoints), err) from err
     return dataclasses.replace(config, etcd_cluster=cluster)
+
+
+def _not_joined(where: settings.EtcdSettings, err: Exception) -> EtcdError:
+    """etcd takes in nobody while a member does not answer: name it."""
+    with contextlib.suppress(OSError, StoreError):
+        for each in asyncio.run(members.known(dataclasses.replace(where, learns=False))):
+            if not each.is_answering:
+                name = each.name or each.address
+                return EtcdError(
+                    f"cannot join etcd: its member {name} ({each.address}) does not answer",
+                    f"start that server; if it is lost, on another server: sudo nanokube etcd remove {name}",
+                )
+    return EtcdError(f"cannot join etcd at {', '.join(where.endpoints)}: {err}")
 
 
 def promote(config: node_config.NodeConfig) -> None:

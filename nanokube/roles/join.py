@@ -30,6 +30,7 @@ SECRETS = resources.get("secrets")
 CONFIG_MAPS = resources.get("configmaps")
 CERTIFICATE_TIMEOUT_S = 30.0
 LEAVE_TIMEOUT_S = 5.0
+_SEE = "see on the other server: sudo nanokube status"
 
 
 def refusal(nodes: Sequence[Object], name: str, own: Sequence[str]) -> JoinError | None:
@@ -167,8 +168,10 @@ def write_server(config: node_config.NodeConfig, bundle: handover.Bundle) -> nod
             etcd.ensure_program()
             config = etcd.joined(config, addresses.host_port(bundle.origin, config.etcd_client_port))
         bootstrap.ensure_credentials(config, datetime.datetime.now(datetime.UTC))
-    except (etcd.EtcdError, bootstrap.CredentialError) as err:
-        raise JoinError(str(err), "see on the other server: sudo nanokube status") from err
+    except etcd.EtcdError as err:
+        raise JoinError(str(err), err.hint or _SEE) from err
+    except bootstrap.CredentialError as err:
+        raise JoinError(str(err), _SEE) from err
     node_config.save(config)
     return config
 

@@ -73,7 +73,7 @@ def test_a_worker_joins_runs_pods_and_leaves(server: host.Host, worker: host.Hos
     assert "Node worker (192.0.2.11) is Ready" in printed
     assert server.get("node", "worker")["spec"]["podCIDR"] == "10.244.1.0/24"
     assert "worker of https://192.0.2.10:6443" in worker.nanokube("status")
-    assert "has joined" in join(worker, line(server))
+    assert "is Node worker of https://192.0.2.10:6443 already" in join(worker, line(server))
     assert "this host is a worker" in worker.nanokube("token", "create", check=False)
 
     conftest.import_demo_image(worker)
@@ -169,7 +169,35 @@ def test_what_cannot_join_is_told_why_and_leaves_nothing(server: host.Host, work
         assert cause in said[0], said
         assert remedy in said[1], said
     assert test_reset.facts(worker) == before
+    a_port_that_is_taken_is_named(worker, good)
+    a_full_disk_is_named(worker, good)
+    worker.run("rm", "-rf", "/run/mount")  # mount(8)'s
+    assert test_reset.facts(worker) == before
     assert "worker" not in server.kubectl("get", "nodes", "-o", "name")
+
+
+def a_port_that_is_taken_is_named(worker: host.Host, good: list[str]) -> None:
+    script = (
+        "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', 6444)); s.listen(); time.sleep(60)"
+    )
+    with worker.running("python3", "-c", script):
+        host.wait_for(lambda: "6444" in worker.run("ss", "-ltn").stdout, 5, "the listener")
+        done = worker.run(str(host.NANOKUBE), "join", *good, "--cgroup-root", worker.cgroup_root, check=False)
+    assert "ports: in use: 6444" in done.stderr
+    assert "--balancer-port" in done.stderr
+
+
+def a_full_disk_is_named(worker: host.Host, good: list[str]) -> None:
+    place = "/etc/nanokube"
+    fill = f"mkdir {place}; mount -t tmpfs -o size=4k t {place}; head -c 4096 /dev/zero >{place}/x"
+    worker.run("sh", "-ec", fill)
+    done = worker.run(str(host.NANOKUBE), "join", *good, "--cgroup-root", worker.cgroup_root, check=False)
+    worker.run("sh", "-ec", f"umount {place}; rmdir {place}")
+    said = done.stderr.strip().splitlines()
+    assert said == [
+        "nanokube: cannot join: /etc/nanokube/pki/ca.crt: No space left on device",
+        "hint: free some space there",
+    ]
 
 
 def refused(worker: host.Host, arguments: list[str]) -> list[str]:

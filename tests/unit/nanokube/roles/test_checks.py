@@ -1,5 +1,9 @@
 """What a check finds on this host, where the answer is sure."""
 
+import contextlib
+import dataclasses
+import socket
+
 import pytest
 
 from nanokube.roles import checks
@@ -50,3 +54,41 @@ def test_a_host_without_ipv6_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch
         each for each in checks.run_all(node_config.NodeConfig("n", "127.0.0.1")) if each.name == "IPv6"
     )
     assert plain.is_ok
+
+
+SERVER = node_config.NodeConfig("n", "127.0.0.1")
+WORKER = dataclasses.replace(SERVER, role=node_config.WORKER, joined="https://192.0.2.1:6443")
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "address", "remedy"),
+    [
+        (SERVER, "kubelet_port", "0.0.0.0", "choose another: --kubelet-port N"),
+        (WORKER, "kubelet_port", "0.0.0.0", "choose another: --kubelet-port N"),
+        (WORKER, "balancer_port", "127.0.0.1", "choose another: --balancer-port N"),
+        (dataclasses.replace(SERVER, store=node_config.ETCD), "etcd_client_port", "127.0.0.1", "names it)"),
+        (dataclasses.replace(SERVER, store=node_config.ETCD), "etcd_peer_port", "127.0.0.1", "names it)"),
+        (SERVER, "etcd_client_port", "127.0.0.1", ""),
+        (WORKER, "api_port", "0.0.0.0", ""),
+        (SERVER, "balancer_port", "0.0.0.0", ""),
+    ],
+)
+def test_a_port_that_the_node_needs_must_be_free(
+    config: node_config.NodeConfig, field: str, address: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "_is_running", lambda _config: False)
+    ports = (f"{name}_port" for name in ("api", "kubelet", "balancer", "etcd_client", "etcd_peer"))
+    with contextlib.ExitStack() as stack:
+        free = {each: stack.enter_context(socket.socket()) for each in ports}
+        for probe in free.values():
+            probe.bind(("127.0.0.1", 0))
+        numbers = {name: probe.getsockname()[1] for name, probe in free.items()}
+    config = dataclasses.replace(config, **numbers)
+    with socket.socket() as taken:
+        taken.bind((address, numbers[field]))
+        taken.listen()
+        result = next(each for each in checks.run_all(config) if each.name == "ports")
+    assert result.is_ok is not bool(remedy)
+    if remedy:
+        assert result.found == f"in use: {numbers[field]}"
+        assert result.remedy.endswith(remedy)
