@@ -22,6 +22,7 @@ VERBS: Mapping[str, tuple[str, str, str]] = {
         "encryption",
         "Show how Secrets are encrypted at rest, and change the keys.",
     ),
+    "etcd": ("nanokube.cli.etcd", "etcd", "Show etcd's members, and take out a server that is lost."),
     "store": ("nanokube.cli.backup", "store", "Move the cluster's objects to etcd."),
     "doctor": ("nanokube.cli.doctor", "doctor", "Check this host and name the remedy for what is missing."),
     "demo": ("nanokube.cli.demo", "demo", "Run a Deployment behind a Service and fetch it."),

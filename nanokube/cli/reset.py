@@ -50,7 +50,9 @@ def _leave_etcd(config: node_config.NodeConfig) -> None:
     try:
         etcd.leave(config)
     except etcd.EtcdError as err:
-        click.echo(f"warning: {err}; hint: with the others, etcdctl member remove", err=True)
+        click.echo(
+            f"warning: {err}; hint: on another server, nanokube etcd remove {config.node_name}", err=True
+        )
 
 
 def _config() -> node_config.NodeConfig:

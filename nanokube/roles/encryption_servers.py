@@ -79,7 +79,7 @@ async def _asked(
     except (OSError, errors.ApiError) as err:
         remedy = (
             f"switch it on and copy {file} to it; or take it out for good: `nanokube reset` there, "
-            "or if it is lost, etcdctl member remove"
+            f"or if it is lost, nanokube etcd remove {address}"
         )
         return Behind(address, f"does not answer: {str(err) or type(err).__name__}", remedy)
     if in_use(digest) in said:

@@ -7,6 +7,7 @@ Source: etcd api/v3 rpc.proto (Cluster); etcd docs, "Learner".
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 import urllib.parse
 from collections.abc import Sequence
@@ -39,10 +40,51 @@ async def hosts(settings: EtcdSettings) -> list[str]:
     """Return the members' addresses, without ports. Raises OSError, Unavailable, Refused."""
     connection = Connection(settings)
     try:
-        urls = [member.peerURLs[0] for member in await _members(connection)]
-        return [urllib.parse.urlsplit(url).hostname or "" for url in urls]
+        return [host_of(member) for member in await _members(connection)]
     finally:
         await connection.close()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """A member. name: "" until it has started. is_answering: by itself, whatever the others say."""
+
+    name: str
+    address: str
+    is_learner: bool
+    is_answering: bool
+    is_leader: bool = False
+
+
+async def known(settings: EtcdSettings) -> list[Known]:
+    """List the members, and ask each whether it lives. Raises OSError, Unavailable, Refused."""
+    connection = Connection(settings)
+    try:
+        found = await _members(connection)
+    finally:
+        await connection.close()
+    return list(await asyncio.gather(*(_known(settings, member) for member in found)))
+
+
+async def _known(settings: EtcdSettings, member: Any) -> Known:
+    is_answering = is_leader = False
+    endpoints = tuple(urllib.parse.urlsplit(url).netloc for url in member.clientURLs)
+    if endpoints:  # it has none before its first start
+        connection = Connection(dataclasses.replace(settings, endpoints=endpoints[:1]))
+        try:
+            ask = pb.StatusRequest()
+            status = await connection.attempt(lambda m: m.maintenance.Status(ask, timeout=ATTEMPT_S))
+            is_answering, is_leader = True, status.leader == member.ID
+        except StoreError:
+            pass
+        finally:
+            await connection.close()
+    return Known(member.name, host_of(member), member.isLearner, is_answering, is_leader)
+
+
+def host_of(member: Any) -> str:
+    """Return the address of a member. Pure."""
+    return urllib.parse.urlsplit(member.peerURLs[0]).hostname or ""
 
 
 async def add(settings: EtcdSettings, name: str, peer_url: str) -> str:
@@ -106,14 +148,14 @@ async def promote(settings: EtcdSettings, name: str, patience_s: float = PROMOTI
 
 
 async def remove(settings: EtcdSettings, name: str) -> bool:
-    """Remove a member, unless it is the last; tell whether it was one.
+    """Remove a member, by name or address, unless it is the last; tell whether it was one.
 
     Raises OSError, Unavailable, Refused (too few would be left).
     """
     connection = Connection(settings)
     try:
         members = await _members(connection)
-        gone = next((m for m in members if m.name == name), None)
+        gone = next((m for m in members if name in (m.name, host_of(m))), None)
         if gone is None or len(members) == 1:
             return False
         await _removed(connection, gone.ID)
