@@ -31,7 +31,7 @@ def validate_config_map(obj: Object) -> list[FieldError]:
     found += (field.invalid(f"binaryData[{k}]", k, m) for k in binary for m in names.config_key(k))
     size = sum(len(v.encode()) for v in data.values()) + sum(_decoded_size(v) for v in binary.values())
     if size > _MAX_BYTES:
-        found.append(field.too_long("", _MAX_BYTES))
+        found.append(field.too_long("[]", _MAX_BYTES))
     return found
 
 

@@ -32,11 +32,12 @@ class Limits:
 
     connections: above it the longest idle are dropped for new ones.
     stall_timeout_s: how long a peer may leave a slice of an answer unread; streams have no such limit.
+    head_bytes: as Go's DefaultMaxHeaderBytes (net/http).
     body_bytes: kube-apiserver's MaxRequestBodyBytes (staging apiserver, server/config.go).
     """
 
     body_bytes: int = 3 << 20
-    head_bytes: int = 1 << 17
+    head_bytes: int = 1 << 20
     buffered_bytes: int = 8 << 20
     pipelined: int = 16
     connections: int = 10_000

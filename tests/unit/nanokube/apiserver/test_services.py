@@ -140,6 +140,7 @@ async def test_health_version_index_and_metrics(api: Api) -> None:
     assert verbose.endswith("readyz check passed\n")
     version = (await api("GET", "/version")).json
     assert (version["major"], version["minor"], version["gitVersion"]) == ("1", "36", "v1.36.0+nanokube")
+    assert (version["emulationMinor"], version["minCompatibilityMinor"]) == ("36", "35")
     assert "/apis/apps/v1" in (await api("GET", "/")).json["paths"]
     metrics = (await api("GET", "/metrics")).body.decode()
     assert 'apiserver_request_total{code="200"' in metrics

@@ -70,6 +70,14 @@ async def test_a_target_in_pieces_is_put_together() -> None:
         assert (await answer_of(reader))[1] == b"GET /abc ['7'] "
 
 
+async def test_a_head_may_be_a_mebibyte_as_in_go() -> None:
+    """Label selectors that name tens of thousands of values are told in the URL."""
+    async with serving(echo) as (reader, writer):
+        values = b"%2C".join(b"value-%d" % i for i in range(70_000))
+        writer.write(b"GET /x?a=1&b=" + values + b" HTTP/1.1\r\nY: " + b"y" * 100_000 + b"\r\n\r\n")
+        assert (await answer_of(reader))[1] == b"GET /x ['1'] "
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
