@@ -15,7 +15,7 @@ from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
 from nanokube.api.strategy import namespace as namespaces
 from nanokube.api.strategy import pod as pods
-from nanokube.api.validation import whole
+from nanokube.api.validation import pod, whole
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.authn import serviceaccount
 from nanokube.apiserver.authn.serviceaccount import Tokens
@@ -121,7 +121,7 @@ async def ephemeral_containers(scope: Scope) -> Answer:
             new["metadata"]["generation"] = new["metadata"].get("generation", 0) + 1
 
     def check(resource: Resource, new: Object, old: Object) -> list[FieldError]:
-        return whole.validate_create(resource, new)
+        return pod.validate(new)
 
     item = await updating.update(scope.registry, call, change, prepare=prepare, check=check)
     return respond.encoded(scope.request, [item.raw], form, warnings=call.warnings)
