@@ -35,6 +35,7 @@ from nanokube.api.validation import (
     resource_claims,
     resource_slices,
     service,
+    statuses,
     storage,
     storage_classes,
     webhooks,
@@ -68,9 +69,11 @@ class Kind:
 
 
 BY_NAME: Final[Mapping[str, Kind]] = {
-    "pods": Kind(names.dns_subdomain, pod.validate, pod.validate_update, only_new=pod.validate_new),
-    "services": Kind(names.dns_label, service.validate, service.validate_update),
-    "namespaces": Kind(names.dns_label),
+    "pods": Kind(
+        names.dns_subdomain, pod.validate, pod.validate_update, statuses.pod, only_new=pod.validate_new
+    ),
+    "services": Kind(names.dns_label, service.validate, service.validate_update, statuses.service),
+    "namespaces": Kind(names.dns_label, status=statuses.namespace),
     "nodes": Kind(names.dns_subdomain, cluster.validate_node, cluster.validate_node_update),
     "configmaps": Kind(names.dns_subdomain, config.validate_config_map, config.validate_config_map_update),
     "secrets": Kind(names.dns_subdomain, config.validate_secret, config.validate_secret_update),
@@ -88,27 +91,43 @@ BY_NAME: Final[Mapping[str, Kind]] = {
         names.dns_subdomain, endpoints.validate_slice, endpoints.validate_slice_update
     ),
     "deployments.apps": Kind(
-        names.dns_subdomain, workloads.validate_deployment, workloads.validate_selector_update
+        names.dns_subdomain,
+        workloads.validate_deployment,
+        workloads.validate_selector_update,
+        statuses.deployment,
     ),
     "replicasets.apps": Kind(
-        names.dns_subdomain, workloads.validate_replica_set, workloads.validate_selector_update
+        names.dns_subdomain,
+        workloads.validate_replica_set,
+        workloads.validate_selector_update,
+        statuses.replica_set,
     ),
     "daemonsets.apps": Kind(
-        names.dns_subdomain, controllers.validate_daemon_set, workloads.validate_selector_update
+        names.dns_subdomain,
+        controllers.validate_daemon_set,
+        workloads.validate_selector_update,
+        statuses.daemon_set,
     ),
     "statefulsets.apps": Kind(
-        names.dns_label, controllers.validate_stateful_set, controllers.validate_stateful_set_update
+        names.dns_label,
+        controllers.validate_stateful_set,
+        controllers.validate_stateful_set_update,
+        statuses.stateful_set,
     ),
     "controllerrevisions.apps": Kind(
         names.dns_subdomain,
         controllers.validate_controller_revision,
         controllers.validate_controller_revision_update,
     ),
-    "replicationcontrollers": Kind(names.dns_subdomain, controllers.validate_replication_controller),
+    "replicationcontrollers": Kind(
+        names.dns_subdomain, controllers.validate_replication_controller, status=statuses.replica_set
+    ),
     "podtemplates": Kind(names.dns_subdomain, controllers.validate_pod_template),
     "jobs.batch": Kind(names.dns_subdomain, batch.validate_job, batch.validate_job_update),
     "cronjobs.batch": Kind(names.dns_subdomain, batch.validate_cron_job),
-    "poddisruptionbudgets.policy": Kind(names.dns_subdomain, controllers.validate_disruption_budget),
+    "poddisruptionbudgets.policy": Kind(
+        names.dns_subdomain, controllers.validate_disruption_budget, status=statuses.budget
+    ),
     "horizontalpodautoscalers.autoscaling": Kind(
         names.dns_subdomain,
         autoscaling.validate,
@@ -141,7 +160,9 @@ BY_NAME: Final[Mapping[str, Kind]] = {
         csi.validate_attachment_status,
     ),
     "limitranges": Kind(names.dns_subdomain, policies.validate_limit_range),
-    "resourcequotas": Kind(names.dns_subdomain, quota.validate_quota, quota.validate_quota_update),
+    "resourcequotas": Kind(
+        names.dns_subdomain, quota.validate_quota, quota.validate_quota_update, statuses.resource_quota
+    ),
     "priorityclasses.scheduling.k8s.io": Kind(
         names.dns_subdomain, policies.validate_priority_class, policies.validate_priority_class_update
     ),

@@ -14,7 +14,14 @@ from nanokube.api.validation import names
 IMMUTABLE: Final = "field is immutable"
 NEGATIVE: Final = "must be greater than or equal to 0"
 _MAX_ANNOTATIONS_BYTES: Final = 256 * 1024
-_IMMUTABLE_FIELDS: Final = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp")
+_IMMUTABLE_FIELDS: Final = (
+    "name",
+    "namespace",
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+)
 _STANDARD_FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
 _SELECTOR_OPERATORS: Final = ("In", "NotIn", "Exists", "DoesNotExist")
 

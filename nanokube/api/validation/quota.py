@@ -97,6 +97,11 @@ def _amount(name: str, amount: str, path: str) -> list[FieldError]:
     return found
 
 
+def amount(name: str, said: str, path: str) -> list[FieldError]:
+    """Check one amount of a quota, and the name of what it is of."""
+    return _resource(name, path) + _amount(name, said, path)
+
+
 def _scope(
     scope: str, hard: Mapping[str, Any], path: str, applied_path: str, said: Any, applied_said: Any
 ) -> list[FieldError]:

@@ -8,13 +8,15 @@ Source: pkg/apis/*/validation.
 
 from __future__ import annotations
 
+from nanokube.api import objects
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
-from nanokube.api.validation import certificates, kinds, metadata, names, resize
+from nanokube.api.validation import certificates, formats, kinds, metadata, names, resize
 from nanokube.api.validation.kinds import Kind
 
 _PLAIN = Kind(names.dns_subdomain)
+_WRITTEN_METADATA = ("labels", "annotations", "ownerReferences", "finalizers")
 _EXTENSION_GROUPS = ("apiextensions.k8s.io", "apiregistration.k8s.io")
 
 
@@ -77,7 +79,17 @@ def validate_status_update(resource: Resource, new: Object, old: Object) -> list
         found = metadata.validate_update(new, old)
         return found + resource.custom.validate(new, old, subresource="status")
     kind = kinds.BY_NAME.get(resource.name, _PLAIN)
-    return metadata.validate_update(new, old) + kind.status(new, old)
+    found = _changed_metadata(resource, new, old)
+    return found + metadata.validate_update(new, old) + kind.status(new, old)
+
+
+def _changed_metadata(resource: Resource, new: Object, old: Object) -> list[FieldError]:
+    """Check the metadata if it is new: with most statuses it is not."""
+    meta, before = objects.metadata(new), objects.metadata(old)
+    if all(meta.get(key) == before.get(key) for key in _WRITTEN_METADATA):
+        return []
+    found = metadata.validate(new, resource.namespaced, formats.path_segment, is_update=True)
+    return found + _finalizers(resource, new)
 
 
 def validate_resize(new: Object, old: Object) -> list[FieldError]:
