@@ -39,7 +39,7 @@ _MAX_SEARCH_CHARACTERS: Final = 2048
 
 def validate(spec: Object, path: str, *, is_pod: bool = False) -> list[FieldError]:
     """Check a pod spec at `path`. is_pod: not that of a template."""
-    key = _content(spec) + (b"P" if is_pod else b"")
+    key = content(spec) + (b"P" if is_pod else b"")
     if key in _VALID:
         return []
     found = _validate(spec, path, is_pod)
@@ -50,11 +50,14 @@ def validate(spec: Object, path: str, *, is_pod: bool = False) -> list[FieldErro
     return found
 
 
-def _content(spec: Object) -> bytes:
-    """Return what decides whether a spec is valid; replicas of a template differ in one random name only."""
-    content = orjson.dumps(spec)
-    drawn = _TOKEN_VOLUME.search(content)
-    return content.replace(drawn[0], b'"name":"kube-api-access-"') if drawn else content
+def content(spec: Object) -> bytes:
+    """Return what decides whether a spec is valid, and worth a warning.
+
+    Replicas of a template differ in one random name only, which is left out.
+    """
+    whole = orjson.dumps(spec)
+    drawn = _TOKEN_VOLUME.search(whole)
+    return whole.replace(drawn[0], b'"name":"kube-api-access-"') if drawn else whole
 
 
 def _validate(spec: Object, path: str, is_pod: bool) -> list[FieldError]:

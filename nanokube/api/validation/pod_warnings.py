@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from nanokube.api import field, objects, quantity
 from nanokube.api.objects import Object
-from nanokube.api.validation import address_warnings, containers, names
+from nanokube.api.validation import address_warnings, containers, names, pod_spec
 from nanokube.api.validation.virtual_paths import overlaps
 
 NODE_LABELS: Final = {
@@ -52,6 +52,9 @@ _VOLUMES: Final = (
     ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),
     ("rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+"),
 )
+_SILENT: Final[set[bytes]] = set()
+_MOST_REMEMBERED: Final = 256
+_MEMORABLE_BYTES: Final = 16_384
 _BYTES: Final = ("memory", "ephemeral-storage")
 _SECCOMP: Final = "seccomp.security.alpha.kubernetes.io/pod"
 _SECCOMP_CONTAINER: Final = "container.seccomp.security.alpha.kubernetes.io/"
@@ -63,7 +66,24 @@ _PREFERRED: Final = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
 def of(pod: Object, path: str = "") -> list[str]:
-    """Return what to say of a Pod, or of a template at `path`."""
+    """Return what to say of a Pod, or of a template at `path`. Specs without a word are remembered."""
+    noted = any(map(_matters, objects.annotations(pod)))
+    key = b"" if noted else pod_spec.content(objects.spec(pod))
+    if key in _SILENT:
+        return []
+    found = _of(pod, path)
+    if key and not found and len(key) <= _MEMORABLE_BYTES:
+        if len(_SILENT) >= _MOST_REMEMBERED:
+            _SILENT.clear()
+        _SILENT.add(key)
+    return found
+
+
+def _matters(annotation: str) -> bool:
+    return annotation in _ANNOTATIONS or ".security." in annotation or annotation.startswith("seccomp.")
+
+
+def _of(pod: Object, path: str) -> list[str]:
     spec, annotations, prefix = objects.spec(pod), objects.annotations(pod), f"{path}." if path else ""
     at, notes = f"{prefix}spec", f"{prefix}metadata.annotations"
     found = [
