@@ -133,12 +133,12 @@ def prepare_for_update(resource: Resource, new: dict[str, Any], old: Object) -> 
 
 
 def prepare_for_status_update(resource: Resource, new: dict[str, Any], old: Object) -> None:
-    """Keep all but the status (and labels and annotations, where the kind allows)."""
+    """Keep all but the status (and the metadata that the kind does not keep)."""
     rules = _rules_of(resource)
     _keep_metadata(resource, new, old)
     for key in {*new, *old} - {"metadata", "status", "apiVersion", "kind"}:
         _keep(new, old, key)
-    for key in ("ownerReferences", "finalizers", *rules.status_keeps_metadata):
+    for key in rules.status_keeps_metadata:
         _keep(new["metadata"], objects.metadata(old), key)
     rules.on_status_update(new, old)
 
@@ -166,11 +166,15 @@ def _keep_metadata(resource: Resource, new: dict[str, Any], old: Object) -> None
     metadata, before = new.setdefault("metadata", {}), objects.metadata(old)
     metadata.pop("selfLink", None)
     new["apiVersion"], new["kind"] = resource.api_version, resource.kind
-    for key in ("generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
+    for key in ("generation", "creationTimestamp"):
         _keep(metadata, before, key)
+    if before.get("deletionTimestamp"):  # who sets one where there is none is refused
+        metadata["deletionTimestamp"] = before["deletionTimestamp"]
     for key in ("uid", "namespace", "name", "generateName"):
         if not metadata.get(key) and before.get(key):
             metadata[key] = before[key]
+    if metadata.get("deletionGracePeriodSeconds") is None and "deletionGracePeriodSeconds" in before:
+        metadata["deletionGracePeriodSeconds"] = before["deletionGracePeriodSeconds"]
 
 
 def _keep(new: dict[str, Any], old: Object, key: str) -> None:

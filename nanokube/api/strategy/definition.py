@@ -9,11 +9,13 @@ from typing import Any, Final
 
 from nanokube.api import objects
 from nanokube.api.objects import Object
-from nanokube.api.strategy.rules import Rules
+from nanokube.api.strategy.rules import METADATA, Rules
 
 
 class DefinitionRules(Rules):
     """The stored version joins those that were stored before."""
+
+    status_keeps_metadata = METADATA
 
     def on_create(self, obj: dict[str, Any]) -> None:
         """Begin with the stored version, and with names that nobody has accepted yet: clients demand them."""

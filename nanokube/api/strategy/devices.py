@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from nanokube.api import objects
 from nanokube.api.objects import Object
-from nanokube.api.strategy.rules import Rules
+from nanokube.api.strategy.rules import METADATA, Rules
 
 _LISTS: Final = ("bools", "ints", "strings", "versions")
 
@@ -18,7 +18,7 @@ _LISTS: Final = ("bools", "ints", "strings", "versions")
 class ClaimRules(Rules):
     """Reports about devices end with their allocation."""
 
-    status_keeps_metadata = ("labels", "annotations")
+    status_keeps_metadata = METADATA
 
     def on_status_update(self, new: dict[str, Any], old: Object) -> None:
         """Drop the reports of devices that are no longer allocated."""

@@ -14,6 +14,8 @@ _DEFAULT_GRACE_S: Final = 30
 class PodRules(Rules):
     """A Pod starts Pending with its class; its grace period is its own."""
 
+    status_keeps_metadata = ("ownerReferences",)
+
     def on_create(self, obj: dict[str, Any]) -> None:
         """Set phase and class, and hold a gated Pod back from the scheduler."""
         obj["status"] = {"phase": "Pending", "qosClass": qos.of(obj)}
@@ -28,9 +30,9 @@ class PodRules(Rules):
             ]
 
     def on_status_update(self, new: dict[str, Any], old: Object) -> None:
-        """The class never changes, the status needs one, and no writer clears what generation was seen."""
+        """The status needs a class, and no writer clears what generation was seen."""
         kept = objects.status(old).get("qosClass")
-        if kept:
+        if kept and not (new.get("status") or {}).get("qosClass"):
             new.setdefault("status", {})["qosClass"] = kept
         _keep_generations(new.setdefault("status", {}), objects.status(old))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from nanokube.api.objects import Object
+
+METADATA: Final = ("labels", "annotations", "finalizers", "ownerReferences")
 
 
 class Rules:
@@ -16,7 +18,7 @@ class Rules:
     default_propagation: str = ""
     """What happens to dependents if a deletion does not say: "Orphan", or "" for the usual."""
     status_keeps_metadata: tuple[str, ...] = ()
-    """Fields of the metadata that a status update may not change, besides the usual ones."""
+    """Fields of the metadata that a status update may not change."""
 
     def on_create(self, obj: dict[str, Any]) -> None:
         """Set what a new object of the kind starts with."""
@@ -39,7 +41,7 @@ class Rules:
 class StatusOnlyRules(Rules):
     """A status update changes nothing of the metadata. first: the status of a new object."""
 
-    status_keeps_metadata = ("labels", "annotations")
+    status_keeps_metadata = METADATA
 
     def __init__(self, first: Mapping[str, Any] | None = None) -> None:
         self._first = first or {}

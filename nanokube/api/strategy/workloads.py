@@ -19,8 +19,6 @@ TRACKING_FINALIZER: Final = "batch.kubernetes.io/job-tracking"
 class DaemonSetRules(Rules):
     """Counts changes of the template in an annotation, as upstream still does."""
 
-    status_keeps_metadata = ("labels",)
-
     def on_create(self, obj: dict[str, Any]) -> None:
         """Start at one."""
         obj["metadata"].setdefault("annotations", {})[TEMPLATE_GENERATION] = "1"
@@ -38,7 +36,6 @@ class JobRules(Rules):
     """Selects its own Pods by UID unless the user selects."""
 
     default_propagation = "Orphan"
-    status_keeps_metadata = ("labels",)
 
     def on_create(self, obj: dict[str, Any]) -> None:
         """Generate selector and labels."""
