@@ -1,9 +1,11 @@
-"""The network configuration list of nanokube's own Pods. Pure."""
+"""The network configuration list of nanokube's own Pods. Pure, but for `remove_gateways`."""
 
 import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from cni import netlink
 
 
 def default(
@@ -45,3 +47,12 @@ def default(
             {"type": "portmap", "dataDir": str(data_dir), "capabilities": {"portMappings": True}},
         ],
     }
+
+
+def remove_gateways(link: str) -> None:
+    """Remove the link with the gateways' addresses, if it is there: the next ADD makes it anew.
+
+    They hide other nodes' Pods if the node's range is another now. Raises OSError.
+    """
+    with netlink.Socket() as socket:
+        socket.run_if_exists(netlink.delete_link(link))

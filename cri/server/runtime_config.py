@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import logging
+from pathlib import Path
 
 import grpc
 
@@ -10,8 +11,9 @@ from cni import conflist as own_network
 from cri import faults
 from cri.api import runtime_pb2 as pb
 from cri.network import conflist
+from cri.server import stop_pod_sandbox
 from cri.server.environment import Environment
-from cri.store import files
+from cri.store import files, records
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ def handle(
 def update(
     env: Environment, request: pb.UpdateRuntimeConfigRequest, context: grpc.ServicerContext
 ) -> pb.UpdateRuntimeConfigResponse:
-    """Learn the node's Pod ranges: write our own network's configuration if the node has none yet.
+    """Learn the node's Pod ranges: write our own network's configuration, unless the node has another's.
 
     Raises RuntimeFault INVALID_ARGUMENT for a range that is none, for two of one family.
     """
@@ -36,15 +38,41 @@ def update(
     if not subnets:
         return pb.UpdateRuntimeConfigResponse()
     directory = env.config.cni_conf_dir
-    if conflist.find(directory) is None:
-        directory.mkdir(parents=True, exist_ok=True)
+    found = conflist.find(directory)
+    if found is None or (found.name == _CONFLIST and _ranges_of(found) != subnets):
         config = env.config
+        if found is not None:
+            _stop_strangers(env, subnets)
+            own_network.remove_gateways(config.bridge)
+        directory.mkdir(parents=True, exist_ok=True)
         network = own_network.default(
             subnets, config.bridge, config.cni_data_dir, config.cluster_cidrs, config.mtu
         )
         files.replace(directory / _CONFLIST, json.dumps(network, indent=2).encode())
         log.info("network configured range=%s", subnets)
     return pb.UpdateRuntimeConfigResponse()
+
+
+def _ranges_of(path: Path) -> str:
+    """Return the ranges that a file of our own gives; "" if it cannot be read."""
+    try:
+        found = conflist.load(path).plugins[0]["ipam"]["ranges"]
+        return ",".join([each[0]["subnet"] for each in found])
+    except (conflist.ConfigError, OSError, LookupError, TypeError):
+        return ""
+
+
+def _stop_strangers(env: Environment, subnets: str) -> None:
+    """Stop the Pods of a former range, which no other node's packets reach any more.
+
+    A Node that was removed and came back has another range; the kubelet starts anew what it still wants.
+    """
+    ranges = [ipaddress.ip_network(each) for each in subnets.split(",")]
+    for pod in env.store.sandboxes.all():
+        is_ready = pod.state is records.SandboxState.READY and not pod.is_host_network
+        if is_ready and not all(any(ipaddress.ip_address(ip) in each for each in ranges) for ip in pod.ips):
+            log.warning("sandbox of another range stopped id=%s ips=%s", pod.id, ",".join(pod.ips))
+            stop_pod_sandbox.stop(env, pod.id)
 
 
 def _ranges(text: str) -> str:

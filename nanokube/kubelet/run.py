@@ -35,6 +35,7 @@ __all__ = ["KubeletConfig", "run"]
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+RANGE_WAIT_S = 10.0  # a cluster without its controllers gives none, and Pods on the host network need none
 LOG_CHECK_S = 10.0
 
 
@@ -85,7 +86,9 @@ async def run_with(
             group.create_task(each.run())
         await informer.wait_synced(nodes, services)
         if not config.pod_cidr:
-            group.create_task(_take_pod_cidr(runtime, reporter), name="pod range")
+            taken = group.create_task(_take_pod_cidr(runtime, reporter), name="pod range")
+            # The runtime may know a former range, if the Node was removed: Pods wait for the one that counts.
+            await asyncio.wait([taken], timeout=RANGE_WAIT_S)
         group.create_task(agent.run())
         group.create_task(reporter.run())
         group.create_task(
