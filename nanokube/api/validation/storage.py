@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any, Final
 
 from nanokube.api import field, objects, quantity
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import formats, metadata, names
+from nanokube.api.validation import formats, metadata, names, scheduling, volume_sources
 
 MODES: Final = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES: Final = ("Block", "Filesystem")
@@ -27,6 +28,37 @@ _NOT_SOURCES: Final = frozenset(
 )
 
 
+_SOURCES: Final = volume_sources.ordered(
+    {
+        **volume_sources.both_kinds(is_persistent=True),
+        "local": volume_sources.local,
+        "csi": volume_sources.csi_persistent,
+    },
+    "hostPath",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "glusterfs",
+    "flocker",
+    "nfs",
+    "rbd",
+    "quobyte",
+    "cephfs",
+    "iscsi",
+    "cinder",
+    "fc",
+    "flexVolume",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "scaleIO",
+    "local",
+    "storageos",
+    "csi",
+)
+
+
 def validate_claim(obj: Object) -> list[FieldError]:
     """Check a PersistentVolumeClaim."""
     return claim_spec(objects.spec(obj), "spec")
@@ -36,25 +68,48 @@ def claim_spec(spec: Object, path: str) -> list[FieldError]:
     """Check the spec of a claim, also as a template."""
     modes = spec.get("accessModes") or []
     found = [] if modes else [field.required(f"{path}.accessModes", "at least 1 access mode is required")]
-    found += _modes(modes, f"{path}.accessModes")
     found += metadata.label_selector(spec.get("selector"), f"{path}.selector")
+    found += _modes(modes, f"{path}.accessModes")
     wanted = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
     where = f"{path}.resources[storage]"
     if wanted is None:
         found.append(field.required(where))
     elif quantity.parse(wanted) <= quantity.parse("0"):
-        found.append(field.invalid(where, wanted, "must be greater than zero"))
-    for key in ("storageClassName", "volumeAttributesClassName"):
-        if spec.get(key):
-            found += (field.invalid(f"{path}.{key}", spec[key], m) for m in names.dns_subdomain(spec[key]))
-    if spec.get("volumeMode") not in (None, *VOLUME_MODES):
-        found.append(field.not_supported(f"{path}.volumeMode", spec["volumeMode"], VOLUME_MODES))
+        found.append(field.invalid(where, str(wanted), "must be greater than zero"))
+    if spec.get("storageClassName"):
+        found += formats.each(names.dns_subdomain, spec["storageClassName"], f"{path}.storageClassName")
+    found += formats.optional_choice(spec.get("volumeMode"), VOLUME_MODES, f"{path}.volumeMode")
+    found += _data_sources(spec, path)
+    if spec.get("volumeAttributesClassName"):
+        where = f"{path}.volumeAttributesClassName"
+        found += formats.each(names.dns_subdomain, spec["volumeAttributesClassName"], where)
+    return found
+
+
+def _data_sources(spec: Object, path: str) -> list[FieldError]:
+    """Check where a claim's data comes from; references into other namespaces are behind a gate."""
+    found: list[FieldError] = []
+    for key in ("dataSource", "dataSourceRef"):
+        source, where = spec.get(key), f"{path}.{key}"
+        if source is None:
+            continue
+        found += [field.required(f"{where}.{part}") for part in ("name", "kind") if not source.get(part)]
+        if not source.get("apiGroup") and source.get("kind") != "PersistentVolumeClaim":
+            detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup"
+            found.append(field.invalid(where, source.get("kind") or "", detail))
+        elif source.get("apiGroup"):
+            found += formats.each(names.dns_subdomain, source["apiGroup"], f"{where}.apiGroup")
+    both = [spec.get("dataSource"), spec.get("dataSourceRef")]
+    if None not in both:
+        one, other = ({k: v for k, v in (s or {}).items() if v and k != "namespace"} for s in both)
+        if one != other:
+            found.append(field.invalid(path, f"{path}.dataSource", "must match dataSourceRef"))
     return found
 
 
 def _modes(modes: Any, path: str) -> list[FieldError]:
     found: list[FieldError] = [field.not_supported(path, mode, MODES) for mode in modes if mode not in MODES]
-    if "ReadWriteOncePod" in modes and len(set(modes)) > 1:
+    if "ReadWriteOncePod" in modes and any(m != "ReadWriteOncePod" and m in MODES for m in modes):
         found.append(field.forbidden(path, "may not use ReadWriteOncePod with other access modes"))
     return found
 
@@ -101,62 +156,91 @@ def validate_volume(obj: Object) -> list[FieldError]:
     spec = objects.spec(obj)
     modes = spec.get("accessModes") or []
     found = [] if modes else [field.required("spec.accessModes")]
-    found += _modes(modes, "spec.accessModes")
-    capacity = spec.get("capacity") or {}
-    if not capacity:
-        found.append(field.required("spec.capacity"))
-    elif set(capacity) != {"storage"}:
-        found.append(field.not_supported("spec.capacity", dict(capacity), ("storage",)))
-    for key, amount in capacity.items():
-        if quantity.parse(amount) <= quantity.parse("0"):
-            found.append(field.invalid(f"spec.capacity[{key}]", amount, "must be greater than zero"))
+    found += _modes(modes, "spec.accessModes") + _capacity(spec)
     policy = spec.get("persistentVolumeReclaimPolicy")
-    if policy and policy not in RECLAIM:
-        found.append(field.not_supported("spec.persistentVolumeReclaimPolicy", policy, RECLAIM))
-    sources = [key for key in spec if key not in _NOT_SOURCES and spec[key] is not None]
-    if not sources:
-        found.append(field.required("spec", "must specify a volume type"))
-    for extra in sources[1:]:
-        found.append(field.forbidden(f"spec.{extra}", "may not specify more than 1 volume type"))
-    if spec.get("csi") is not None:
-        found += _csi(spec["csi"], "spec.csi")
-    if spec.get("local") is not None and spec.get("nodeAffinity") is None:
+    if policy:
+        found += formats.choice(policy, RECLAIM, "spec.persistentVolumeReclaimPolicy")
+    affinity, where = spec.get("nodeAffinity"), "spec.nodeAffinity.required"
+    required = None if affinity is None else affinity.get("required")
+    if affinity is not None and required is None:
+        found.append(field.required(where, "must specify required node constraints"))
+    elif required is not None:
+        found += scheduling.node_selector(required, where)
+    found += volume_sources.one(spec, _SOURCES, "spec", {"cephfs": "cephFS"}, always="flexVolume")
+    found += _iscsi_name(obj, spec)
+    if spec.get("local") is not None and affinity is None:
         found.append(field.required("spec.nodeAffinity", "Local volume requires node affinity"))
-    if spec.get("hostPath") is not None and not spec["hostPath"].get("path"):
-        found.append(field.required("spec.hostPath.path"))
-    if (spec.get("hostPath") or {}).get("path") == "/" and policy == "Recycle":
+    target = (spec.get("hostPath") or {}).get("path")
+    if target and posixpath.normpath(target) in ("/", "//") and policy == "Recycle":
         detail = "may not be 'recycle' for a hostPath mount of '/'"
         found.append(field.forbidden("spec.persistentVolumeReclaimPolicy", detail))
-    if spec.get("volumeMode") not in (None, *VOLUME_MODES):
-        found.append(field.not_supported("spec.volumeMode", spec["volumeMode"], VOLUME_MODES))
+    if spec.get("storageClassName"):
+        found += formats.each(names.dns_subdomain, spec["storageClassName"], "spec.storageClassName")
+    found += formats.optional_choice(spec.get("volumeMode"), VOLUME_MODES, "spec.volumeMode")
+    return found + _attributes(spec)
+
+
+def _capacity(spec: Object) -> list[FieldError]:
+    capacity, found, where = spec.get("capacity"), list[FieldError](), "spec.capacity"
+    if not capacity:
+        found.append(field.required(where))
+    if set(capacity or ()) != {"storage"}:
+        found.append(field.not_supported(where, capacity, ("storage",)))
+    for key, amount in (capacity or {}).items():
+        value = quantity.parse(amount)
+        if value.value < 0:
+            detail = "must be a valid resource quantity"
+            found.append(field.invalid(f"{where}[{key}]", value.value, detail))
+        if value <= quantity.parse("0"):
+            found.append(field.invalid(f"{where}[{key}]", str(amount), "must be greater than zero"))
+    return found
+
+
+def _iscsi_name(obj: Object, spec: Object) -> list[FieldError]:
+    body = spec.get("iscsi")
+    if body is None or not volume_sources.iscsi_is_too_long(objects.name(obj), body):
+        return []
+    target = body.get("targetPortal") or ""
+    return [field.invalid("spec.iscsi.targetportal", target, volume_sources.ISCSI_TOO_LONG)]
+
+
+def _attributes(spec: Object) -> list[FieldError]:
+    name, where = spec.get("volumeAttributesClassName"), "spec.volumeAttributesClassName"
+    if name is None:
+        return []
+    found = formats.each(names.dns_subdomain, name, where) if name else []
+    if not name:
+        found.append(field.required(where, "an empty string is disallowed"))
+    if spec.get("csi") is None:
+        detail = "has to be specified when using volumeAttributesClassName"
+        found.append(field.required("spec.csi", detail))
     return found
 
 
 def inline_volume_spec(spec: Object, path: str) -> list[FieldError]:
     """Check the volume that a VolumeAttachment describes in place of a PersistentVolume."""
     context, found = "in the context of inline volumes", list[FieldError]()
+    modes, policy = spec.get("accessModes") or [], spec.get("persistentVolumeReclaimPolicy")
     for key in ("claimRef", "capacity"):
         if spec.get(key):
             found.append(field.forbidden(f"{path}.{key}", f"may not be specified {context}"))
-    csi, modes = spec.get("csi"), spec.get("accessModes") or []
-    if csi is None:
+    if spec.get("csi") is None:
         found.append(field.required(f"{path}.csi", f"has to be specified {context}"))
-    if not any(spec[key] is not None for key in spec if key not in _NOT_SOURCES):
-        found.append(field.required(path, "must specify a volume type"))
     if not modes:
         found.append(field.required(f"{path}.accessModes"))
     found += _modes(modes, f"{path}.accessModes")
-    if spec.get("persistentVolumeReclaimPolicy", "Retain") != "Retain":
+    if policy and policy != "Retain":
         where = f"{path}.persistentVolumeReclaimPolicy"
         found.append(field.forbidden(where, f"may only be Retain {context}"))
+    if spec.get("nodeAffinity") is not None:
+        found.append(field.forbidden(f"{path}.nodeAffinity", f"may not be specified {context}"))
+    found += volume_sources.one(spec, _SOURCES, path, {"cephfs": "cephFS"}, always="flexVolume")
     if spec.get("storageClassName"):
         found.append(field.forbidden(f"{path}.storageClassName", f"may not be specified {context}"))
-    return found if csi is None else found + _csi(csi, f"{path}.csi")
-
-
-def _csi(source: Object, path: str) -> list[FieldError]:
-    found = formats.csi_driver(source.get("driver") or "", f"{path}.driver")
-    return found if source.get("volumeHandle") else [*found, field.required(f"{path}.volumeHandle")]
+    if spec.get("volumeMode") not in (None, "Filesystem"):
+        detail = f"may not specify volumeMode other than Filesystem {context}"
+        found.append(field.forbidden(f"{path}.volumeMode", detail))
+    return found
 
 
 def validate_volume_update(new: Object, old: Object) -> list[FieldError]:

@@ -167,8 +167,8 @@ ONE = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
           "volumes",
           "spec.source.inlineVolumeSpec.csi: Required value: has to be specified in the context of inline "
           "volumes",
-          "spec.source.inlineVolumeSpec: Required value: must specify a volume type",
-          "spec.source.inlineVolumeSpec.accessModes: Required value"]),
+          "spec.source.inlineVolumeSpec.accessModes: Required value",
+          "spec.source.inlineVolumeSpec: Required value: must specify a volume type"]),
     ],
 )  # fmt: skip
 def test_attachments(changes: dict[str, Any], expected: list[str], refusals: Check) -> None:
