@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from nanokube.api import quantity
+from nanokube.api import usage
 
 _PROBE_NUMBERS: Final = (
     ("timeoutSeconds", 1),
@@ -89,8 +89,8 @@ def _fill_container(container: dict[str, Any]) -> None:
         _fill_blank(port, "protocol", "TCP")
     for variable in container.get("env", ()):
         source = variable.get("valueFrom")
-        if source and source.get("fieldRef"):
-            _fill_blank(source["fieldRef"], "apiVersion", "v1")
+        if source:
+            _fill_reference(source)
         if source and source.get("fileKeyRef"):
             source["fileKeyRef"].setdefault("optional", False)
     for field in ("livenessProbe", "readinessProbe", "startupProbe"):
@@ -136,13 +136,19 @@ def _fill_volume(volume: dict[str, Any]) -> None:
     if "image" in volume and not volume["image"].get("pullPolicy"):
         volume["image"]["pullPolicy"] = pull_policy(volume["image"].get("reference", ""))
     _fill_ephemeral_claim(volume)
-    _fill_network_volume(volume)
+    fill_network_volume(volume)
 
 
 def _fill_items(source: dict[str, Any]) -> None:
     for item in source.get("items", ()):
-        if item.get("fieldRef"):
-            _fill_blank(item["fieldRef"], "apiVersion", "v1")
+        _fill_reference(item)
+
+
+def _fill_reference(source: dict[str, Any]) -> None:
+    if source.get("fieldRef") is not None:
+        _fill_blank(source["fieldRef"], "apiVersion", "v1")
+    if source.get("resourceFieldRef") is not None:
+        source["resourceFieldRef"].setdefault("divisor", "0")
 
 
 def _fill_ephemeral_claim(volume: dict[str, Any]) -> None:
@@ -151,7 +157,8 @@ def _fill_ephemeral_claim(volume: dict[str, Any]) -> None:
         template.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
 
 
-def _fill_network_volume(volume: dict[str, Any]) -> None:
+def fill_network_volume(volume: dict[str, Any]) -> None:
+    """Fill in volumes of other machines, of Pods and PersistentVolumes."""
     if "iscsi" in volume:
         _fill_blank(volume["iscsi"], "iscsiInterface", "default")
     if "rbd" in volume:
@@ -178,25 +185,32 @@ def _requests_from_limits(resources: dict[str, Any]) -> None:
 
 def _pod_level_resources(spec: dict[str, Any]) -> None:
     resources = spec["resources"]
-    limits = resources.get("limits") or {}
+    limits = _pod_limits(spec, resources)
     if not limits:
         return
     requests = dict(resources.get("requests") or {})
-    for key in _POD_LEVEL:
-        if key in requests:
-            continue
-        asked = [
-            q
-            for c in spec.get("containers", ())
-            if (q := (c["resources"].get("requests") or {}).get(key)) is not None
-        ]
-        if asked:
-            total = quantity.parse(asked[0])
-            for other in asked[1:]:
-                total = total + quantity.parse(other)
-            requests[key] = str(total)
+    for key, total in usage.pod_amounts(_alone(spec), "requests").items():
+        if key in _POD_LEVEL:
+            requests.setdefault(key, str(total))
     for key, value in limits.items():
         if key in _POD_LEVEL or key.startswith(_HUGEPAGES):
             requests.setdefault(key, value)
     if requests:
         resources["requests"] = requests
+
+
+def _pod_limits(spec: dict[str, Any], resources: dict[str, Any]) -> dict[str, Any]:
+    """Return the Pod's own limits; of huge pages those of its containers, unless it says otherwise."""
+    limits = dict(resources.get("limits") or {})
+    if not limits and not resources.get("requests"):
+        return limits
+    for key, total in usage.pod_amounts(_alone(spec), "limits").items():
+        if key.startswith(_HUGEPAGES) and key not in (resources.get("requests") or {}):
+            limits.setdefault(key, str(total))
+    if limits:
+        resources["limits"] = limits
+    return limits
+
+
+def _alone(spec: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in spec.items() if key not in ("resources", "overhead")}

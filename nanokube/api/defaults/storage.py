@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from nanokube.api.defaults import pod
+
 _CSI_DRIVER: Final = {
     "attachRequired": True,
     "podInfoOnMount": False,
@@ -32,8 +34,7 @@ def volume(obj: dict[str, Any]) -> None:
     spec.setdefault("volumeMode", "Filesystem")
     if spec.get("hostPath") is not None:
         spec["hostPath"].setdefault("type", "")
-    if spec.get("iscsi") is not None and not spec["iscsi"].get("iscsiInterface"):
-        spec["iscsi"]["iscsiInterface"] = "default"
+    pod.fill_network_volume(spec)
 
 
 def storage_class(obj: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from nanokube.api.strategy import (
     deployment,
     devices,
     endpoint_slice,
+    gates,
     namespace,
     node,
     pod,
@@ -51,6 +52,7 @@ _RULES: Final[Mapping[str, Rules]] = {
     "validatingwebhookconfigurations.admissionregistration.k8s.io": workloads.WEBHOOKS,
     "persistentvolumeclaims": volumes.CLAIM,
     "persistentvolumes": volumes.VOLUME,
+    "serviceaccounts": workloads.SERVICE_ACCOUNT,
     "csidrivers.storage.k8s.io": volumes.DRIVER,
     "volumeattachments.storage.k8s.io": StatusOnlyRules({"attached": False}),
     "servicecidrs.networking.k8s.io": _STATUS_ONLY,
@@ -104,6 +106,7 @@ def prepare_for_create(
     if resource.has_generation:
         metadata["generation"] = 1
     obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
+    gates.drop(resource.name, obj)
     rules = _rules_of(resource)
     if resource.subresource("status") and rules.resets_status:
         obj["status"] = {}

@@ -21,6 +21,45 @@ class PendingRules(Rules):
         obj["status"] = {"phase": "Pending"}
 
 
+class ClaimRules(PendingRules):
+    """Keeps the two fields that say where the data comes from the same; namespaces are behind a gate.
+
+    Source: pkg/api/persistentvolumeclaim/util.go, EnforceDataSourceBackwardsCompatibility,
+    NormalizeDataSources.
+    """
+
+    def on_create(self, obj: dict[str, Any]) -> None:
+        """Set the phase and both fields."""
+        super().on_create(obj)
+        spec = obj["spec"]
+        source, ref = spec.get("dataSource"), spec.get("dataSourceRef")
+        if ref is not None:
+            ref.pop("namespace", None)
+        if source is not None and not _is_claim_or_snapshot(source):
+            del spec["dataSource"]
+            source = None
+        if source is not None and ref is None:
+            spec["dataSourceRef"] = _reference(source)
+        elif ref is not None and source is None:
+            spec["dataSource"] = _reference(ref)
+
+
+def _is_claim_or_snapshot(source: Object) -> bool:
+    group, kind = source.get("apiGroup") or "", source.get("kind")
+    return (group, kind) in (
+        ("", "PersistentVolumeClaim"),
+        ("snapshot.storage.k8s.io", "VolumeSnapshot"),
+    )
+
+
+def _reference(source: Object) -> dict[str, Any]:
+    return {
+        "apiGroup": source.get("apiGroup"),
+        "kind": source.get("kind", ""),
+        "name": source.get("name", ""),
+    }
+
+
 class VolumeRules(PendingRules):
     """Remembers when the phase changed."""
 
@@ -44,6 +83,6 @@ class DriverRules(Rules):
             new["metadata"]["generation"] = objects.generation(old) + 1
 
 
-CLAIM: Final = PendingRules()
+CLAIM: Final = ClaimRules()
 VOLUME: Final = VolumeRules()
 DRIVER: Final = DriverRules()

@@ -40,6 +40,7 @@ class JobRules(Rules):
     def on_create(self, obj: dict[str, Any]) -> None:
         """Generate selector and labels."""
         spec = obj.setdefault("spec", {})
+        had = dict((spec.get("template") or {}).get("metadata", {}).get("labels") or {})
         if spec.get("manualSelector"):
             return
         metadata = obj["metadata"]
@@ -48,9 +49,24 @@ class JobRules(Rules):
         for prefix in ("", JOB_PREFIX):
             labels.setdefault(f"{prefix}job-name", name)
             labels.setdefault(f"{prefix}controller-uid", uid)
+        if (metadata.get("labels") or {}) == had:  # by default those of its Pods, all of them
+            metadata["labels"] = dict(labels)
         selector = spec.get("selector") or {}
         matched = selector.get("matchLabels") or {}
         spec["selector"] = {**selector, "matchLabels": {f"{JOB_PREFIX}controller-uid": uid, **matched}}
+
+
+class ServiceAccountRules(Rules):
+    """Of the Secrets that it lists only the names count."""
+
+    def on_create(self, obj: dict[str, Any]) -> None:
+        """Drop the rest of the references."""
+        if obj.get("secrets"):
+            obj["secrets"] = [{"name": s["name"]} if s.get("name") else {} for s in obj["secrets"]]
+
+    def on_update(self, new: dict[str, Any], old: Object) -> None:
+        """Drop the rest of the references."""
+        self.on_create(new)
 
 
 class ReplicationControllerRules(Rules):
@@ -92,6 +108,7 @@ class FixedRules(Rules):
 
 
 LEASE: Final = LeaseRules()
+SERVICE_ACCOUNT: Final = ServiceAccountRules()
 DAEMON_SET: Final = DaemonSetRules()
 JOB: Final = JobRules()
 REPLICATION_CONTROLLER: Final = ReplicationControllerRules()
