@@ -1,4 +1,4 @@
-"""What an applied configuration says that its kind does not have: such a configuration is refused. Pure.
+"""Refuse applied configurations that say what their kind does not have, or one item twice. Pure.
 
 Source: sigs.k8s.io/structured-merge-diff, typed/validate.go; managedfields/internal/structuredmerge.go.
 """
@@ -12,21 +12,22 @@ from typing import Any, Final
 from nanokube.api import errors, facts, objects
 from nanokube.api.errors import ApiError
 from nanokube.api.objects import Object
-from nanokube.api.patch import fieldsets
+from nanokube.api.patch import fieldsets, keyed
 
 _UNKNOWN: Final = re.compile(r'unknown field "(.*)"')
 _STEP: Final = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
 
 def refusal(definition: facts.Definition, config: Object, problems: Sequence[str]) -> ApiError | None:
-    """Build the answer to a configuration with unknown fields; None if it has none.
+    """Build the answer to a configuration with unknown fields or ambiguous items; None if it has none.
 
     In upstream's words, but 400: its 500 would be our fault.
     """
     paths = [match[1] for text in problems if (match := _UNKNOWN.fullmatch(text))]
-    if not paths:
-        return None
     texts = [f"{_shown(definition, config, path)}: field not declared in schema" for path in paths]
+    texts = sorted([*texts, *keyed.problems(definition, config)])
+    if not texts:
+        return None
     metadata = objects.metadata(config)
     group, _, version = str(config.get("apiVersion", "")).rpartition("/")
     about = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {group}/{version}"

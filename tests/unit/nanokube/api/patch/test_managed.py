@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from nanokube.api import facts, patch
-from nanokube.api.patch import entries, managed
+from nanokube.api.patch import entries, keyed, managed
 
 MAP = facts.definition("io.k8s.api.core.v1.ConfigMap")
 DEPLOYMENT = facts.definition("io.k8s.api.apps.v1.Deployment")
@@ -204,3 +204,40 @@ def test_entries_that_are_no_sets_of_fields_are_not_taken(fields: dict[str, Any]
     new: dict[str, Any] = {"metadata": {"name": "m", "managedFields": bad}, "data": {"a": "1"}}
     managed.track_update(MAP, old, new, manager="m", api_version="v1", now=NOW)
     assert [e["manager"] for e in new["metadata"]["managedFields"]] == ["other", "m"]
+
+
+POD = facts.definition("io.k8s.api.core.v1.Pod")
+ACCOUNT = facts.definition("io.k8s.api.core.v1.ServiceAccount")
+KEYED = "associative list with keys"
+
+
+def container(**fields: Any) -> dict[str, Any]:
+    return {"spec": {"containers": [{"name": "c", **fields}]}}
+
+
+@pytest.mark.parametrize(
+    ("definition", "config", "expected"),
+    [
+        (POD, container(env=[{"name": "A"}, {"name": "B"}]), []),
+        (POD, container(env=[{"name": "A"}, {"name": "A"}]),
+         ['.spec.containers[name="c"].env: duplicate entries for key [name="A"]']),
+        (POD, container(ports=[{"containerPort": 80}, {"containerPort": 80, "protocol": "TCP"}]),
+         ['.spec.containers[name="c"].ports: duplicate entries for key [containerPort=80,protocol="TCP"]']),
+        (POD, {"metadata": {"finalizers": ["a/b", "a/b"]}},
+         ['.metadata.finalizers: duplicate entries for key [="a/b"]']),
+        (POD, {"spec": {"containers": [None]}},
+         [f".spec.containers: element 0: {KEYED} may not have a null element"]),
+        (POD, {"spec": {"containers": [{"image": "i"}]}}, []),  # "" is the default of a name
+        (ACCOUNT, {"imagePullSecrets": [{}]}, []),
+        (ACCOUNT, {"secrets": [{"namespace": "d"}]},
+         [f'.secrets: element 0: {KEYED} has an element that omits all key fields ["name"] '
+          "(and doesn't have default values for any key fields)"]),
+        (POD, {"spec": {"containers": [{"name": "c", "args": ["a", "a"]}]}}, []),  # atomic
+    ],
+)  # fmt: skip
+def test_items_of_keyed_lists_are_told_apart(
+    definition: facts.Definition, config: dict[str, Any], expected: list[str]
+) -> None:
+    assert list(keyed.problems(definition, config)) == expected
+    refusal = patch.refuse_undeclared(definition, config, [])
+    assert (refusal is None) == (not expected)
