@@ -25,6 +25,7 @@ from nanokube.storage.store import StoreError
 log = logging.getLogger(__name__)
 
 RETRY_S: Final = 2.0
+_FINAL: Final = (403, 422)  # refused, as an immutable Secret is: it would be again
 _SECRETS: Final = "secrets"
 _ACCOUNTS: Final = "serviceaccounts"
 _MARK: Final = secret_tokens.TYPE.encode()
@@ -79,11 +80,12 @@ class TokenSecrets:
         self._changed.set()
 
     async def _looked_at(self, key: str) -> bool:
+        """Tell whether a Secret need not be looked at again before it changes."""
         try:
             await self.settle(key)
         except (errors.ApiError, StoreError, OSError) as err:
             log.warning("token secret not settled: key=%s error=%s", key, err)
-            return False
+            return isinstance(err, errors.ApiError) and err.code in _FINAL
         return True
 
     async def settle(self, key: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import jwt
 import pytest
 
+from nanokube.apiserver import token_secrets
 from nanokube.apiserver.token_secrets import TokenSecrets
 from tests.unit.nanokube.apiserver.conftest import PODS, Api
 
@@ -127,3 +128,14 @@ async def test_what_was_there_before_is_filled_in(api: Api, tmp_path: Path) -> N
     async with running(api, tmp_path):
         assert (await filled(api))["namespace"] == "default"
     assert (await filled(api, "other")) == {"a": "b"}
+
+
+async def test_an_immutable_secret_is_left_as_it_is(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(token_secrets, "RETRY_S", 0.0)
+    async with running(api, tmp_path):
+        await api("POST", SECRETS, {**token_secret("default"), "immutable": True})
+        await asyncio.sleep(0.05)
+    assert "data" not in (await api("GET", f"{SECRETS}/s")).json
+    assert len(caplog.records) == 1
