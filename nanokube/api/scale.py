@@ -20,11 +20,14 @@ REPLICAS: Final = ("spec", "replicas")
 
 
 def from_object(obj: Object) -> dict[str, Any]:
-    """Build the Scale of an object with a LabelSelector in `spec.selector`."""
+    """Build the Scale of an object. `spec.selector`: a LabelSelector; labels, of a ReplicationController."""
     metadata = objects.metadata(obj)
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     status: dict[str, Any] = {"replicas": objects.status(obj).get("replicas", 0)}
-    selector = str(selectors.from_object(objects.spec(obj).get("selector")))
+    chosen = objects.spec(obj).get("selector")
+    if obj.get("kind") == "ReplicationController":
+        chosen = {"matchLabels": chosen or {}}
+    selector = str(selectors.from_object(chosen))
     if selector:
         status["selector"] = selector
     replicas = objects.spec(obj).get("replicas", 0)

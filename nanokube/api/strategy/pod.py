@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Final
 
 from nanokube.api import errors, objects, qos, resources
@@ -26,6 +27,7 @@ class PodRules(Rules):
                     "status": "False",
                     "reason": "SchedulingGated",
                     "message": "Scheduling is blocked due to non-empty scheduling gates",
+                    "lastTransitionTime": objects.creation_timestamp(obj),
                 }
             ]
 
@@ -78,9 +80,10 @@ def bind(pod: dict[str, Any], binding: Object, *, now: str) -> None:
     if wanted and wanted != objects.uid(pod):
         cause = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {objects.uid(pod)}"
         raise errors.conflict(resource, name, cause)
+    resource = dataclasses.replace(resource, plural="pods/binding")
+    spec = pod["spec"]
     if objects.is_deleting(pod):
         raise errors.conflict(resource, name, f"pod {name} is being deleted, cannot be assigned to a host")
-    spec = pod["spec"]
     if spec.get("nodeName"):
         cause = f'pod {name} is already assigned to node "{spec["nodeName"]}"'
         raise errors.conflict(resource, name, cause)

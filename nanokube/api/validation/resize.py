@@ -58,4 +58,6 @@ def _sizes(new: Object, old: Object, key: str) -> list[FieldError]:
                 found.append(field.forbidden(path, f"resource {part} cannot be removed"))
             if any(name not in _RESIZABLE and wanted[name] != had.get(name) for name in wanted):
                 rest.append(field.forbidden("spec", "only cpu and memory resources are mutable"))
+        if (container.get("resizePolicy") or []) != (before.get("resizePolicy") or []):
+            rest.append(field.forbidden("spec", "only cpu and memory resources are mutable"))
     return found + rest

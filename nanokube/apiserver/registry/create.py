@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from nanokube.api import defaults, errors, facts, field, objects, patch, strategy
+from nanokube.api import defaults, errors, facts, objects, patch, strategy
 from nanokube.api.resources import Resource
 from nanokube.api.validation import warnings, whole
 from nanokube.apiserver.admission import chain
@@ -71,7 +71,8 @@ async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, 
     )
     now = registry.now()
     if tracks:  # before admission: what the server adds belongs to nobody
-        obj["metadata"].pop("managedFields", None)
+        for key in ("managedFields", "deletionTimestamp", "deletionGracePeriodSeconds"):
+            obj["metadata"].pop(key, None)
         track(call, None, obj, now)
     entries = obj["metadata"].get("managedFields")
     await registry.admission.mutate(attributes)
@@ -128,19 +129,22 @@ async def _allocate_and_write(
 
 def track(call: Call, old: dict[str, Any] | None, new: dict[str, Any], now: str) -> None:
     """Record in new.metadata.managedFields what the caller set."""
-    definition = definition_of(storage_of(call.resource))
+    definition = definition_of(call.resource)
     if definition is None:
         return
+    shown = views.from_storage(call.resource, new)  # fields have the names of the version written in
     patch.track_update(
         definition,
-        old,
-        new,
+        None if old is None else views.from_storage(call.resource, old),
+        shown,
         manager=call.manager,
         api_version=call.resource.api_version,
         now=now,
         subresource=call.subresource,
     )
-    if not new["metadata"].get("managedFields"):
+    if shown["metadata"].get("managedFields"):
+        new["metadata"]["managedFields"] = shown["metadata"]["managedFields"]
+    else:
         new["metadata"].pop("managedFields", None)
 
 
@@ -153,11 +157,7 @@ def definition_of(resource: Resource) -> facts.Definition | None:
 
 
 def _check_metadata(call: Call, obj: dict[str, Any]) -> None:
-    metadata = obj.setdefault("metadata", {})
     check_namespace(call, obj)
-    if not metadata.get("name") and not metadata.get("generateName"):
-        missing = field.required("metadata.name", "name or generateName is required")
-        raise errors.invalid(call.resource, "", [missing])
     if not call.resource.stored_as:
         defaults.apply(call.resource, obj)
 

@@ -191,7 +191,10 @@ async def test_deleting_answers_a_status_and_checks_preconditions(api: Api) -> N
     made = (await api("POST", CONFIGMAPS, configmap("a"))).json
     wrong = await api("DELETE", f"{CONFIGMAPS}/a", {"preconditions": {"uid": "x"}})
     assert wrong.code == 409
-    assert "Precondition failed: UID in precondition: x, UID in object meta: " in wrong.json["message"]
+    assert "ConfigMap" in wrong.json["message"]
+    assert "the UID in the precondition (x) does not match the UID in record (" in wrong.json["message"]
+    other = await api("DELETE", "/api/v1/namespaces/default", {"preconditions": {"uid": "x"}})
+    assert "Precondition failed: UID in precondition: x, UID in object meta: " in other.json["message"]
     gone = await api("DELETE", f"{CONFIGMAPS}/a", {"preconditions": {"uid": made["metadata"]["uid"]}})
     assert gone.json["status"] == "Success"
     assert gone.json["details"] == {"name": "a", "kind": "configmaps", "uid": made["metadata"]["uid"]}

@@ -102,3 +102,11 @@ async def test_an_apply_with_fields_that_are_none_is_refused(api: Api) -> None:
         "failed to create typed patch object (/d; apps/v1, Kind=Deployment): "
         ".spec.foo: field not declared in schema"
     )
+
+
+async def test_the_scale_of_a_replication_controller_has_a_selector(api: Api) -> None:
+    path = "/api/v1/namespaces/default/replicationcontrollers"
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    body = {"metadata": {"name": "r"}, "spec": {"replicas": 1, "selector": {"a": "b"}, "template": template}}
+    assert (await api("POST", path, body)).code == 201
+    assert (await api("GET", f"{path}/r/scale")).json["status"] == {"replicas": 0, "selector": "a=b"}
