@@ -1,7 +1,7 @@
-"""Work that is given up when something happens first."""
+"""Work that is given up when something happens first, or told of while it goes on."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 _Value = TypeVar("_Value")
@@ -36,4 +36,30 @@ async def unless(event: asyncio.Event, work: Coroutine[Any, Any, _Value]) -> _Va
         raise failure[0]
     if not outcome:
         raise Interrupted
+    return outcome[0]
+
+
+async def telling(
+    event: asyncio.Event, tell: Callable[[], None], work: Coroutine[Any, Any, _Value]
+) -> _Value:
+    """Return what work returns, or raise what it raises; call tell each time event is set meanwhile."""
+    outcome: list[_Value] = []
+    failure: list[Exception] = []
+
+    async def follow() -> None:
+        while True:
+            event.clear()
+            await event.wait()
+            tell()
+
+    async with asyncio.TaskGroup() as group:
+        watch = group.create_task(follow())
+        try:
+            outcome.append(await work)
+        except Exception as error:  # carried around the TaskGroup, which would wrap it
+            failure.append(error)
+        finally:
+            watch.cancel()
+    if failure:
+        raise failure[0]
     return outcome[0]

@@ -29,7 +29,7 @@ from nanokube.kubelet.pod_worker.plan import Kill, Plan, backoff_key, last_exit,
 from nanokube.kubelet.pod_worker.resizing import Resizing, rank
 from nanokube.kubelet.podview import PodView
 from nanokube.kubelet.probes.manager import Probers
-from nanokube.kubelet.probes.results import Results
+from nanokube.kubelet.probes.results import ENDING_A_CONTAINER, Results
 from nanokube.kubelet.runtime import FaultKind, RuntimeFault
 from nanokube.kubelet.status.containers import Observed, Reason
 from nanokube.kubelet.status.generate import Verdict, generate, rejected
@@ -491,7 +491,7 @@ class PodWorker:
         leaving = bool(self.pod["metadata"].get("deletionTimestamp")) or self._removed
         if self._settled.is_set() and not leaving:
             return RESYNC_S * 60
-        self._probers.stop()
+        self._probers.stop(ENDING_A_CONTAINER)
         self._reasons.clear()
         self.resizing.end()
         if not self.view.is_stopped:
@@ -500,6 +500,7 @@ class PodWorker:
             await self._observe()
             if self.view.running:
                 raise OSError("containers still run after they were stopped")
+        self._probers.stop()
         self._publish(is_final=True)
         await self._env.volumes.tear_down(self.uid)
         await asyncio.to_thread(self._env.user_namespaces.release, self.uid)
@@ -516,7 +517,8 @@ class PodWorker:
             self._sooner.clear()
             grace_s = max(min(stop.grace_period(self.pod), self._most_grace_s), 1.0)
             try:
-                await race.unless(self._sooner, stop.stop_all(self._env, self.pod, self.view, grace_s))
+                work = stop.stop_all(self._env, self.pod, self.view, grace_s)
+                await race.unless(self._sooner, race.telling(self._results.flipped, self._publish, work))
             except race.Interrupted:
                 continue
             return

@@ -1,7 +1,7 @@
 """The probes of one Pod: a task for each probe of each running container."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from nanokube.client.events import Recorder, reference_to
@@ -74,10 +74,10 @@ class Probers:
 
         await watch(target, kind, self._runtime, self._results, tell, self._clock.time)
 
-    def stop(self) -> None:
-        """End every probe; verdicts stay."""
-        for container_id in {key[0] for key in self._tasks}:
-            self._end(container_id)
+    def stop(self, kinds: Collection[Kind] = tuple(Kind)) -> None:
+        """End every probe of these kinds; verdicts stay."""
+        for key in [key for key in self._tasks if key[1] in kinds]:
+            self._tasks.pop(key).cancel()
 
     def _end(self, container_id: str) -> None:
         for key in [key for key in self._tasks if key[0] == container_id]:

@@ -1,5 +1,6 @@
 """The latest verdict of each probe of each running container. Shared by probe workers, planner and status."""
 
+import asyncio
 import enum
 from collections.abc import Callable
 
@@ -12,6 +13,9 @@ class Kind(enum.StrEnum):
     STARTUP = "Startup"
 
 
+ENDING_A_CONTAINER = frozenset((Kind.LIVENESS, Kind.STARTUP))  # of no use once it ends anyway
+
+
 class Verdict(enum.Enum):
     """unknown until a threshold was reached once."""
 
@@ -21,10 +25,11 @@ class Verdict(enum.Enum):
 
 
 class Results:
-    """Verdicts of one Pod's containers; `changed` is called when one flips."""
+    """Verdicts of one Pod's containers; `changed` is called and `flipped` set when one flips."""
 
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
         self._changed = changed
+        self.flipped = asyncio.Event()
         self._verdicts: dict[tuple[str, Kind], Verdict] = {}
 
     def get(self, container_id: str, kind: Kind) -> Verdict | None:
@@ -35,6 +40,7 @@ class Results:
         """Keep a verdict."""
         if self._verdicts.get((container_id, kind)) is not verdict:
             self._verdicts[container_id, kind] = verdict
+            self.flipped.set()
             self._changed()
 
     def forget(self, container_id: str) -> None:

@@ -281,6 +281,32 @@ def test_readiness_and_liveness_probes_rule(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_a_pod_that_ends_slowly_is_no_longer_ready_once_it_says_so(tmp_path: Path) -> None:
+    probes = {
+        "readinessProbe": {"exec": {"command": ["ready"]}, "periodSeconds": 1, "failureThreshold": 2},
+        "livenessProbe": {"exec": {"command": ["alive"]}, "periodSeconds": 1},
+    }
+
+    async def scenario(world: World) -> None:
+        world.runtime.stop_delay_s = 60
+        await world.create(pod(containers=[app(**probes)]))
+        await world.until(lambda: world.condition("Ready") == "True")
+        await world.client.delete(PODS, "web", "default", grace_period_s=30)
+        await asyncio.sleep(5)
+        assert world.condition("Ready") == "True"
+        world.runtime.exec_codes["ready"] = 1
+        asked = world.runtime.calls.count("exec app alive")
+        await asyncio.sleep(5)
+        assert world.condition("Ready") == "False"
+        assert "running" in world.state()["state"]
+        world.runtime.exec_codes["ready"] = 0
+        await world.until(lambda: world.condition("Ready") == "True", seconds=5)
+        await world.until(lambda: world.pod() is None, seconds=30)
+        assert world.runtime.calls.count("exec app alive") == asked
+
+    play(tmp_path, scenario)
+
+
 def test_hooks_run_after_start_and_before_stop(tmp_path: Path) -> None:
     lifecycle = {"postStart": {"exec": {"command": ["hello"]}}, "preStop": {"exec": {"command": ["bye"]}}}
 
