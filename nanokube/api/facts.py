@@ -143,12 +143,15 @@ def name_of(group: str, version: str, kind: str) -> str | None:
 def definition(name: str) -> Definition:
     """Return a definition by its full name. Raises KeyError."""
     facts = _table()[name]
-    kind = facts.get("k")
+    kind, required = facts.get("k"), frozenset[str](facts.get("r", ()))
     zeros: Sequence[Sequence[str]] = _zeros().get(name, ((), (), (), (), ()))
     return Definition(
         name=name,
-        fields={k: _field(v, *(k in names for names in zeros)) for k, v in facts.get("f", {}).items()},
-        required=frozenset(facts.get("r", ())),
+        fields={
+            k: _field(v, k in required, *(k in names for names in zeros))
+            for k, v in facts.get("f", {}).items()
+        },
+        required=required,
         is_atomic=facts.get("mt") == "atomic",
         scalar=_type(facts["t"]) if "t" in facts else None,
         kind=(kind[0], kind[1], kind[2]) if kind else None,
@@ -161,7 +164,13 @@ def struct_of(type_: Type) -> Definition:
 
 
 def _field(
-    code: Any, drops_zero: bool, is_written: bool, is_present: bool, has_zero: bool, is_nullable: bool
+    code: Any,
+    is_required: bool,
+    drops_zero: bool,
+    is_written: bool,
+    is_present: bool,
+    has_zero: bool,
+    is_nullable: bool,
 ) -> Field:
     has_attributes = type(code) is list and type(code[1]) is dict
     code, extra = (code[0], code[1]) if has_attributes else (code, {})
@@ -175,7 +184,7 @@ def _field(
         patch_strategies=frozenset(extra.get("ps", "").split(",")) - {""},
         merge_key=extra.get("pk", ""),
         default=extra.get("df"),
-        drops_zero=drops_zero and type_.code in "sbilam",
+        drops_zero=(drops_zero and type_.code in "sbilam") or (type_.code == "y" and not is_required),
         is_written=is_written and type_.code == "@",
         is_present=is_written or is_present,
         zero=_SCALAR_ZEROS[type_.code] if has_zero else None,

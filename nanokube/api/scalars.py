@@ -41,6 +41,10 @@ class Base64Text(str):
     __slots__ = ()
 
 
+NO_BYTES: Final = Base64Text()
+"""The one of no length: encoding leaves out what is identical with a field's default."""
+
+
 def decode(type_: Any, value: Any) -> Any:
     """Check a scalar and return it in canonical form.
 
@@ -51,7 +55,7 @@ def decode(type_: Any, value: Any) -> Any:
     if not isinstance(value, str):
         raise TypeError("not a string")
     if type_ is Base64Text:
-        return Base64Text(canonical_base64(value))
+        return Base64Text(canonical_base64(value)) if value else NO_BYTES
     return type_(canonical_time(value) if type_ is TimeText else canonical_micro_time(value))
 
 
@@ -64,25 +68,25 @@ def canonical_quantity(value: Any) -> str:
     """Return a quantity's canonical text. Raises ValueError, TypeError."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TypeError("not a quantity")
-    return quantity.canonical(value)
+    return quantity.canonical(value.strip() if isinstance(value, str) else value)
 
 
 @lru_cache(_REMEMBERED)
 def canonical_time(value: str) -> str:
-    """Return a time in UTC and whole seconds; "" stays. Raises ValueError."""
+    """Return a time in UTC and whole seconds. Raises ValueError."""
     if len(value) == 20 and value[-1] == "Z":
         timestamps.parse(value)
         return value
-    return timestamps.format_time(timestamps.parse(value)) if value else value
+    return timestamps.format_time(timestamps.parse(value))
 
 
 @lru_cache(_REMEMBERED)
 def canonical_micro_time(value: str) -> str:
-    """Return a time in UTC and microseconds; "" stays. Raises ValueError."""
+    """Return a time in UTC and microseconds. Raises ValueError."""
     if len(value) == 27 and value[-1] == "Z":
         timestamps.parse(value)
         return value
-    return timestamps.format_micro(timestamps.parse(value)) if value else value
+    return timestamps.format_micro(timestamps.parse(value))
 
 
 def canonical_base64(value: str) -> str:

@@ -33,7 +33,7 @@ Int32 = Annotated[int, msgspec.Meta(ge=-(1 << 31), le=(1 << 31) - 1)]
 Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 
 # A field of these types whose zero Go leaves out has the zero as its default, which encoding omits.
-_ZEROS: Final[Mapping[str, Any]] = {"s": "", "b": False, "i": 0, "l": 0}
+_ZEROS: Final[Mapping[str, Any]] = {"s": "", "b": False, "i": 0, "l": 0, "y": scalars.NO_BYTES}
 _FACTORIES: Final[Mapping[str, Any]] = {"a": list, "m": dict}
 
 # what may stand where a JSON schema may; None: a list of schemas

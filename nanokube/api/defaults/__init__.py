@@ -24,6 +24,7 @@ _BY_NAME: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
     "deployments.apps": workloads.deployment,
     "replicasets.apps": workloads.replica_set,
     "endpointslices.discovery.k8s.io": core.endpoint_slice,
+    "controllerrevisions.apps": workloads.controller_revision,
     "daemonsets.apps": workloads.daemon_set,
     "statefulsets.apps": workloads.stateful_set,
     "replicationcontrollers": workloads.replication_controller,

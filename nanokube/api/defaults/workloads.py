@@ -33,6 +33,11 @@ def replica_set(obj: dict[str, Any]) -> None:
     pod.fill_template(spec.get("template"))
 
 
+def controller_revision(obj: dict[str, Any]) -> None:
+    """Fill in a ControllerRevision."""
+    obj.setdefault("revision", 0)
+
+
 def daemon_set(obj: dict[str, Any]) -> None:
     """Fill in a DaemonSet."""
     spec = obj.setdefault("spec", {})

@@ -94,7 +94,6 @@ def prepare_for_create(
         "deletionGracePeriodSeconds",
         "selfLink",
         "resourceVersion",
-        "generation",
     ):
         metadata.pop(key, None)
     if resource.namespaced:

@@ -10,7 +10,7 @@ from nanokube.api.objects import Object
 from nanokube.api.validation import formats, metadata, names
 
 GROUP: Final = "rbac.authorization.k8s.io"
-_KINDS: Final = ("Group", "ServiceAccount", "User")
+_KINDS: Final = ("ServiceAccount", "User", "Group")  # as upstream lists them
 
 
 def validate_role(obj: Object) -> list[FieldError]:
@@ -31,7 +31,10 @@ def validate_cluster_role(obj: Object) -> list[FieldError]:
             field.required(path, "at least one clusterRoleSelector required if aggregationRule is non-nil")
         )
     for index, selector in enumerate(wanted):
-        found += metadata.label_selector(selector, f"{path}[{index}]")
+        problems = metadata.label_selector(selector, f"{path}[{index}]")
+        if problems:  # upstream shows what it could not make
+            problems.append(field.invalid(f"{path}[{index}]", None, "invalid label selector."))
+        found += problems
     return found
 
 
@@ -63,7 +66,7 @@ def _rules(obj: Object, *, is_namespaced: bool) -> list[FieldError]:
 
 def validate_role_binding(obj: Object) -> list[FieldError]:
     """Check a RoleBinding."""
-    return _binding(obj, ("ClusterRole", "Role"), is_namespaced=True)
+    return _binding(obj, ("Role", "ClusterRole"), is_namespaced=True)
 
 
 def validate_cluster_role_binding(obj: Object) -> list[FieldError]:

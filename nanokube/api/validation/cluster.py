@@ -7,7 +7,7 @@ from typing import Final
 from nanokube.api import field, objects
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import names
+from nanokube.api.validation import container_resources, formats, names
 
 _EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
@@ -17,19 +17,39 @@ def validate_node(obj: Object) -> list[FieldError]:
     found: list[FieldError] = []
     seen = set[tuple[str, str]]()
     for index, taint in enumerate(objects.spec(obj).get("taints") or ()):
-        path = f"spec.taints[{index}]"
+        path = f"metadata.taints[{index}]"  # upstream's place for them
         key, value, effect = taint.get("key") or "", taint.get("value") or "", taint.get("effect") or ""
         found += (field.invalid(f"{path}.key", key, m) for m in names.qualified_name(key))
-        found += (field.invalid(f"{path}.value", value, m) for m in names.label_value(value))
+        if messages := names.label_value(value):
+            found.append(field.invalid(f"{path}.value", value, ";".join(messages)))
         if not effect:
             found.append(field.required(f"{path}.effect"))
         elif effect not in _EFFECTS:
             found.append(field.not_supported(f"{path}.effect", effect, _EFFECTS))
         if (key, effect) in seen:
-            error = field.duplicate(path, taint)
+            error = field.duplicate(path, _shown(taint))
             detail = "taints must be unique by key and effect pair"
             found.append(field.FieldError(error.type, error.path, error.value, detail))
         seen.add((key, effect))
+    for key in ("capacity", "allocatable"):
+        for name, amount in (objects.status(obj).get(key) or {}).items():
+            found += container_resources.amount(name, amount, f"status.{key}.{name}")
+    return found + _ranges(objects.spec(obj).get("podCIDRs") or [])
+
+
+def _shown(taint: Object) -> field.Struct:
+    shown = {"Key": taint.get("key", ""), "Value": taint.get("value", ""), "Effect": taint.get("effect", "")}
+    return field.Struct({**shown, "TimeAdded": taint.get("timeAdded")})
+
+
+def _ranges(ranges: list[str]) -> list[FieldError]:
+    found, path = list[FieldError](), "spec.podCIDRs"
+    for index, text in enumerate(ranges):
+        found += formats.each(formats.cidr, text, f"{path}[{index}]")
+    families = {network.version for text in ranges if (network := formats.parse_cidr(text))}
+    if len(ranges) > 2 or (len(ranges) == 2 and len(families) < 2 and not found):
+        detail = "may specify no more than one CIDR for each IP family"
+        found.append(field.invalid(path, ranges, detail))
     return found
 
 

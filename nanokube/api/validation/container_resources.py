@@ -67,7 +67,9 @@ def of_pod(spec: Object, path: str) -> list[FieldError]:
     found: list[FieldError] = []
     if block.get("claims"):
         found.append(field.forbidden(f"{path}.claims", "claims may not be set for Resources at pod-level"))
-    return found + _block(block, path, _pod_name) + _consistency(spec, block, path)
+    known = {name for c in spec.get("resourceClaims") or () if (name := c.get("name"))}
+    found += _block(block, path, _pod_name) + _claims(block.get("claims") or (), f"{path}.claims", known)
+    return found + _consistency(spec, block, path)
 
 
 def amount(name: str, value: Any, path: str) -> list[FieldError]:

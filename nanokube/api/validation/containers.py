@@ -60,7 +60,8 @@ def validate(spec: Object, path: str, volumes: Mapping[str, Object]) -> list[Fie
     # the names of containers, but not that of one without a name twice
     for index, container in enumerate(spec.get("initContainers") or ()):
         where = f"{path}.initContainers[{index}]"
-        found += _shared(container, where, volumes, spec, claims) + _restarts(container, where)
+        found += _shared(container, where, volumes, spec, claims)
+        found += _restarts(container, where, is_init=True)
         found += _unique(container, where, seen, ignores_blank=True)
         found += _host_ports([container], f"{path}.initContainers")
         found += _init(container, where, spec)
@@ -221,11 +222,13 @@ def _resizes(container: Object, path: str, restart: Any) -> list[FieldError]:
     return found
 
 
-def _restarts(container: Object, path: str) -> list[FieldError]:
+def _restarts(container: Object, path: str, *, is_init: bool = False) -> list[FieldError]:
     policy, rules = container.get("restartPolicy"), container.get("restartPolicyRules") or ()
     found, where = list[FieldError](), f"{path}.restartPolicy"
     if policy is None and rules:
         found.append(field.required(where, "must specify restartPolicy when restart rules are used"))
+        if is_init:
+            return found
     found += formats.optional_choice(policy, _RESTARTS, where)
     if len(rules) > _MAX_RULES:
         found.append(field.too_many(f"{path}.restartPolicyRules", len(rules), _MAX_RULES))

@@ -182,8 +182,15 @@ def validate_pod_template(obj: Object) -> list[FieldError]:
 
 def validate_controller_revision(obj: Object) -> list[FieldError]:
     """Check a ControllerRevision."""
-    found = [] if obj.get("data") is not None else [field.required("data", "data is mandatory")]
-    return found + metadata.non_negative(obj.get("revision"), "revision")
+    found = metadata.non_negative(obj.get("revision"), "revision")
+    return found if obj.get("data") is not None else [*found, field.required("data", "data is mandatory")]
+
+
+def validate_new_controller_revision(obj: Object) -> list[FieldError]:
+    """Check that the data is an object."""
+    if obj.get("data") is None or isinstance(obj["data"], dict):
+        return []
+    return [field.required("data", "data must be a valid JSON object")]
 
 
 def validate_controller_revision_update(new: Object, old: Object) -> list[FieldError]:

@@ -32,8 +32,9 @@ def validate(obj: Object) -> list[FieldError]:
             found.append(field.required(path, "must specify `addresses` or `notReadyAddresses`"))
         for key in ("addresses", "notReadyAddresses"):
             for n, each in enumerate(subset.get(key) or ()):
-                found += address(each.get("ip") or "", f"{path}.{key}[{n}].ip")
-                found += _host(each, f"{path}.{key}[{n}]")
+                where, ip = f"{path}.{key}[{n}]", each.get("ip") or ""
+                found += formats.each(formats.ip, ip, f"{where}.ip")
+                found += _host(each, where, is_old=True) + address(ip, f"{where}.ip")
         ports = subset.get("ports") or ()
         for n, port in enumerate(ports):
             found += _port(port, f"{path}.ports[{n}]", is_named=len(ports) > 1)
@@ -59,6 +60,7 @@ def validate_slice(obj: Object) -> list[FieldError]:
         for n, text in enumerate(addresses):
             found += _slice_address(text, str(family), f"{path}[{n}]")
         found += _host(endpoint, f"endpoints[{index}]")
+        found += metadata.labels(endpoint.get("deprecatedTopology"), f"endpoints[{index}].deprecatedTopology")
         found += _hints(endpoint.get("hints") or {}, f"endpoints[{index}].hints")
     return found + _slice_ports(obj.get("ports") or ())
 
@@ -69,24 +71,24 @@ def _slice_ports(ports: Sequence[Any]) -> list[FieldError]:
         return [field.too_many("ports", len(ports), _MAX_PORTS)]
     for index, port in enumerate(ports):
         path, name = f"ports[{index}]", port.get("name") or ""
+        if name:
+            found += (field.invalid(f"{path}.name", name, m) for m in names.dns_label(name))
         if name in seen:
             found.append(field.duplicate(f"{path}.name", name))
         seen.add(name)
-        if name:
-            found += (field.invalid(f"{path}.name", name, m) for m in names.dns_label(name))
         if port.get("protocol") not in _PROTOCOLS:
             found.append(field.not_supported(f"{path}.protocol", port.get("protocol"), _PROTOCOLS))
         found += _app_protocol(port, path)
     return found
 
 
-def _host(endpoint: Object, path: str) -> list[FieldError]:
-    found: list[FieldError] = []
+def _host(endpoint: Object, path: str, *, is_old: bool = False) -> list[FieldError]:
+    found, name = list[FieldError](), list[FieldError]()
     if endpoint.get("nodeName") is not None:
         found += formats.each(names.dns_subdomain, endpoint["nodeName"], f"{path}.nodeName")
-    if endpoint.get("hostname"):
-        found += formats.each(names.dns_label, endpoint["hostname"], f"{path}.hostname")
-    return found
+    if endpoint.get("hostname") or (not is_old and endpoint.get("hostname") is not None):
+        name += formats.each(names.dns_label, endpoint["hostname"], f"{path}.hostname")
+    return name + found if is_old else found + name
 
 
 def _hints(hints: Object, path: str) -> list[FieldError]:
@@ -115,20 +117,40 @@ def validate_slice_update(new: Object, old: Object) -> list[FieldError]:
 
 def _slice_address(text: str, family: str, path: str) -> list[FieldError]:
     if family == "FQDN":
-        return [field.invalid(path, text, m) for m in names.dns_subdomain(text)]
-    found = address(text, path)
-    if not found and f"IPv{ipaddress.ip_address(text).version}" != family:
-        shown = "an IPv4" if family == "IPv4" else "an IPv6"
-        found.append(field.invalid(path, text, f"must be {shown} address"))
-    return found
+        return _domain(text, path)
+    if family not in _FAMILIES:
+        return []
+    check = formats.ip if family == "IPv4" else formats.canonical_ip
+    if found := formats.each(check, text, path):
+        return found
+    parsed = formats.parse_ip(text)
+    if parsed is not None and f"IPv{parsed.version}" != family:  # at the list, as upstream reports it
+        detail = f"must be an {family} address"
+        found.append(field.invalid(path.rpartition("[")[0], text, detail))
+    return found + address(text, path)
+
+
+def _domain(text: str, path: str) -> list[FieldError]:
+    if not text:
+        return [field.required(path)]
+    text = text.removesuffix(".")
+    if found := formats.each(names.dns_subdomain, text, path):
+        return found
+    if "." not in text:
+        return [field.invalid(path, text, "should be a domain with at least two segments separated by dots")]
+    return [
+        error
+        for label in text.split(".")
+        if len(label) > names.MAX_LABEL
+        for error in [field.invalid(path, label, names.max_length(names.MAX_LABEL))]
+    ]
 
 
 def address(text: str, path: str) -> list[FieldError]:
     """Check an address that may not lead into the host itself."""
-    messages = names.ip_address(text)
-    if messages:
-        return [field.invalid(path, text, m) for m in messages]
-    ip = ipaddress.ip_address(text)
+    ip = formats.parse_ip(text)
+    if ip is None:
+        return [field.invalid(path, text, "must be a valid IP address")]
     ranges = (
         (ip.is_unspecified, f"may not be unspecified ({text})"),
         (ip.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),

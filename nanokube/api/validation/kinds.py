@@ -118,6 +118,7 @@ BY_NAME: Final[Mapping[str, Kind]] = {
         names.dns_subdomain,
         controllers.validate_controller_revision,
         controllers.validate_controller_revision_update,
+        only_new=controllers.validate_new_controller_revision,
     ),
     "replicationcontrollers": Kind(
         names.dns_subdomain, controllers.validate_replication_controller, status=statuses.replica_set

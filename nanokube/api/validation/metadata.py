@@ -50,6 +50,7 @@ def validate(
         found.append(field.required("metadata.namespace"))
     elif namespaced:
         found += (field.invalid("metadata.namespace", namespace, m) for m in names.dns_label(namespace))
+    found += non_negative(meta.get("generation"), "metadata.generation")
     found += labels(meta.get("labels"), "metadata.labels")
     found += annotations(meta.get("annotations"), "metadata.annotations")
     found += _owners(meta.get("ownerReferences") or ())

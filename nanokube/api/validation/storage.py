@@ -103,7 +103,7 @@ def _data_sources(spec: Object, path: str) -> list[FieldError]:
     if None not in both:
         one, other = ({k: v for k, v in (s or {}).items() if v and k != "namespace"} for s in both)
         if one != other:
-            found.append(field.invalid(path, f"{path}.dataSource", "must match dataSourceRef"))
+            found.append(field.invalid(path, {}, "must match dataSourceRef"))
     return found
 
 
