@@ -171,7 +171,7 @@ def test_volumes(refusals: Refusals, changes: Changes, expected: list[str]) -> N
                 "spec.dataSource": {"kind": "PersistentVolumeClaim", "name": "a"},
                 "spec.dataSourceRef": {"kind": "PersistentVolumeClaim", "name": "b"},
             },
-            ['spec: Invalid value: {}: must match dataSourceRef'],
+            ["spec: Invalid value: {}: must match dataSourceRef"],
         ),
     ],
 )
