@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from nanokube.storage.backup import Record
-from nanokube.storage.sqlite import schema
-from nanokube.storage.store import FIRST_REVISION
+from nanokube.storage.sqlite import applier, log, schema
 
 KEPT: Final = ".replaced"  # the store that was, beside the new one
 _NEWEST: Final = """SELECT key, value, create_rev, rev, expires FROM kv
@@ -28,14 +27,22 @@ def read(path: Path) -> tuple[int, list[Record]]:
     if not path.exists():
         raise CopyError(f"{path}: there is no store")
     try:
+        segments = log.load(path)  # before the tables: what is gone from it by then is in them
         with contextlib.closing(schema.connect(path, readonly=True)) as db:
             db.execute("BEGIN")  # one snapshot for all that follows
-            newest = db.execute("SELECT max(rev) FROM kv").fetchone()[0] or 0
-            found = db.execute("SELECT value FROM meta WHERE name = 'compacted'").fetchone()
-            records = [Record(*row) for row in db.execute(_NEWEST)]
-        return max(newest, int(found[0]) if found else 0, FIRST_REVISION), records
+            revision = schema.revision(db)
+            records = {row[0]: Record(*row) for row in db.execute(_NEWEST)}
+            following = log.after(segments, schema.meta(db, "log"), revision)
     except sqlite3.Error as err:
         raise CopyError(f"{path}: {err}") from err
+    for write in following:
+        event, revision = write.event, write.event.revision
+        records.pop(event.key, None)
+        if event.value is not None:
+            records[event.key] = Record(
+                event.key, event.value, event.create_revision, revision, write.expires
+            )
+    return revision, list(records.values())
 
 
 def replace(path: Path, records: Iterable[Record], floor: int) -> int:
@@ -81,12 +88,14 @@ def _exchange(path: Path, part: Path) -> None:
     """Set the old store aside, with its log, and put the new one in its place."""
     if path.exists():
         with contextlib.closing(schema.connect(path)) as db:
+            following = log.after(log.load(path), schema.meta(db, "log"), schema.revision(db))
+            applier.apply(db, following)
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         kept = path.with_name(path.name + KEPT)
         _clear(kept)
         os.link(path, kept)
     part.replace(path)
-    for suffix in ("-wal", "-shm"):
+    for suffix in ("-wal", "-shm", *log.SUFFIXES):
         Path(f"{path}{suffix}").unlink(missing_ok=True)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -96,5 +105,5 @@ def _exchange(path: Path, part: Path) -> None:
 
 
 def _clear(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal", "-shm", *log.SUFFIXES):
         Path(f"{path}{suffix}").unlink(missing_ok=True)

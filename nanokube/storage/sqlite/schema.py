@@ -1,15 +1,19 @@
 """Tables of the SQLite store, and how its file is opened.
 
 kv is append-only: one row a write. rev is the revision, prev_rev the row that this one supersedes (0: none),
-which makes compaction a lookup instead of a grouping.
+which makes compaction a lookup instead of a grouping. meta: "compacted", the revision; "log", the number by
+which the log names this database. Files of version 1 had no log.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
-VERSION = 1
+from nanokube.storage.store import FIRST_REVISION
+
+VERSION = 2
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS kv(
@@ -60,5 +64,20 @@ def create(db: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"cannot open store: it has version {found}, known is {VERSION}")
     if found == VERSION:
         return
-    db.executescript(_TABLES)
-    db.execute(f"PRAGMA user_version={VERSION}")
+    identity = int.from_bytes(os.urandom(7), "little")
+    db.executescript(
+        f"BEGIN IMMEDIATE; {_TABLES} INSERT OR IGNORE INTO meta VALUES('log', {identity});"
+        f" PRAGMA user_version={VERSION}; COMMIT"
+    )
+
+
+def meta(db: sqlite3.Connection, name: str) -> int:
+    """Read a number that belongs to the database; 0 if it has none. Raises sqlite3.Error."""
+    found = db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def revision(db: sqlite3.Connection) -> int:
+    """Read the newest revision in the tables. Raises sqlite3.Error."""
+    newest = db.execute("SELECT max(rev) FROM kv").fetchone()[0] or 0
+    return max(int(newest), meta(db, "compacted"), FIRST_REVISION)

@@ -1,12 +1,13 @@
-"""The durable store: SQLite in WAL mode behind one writer thread.
+"""The durable store: a log behind one writer thread, and SQLite's tables behind another, which follow it.
 
-    loop: compare in the index ──batch──> writer thread: one INSERT of all rows (fsync)
-      ^                                                     │ call_soon_threadsafe
-      └── publish to watches, then wake the callers <───────┘
+    loop: compare in the index ──batch──> writer: one append to the log (fsync)
+      ^                                      │ call_soon_threadsafe
+      └── publish to watches, then wake the callers ──many, later──> applier: INSERTs in one transaction
 
 What is accepted while a batch is being committed is the next batch: a thread is woken once a batch.
 
-Reads of values run on a second connection in a worker thread and see committed rows only.
+Reads of values wait for the applier, then run on another connection in a worker thread. If it has failed (a
+full disk), what the log has is laid over what is read.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from nanokube.storage.fanout import Fanout, Subscription
 from nanokube.storage.index import Index, Meta
-from nanokube.storage.sqlite import schema
-from nanokube.storage.sqlite.writer import Compaction, Write, Writer
+from nanokube.storage.sqlite import applier, log, schema
+from nanokube.storage.sqlite.applier import Applier, Compaction
+from nanokube.storage.sqlite.log import Log, Write
+from nanokube.storage.sqlite.writer import Writer
 from nanokube.storage.store import (
-    FIRST_REVISION,
     Broken,
     Compacted,
     Conflict,
@@ -38,26 +42,51 @@ from nanokube.storage.store import (
     prefix_end,
 )
 
+APPLY_WRITES: Final = 256  # together they cost the tables half of what they cost alone
+APPLY_BYTES: Final = 1 << 20  # less than a segment of the log, which is waited for
+APPLY_DELAY_S: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What was found in the files. unapplied: what the tables could not take, because of failure."""
+
+    lock_fd: int
+    index: Index
+    compacted: int
+    identity: int
+    unapplied: list[Write]
+    failure: sqlite3.Error | None
+
 
 class SqliteStore:
     """Open with `await SqliteStore.open(path)`; belongs to the loop that opened it."""
 
-    def __init__(self, path: Path, lock_fd: int, index: Index, compacted: int) -> None:
-        self._lock_fd = lock_fd
-        self._index = index
-        self._revision = index.revision
-        self._compacted = compacted
-        self._compacting = False
-        self._broken: sqlite3.Error | None = None
+    def __init__(self, path: Path, found: _Opened) -> None:
+        self._lock_fd = found.lock_fd
+        self._index = found.index
+        self._revision = found.index.revision
+        self._compacted = found.compacted
+        self._broken: Exception | None = found.failure
         self._fanout = Fanout()
         self._queued: list[Write] = []  # accepted, not yet handed over
         self._is_writing = False  # a batch is with the writer, or about to be
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._settling: list[tuple[int, asyncio.Future[None]]] = []
+        self._unapplied = found.unapplied  # durable, not yet known to be in the tables
+        self._handed = 0  # so many of them are with the applier
+        self._unhanded_bytes = 0
+        self._apply_timer: asyncio.TimerHandle | None = None
+        self._applying: list[tuple[int, asyncio.Future[None]]] = []
+        self._compactions: set[asyncio.Future[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._reader = schema.connect(path, readonly=True)
         self._reading = threading.Lock()
-        self._writer = Writer(path, self._on_commit, self._on_failure)
+        self._applier = Applier(path, self._on_applied, self._on_stuck)
+        self._writer = Writer(
+            Log(path, found.identity, self._applier.wait), self._on_commit, self._on_failure
+        )
+        self._applier.start()
         self._writer.start()
 
     @classmethod
@@ -66,8 +95,7 @@ class SqliteStore:
 
         Raises BlockingIOError when another process has it, OSError, sqlite3.Error.
         """
-        lock_fd, index, compacted = await asyncio.to_thread(_recover, path)
-        return cls(path, lock_fd, index, compacted)
+        return cls(path, await asyncio.to_thread(_recover, path))
 
     @property
     def revision(self) -> int:
@@ -81,7 +109,7 @@ class SqliteStore:
 
     @property
     def is_healthy(self) -> bool:
-        """No commit has failed."""
+        """Neither a commit has failed nor the tables."""
         return self._broken is None
 
     @property
@@ -98,7 +126,8 @@ class SqliteStore:
         """Read keys; see Store."""
         self._check(revision, below=self._compacted)
         at = revision or self._revision
-        return await asyncio.to_thread(self._read, start, end or start + "\0", limit, at)
+        left = await self._applied_up_to(at)
+        return await asyncio.to_thread(self._read, start, end or start + "\0", limit, at, left)
 
     async def put(self, key: str, value: bytes, *, expect: int | None = None, expires: float = 0.0) -> int:
         """Write a key; see Store."""
@@ -123,9 +152,10 @@ class SqliteStore:
     async def watch(self, prefix: str, after: int, deliver: Deliver) -> Subscription:
         """Watch; see Store."""
         self._check(after, below=self._compacted)
-        subscription = self._fanout.subscribe(prefix, after, deliver)
+        subscription, upto = self._fanout.subscribe(prefix, after, deliver), self._revision
         try:
-            past = await asyncio.to_thread(self._read_past, prefix, after, self._revision)
+            left = await self._applied_up_to(upto) if upto > after else ()
+            past = await asyncio.to_thread(self._read_past, prefix, after, upto, left)
         except BaseException:
             subscription.cancel()
             raise
@@ -138,11 +168,14 @@ class SqliteStore:
         self._check(revision, below=self._compacted + 1)
         since, self._compacted = self._compacted, revision
         done = self._loop.create_future()
+        self._compactions.add(done)
+        done.add_done_callback(self._compactions.discard)
 
         def finish() -> None:
             self._loop.call_soon_threadsafe(_resolve, done)
 
-        self._writer.submit(Compaction(since, revision, finish))
+        self._apply()  # what it forgets must be in the tables
+        self._applier.submit(Compaction(since, revision, finish))
         await done
 
     def expired(self, now: float) -> Sequence[tuple[str, int]]:
@@ -156,6 +189,9 @@ class SqliteStore:
             self._hand_over()
         self._writer.submit(None)
         await asyncio.to_thread(self._writer.join)
+        self._apply()
+        self._applier.submit(None)
+        await asyncio.to_thread(self._applier.join)
         with self._reading:
             self._reader.close()
         os.close(self._lock_fd)
@@ -197,8 +233,14 @@ class SqliteStore:
     def _on_commit(self, batch: Sequence[Write]) -> None:
         self._loop.call_soon_threadsafe(self._committed, batch)
 
-    def _on_failure(self, err: sqlite3.Error) -> None:
+    def _on_applied(self, revision: int) -> None:
+        self._loop.call_soon_threadsafe(self._applied, revision)
+
+    def _on_failure(self, err: Exception) -> None:
         self._loop.call_soon_threadsafe(self._failed, err)
+
+    def _on_stuck(self, err: Exception) -> None:
+        self._loop.call_soon_threadsafe(self._stuck, err)
 
     def _committed(self, batch: Sequence[Write]) -> None:
         self._revision = batch[-1].event.revision
@@ -210,35 +252,100 @@ class SqliteStore:
         while self._settling and self._settling[0][0] <= self._revision:
             _resolve(self._settling.pop(0)[1])
 
-    def _failed(self, err: sqlite3.Error) -> None:
+        self._follow(batch)
+
+    def _follow(self, batch: Sequence[Write]) -> None:
+        """Have the tables take what is durable in the log, when it is much or after a while."""
+        self._unapplied += batch
+        self._unhanded_bytes += sum(len(write.event.value or b"") for write in batch)
+        if len(self._unapplied) - self._handed >= APPLY_WRITES or self._unhanded_bytes >= APPLY_BYTES:
+            self._apply()
+        elif self._apply_timer is None:
+            self._apply_timer = self._loop.call_later(APPLY_DELAY_S, self._apply)
+
+    def _apply(self) -> None:
+        if self._apply_timer is not None:
+            self._apply_timer.cancel()
+            self._apply_timer = None
+        if batch := self._unapplied[self._handed :]:
+            self._handed, self._unhanded_bytes = len(self._unapplied), 0
+            self._applier.submit(batch)
+
+    def _applied(self, revision: int) -> None:
+        count = revision - self._unapplied[0].event.revision + 1
+        del self._unapplied[:count]
+        self._handed -= count
+        while self._applying and self._applying[0][0] <= revision:
+            _resolve(self._applying.pop(0)[1])
+
+    async def _applied_up_to(self, revision: int) -> Sequence[Write]:
+        """Wait until the tables have a revision; return what they will not take since they have failed."""
+        if self._broken is None and self._unapplied and self._unapplied[0].event.revision <= revision:
+            self._apply()
+            future = self._loop.create_future()
+            self._applying.append((self._unapplied[-1].event.revision, future))
+            await future
+        return [write for write in self._unapplied if write.event.revision <= revision]
+
+    def _failed(self, err: Exception) -> None:
+        """The log takes nothing more."""
         self._broken = err
         self._queued = []
         waiting = [*self._waiting.values(), *(future for _, future in self._settling)]
         self._waiting, self._settling = {}, []
-        for future in waiting:
-            if not future.done():
-                future.set_exception(Broken(f"cannot commit: {err}"))
-                future.exception()  # seen, even if its caller has gone
+        _fail(waiting, err)
 
-    def _read(self, start: str, end: str, limit: int, revision: int) -> Range:
-        bounds = {"start": start, "end": end, "revision": revision, "limit": limit or -1}
+    def _stuck(self, err: Exception) -> None:
+        """The tables take nothing more; what was accepted goes to the log, what follows is refused."""
+        self._broken = self._broken or err
+        _fail(tuple(self._compactions), err)
+        reading, self._applying = self._applying, []
+        for _, future in reading:
+            _resolve(future)
+
+    def _read(self, start: str, end: str, limit: int, revision: int, left: Sequence[Write]) -> Range:
+        bounds = {"start": start, "end": end, "revision": revision, "limit": -1 if left else limit or -1}
         with self._reading:
-            found = self._reader.execute(
+            rows = self._reader.execute(
                 f"SELECT key, value, create_rev, rev {schema.LIVE} ORDER BY key LIMIT :limit", bounds
             ).fetchall()
+            found = [Entry(*row) for row in rows]
             count = len(found)
-            if limit and count == limit:
+            if limit and count == limit and not left:
                 count = int(self._reader.execute(f"SELECT count(*) {schema.LIVE}", bounds).fetchone()[0])
-        return Range([Entry(*row) for row in found], revision, count)
+        if not left:
+            return Range(found, revision, count)
+        whole = _laid_over(found, [w.event for w in left if start <= w.event.key < end])
+        return Range(whole[: limit or None], revision, len(whole))
 
-    def _read_past(self, prefix: str, after: int, upto: int) -> Sequence[Event]:
+    def _read_past(self, prefix: str, after: int, upto: int, left: Sequence[Write]) -> Sequence[Event]:
         query = (
             "SELECT key, value, create_rev, rev FROM kv WHERE rev > ? AND rev <= ? AND key >= ? AND key < ?"
         )
         bounds = (after, upto, prefix, prefix_end(prefix))
         with self._reading:
-            found = self._reader.execute(query + " ORDER BY rev", bounds).fetchall()
-        return [Event(*row) for row in found]
+            rows = self._reader.execute(query + " ORDER BY rev", bounds).fetchall()
+        found = {row[3]: Event(*row) for row in rows}
+        found.update({w.event.revision: w.event for w in left if after < w.event.revision})
+        return list(found.values())
+
+
+def _laid_over(found: Sequence[Entry], events: Sequence[Event]) -> list[Entry]:
+    """Apply later events to entries in order of key."""
+    entries = {entry.key: entry for entry in found}
+    for event in events:
+        if event.value is None:
+            entries.pop(event.key, None)
+        else:
+            entries[event.key] = Entry(event.key, event.value, event.create_revision, event.revision)
+    return sorted(entries.values(), key=lambda entry: entry.key)
+
+
+def _fail(futures: Iterable[asyncio.Future[None]], err: Exception) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(Broken(f"cannot commit: {err}"))
+            future.exception()  # seen, even if its caller has gone
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
@@ -246,8 +353,8 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _recover(path: Path) -> tuple[int, Index, int]:
-    """Lock the file, make its tables, and read the index back. Blocks."""
+def _recover(path: Path) -> _Opened:
+    """Lock the file, make its tables, put there what only the log has, and read the index back. Blocks."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock_fd = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
@@ -255,8 +362,7 @@ def _recover(path: Path) -> tuple[int, Index, int]:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))  # Secrets: for us alone
         db = schema.connect(path)
         try:
-            schema.create(db)
-            return lock_fd, *_load(db)
+            return _load(db, path, lock_fd)
         finally:
             db.close()
     except BaseException:
@@ -264,11 +370,31 @@ def _recover(path: Path) -> tuple[int, Index, int]:
         raise
 
 
-def _load(db: sqlite3.Connection) -> tuple[Index, int]:
-    found = db.execute("SELECT value FROM meta WHERE name = 'compacted'").fetchone()
-    compacted = int(found[0]) if found else 0
-    newest = db.execute("SELECT max(rev) FROM kv").fetchone()[0] or 0
+def _load(db: sqlite3.Connection, path: Path, lock_fd: int) -> _Opened:
+    left, failure = _settle(db, path)
+    identity, compacted = schema.meta(db, "log"), schema.meta(db, "compacted")
     query = """SELECT key, rev, create_rev, expires FROM kv
                WHERE rev IN (SELECT max(rev) FROM kv GROUP BY key) AND deleted = 0"""
-    keys = ((key, Meta(rev, create, expires)) for key, rev, create, expires in db.execute(query))
-    return Index(max(newest, compacted, FIRST_REVISION), keys), compacted
+    keys = {key: Meta(rev, create, expires) for key, rev, create, expires in db.execute(query)}
+    revision = schema.revision(db)
+    for write in left:
+        event, revision = write.event, write.event.revision
+        keys.pop(event.key, None)
+        if event.value is not None:
+            keys[event.key] = Meta(revision, event.create_revision, write.expires)
+    return _Opened(lock_fd, Index(revision, keys.items()), compacted, identity, left, failure)
+
+
+def _settle(db: sqlite3.Connection, path: Path) -> tuple[list[Write], sqlite3.Error | None]:
+    """Make the tables complete; if they cannot be written (a full disk), return what is left, and why."""
+    left: list[Write] = []
+    try:
+        schema.create(db)
+        left = log.after(log.load(path), schema.meta(db, "log"), schema.revision(db))
+        if left:
+            applier.apply(db, left)
+    except sqlite3.OperationalError as err:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        return left, err
+    return [], None

@@ -8,14 +8,16 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from nanokube.storage.sqlite import schema
+from nanokube.storage.backup import Record
+from nanokube.storage.sqlite import applier, copy, log, schema
+from nanokube.storage.sqlite.log import Write
 from nanokube.storage.sqlite.store import SqliteStore
-from nanokube.storage.store import Broken
+from nanokube.storage.store import Broken, Event
 
 WRITER = """
 import asyncio, os, sys
@@ -88,22 +90,116 @@ async def test_revision_and_expiry_survive_reopening(tmp_path: Path) -> None:
 async def test_a_writer_that_cannot_open_its_file_fails_every_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = schema.connect
+    def refuse(path: Path) -> None:
+        raise OSError(28, f"cannot open {path}")
 
-    def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
-        if threading.current_thread().name == "store-writer":
-            raise sqlite3.OperationalError("unable to open database file")
-        return real(path, readonly=readonly)
-
-    monkeypatch.setattr(schema, "connect", connect)
+    monkeypatch.setattr(log, "_open", refuse)
     store = await SqliteStore.open(tmp_path / "store.db")
     try:
-        with pytest.raises(Broken, match="unable to open"):
+        with pytest.raises(Broken, match="cannot open"):
             async with asyncio.timeout(5):
                 await store.put("/a", b"1", expect=0)
         assert not store.is_healthy
     finally:
         await store.close()
+
+
+async def fill(store: SqliteStore) -> None:
+    """Make /a changed, /b gone, /c new, of which the tables have the first versions of /a and /b."""
+    await store.put("/a", b"1")
+    await store.put("/b", b"1")
+    await store.range("/a")  # waits for the tables
+    await store.put("/a", b"2")
+    await store.delete("/b")
+    await store.put("/c", b"1", expires=9.0)
+
+
+async def check(store: SqliteStore) -> None:
+    """Expect what fill made."""
+    found = await store.range("/", "0")
+    assert [(e.key, e.value, e.mod_revision) for e in found.entries] == [("/a", b"2", 4), ("/c", b"1", 6)]
+    first = await store.range("/", "0", limit=1)
+    assert ([e.key for e in first.entries], first.count) == (["/a"], 2)
+    assert [e.key for e in (await store.range("/", "0", revision=4)).entries] == ["/a", "/b"]
+    seen: list[Event] = []
+    await store.watch("/", 3, seen.extend)
+    assert [(e.revision, e.value) for e in seen] == [(4, b"2"), (5, None), (6, b"1")]
+    assert store.revision == 6
+
+
+@pytest.fixture
+def stuck(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Let the tables refuse to be written, or take writes again."""
+    real, is_full = applier.apply, False
+
+    def apply(db: sqlite3.Connection, writes: Sequence[Write]) -> None:
+        if is_full:
+            raise sqlite3.OperationalError("database or disk is full")
+        real(db, writes)
+
+    def switch(value: bool) -> None:
+        nonlocal is_full
+        is_full = value
+
+    monkeypatch.setattr(applier, "apply", apply)
+    return switch
+
+
+async def test_what_full_tables_do_not_take_is_served_from_the_log_and_kept(
+    tmp_path: Path, stuck: Callable[[bool], None]
+) -> None:
+    path = tmp_path / "store.db"
+    store = await SqliteStore.open(path)
+    await fill(store)
+    assert store.is_healthy
+    stuck(True)
+    with pytest.raises(Broken, match="full"):
+        await store.compact(3)
+    await check(store)
+    assert not store.is_healthy
+    with pytest.raises(Broken, match="full"):
+        await store.put("/d", b"1")
+    await store.close()
+
+    store = await SqliteStore.open(path)  # the disk is full yet
+    assert not store.is_healthy
+    await check(store)
+    with pytest.raises(Broken, match="full"):
+        await store.put("/d", b"1")
+    await store.close()
+    assert copy.read(path)[0] == 6
+
+    stuck(False)
+    store = await SqliteStore.open(path)
+    await check(store)
+    assert store.expired(10.0) == [("/c", 6)]
+    assert await store.put("/c", b"2", expect=6) == 7
+    await store.close()
+    assert copy.read(path) == (7, [Record("/a", b"2", 2, 4), Record("/c", b"2", 6, 7)])
+
+
+async def test_a_file_of_version_1_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    db = sqlite3.connect(path)
+    db.executescript(
+        schema._TABLES + "INSERT INTO kv VALUES(2, '/a', 2, 0, 0, 0, x'31'); PRAGMA user_version=1"
+    )
+    db.close()
+    assert copy.read(path) == (2, [Record("/a", b"1", 2, 2)])
+    store = await SqliteStore.open(path)
+    assert await store.put("/a", b"2", expect=2) == 3
+    assert copy.read(path) == (3, [Record("/a", b"2", 2, 3)])
+    await store.close()
+
+
+async def test_what_only_the_log_has_is_kept_when_the_store_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    written = write_until_killed(path)
+    known = copy.read(path)
+    assert {r.key: r.mod_revision for r in known[1]}.items() >= written.items()
+    copy.replace(path, [], 0)
+    assert copy.read(path.with_name("store.db.replaced")) == known
+    assert copy.read(path) == (known[0], [])
 
 
 async def test_opening_a_known_file_writes_nothing(tmp_path: Path) -> None:
@@ -120,7 +216,7 @@ async def test_opening_a_known_file_writes_nothing(tmp_path: Path) -> None:
 CRASHING = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from nanokube.storage.sqlite import schema, writer
+from nanokube.storage.sqlite import log, schema
 from nanokube.storage.sqlite.store import SqliteStore
 
 at, count = int(sys.argv[2]), 0
@@ -139,10 +235,19 @@ def connect(path, *, readonly=False):
         db.set_trace_callback(die)  # before each statement
     return db
 
+def write(descriptor, data, at):
+    die()
+    os.pwrite(descriptor, data[: len(data) // 2], at)  # torn
+    die()
+    os.pwrite(descriptor, data, at)
+    die()  # durable, and nobody knows yet
+
+log._write = write
+log.SEGMENT_BYTES = 2000
 committed = SqliteStore._on_commit
 
 def on_commit(self, batch):
-    die()  # durable, and nobody knows yet
+    die()
     committed(self, batch)
 
 schema.connect = connect
@@ -154,7 +259,7 @@ async def put(store, key, value):
 
 async def main():
     store = await SqliteStore.open(Path(sys.argv[1]))
-    for n in range(3):
+    for n in range(2):
         await asyncio.gather(*(put(store, f"/{i:03}", b"%d" % n) for i in range(100)))  # several statements
         await put(store, "/one", b"%d" % n)
         await store.compact(store.revision - 1)
@@ -165,8 +270,8 @@ asyncio.run(main())
 
 
 async def test_nothing_acknowledged_is_lost_whichever_statement_is_the_last(tmp_path: Path) -> None:
-    """Kill at each SQL statement: opening, inserting, committing, compacting."""
-    for at in range(1, 100):
+    """Kill at each SQL statement, before, in and after each write of the log."""
+    for at in range(1, 200):
         path = tmp_path / f"{at}.db"
         command = [sys.executable, "-c", CRASHING, str(path), str(at)]
         done = await asyncio.to_thread(subprocess.run, command, stdout=subprocess.PIPE, check=False)
@@ -182,4 +287,4 @@ async def test_nothing_acknowledged_is_lost_whichever_statement_is_the_last(tmp_
             assert found[key] == told or found[key][0] > max(r for r, _ in acknowledged.values())
         assert await store.put("/next", b"") > max([r for r, _ in found.values()], default=1)
         await store.close()
-    assert at > 20
+    assert at > 40
