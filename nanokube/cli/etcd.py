@@ -4,7 +4,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from nanokube.cli import errors, settings
+from nanokube.cli import errors, phases, settings
 from nanokube.roles import config as node_config
 
 
@@ -54,6 +54,37 @@ def remove(name: str) -> None:
     click.echo(f"{gone.name or 'a server that never started'} ({gone.address}) is no member of etcd any more")
     if gone.name:
         click.echo(f"next: nanokube kubectl delete node {gone.name}")
+
+
+@etcd.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def recover(yes: bool) -> None:
+    """Go on with this server alone, when most servers are lost for good.
+
+    The node must be down (`nanokube down --keep-pods`). This server's etcd becomes a cluster of its own, with
+    the objects that it has; further servers join it anew. Those of before must never start again with what
+    they hold: two clusters would give the same workers different orders.
+    """
+    config = _server()
+    from nanokube.roles import etcd as roles_etcd
+    from nanokube.roles import etcd_members, node
+
+    if config.store != node_config.ETCD:
+        raise errors.failure("this server runs no etcd", "that of --store is for its own tools")
+    with node.alone(config.paths):
+        if node.running_pid(config.paths) is not None:
+            raise errors.failure(
+                "cannot recover etcd: the node runs", "run `nanokube down --keep-pods` first"
+            )
+        if not yes:
+            click.confirm("Are the other servers lost, or reset? Go on?", abort=True)
+        try:
+            with phases.phase("etcd"):
+                etcd_members.recover(config)
+        except roles_etcd.EtcdError as err:
+            raise errors.failure(str(err), err.hint or f"see {config.paths.log}/etcd.log") from err
+    click.echo("etcd is of this server alone; what other servers are left must be reset: nanokube reset")
+    click.echo("next: nanokube up")
 
 
 def _server() -> node_config.NodeConfig:

@@ -209,7 +209,7 @@ def promote(config: node_config.NodeConfig) -> None:
 
 
 @contextlib.contextmanager
-def serving(config: node_config.NodeConfig) -> Iterator[None]:
+def serving(config: node_config.NodeConfig, *options: str) -> Iterator[None]:
     """Have this node's etcd run for as long as the block, if it is one that nanokube runs. Blocks.
 
     Raises EtcdError, OSError, CredentialError.
@@ -220,7 +220,7 @@ def serving(config: node_config.NodeConfig) -> Iterator[None]:
     ensure_program()
     ensure_credentials(config, datetime.datetime.now(datetime.UTC))
     config.paths.etcd.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with subprocess.Popen([PROGRAM, *arguments(config)], stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen([PROGRAM, *arguments(config), *options], stderr=subprocess.DEVNULL) as process:
         try:
             yield
         finally:

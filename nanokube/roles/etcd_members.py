@@ -6,12 +6,16 @@ for the majority, and etcd takes in nobody while a member does not answer.
 
 import asyncio
 import dataclasses
+import time
 
 from nanokube.roles import config as node_config
 from nanokube.roles import etcd
 from nanokube.storage.etcd import members
 from nanokube.storage.etcd.settings import EtcdSettings
 from nanokube.storage.store import StoreError
+
+RECOVERY_S = 60.0
+LOOK_S = 0.3
 
 
 def listed(config: node_config.NodeConfig) -> list[members.Known]:
@@ -49,6 +53,29 @@ def choose(found: list[members.Known], name: str, own: str) -> members.Known:
     if gone.is_answering:
         raise etcd.EtcdError(f"etcd on {name} answers", "it leaves by `nanokube reset` on that server")
     return gone
+
+
+def recover(config: node_config.NodeConfig) -> None:
+    """Make this server's etcd a cluster of its own, of the data that it has. Blocks. Raises EtcdError.
+
+    The node is down. What a majority had acknowledged without this member is lost.
+    Source: etcd docs, "Disaster recovery", --force-new-cluster.
+    """
+    if not (config.paths.etcd / "member").exists():
+        raise etcd.EtcdError(f"cannot recover etcd: there is no data in {config.paths.etcd}")
+    deadline, cause = time.monotonic() + RECOVERY_S, "no answer"
+    with etcd.serving(config, "--force-new-cluster"):
+        while True:
+            try:
+                found = listed(config)
+                if [each.name for each in found if each.is_leader] == [config.node_name] and len(found) == 1:
+                    break
+            except etcd.EtcdError as err:
+                cause = str(err)
+            if time.monotonic() > deadline:
+                raise etcd.EtcdError(f"cannot recover etcd: {cause}")
+            time.sleep(LOOK_S)
+    node_config.save(dataclasses.replace(config, etcd_cluster=""))
 
 
 def _settings(config: node_config.NodeConfig) -> EtcdSettings:
