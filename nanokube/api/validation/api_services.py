@@ -8,7 +8,7 @@ from __future__ import annotations
 from nanokube.api import field, objects
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import names
+from nanokube.api.validation import formats, names
 
 _STATUSES = ("False", "True", "Unknown")
 
@@ -17,10 +17,12 @@ def validate(obj: Object) -> list[FieldError]:
     """Check the spec, and that the name is the one it demands."""
     spec = objects.spec(obj)
     group, version = spec.get("group") or "", spec.get("version") or ""
-    found = []
-    if objects.name(obj) != f"{version}.{group}":
-        detail = f'must be `spec.version+"."+spec.group`: {field.quote(f"{version}.{group}")}'
-        found.append(field.invalid("metadata.name", objects.name(obj), detail))
+    wanted, meta, found = f"{version}.{group}", objects.metadata(obj), list[FieldError]()
+    for key in ("generateName", "name"):
+        said = meta.get(key) or ""
+        if said and said != wanted and not formats.path_segment(said):
+            detail = f'must be `spec.version+"."+spec.group`: {field.quote(wanted)}'
+            found.append(field.invalid(f"metadata.{key}", said, detail))
     if not group and version != "v1":
         detail = "only v1 may have an empty group and it better be legacy kube"
         found.append(field.required("spec.group", detail))

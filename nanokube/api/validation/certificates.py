@@ -35,7 +35,7 @@ def validate(obj: Object) -> list[FieldError]:
     spec = objects.spec(obj)
     request, usages = spec.get("request") or "", spec.get("usages") or []
     problem = _request_problem(request)
-    found = [field.invalid("spec.request", request, problem)] if problem else []
+    found = [field.invalid("spec.request", spec.get("request"), problem)] if problem else []
     if not usages:
         found.append(field.required("spec.usages"))
     for index, usage in enumerate(usages):

@@ -9,6 +9,7 @@ from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.validation import container_resources, formats, names
 
+_FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
 _EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
@@ -50,6 +51,17 @@ def _ranges(ranges: list[str]) -> list[FieldError]:
     if len(ranges) > 2 or (len(ranges) == 2 and len(families) < 2 and not found):
         detail = "may specify no more than one CIDR for each IP family"
         found.append(field.invalid(path, ranges, detail))
+    return found
+
+
+def validate_namespace(obj: Object) -> list[FieldError]:
+    """Check a Namespace."""
+    found, path = list[FieldError](), "spec.finalizers"
+    for name in objects.spec(obj).get("finalizers") or ():
+        found += formats.each(names.qualified_name, name, path)
+        if "/" not in name and name not in _FINALIZERS:
+            detail = "name is neither a standard finalizer name nor is it fully qualified"
+            found.append(field.invalid(path, name, detail))
     return found
 
 

@@ -203,7 +203,7 @@ def validate_disruption_budget(obj: Object) -> list[FieldError]:
     spec, found = objects.spec(obj), list[FieldError]()
     if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
         detail = "minAvailable and maxUnavailable cannot be both set"
-        found.append(field.invalid("spec", dict(spec), detail))
+        found.append(field.invalid("spec", _shown_budget(spec), detail))
     for key in ("minAvailable", "maxUnavailable"):
         if spec.get(key) is not None:
             found += workloads.int_or_percent(spec[key], f"spec.{key}") + _at_most_all(
@@ -214,6 +214,17 @@ def validate_disruption_budget(obj: Object) -> list[FieldError]:
     if policy is not None and policy not in known:
         found.append(field.not_supported("spec.unhealthyPodEvictionPolicy", policy, known))
     return found
+
+
+def _shown_budget(spec: Object) -> field.Struct:
+    return field.Struct(
+        {
+            "MinAvailable": spec.get("minAvailable"),
+            "Selector": metadata.shown_selector(spec.get("selector")),
+            "MaxUnavailable": spec.get("maxUnavailable"),
+            "UnhealthyPodEvictionPolicy": spec.get("unhealthyPodEvictionPolicy"),
+        }
+    )
 
 
 def _at_most_all(value: Any, path: str) -> list[FieldError]:

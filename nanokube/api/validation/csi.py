@@ -151,6 +151,9 @@ def validate_attachment(obj: Object) -> list[FieldError]:
     spec = objects.spec(obj)
     found = formats.csi_driver(spec.get("attacher") or "", "spec.attacher")
     found += _source(spec.get("source") or {}, "spec.source")
+    name = (spec.get("source") or {}).get("persistentVolumeName")
+    if name is not None:
+        found += formats.each(names.dns_subdomain, name, "spec.source.persistentVolumeName")
     return found + formats.each(names.dns_subdomain, spec.get("nodeName") or "", "spec.nodeName")
 
 
@@ -164,8 +167,7 @@ def _source(source: Object, path: str) -> list[FieldError]:
         return storage.inline_volume_spec(inline, f"{path}.inlineVolumeSpec")
     assert name is not None
     where = f"{path}.persistentVolumeName"
-    found = [] if name else [field.required(where, "must specify non empty persistentVolumeName")]
-    return found + formats.each(names.dns_subdomain, name, where)
+    return [] if name else [field.required(where, "must specify non empty persistentVolumeName")]
 
 
 def validate_attachment_update(new: Object, old: Object) -> list[FieldError]:

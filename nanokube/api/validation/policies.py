@@ -35,7 +35,6 @@ _ORDERS: Final = (
     ("min", "default", "default", "min", ("min value", "default value")),
     ("default", "max", "default", "max", ("default value", "max value")),
 )
-_POD_RESOURCES: Final = ("cpu", "memory", "ephemeral-storage")
 
 
 def validate_limit_range(obj: Object) -> list[FieldError]:
@@ -138,7 +137,7 @@ def validate_priority_class(obj: Object) -> list[FieldError]:
     elif value > HIGHEST_USER_PRIORITY:
         detail = f"maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}"
         found.append(field.forbidden("value", detail))
-    policy, known_policies = obj.get("preemptionPolicy"), ("Never", "PreemptLowerPriority")
+    policy, known_policies = obj.get("preemptionPolicy"), ("PreemptLowerPriority", "Never")
     if policy is not None and policy not in known_policies:
         found.append(field.not_supported("preemptionPolicy", policy, known_policies))
     return found
@@ -157,8 +156,8 @@ def validate_priority_class_update(new: Object, old: Object) -> list[FieldError]
 def validate_runtime_class(obj: Object) -> list[FieldError]:
     """Check a RuntimeClass."""
     found = formats.required_name(obj.get("handler"), names.dns_label, "handler")
-    for name, amount in ((obj.get("overhead") or {}).get("podFixed") or {}).items():
-        found += _overhead(name, amount, f"overhead.limits[{name}]")
+    fixed = (obj.get("overhead") or {}).get("podFixed")
+    found += container_resources.of_container({"limits": fixed}, "overhead", ())
     placement = obj.get("scheduling") or {}
     found += metadata.labels(placement.get("nodeSelector"), "scheduling.nodeSelector")
     seen: list[tuple[str, ...]] = []
@@ -167,18 +166,14 @@ def validate_runtime_class(obj: Object) -> list[FieldError]:
         found += scheduling.toleration(toleration, path)
         key = tuple(toleration.get(k) or "" for k in ("key", "operator", "value", "effect"))
         if key in seen:
-            found.append(field.duplicate(path, toleration))
+            found.append(field.duplicate(path, _shown_toleration(toleration)))
         seen.append(key)
     return found
 
 
-def _overhead(name: str, amount: str, path: str) -> list[FieldError]:
-    found = formats.each(names.qualified_name, name, path)
-    if "/" not in name and not found and not name.startswith("hugepages-") and name not in _POD_RESOURCES:
-        found.append(field.invalid(path, name, "must be a standard resource for containers"))
-    if quantity.parse(amount) < quantity.parse("0"):
-        found.append(field.invalid(path, str(amount), metadata.NEGATIVE))
-    return found
+def _shown_toleration(toleration: Object) -> field.Struct:
+    texts = {name: toleration.get(name.lower()) or "" for name in ("Key", "Operator", "Value", "Effect")}
+    return field.Struct({**texts, "TolerationSeconds": toleration.get("tolerationSeconds")})
 
 
 def validate_runtime_class_update(new: Object, old: Object) -> list[FieldError]:

@@ -5,7 +5,7 @@ Source: pkg/apis/core/validation/validation.go (ValidateResourceQuota), pkg/apis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from nanokube.api import field, objects, quantity
@@ -119,12 +119,22 @@ def _conflicts(scopes: list[str], path: str, said: Any) -> list[FieldError]:
     ]
 
 
+def _shown(requirements: Sequence[Mapping[str, Any]]) -> field.Struct:
+    """Show a scope selector as upstream prints its internal struct."""
+    keys = (("scopeName", "ScopeName"), ("operator", "Operator"))
+    terms = [
+        {name: each.get(key) or "" for key, name in keys} | {"Values": each.get("values") or None}
+        for each in requirements
+    ]
+    return field.Struct({"MatchExpressions": terms})
+
+
 def _selector(selector: Mapping[str, Any], hard: Mapping[str, Any], scopes: list[str]) -> list[FieldError]:
     path, found = "spec.scopeSelector.matchExpressions", list[FieldError]()
     requirements = selector.get("matchExpressions") or []
     for each in requirements:
         scope, operator, values = each.get("scopeName") or "", each.get("operator") or "", each.get("values")
-        found += _scope(scope, hard, f"{path}.scopeName", path, scope, selector)
+        found += _scope(scope, hard, f"{path}.scopeName", path, scope, _shown(requirements))
         is_plain = scope in _SCOPES and scope not in ("PriorityClass", "VolumeAttributesClass")
         if is_plain and operator != "Exists":
             found.append(field.invalid(f"{path}.operator", operator, _MUST_EXIST))

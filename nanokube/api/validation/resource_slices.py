@@ -167,7 +167,7 @@ def _attribute(attribute: Object, path: str) -> list[FieldError]:
             found.append(field.too_long(f"{path}.version", _MAX_VALUE_BYTES))
     count = sum(attribute.get(key) is not None for key in _VALUES)
     if count != 1:
-        shown = attribute if count else ""
+        shown = _shown_attribute(attribute) if count else ""
         found.append(field.invalid(path, shown, "exactly one value must be specified"))
     return found
 
@@ -271,3 +271,10 @@ def _counters(each: Object, path: str) -> list[FieldError]:
     if not each.get("counters"):
         return [field.required(f"{path}.counters")]
     return devices.entries(each["counters"], _MAX_COUNTERS, devices.label, _any, f"{path}.counters")
+
+
+def _shown_attribute(attribute: Object) -> field.Struct:
+    kinds = ("int", "bool", "string", "version")
+    shown = {f"{kind.capitalize()}Value": attribute.get(kind) for kind in kinds}
+    lists = {f"{kind.capitalize()}Values": attribute.get(f"{kind}s") for kind in kinds}
+    return field.Struct({**shown, **lists})

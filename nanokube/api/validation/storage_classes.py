@@ -75,13 +75,12 @@ def _parameters(parameters: Mapping[str, str], path: str) -> list[FieldError]:
 
 
 def _topologies(terms: Any, path: str) -> list[FieldError]:
-    found, seen = list[FieldError](), list[dict[str, set[str]]]()
+    found, seen = list[FieldError](), [dict[str, set[str]]() for _ in terms]  # so does upstream begin
     for index, term in enumerate(terms):
         where, wanted = f"{path}[{index}].matchLabelExpressions", dict[str, set[str]]()
         for number, expression in enumerate(term.get("matchLabelExpressions") or ()):
             found += _expression(expression, wanted, f"{where}[{number}]")
-        if wanted in seen:
-            found.append(field.duplicate(where, ""))
+        found += [field.duplicate(where, "") for other in seen if other == wanted]
         seen.append(wanted)
     return found
 

@@ -17,7 +17,13 @@ from nanokube.api.validation.kinds import Kind
 
 _PLAIN = Kind(names.dns_subdomain)
 _WRITTEN_METADATA = ("labels", "annotations", "ownerReferences", "finalizers")
-_EXTENSION_GROUPS = ("apiextensions.k8s.io", "apiregistration.k8s.io")
+# whose finalizers upstream judges as an extension server does
+_EXTENSION_GROUPS = (
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "admissionregistration.k8s.io",
+    "node.k8s.io",
+)
 
 
 def validate_create(

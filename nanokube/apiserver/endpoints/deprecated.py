@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Awaitable, Mapping
 from typing import Final
 
+from nanokube.api import errors
 from nanokube.api.resources import Resource
 from nanokube.apiserver.endpoints import respond
 from nanokube.kit.http.message import Answer, UpgradeResponse
@@ -33,7 +34,11 @@ def warned(text: str, found: Answer | Awaitable[Answer]) -> Answer | Awaitable[A
 
 
 async def _warned_later(text: str, found: Awaitable[Answer]) -> Answer:
-    return _warned(text, await found)
+    try:
+        return _warned(text, await found)
+    except errors.ApiError as err:
+        err.warnings = [text, *err.warnings]
+        raise
 
 
 def _warned(text: str, found: Answer) -> Answer:

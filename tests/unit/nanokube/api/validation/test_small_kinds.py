@@ -116,6 +116,41 @@ OPERATOR = "aggregationRule.clusterRoleSelectors[0].matchExpressions[0].operator
                 "data: Required value: data must be a valid JSON object",
             ],
         ),
+        (
+            "namespaces",
+            {},
+            {"spec": {"finalizers": ["x"]}},
+            [
+                'spec.finalizers: Invalid value: "x": '
+                "name is neither a standard finalizer name nor is it fully qualified"
+            ],
+        ),
+        ("runtimeclasses.node.k8s.io", {"handler": "h"}, {"metadata.finalizers": ["x"]}, []),
+        (
+            "priorityclasses.scheduling.k8s.io",
+            {"value": 1},
+            {"preemptionPolicy": "x"},
+            [
+                'preemptionPolicy: Unsupported value: "x": '
+                'supported values: "PreemptLowerPriority", "Never"'
+            ],
+        ),
+        (
+            "storageclasses.storage.k8s.io",
+            {"provisioner": "a/b"},
+            {"allowedTopologies": [{}]},
+            ['allowedTopologies[0].matchLabelExpressions: Duplicate value: ""'],
+        ),
+        (
+            "poddisruptionbudgets.policy",
+            {"spec": {"minAvailable": 1}},
+            {"spec.maxUnavailable": "1%", "spec.selector": {"matchLabels": {"a": "b"}}},
+            [
+                'spec: Invalid value: {"MinAvailable":1,"Selector":{"matchLabels":{"a":"b"}},'
+                '"MaxUnavailable":"1%","UnhealthyPodEvictionPolicy":null}: '
+                "minAvailable and maxUnavailable cannot be both set"
+            ],
+        ),
     ],
 )  # fmt: skip
 def test_small_kinds(
