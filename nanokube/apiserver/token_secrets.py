@@ -1,5 +1,7 @@
 """Fills in Secrets of type kubernetes.io/service-account-token; deletes those whose ServiceAccount is gone.
 
+Another CA than this server's is replaced when the server starts, not at each change: where servers share a
+store and one has heard of a new CA before the others, they would write against each other for ever.
 Source: pkg/controller/serviceaccount/tokens_controller.go.
 """
 
@@ -39,7 +41,7 @@ class TokenSecrets:
         self._authority = authority
         self.sign = sign
         self._secrets = registry.caches.of(_SECRETS)
-        self._pending: dict[str, None] = {}
+        self._pending: dict[str, bool] = {}  # whether another CA is replaced
         self._changed = asyncio.Event()
 
     def offer(self, change: Change) -> None:
@@ -47,11 +49,11 @@ class TokenSecrets:
         if self._is_ours(change.item):
             self._note(change.item.key)
 
-    def look_at_all(self) -> None:
+    def look_at_all(self, *, renews: bool = False) -> None:
         """A ServiceAccount is gone, or this server has just begun."""
         for item in self._secrets.scan():
             if self._is_ours(item):
-                self._note(item.key)
+                self._note(item.key, renews=renews)
 
     def tick(self, now: float, revision: int) -> None:
         """Nothing depends on time."""
@@ -60,35 +62,35 @@ class TokenSecrets:
         """Look at all there are, then at each that changes, for ever."""
         self._secrets.attach(self)
         self._registry.caches.of(_ACCOUNTS).attach(_Accounts(self.look_at_all))
-        self.look_at_all()
+        self.look_at_all(renews=True)
         while True:
             await self._changed.wait()
             self._changed.clear()
             pending, self._pending = self._pending, {}
-            failed = [key for key in pending if not await self._looked_at(key)]
+            failed = [(k, renews) for k, renews in pending.items() if not await self._looked_at(k, renews)]
             if failed:
                 await asyncio.sleep(RETRY_S)
-                for key in failed:
-                    self._note(key)
+                for key, renews in failed:
+                    self._note(key, renews=renews)
 
     def _is_ours(self, item: Item) -> bool:
         """Tell whether a Secret is of the type; few are, so that few are decoded."""
         return _MARK in item.raw and item.fields(self._secrets.read_fields).get("type") == secret_tokens.TYPE
 
-    def _note(self, key: str) -> None:
-        self._pending[key] = None
+    def _note(self, key: str, *, renews: bool = False) -> None:
+        self._pending[key] = renews or self._pending.get(key, False)
         self._changed.set()
 
-    async def _looked_at(self, key: str) -> bool:
+    async def _looked_at(self, key: str, renews: bool) -> bool:
         """Tell whether a Secret need not be looked at again before it changes."""
         try:
-            await self.settle(key)
+            await self.settle(key, renews=renews)
         except (errors.ApiError, StoreError, OSError) as err:
             log.warning("token secret not settled: key=%s error=%s", key, err)
             return isinstance(err, errors.ApiError) and err.code in _FINAL
         return True
 
-    async def settle(self, key: str) -> None:
+    async def settle(self, key: str, *, renews: bool) -> None:
         """Fill in one Secret ("namespace/name"), or delete it. Raises ApiError, StoreError, OSError."""
         secret = self._registry.find(_SECRETS, key)
         if secret is None or objects.is_deleting(secret):
@@ -100,8 +102,7 @@ class TokenSecrets:
             await self._registry.store.synchronize()  # another server may have made it just now
             account = self._account(secret)
         if account is not None:
-            known = account
-            await update.update(self._registry, call, lambda old: self._filled(old, known), shares=False)
+            await self._fill(call, account, renews=renews)
             return
         try:
             await delete.delete(self._registry, call, DeleteOptions(uid=objects.uid(secret)))
@@ -110,10 +111,15 @@ class TokenSecrets:
                 raise
         log.info("token secret without its account deleted: key=%s", key)
 
-    def _filled(self, secret: dict[str, Any], account: Object) -> dict[str, Any]:
-        if self._account(secret) is None:
-            return secret
-        return secret_tokens.filled(secret, account, self._authority.read_bytes(), self.sign)
+    async def _fill(self, call: Call, account: Object, *, renews: bool) -> None:
+        authority = self._authority.read_bytes()
+
+        def change(secret: dict[str, Any]) -> dict[str, Any]:
+            if self._account(secret) is None:
+                return secret
+            return secret_tokens.filled(secret, account, authority, self.sign, renews=renews)
+
+        await update.update(self._registry, call, change, shares=False)
 
     def _account(self, secret: Object) -> Object | None:
         """Find the ServiceAccount that a Secret is for; of its UID, if it says one."""

@@ -59,10 +59,13 @@ def filled(
     account: Mapping[str, Any],
     authority: bytes,
     sign: Sign,
+    *,
+    renews: bool,
 ) -> dict[str, Any]:
-    """Return a Secret with what it lacks: CA, namespace, token."""
+    """Return a Secret with what it lacks: CA, namespace, token. renews: another CA is replaced."""
     data = dict(secret.get("data") or {})
-    data["ca.crt"] = _encoded(authority)
+    if renews or not data.get("ca.crt"):
+        data["ca.crt"] = _encoded(authority)
     data["namespace"] = data.get("namespace") or _encoded(objects.namespace(secret).encode())
     data["token"] = data.get("token") or _encoded(sign(claims(secret, account)).encode())
     metadata = secret["metadata"]

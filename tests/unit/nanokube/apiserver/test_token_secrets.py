@@ -130,6 +130,20 @@ async def test_what_was_there_before_is_filled_in(api: Api, tmp_path: Path) -> N
     assert (await filled(api, "other")) == {"a": "b"}
 
 
+async def test_another_authority_is_replaced_at_the_start_only(api: Api, tmp_path: Path) -> None:
+    async with running(api, tmp_path):
+        await api("POST", SECRETS, token_secret("default"))
+        token = (await filled(api))["token"]
+        found = (await api("GET", f"{SECRETS}/s")).json
+        found["data"]["ca.crt"] = base64.b64encode(b"another server's").decode()
+        await api("PUT", f"{SECRETS}/s", found)
+        await asyncio.sleep(0.05)
+        assert (await filled(api))["ca.crt"] == "another server's"
+    async with running(api, tmp_path):
+        await asyncio.sleep(0.05)
+        assert await filled(api) == {"ca.crt": "authority", "namespace": "default", "token": token}
+
+
 async def test_an_immutable_secret_is_left_as_it_is(
     api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
