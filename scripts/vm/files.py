@@ -109,7 +109,7 @@ class Machines:
         self._inject(faults.cut(self._place, self._faults, ones, rest))
 
     def heal(self, nodes: Sequence[str]) -> None:
-        self._inject(faults.healed(self._faults, nodes))
+        self._inject(faults.healed(self._place, self._faults, nodes))
 
     def give(self, node: str, **values: float) -> None:
         if "clock_s" in values:
