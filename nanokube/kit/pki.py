@@ -329,6 +329,6 @@ def _usage_of(wanted: set[str]) -> x509.KeyUsage:
 
 
 def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    # SEC 1 rather than PKCS 8, in which fabric8's Java client takes every key for RSA
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())

@@ -25,6 +25,13 @@ def test_a_certificate_names_user_groups_and_addresses(authority: pki.Authority)
     assert [str(ip) for ip in names.get_values_for_type(x509.IPAddress)] == ["10.96.0.1"]
 
 
+def test_a_key_says_that_it_is_of_an_elliptic_curve(authority: pki.Authority) -> None:
+    """fabric8 (the Java client of Spark, Flink, Quarkus) takes a key for RSA unless its first line says so."""
+    key = authority.issue(SERVER, NOW).key
+    assert key.startswith(b"-----BEGIN EC PRIVATE KEY-----\n")
+    assert pki.signing_pair().key.startswith(b"-----BEGIN EC PRIVATE KEY-----\n")
+
+
 def test_openssl_accepts_the_chain(authority: pki.Authority, tmp_path: object) -> None:
     context = ssl.create_default_context(cadata=authority.pair.certificate.decode())
     assert context.cert_store_stats()["x509_ca"] == 1
