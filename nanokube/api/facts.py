@@ -158,6 +158,11 @@ def definition(name: str) -> Definition:
     )
 
 
+def is_built_in(type_: Type) -> bool:
+    """Tell whether a type's definition is in the table, and no custom resource's."""
+    return type_.name in _table()
+
+
 def struct_of(type_: Type) -> Definition:
     """Return the definition of a type with code "@". Raises KeyError."""
     return type_.struct or definition(type_.name)

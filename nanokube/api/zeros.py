@@ -47,7 +47,7 @@ def fill_nulls(name: str, obj: dict[str, Any]) -> None:
             obj[key] = None
     for key, code, inner, _ in _null_plan(name):
         value = obj.get(key)
-        if not value:
+        if value is None:
             continue
         if code == "@":
             fill_nulls(inner, value)

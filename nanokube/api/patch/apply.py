@@ -108,7 +108,10 @@ def _check_conflicts(
     force: bool,
 ) -> None:
     """Raise on conflicts that are not allowed; otherwise take the fields from their owners (in place)."""
-    differing = fieldsets.changed(type_, live, config)  # a zero differs from nothing, as upstream
+    differing = fieldsets.changed(
+        type_, live, config
+    )  # a zero differs from nothing, as upstream, and so does
+    differing = fieldsets.union(differing, fieldsets.nulls(type_, live, config))
     conflicts = [
         (entry, path)
         for entry in others

@@ -170,6 +170,30 @@ def _changed_field(field: facts.Field | None, before: Any, value: Any) -> FieldS
     return found or None
 
 
+def nulls(type_: facts.Type | None, old: Mapping[str, Any], new: Mapping[str, Any]) -> FieldSet:
+    """Return the set of the fields that are null in `new`, not there in `old`, and that Go has in neither."""
+    found: FieldSet = {}
+    for key, value in new.items():
+        if value is not None and type(value) not in _BRANCHES:
+            continue
+        field, before = child_field(type_, key), old.get(key)
+        below: FieldSet = {}
+        if value is None:
+            if before is None and field is not None and not field.is_present:
+                found[f"f:{key}"] = {}
+        elif type(value) is dict and type(before) is dict and field is not None and not is_atomic(field):
+            below = nulls(field.type, before, value)
+        elif type(value) is list and type(before) is list and field is not None:
+            known = {item_key(field, i): i for i in before} if field.list_type == "map" else {}
+            for item in value if known else ():
+                path = item_key(field, item)
+                if path in known and path is not None and (each := nulls(field.type.item, known[path], item)):
+                    below[path] = each
+        if below:
+            found[f"f:{key}"] = below
+    return found
+
+
 def removed(type_: facts.Type | None, old: Mapping[str, Any], new: Mapping[str, Any]) -> FieldSet:
     """Return the set of the fields of `old` that `new` does not have."""
     found: FieldSet = {}
@@ -234,6 +258,8 @@ def _compared_field(field: facts.Field | None, before: Any, value: Any) -> tuple
         before = _present(field, value)
     if before == value:
         return None, {}
+    if value is None and type(before) is list and field is not None and field.list_type != "atomic":
+        return None, added(field, before)
     if field is None or kind not in _BRANCHES or type(before) is not kind:
         return _changed_field(field, before, value), {}
     if kind is dict:

@@ -1,7 +1,7 @@
-"""Zeros that Go leaves out of JSON, in applied configurations: `paused: false`, `data: {}`. Pure.
+"""Zeros that Go leaves out of JSON, in applied configurations: `paused: false`, `data: {}`, null. Pure.
 
 Objects are stored without them, but who applies one sets the field, and owns it: it takes the place of what
-was there before.
+was there before. Null in a custom resource is its schema's to judge.
 Source: sigs.k8s.io/structured-merge-diff: configurations are typed as they came, before any Go struct.
 """
 
@@ -35,6 +35,8 @@ def _restore(type_: facts.Type | None, clean: Any, given: Any) -> None:
                 _restore(field.type, clean[key], given.get(key))
             elif field.drops_zero and is_zero(given.get(key)):
                 clean[key] = given[key]
+            elif key in given and given[key] is None and facts.is_built_in(type_):
+                clean[key] = None
     elif type_.code == "m" and type(clean) is dict and type(given) is dict:
         for key, value in clean.items():
             _restore(type_.item, value, given.get(key))
@@ -51,7 +53,8 @@ def drop(type_: facts.Type | None, value: Any) -> None:
         for key, field in facts.struct_of(type_).fields.items():
             if key not in value:
                 continue
-            if field.drops_zero and is_zero(value[key]):
+            is_null = value[key] is None and facts.is_built_in(type_) and not field.is_nullable
+            if is_null or (field.drops_zero and is_zero(value[key])):
                 del value[key]
             else:
                 drop(field.type, value[key])

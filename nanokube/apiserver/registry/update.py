@@ -68,8 +68,24 @@ async def update(
     prepare(new, old): replaces the kind's strategy for this subresource; check, its validation.
     tracks: record the writer in managedFields. demands_version: the kind's rule for PUT applies.
     shares: what is done to the result of transform could be done to its argument too.
-    Raises ApiError.
+    Raises ApiError, with the warnings that there are.
     """
+    try:
+        return await _update(registry, call, transform, prepare, check, tracks, demands_version, shares)
+    except errors.ApiError as err:
+        raise call.refused(err) from err.__cause__
+
+
+async def _update(
+    registry: Registry,
+    call: Call,
+    transform: Transform,
+    prepare: Prepare | None,
+    check: Check | None,
+    tracks: bool,
+    demands_version: bool,
+    shares: bool,
+) -> Item:
     for _ in range(_ATTEMPTS):
         item = await registry.load(call)
         old = item.object()

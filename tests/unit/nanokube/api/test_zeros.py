@@ -124,13 +124,13 @@ def test_who_creates_an_object_owns_no_null_but_one_in_an_item_of_his() -> None:
     role = facts.definition("io.k8s.api.rbac.v1.Role")
     made: dict[str, Any] = {"metadata": {"labels": {"a": "b"}}, "rules": None}
     patch.track_update(role, None, made, manager="m", api_version="v1", now=NOW)
-    labels = {"f:metadata": {"f:labels": {".": {}, "f:a": {}}}}
+    labels: dict[str, Any] = {"f:metadata": {"f:labels": {".": {}, "f:a": {}}}}
     assert made["metadata"]["managedFields"][0]["fieldsV1"] == labels
     condition = {"type": "Ready", "status": "True", "lastHeartbeatTime": None}
     new: dict[str, Any] = {**made, "status": {"conditions": [condition]}}
     new["metadata"] = {**made["metadata"]}
     patch.track_update(node, made, new, manager="n", api_version="v1", now=NOW, subresource="status")
-    mine = {".": {}, "f:lastHeartbeatTime": {}, "f:status": {}, "f:type": {}}
+    mine: dict[str, Any] = {".": {}, "f:lastHeartbeatTime": {}, "f:status": {}, "f:type": {}}
     key = 'k:{"type":"Ready"}'
     owned = new["metadata"]["managedFields"][-1]["fieldsV1"]["f:status"]["f:conditions"]
     assert owned[key] == mine
@@ -149,3 +149,7 @@ def test_defaults_are_filled_in_beside_null() -> None:
     assert filled("pods", filled("pods", obj))["spec"]["volumes"] == [
         {"name": "v", "projected": {"sources": None, "defaultMode": 0o644}}
     ]
+
+
+def test_a_struct_that_is_there_but_empty_has_its_nulls() -> None:
+    assert filled("events", {"metadata": {}, "series": {}})["series"] == {"lastObservedTime": None}

@@ -112,3 +112,10 @@ async def test_an_applied_empty_map_is_owned_and_keeps_what_others_have_in_it(ap
     assert "data" not in reply.json
     sets = [each["fieldsV1"] for each in reply.json["metadata"]["managedFields"]]
     assert sets == [{"f:data": {}}] * 2
+
+
+async def test_a_refusal_carries_warnings(api: Api) -> None:
+    await api("POST", CONFIGMAPS, configmap("a", k="1"))
+    body = {"metadata": {"resourceVersion": "1"}, "odd": 1}
+    reply = await api("PATCH", f"{CONFIGMAPS}/a", body, content_type=MERGE)
+    assert (reply.code, reply.headers.get("warning")) == (409, '299 - "unknown field \\"odd\\""')

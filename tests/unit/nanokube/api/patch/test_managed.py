@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from nanokube.api import facts, patch
+from nanokube.api import errors, facts, patch
 from nanokube.api.patch import entries, keyed, managed
 
 MAP = facts.definition("io.k8s.api.core.v1.ConfigMap")
@@ -163,7 +163,7 @@ REFERENCE = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
 def test_items_that_are_atomic_are_owned_as_a_whole() -> None:
     new: dict[str, Any] = {"metadata": {"name": "m", "ownerReferences": [REFERENCE]}}
     managed.track_update(MAP, None, new, manager="m", api_version="v1", now=NOW)
-    owned = {"f:metadata": {"f:ownerReferences": {".": {}, 'k:{"uid":"u"}': {}}}}
+    owned: dict[str, Any] = {"f:metadata": {"f:ownerReferences": {".": {}, 'k:{"uid":"u"}': {}}}}
     assert new["metadata"]["managedFields"][0]["fieldsV1"] == owned
     renamed: dict[str, Any] = {"metadata": {"name": "m", "ownerReferences": [{**REFERENCE, "name": "q"}]}}
     managed.track_update(MAP, new, renamed, manager="n", api_version="v1", now=NOW)
@@ -241,3 +241,37 @@ def test_items_of_keyed_lists_are_told_apart(
     assert list(keyed.problems(definition, config)) == expected
     refusal = patch.refuse_undeclared(definition, config, [])
     assert (refusal is None) == (not expected)
+
+
+DEPLOYED = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}}
+
+
+def applied(live: dict[str, Any] | None, manager: str, spec: dict[str, Any]) -> dict[str, Any]:
+    given = {**DEPLOYED, "spec": spec}
+    config = {**DEPLOYED, "spec": {key: value for key, value in spec.items() if value is not None}}
+    patch.restore_zeros(DEPLOYMENT, config, given)
+    return patch.apply_configuration(DEPLOYMENT, live, config, manager=manager, force=False, now=NOW)
+
+
+def test_an_applied_null_takes_a_value_away_and_is_owned() -> None:
+    made = applied(None, "x", {"replicas": 2, "paused": None})
+    assert made["spec"] == {"replicas": 2}
+    assert made["metadata"]["managedFields"][0]["fieldsV1"] == {"f:spec": {"f:paused": {}, "f:replicas": {}}}
+    found = applied(made, "x", {"replicas": None})
+    assert "replicas" not in found["spec"]
+    assert found["metadata"]["managedFields"][0]["fieldsV1"] == {"f:spec": {"f:replicas": {}}}
+
+
+def test_an_applied_null_conflicts() -> None:
+    made = applied(None, "x", {"replicas": 2, "paused": None})
+    with pytest.raises(errors.ApiError, match=r'conflicts with "x":\n- \.spec\.paused\n- \.spec\.replicas'):
+        applied(made, "y", {"replicas": None, "paused": None})
+
+
+def test_who_empties_a_keyed_list_takes_it_from_its_owners() -> None:
+    node = facts.definition("io.k8s.api.storage.v1.CSINode")
+    old: dict[str, Any] = {"metadata": {}, "spec": {"drivers": [{"name": "a", "nodeID": "b"}]}}
+    managed.track_update(node, None, old, manager="m", api_version="v1", now=NOW)
+    new: dict[str, Any] = {"metadata": {**old["metadata"]}, "spec": {"drivers": None}}
+    managed.track_update(node, old, new, manager="m", api_version="v1", now=NOW)
+    assert new["metadata"]["managedFields"] == []
