@@ -140,7 +140,6 @@ async def test_system_metadata_is_not_a_webhooks(api: Api) -> None:
     operations = [
         put("/metadata/managedFields", []),
         put("/metadata/generation", 99),
-        put("/metadata/deletionTimestamp", "2001-01-01T00:00:00Z"),
     ]
     async with serving(lambda r: json_patch(*operations)) as server:
         await register(api, "Mutating", hook(server, rule("configmaps", operations="UPDATE")))
@@ -152,9 +151,18 @@ async def test_system_metadata_is_not_a_webhooks(api: Api) -> None:
         before["uid"],
         before["creationTimestamp"],
     )
-    assert "deletionTimestamp" not in after
     assert "generation" not in after
     assert after["managedFields"]
+
+
+async def test_no_webhook_ends_an_object(api: Api) -> None:
+    operation = put("/metadata/deletionTimestamp", "2001-01-01T00:00:00Z")
+    async with serving(lambda r: json_patch(operation)) as server:
+        await register(api, "Mutating", hook(server, rule("configmaps", operations="UPDATE")))
+        before = (await api("POST", MAPS, config_map())).json
+        reply = await api("PATCH", f"{MAPS}/c", {"data": {"x": "y"}}, content_type=MERGE)
+    assert (reply.code, reply.json["details"]["causes"][0]["field"]) == (422, "metadata.deletionTimestamp")
+    assert (await api("GET", f"{MAPS}/c")).json == before
 
 
 async def test_one_that_hangs_holds_nobody_else_up(api: Api) -> None:
