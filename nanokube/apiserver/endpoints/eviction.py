@@ -27,7 +27,7 @@ _DISRUPTION: Final = "Cannot evict pod as it would violate the pod's disruption 
 async def evict(scope: Scope) -> Answer:
     """Delete a Pod as its eviction asks, if its budget allows. Raises ApiError (429)."""
     call, form = scope.call(), scope.form()
-    body = scope.decode(call, "policy", "v1", "Eviction")
+    body = scope.decode(call, "policy", "v1", "Eviction", twin="policy/v1beta1")
     scope.check_namespace(body)
     if objects.name(body) != call.name:
         raise errors.bad_request("name in URL does not match name in Eviction object")

@@ -80,18 +80,21 @@ class Scope:
         namespace = self.info.namespace if self.resource.namespaced else ""
         return Selection(namespace, renamed.exact("metadata.name") or "", labels, renamed)
 
-    def decode(self, call: Call, group: str, version: str, kind: str) -> dict[str, Any]:
-        """Read the body as one kind, checked and pruned. Raises ApiError (400, 415)."""
+    def decode(self, call: Call, group: str, version: str, kind: str, *, twin: str = "") -> dict[str, Any]:
+        """Read the body as one kind, checked and pruned. Raises ApiError (400, 415).
+
+        twin: an older apiVersion, of the same fields, which is taken for this one.
+        """
         try:
             with _explained(version, kind):
-                return self._decode(call, group, version, kind)
+                return self._decode(call, group, version, kind, twin)
         except errors.ApiError as err:
             refused = unrecognized.refusal(self.request, (group, version, kind), err)
             if refused is None:
                 raise
             raise refused from err
 
-    def _decode(self, call: Call, group: str, version: str, kind: str) -> dict[str, Any]:
+    def _decode(self, call: Call, group: str, version: str, kind: str, twin: str) -> dict[str, Any]:
         found = schema.get(group, version, kind)
         if found is None:
             raise errors.internal(f"no schema for {group}/{version} {kind}")
@@ -111,6 +114,8 @@ class Scope:
             # null is an object without fields, as in Go
             obj, warnings = found.decode(b"{}" if body.strip() == b"null" else body, call.field_validation)
         call.warnings += warnings
+        if twin and obj.get("apiVersion") == twin:
+            del obj["apiVersion"]
         self.check_kind(obj, f"{group}/{version}" if group else version, kind)
         return obj
 
