@@ -136,7 +136,9 @@ def plan(name: str, directory: Path, servers: int, workers: int, subnet: str = S
     """
     if not NAME.fullmatch(name):
         raise LabError(f"{name!r} cannot name a lab", "use lower-case letters, digits and dashes")
-    if not servers or servers + workers > MOST_NODES:
+    if workers < 0:
+        raise LabError(f"of {servers + workers} nodes {servers} cannot be servers")
+    if servers < 1 or servers + workers > MOST_NODES:
         raise LabError(f"a lab has 1 to {MOST_NODES} nodes, at least one a server")
     networks = _networks(subnet)
     if any(each.num_addresses < FIRST_HOST + servers + workers + 1 for each in networks):

@@ -79,8 +79,8 @@ def read(file: Path) -> Scenario:
     """Read a scenario file. Raises LabError naming the step that cannot be understood."""
     try:
         return parse(yaml.safe_load(file.read_text()), file.parent)
-    except (OSError, yaml.YAMLError) as err:
-        raise place.LabError(f"cannot read {file}: {err}") from err
+    except (OSError, ValueError, yaml.YAMLError) as err:
+        raise place.LabError(f"cannot read {file}: {' '.join(str(err).split())}") from err
 
 
 def parse(document: Any, base: Path = Path()) -> Scenario:

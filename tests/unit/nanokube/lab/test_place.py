@@ -22,6 +22,7 @@ def test_nodes_have_names_addresses_and_link_addresses_of_their_own() -> None:
         ("a_b", 1, 2, place.SUBNET),
         ("../x", 1, 2, place.SUBNET),
         ("x", 0, 3, place.SUBNET),
+        ("x", 1, -1, place.SUBNET),
         ("x", 1, 200, place.SUBNET),
         ("x", 1, 6, "10.0.0.0/28"),
         ("x", 1, 1, "no range"),

@@ -104,3 +104,11 @@ def test_too_few_nodes_are_refused() -> None:
 def test_the_scenarios_of_the_tests_can_be_read() -> None:
     folder = Path(__file__).parents[3] / "root/lab/scenarios"
     assert scenario.read(folder / "worker-dies.yaml").nodes == 3
+
+
+@pytest.mark.parametrize("content", [b"\xbd\x00", b"foo: [", b"nodes: many\nsteps: []\n"])
+def test_a_file_that_is_no_scenario_is_told_in_one_line(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_bytes(content)
+    with pytest.raises(place.LabError, match=f"^cannot read {file}: .+$"):
+        scenario.read(file)
