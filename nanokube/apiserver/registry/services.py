@@ -225,7 +225,9 @@ def _drop_what_the_type_lost(spec: dict[str, Any], before: Mapping[str, Any]) ->
     if kind == "ExternalName":
         lost += ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
     if kind not in _WITH_NODE_PORTS:
-        lost += ("externalTrafficPolicy", "healthCheckNodePort")
+        lost += ("healthCheckNodePort",)
+    if not _is_reached_from_outside(spec):
+        lost += ("externalTrafficPolicy",)
     if kind != "LoadBalancer":
         lost += ("loadBalancerClass", "allocateLoadBalancerNodePorts")
     if not _is_health_checked(spec) and "healthCheckNodePort" not in lost:
@@ -249,6 +251,11 @@ def _node_ports(spec: Mapping[str, Any]) -> list[tuple[str, int]]:
     found = [(p.get("protocol", "TCP"), p["nodePort"]) for p in ports if p.get("nodePort")]
     health = spec.get("healthCheckNodePort")
     return [*found, ("TCP", health)] if health else found
+
+
+def _is_reached_from_outside(spec: Mapping[str, Any]) -> bool:
+    kind = spec.get("type", "ClusterIP")
+    return kind in _WITH_NODE_PORTS or (kind == "ClusterIP" and bool(spec.get("externalIPs")))
 
 
 def _is_health_checked(spec: Mapping[str, Any]) -> bool:

@@ -62,6 +62,13 @@ async def test_refused_services_take_nothing(api: Api, spec: dict[str, Any], mes
     assert (await api("GET", f"{SERVICES}/a")).code == 404
 
 
+async def test_what_is_wrong_by_itself_is_told_before_what_is_taken(api: Api) -> None:
+    ports = [{"port": 1, "nodePort": 80}, {"port": 2}]
+    reply = await api("POST", SERVICES, service("a", type="NodePort", ports=ports))
+    fields = [cause["field"] for cause in reply.json["details"]["causes"]]
+    assert (reply.code, fields) == (422, ["spec.ports[0].name", "spec.ports[1].name"])
+
+
 async def test_headless_and_external_services_own_nothing(api: Api) -> None:
     headless = (await api("POST", SERVICES, service("h", clusterIP="None"))).json["spec"]
     assert headless["clusterIPs"] == ["None"]
@@ -178,3 +185,14 @@ async def test_a_local_balancer_has_a_port_for_its_health_check(api: Api) -> Non
     changed = await api("PATCH", f"{SERVICES}/a", patch, content_type="application/merge-patch+json")
     assert "healthCheckNodePort" not in changed.json["spec"]
     assert (await api("POST", SERVICES, same)).code == 201
+
+
+async def test_a_service_with_external_addresses_keeps_its_policy_until_they_go(api: Api) -> None:
+    spec = {"ports": [{"port": 80}], "externalIPs": ["192.0.2.9"]}
+    made = await api("POST", SERVICES, {"metadata": {"name": "e"}, "spec": spec})
+    assert made.json["spec"]["externalTrafficPolicy"] == "Cluster"
+    merge = {"content_type": "application/merge-patch+json"}
+    labelled = await api("PATCH", f"{SERVICES}/e", {"metadata": {"labels": {"a": "b"}}}, **merge)
+    assert (labelled.code, labelled.json["spec"]["externalTrafficPolicy"]) == (200, "Cluster")
+    closed = await api("PATCH", f"{SERVICES}/e", {"spec": {"externalIPs": None}}, **merge)
+    assert "externalTrafficPolicy" not in closed.json["spec"]
