@@ -110,6 +110,9 @@ def _devices(devices: dict[str, Any]) -> None:
     for request in devices.get("requests") or ():
         exactly = [request["exactly"]] if request.get("exactly") is not None else []
         for each in (*exactly, *(request.get("firstAvailable") or ())):
+            for toleration in each.get("tolerations") or ():
+                if not toleration.get("operator"):
+                    toleration["operator"] = "Equal"
             if not each.get("allocationMode"):
                 each["allocationMode"] = "ExactCount"
             if each["allocationMode"] == "ExactCount" and not each.get("count"):

@@ -5,9 +5,11 @@ Source: pkg/apis/{apps,core}/v1/defaults.go.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from nanokube.api.defaults import pod, storage
+
+_TEMPLATE_GENERATION: Final = "deprecated.daemonset.template.generation"
 
 
 def deployment(obj: dict[str, Any]) -> None:
@@ -39,7 +41,9 @@ def controller_revision(obj: dict[str, Any]) -> None:
 
 
 def daemon_set(obj: dict[str, Any]) -> None:
-    """Fill in a DaemonSet."""
+    """Fill in a DaemonSet; its generation counts as said by whoever writes it."""
+    metadata = obj.setdefault("metadata", {})
+    metadata["annotations"] = {_TEMPLATE_GENERATION: "0", **(metadata.get("annotations") or {})}
     spec = obj.setdefault("spec", {})
     strategy = spec.setdefault("updateStrategy", {})
     if not strategy.get("type"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from nanokube.api.strategy.rules import Rules
 
@@ -11,6 +11,10 @@ class NodeRules(Rules):
     """A kubelet registers its Node with the status in it."""
 
     resets_status = False
+
+    def on_create(self, obj: dict[str, Any]) -> None:
+        """Drop what configured kubelets once (DynamicKubeletConfig, removed)."""
+        (obj.get("spec") or {}).pop("configSource", None)
 
 
 RULES: Final = NodeRules()

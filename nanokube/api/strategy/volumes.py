@@ -33,9 +33,10 @@ class ClaimRules(PendingRules):
         super().on_create(obj)
         spec = obj["spec"]
         source, ref = spec.get("dataSource"), spec.get("dataSourceRef")
-        if ref is not None:
-            ref.pop("namespace", None)
-        if source is not None and not _is_claim_or_snapshot(source):
+        if ref is not None and ref.get("namespace"):
+            del spec["dataSourceRef"]
+            ref = None
+        if source is not None and ref is None and not _is_claim_or_snapshot(source):
             del spec["dataSource"]
             source = None
         if source is not None and ref is None:

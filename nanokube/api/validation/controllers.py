@@ -40,7 +40,7 @@ def validate_daemon_set(obj: Object) -> list[FieldError]:
 def _daemon_strategy(strategy: Object, path: str) -> list[FieldError]:
     found: list[FieldError] = []
     if strategy.get("type") not in _STRATEGIES:
-        rolling = strategy.get("rollingUpdate")
+        rolling = workloads.shown_rolling(strategy.get("rollingUpdate"))
         shown = field.Struct({"Type": strategy.get("type") or "", "RollingUpdate": rolling})
         return [field.not_supported(path, shown, ("RollingUpdate", "OnDelete"))]
     if strategy["type"] == "OnDelete":
@@ -172,7 +172,9 @@ def validate_replication_controller(obj: Object) -> list[FieldError]:
         detail = "`selector` does not match template `labels`"
         found.append(field.invalid("spec.template.metadata.labels", labels, detail))
     found += template.validate(spec.get("template"), "spec.template")
-    return found + template.always(spec.get("template"), "spec.template", "ReplicationController")
+    if spec.get("template") is None:
+        return found
+    return found + template.always(spec["template"], "spec.template", "ReplicationController")
 
 
 def validate_pod_template(obj: Object) -> list[FieldError]:

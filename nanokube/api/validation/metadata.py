@@ -22,6 +22,21 @@ _IMMUTABLE_FIELDS: Final = (
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
 )
+_NOT_OF_TEMPLATES: Final = (
+    "name",
+    "generateName",
+    "namespace",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+)
 _STANDARD_FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
 _SELECTOR_OPERATORS: Final = ("In", "NotIn", "Exists", "DoesNotExist")
 
@@ -177,8 +192,27 @@ def _owners(references: Any) -> list[FieldError]:
             "Only one reference can have Controller set to true. Found "
             f'"true" in references for {owners[0]} and {owners[1]}'
         )
-        found.append(field.invalid(path, list(references), detail))
+        found.append(field.invalid(path, [_shown_owner(ref) for ref in references], detail))
     return found
+
+
+def _shown_owner(ref: Mapping[str, Any]) -> field.Struct:
+    shown = field.Struct({key: ref.get(key) or "" for key in ("apiVersion", "kind", "name", "uid")})
+    for key in ("controller", "blockOwnerDeletion"):
+        if ref.get(key) is not None:
+            shown[key] = ref[key]
+    return shown
+
+
+def template_only(meta: Mapping[str, Any], path: str) -> list[FieldError]:
+    """Check the metadata of a template, which has labels and annotations only."""
+    found = annotations(meta.get("annotations"), f"{path}.annotations")
+    found += labels(meta.get("labels"), f"{path}.labels")
+    return found + [
+        field.forbidden(f"{path}.{'uID' if key == 'uid' else key}", "cannot be set")
+        for key in _NOT_OF_TEMPLATES
+        if meta.get(key)
+    ]
 
 
 def _finalizers(values: list[str]) -> list[FieldError]:

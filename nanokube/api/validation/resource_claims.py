@@ -47,8 +47,7 @@ def validate(obj: Object) -> list[FieldError]:
 def validate_template(obj: Object) -> list[FieldError]:
     """Check a ResourceClaimTemplate."""
     spec = objects.spec(obj)
-    found = metadata.labels(objects.labels(spec), "spec.metadata.labels")
-    found += metadata.annotations(objects.annotations(spec), "spec.metadata.annotations")
+    found = metadata.template_only(objects.metadata(spec), "spec.metadata")
     return found + _claim(objects.spec(spec), "spec.spec")
 
 

@@ -108,14 +108,7 @@ def _ephemeral(body: Object, path: str) -> list[FieldError]:
     template, path = body.get("volumeClaimTemplate"), f"{path}.volumeClaimTemplate"
     if template is None:
         return [field.required(path)]
-    meta = template.get("metadata") or {}
-    found = metadata.annotations(meta.get("annotations"), f"{path}.metadata.annotations")
-    found += metadata.labels(meta.get("labels"), f"{path}.metadata.labels")
-    found += [
-        field.forbidden(f"{path}.metadata.{key}", "cannot be set")
-        for key, value in meta.items()
-        if key not in ("annotations", "labels") and value
-    ]
+    found = metadata.template_only(template.get("metadata") or {}, f"{path}.metadata")
     return found + storage.claim_spec(template.get("spec") or {}, f"{path}.spec")
 
 

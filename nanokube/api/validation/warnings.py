@@ -76,7 +76,7 @@ def _pod(obj: Object) -> list[str]:
 def _stateful_set(obj: Object) -> list[str]:
     spec, found = objects.spec(obj), _template("spec.template")(obj)
     for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
-        found += pod_warnings.claim(objects.spec(claim), f"spec.volumeClaimTemplates[{index}].spec")
+        found += pod_warnings.claim(objects.spec(claim), f"spec.volumeClaimTemplates[{index}]")
     if (spec.get("revisionHistoryLimit") or 0) < 0:
         advice = "a negative value retains all historical revisions; a value >= 0 is recommended"
         found.append(f"spec.revisionHistoryLimit: {advice}")

@@ -77,7 +77,7 @@ def _strategy(strategy: Object) -> list[FieldError]:
         detail = "may not be specified when strategy `type` is 'Recreate'"
         return [field.forbidden(f"{path}.rollingUpdate", detail)] if rolling is not None else []
     if kind != "RollingUpdate":
-        shown = field.Struct({"Type": kind or "", "RollingUpdate": rolling})
+        shown = field.Struct({"Type": kind or "", "RollingUpdate": shown_rolling(rolling)})
         return [field.not_supported(path, shown, ("Recreate", "RollingUpdate"))]
     if rolling is None:
         return [field.required(f"{path}.rollingUpdate", "this should be defaulted and never be nil")]
@@ -94,6 +94,14 @@ def _strategy(strategy: Object) -> list[FieldError]:
             field.invalid(f"{path}.rollingUpdate.maxUnavailable", both[0], "must not be greater than 100%")
         )
     return found
+
+
+def shown_rolling(rolling: Object | None) -> field.Struct | None:
+    """Show a rolling update as upstream prints its internal struct."""
+    if rolling is None:
+        return None
+    keys = (("maxUnavailable", "MaxUnavailable"), ("maxSurge", "MaxSurge"))
+    return field.Struct({name: rolling.get(key, 0) for key, name in keys})
 
 
 def int_or_percent(value: Any, path: str) -> list[FieldError]:

@@ -36,7 +36,8 @@ def created(name: str, obj: dict[str, Any]) -> dict[str, Any]:
         ({"dataSourceRef": dict(SNAPSHOT)}, SNAPSHOT, SNAPSHOT),
         ({"dataSourceRef": dict(OTHER)}, OTHER, OTHER),
         ({"dataSource": dict(OTHER)}, None, None),
-        ({"dataSourceRef": {**SNAPSHOT, "namespace": "n"}}, SNAPSHOT, SNAPSHOT),
+        ({"dataSourceRef": {**SNAPSHOT, "namespace": "n"}}, None, None),
+        ({"dataSource": dict(OTHER), "dataSourceRef": dict(SNAPSHOT)}, OTHER, SNAPSHOT),
         ({}, None, None),
     ],
 )
@@ -101,3 +102,23 @@ def test_nodes_say_their_range_twice(said: dict[str, Any]) -> None:
 def test_accounts_keep_the_names_of_their_secrets_only() -> None:
     account = created("serviceaccounts", {"secrets": [{"name": "a", "uid": "x"}, {"kind": "Secret"}]})
     assert account["secrets"] == [{"name": "a"}, {}]
+
+
+def test_fields_of_the_past_are_dropped() -> None:
+    assert created("nodes", {"spec": {"configSource": {}}})["spec"] == {}
+    endpoint = {"addresses": ["1.2.3.4"], "deprecatedTopology": {"a": "b"}}
+    made = created("endpointslices.discovery.k8s.io", {"endpoints": [endpoint]})
+    assert made["endpoints"][0] == {"addresses": ["1.2.3.4"], "conditions": {}}
+
+
+def test_tolerations_of_devices_compare_by_default() -> None:
+    request = {"name": "r", "exactly": {"deviceClassName": "d", "tolerations": [{"key": "k"}]}}
+    made = created("resourceclaims.resource.k8s.io", {"spec": {"devices": {"requests": [request]}}})
+    tolerations = made["spec"]["devices"]["requests"][0]["exactly"]["tolerations"]
+    assert tolerations == [{"key": "k", "operator": "Equal"}]
+
+
+def test_the_template_generation_of_daemon_sets_is_their_writers() -> None:
+    made: dict[str, Any] = {"metadata": {"name": "x"}, "spec": {"template": {}}}
+    defaults.apply(resources.get("daemonsets.apps"), made)
+    assert made["metadata"]["annotations"] == {"deprecated.daemonset.template.generation": "0"}
