@@ -168,7 +168,8 @@ def validate_volume(obj: Object) -> list[FieldError]:
         found += scheduling.node_selector(required, where)
     found += volume_sources.one(spec, _SOURCES, "spec", {"cephfs": "cephFS"}, always="flexVolume")
     found += _iscsi_name(obj, spec)
-    if spec.get("local") is not None and affinity is None:
+    chosen = next((kind for kind in _SOURCES if spec.get(kind) is not None), "")
+    if chosen == "local" and affinity is None:
         found.append(field.required("spec.nodeAffinity", "Local volume requires node affinity"))
     target = (spec.get("hostPath") or {}).get("path")
     if target and posixpath.normpath(target) in ("/", "//") and policy == "Recycle":

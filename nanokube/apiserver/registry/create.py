@@ -105,13 +105,12 @@ async def _allocate_and_write(
 ) -> Item:
     resource, name = attributes.resource, attributes.name
     hooks = registry.hooks(resource)
+    undo = hooks.before_create(obj, is_dry_run=call.is_dry_run)
     try:
-        undo = hooks.before_create(obj, is_dry_run=call.is_dry_run)
-    except errors.ApiError:  # what is wrong by itself is told first
-        await _validate(call, resource, obj, name)
-        raise
-    try:
-        await _validate(call, resource, obj, name)
+        own = await judge.own(resource, obj)
+        found = whole.validate_create(resource, obj, requested=call.resource, own=own)
+        if found:
+            raise call.refused(errors.invalid(resource, name, found))
         call.warn(warnings.of(resource, obj))
         await registry.admission.validate(attributes)
         if is_versioned:  # the store's to refuse: after all that others refuse
@@ -126,13 +125,6 @@ async def _allocate_and_write(
     except BaseException:
         undo()
         raise
-
-
-async def _validate(call: Call, resource: Resource, obj: dict[str, Any], name: str) -> None:
-    own = await judge.own(resource, obj)
-    found = whole.validate_create(resource, obj, requested=call.resource, own=own)
-    if found:
-        raise call.refused(errors.invalid(resource, name, found))
 
 
 def track(call: Call, old: dict[str, Any] | None, new: dict[str, Any], now: str) -> None:

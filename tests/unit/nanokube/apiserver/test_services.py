@@ -62,13 +62,6 @@ async def test_refused_services_take_nothing(api: Api, spec: dict[str, Any], mes
     assert (await api("GET", f"{SERVICES}/a")).code == 404
 
 
-async def test_what_is_wrong_by_itself_is_told_before_what_is_taken(api: Api) -> None:
-    ports = [{"port": 1, "nodePort": 80}, {"port": 2}]
-    reply = await api("POST", SERVICES, service("a", type="NodePort", ports=ports))
-    fields = [cause["field"] for cause in reply.json["details"]["causes"]]
-    assert (reply.code, fields) == (422, ["spec.ports[0].name", "spec.ports[1].name"])
-
-
 async def test_headless_and_external_services_own_nothing(api: Api) -> None:
     headless = (await api("POST", SERVICES, service("h", clusterIP="None"))).json["spec"]
     assert headless["clusterIPs"] == ["None"]
