@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from nanokube.api import errors, facts, objects
 from nanokube.api.objects import Object
-from nanokube.api.patch import entries, fieldsets, last_applied, managed, omitted
+from nanokube.api.patch import entries, fieldsets, last_applied, managed, omitted, order
 from nanokube.api.patch.fieldsets import FieldSet
 
 BEFORE: Final = "before-first-apply"  # whose what was there is, if nobody was recorded
@@ -170,13 +170,22 @@ def _merge_field(field: facts.Field | None, before: Any, value: Any) -> Any:
         return value if fieldsets.is_atomic(field) else _merge(field.type, before, value)
     if type(value) is not list or field.list_type == "atomic":
         return value
-    items = {fieldsets.item_key(field, i): i for i in before}
+    return _merge_items(field, before, value)
+
+
+def _merge_items(field: facts.Field, before: list[Any], value: list[Any]) -> list[Any]:
+    live, wanted = ([fieldsets.item_key(field, item) for item in items] for items in (before, value))
+    known = {key: item for key, item in zip(live, before, strict=True) if live.count(key) == 1}
     has_parts = not fieldsets.has_atomic_items(field)
-    for item in value:
-        key = fieldsets.item_key(field, item)
-        is_struct = has_parts and key in items and type(item) is dict
-        items[key] = _merge(field.type.item, items[key], item) if is_struct else item
-    return list(items.values())
+    found = []
+    for at, to in order.merged(live, wanted):
+        if to is None:
+            found.append(before[at or 0])
+            continue
+        old, item = known.get(wanted[to]), value[to]
+        is_struct = has_parts and type(item) is dict and type(old) is dict
+        found.append(_merge(field.type.item, old or {}, item) if is_struct else item)
+    return found
 
 
 def _remove(type_: facts.Type | None, live: dict[str, Any], gone: FieldSet) -> dict[str, Any]:

@@ -72,8 +72,11 @@ def of(type_: facts.Type | None, value: Mapping[str, Any]) -> FieldSet:
     found: FieldSet = {}
     for key, each in value.items():
         field = child_field(type_, key)
-        if each != [] or field is None or field.list_type not in ("map", "set"):  # whose items are owned
-            found[f"f:{key}"] = of_field(field, each)
+        if each == [] and field is not None and field.list_type in ("map", "set"):
+            continue  # whose items are owned
+        below = of_field(field, each)
+        if below or type(each) is not dict or not each or is_atomic(field):
+            found[f"f:{key}"] = below
     return found
 
 
