@@ -18,6 +18,7 @@ _GO_TYPES: Final[Mapping[str, str]] = {
     "l": "int64",
     "n": "float64",
     "x": "int32",
+    "y": "[]uint8",
 }
 _ZEROS: Final[Mapping[str, Any]] = {"s": "", "b": False, "i": 0, "l": 0, "n": 0, "y": "", "q": "0", "x": 0}
 _TEXTS: Final[Mapping[str, Callable[[Any], str]]] = {
@@ -116,7 +117,9 @@ def _scalar(code: str, value: Any, title: str, plain: str) -> Any:
     check = _TEXTS.get(code)
     if check is not None:
         if fault := scalar_fault(code, value):
-            raise _wrong(value, title, plain, "string") if fault.startswith("json: ") else WrongType(fault)
+            if fault.startswith("json: "):
+                raise _wrong(value, title, plain, _GO_TYPES.get(code, "string"))
+            raise WrongType(fault)
         return check(value)
     kind = type(value)
     if (code == "s" and kind is str) or (code == "b" and kind is bool) or (code == "x" and kind is str):

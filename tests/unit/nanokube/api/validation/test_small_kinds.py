@@ -179,3 +179,12 @@ def test_no_bytes_are_not_written(body: bytes) -> None:
     assert found is not None
     obj, _ = found.decode(b'{"webhooks":[{"clientConfig":' + body + b"}]}")
     assert obj["webhooks"][0]["clientConfig"] == {"url": "u"}
+
+
+@pytest.mark.parametrize(("body", "wanted"), [(b'{"a":5}', "[]uint8"), (b"5", "map[string][]uint8")])
+def test_bytes_have_the_type_that_go_calls_them(body: bytes, wanted: str) -> None:
+    found = schema.get("", "v1", "Secret")
+    assert found is not None
+    with pytest.raises(ApiError) as raised:
+        found.decode(b'{"data":' + body + b"}")
+    assert raised.value.message.endswith(f"into Go struct field Secret.data of type {wanted}")
