@@ -9,12 +9,12 @@ from cni import netlink
 
 
 def default(
-    subnet: str, bridge: str, data_dir: Path, cluster_cidrs: Sequence[str] = (), mtu: int = 0
+    subnet: str, gateway_link: str, data_dir: Path, cluster_cidrs: Sequence[str] = (), mtu: int = 0
 ) -> dict[str, Any]:
-    """Return the conflist of a node: bridge with host-local addresses, and host ports.
+    """Return the conflist of a node: routed links with host-local addresses, and host ports.
 
     subnet: the node's Pod range, `10.244.0.0/24`, or one of each family with a comma between; Pods have an
-    address of each, in that order. A range's first address is the gateway, on the bridge.
+    address of each, in that order. A range's first address is the gateway, on gateway_link.
     cluster_cidrs: Pods of all nodes; what goes there keeps the Pod's address, everything else is masqueraded.
     mtu: of the Pods' links, in bytes; 0 is the kernel's default.
     data_dir: where leases and records of changed host settings are kept.
@@ -25,12 +25,9 @@ def default(
         "name": "nanokube",
         "plugins": [
             {
-                "type": "bridge",
-                "bridge": bridge,
-                "isGateway": True,
-                "isDefaultGateway": True,
+                "type": "ptp",
+                "gatewayLink": gateway_link,
                 "ipMasq": True,
-                "routed": True,
                 "deleteLink": False,  # our runtime drops the namespace after DEL, and the link with it
                 "clusterCIDRs": list(cluster_cidrs),
                 "mtu": mtu,

@@ -10,7 +10,7 @@ from typing import Any
 from cni import netlink
 
 _RECORD = "host.json"  # sysctls: {path below /proc/sys: value before us}; _KINDS: names
-_KINDS = ("tables", "tables6", "bridge_tables", "bridges")
+_KINDS = ("tables", "tables6", "bridge_tables", "inet_tables", "bridges")
 _PROC = Path("/proc/sys")
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 
@@ -48,7 +48,7 @@ def set_own_sysctl(key: str, value: str) -> None:
 def remember(data_dir: Path, kind: str, name: str) -> None:
     """Write down that we are about to make a table or bridge.
 
-    kind: `tables` (family ip), `tables6` (ip6), `bridge_tables`, `bridges`.
+    kind: `tables` (family ip), `tables6` (ip6), `bridge_tables`, `inet_tables`, `bridges`.
     """
     record = _load(data_dir)
     if name not in record[kind]:
@@ -59,7 +59,7 @@ def remember(data_dir: Path, kind: str, name: str) -> None:
 def reset(data_dir: Path) -> None:
     """Delete our tables and bridges and set settings back to what they were. Idempotent."""
     record = _load(data_dir)
-    kinds = {"ip": "tables", "ip6": "tables6", "bridge": "bridge_tables"}
+    kinds = {"ip": "tables", "ip6": "tables6", "bridge": "bridge_tables", "inet": "inet_tables"}
     for family, name in [(family, name) for family, kind in kinds.items() for name in record[kind]]:
         subprocess.run(["nft", "delete", "table", family, name], capture_output=True, timeout=20, check=False)
     with netlink.Socket() as rtnetlink:

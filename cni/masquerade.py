@@ -1,4 +1,4 @@
-"""The nftables skeleton of a bridge network: who may send, what leaves under the host's address. Pure."""
+"""The nftables skeleton of a network: who may send, what leaves under the host's address. Pure."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -35,14 +35,8 @@ def render(
     that is not in it is forged and dropped.
     """
     table = f"{family} {table_name(bridge)}"
-    own = _of_family(family, subnets)
-    kept = ", ".join(dict.fromkeys((*own, *_of_family(family, inside), _MULTICAST[family])))
-    leaving = (
-        f"add rule {table} postrouting {family} saddr {{ {', '.join(own)} }} {family} daddr != {{ {kept} }} "
-        f'oifname != "{bridge}" masquerade fully-random'
-        if masquerades and own
-        else ""
-    )
+    leaving = _leaving(family, subnets, inside) if masquerades else ""
+    leaves = f'add rule {table} postrouting {leaving} oifname != "{bridge}" masquerade fully-random'
     pair = f"ether saddr . {family} saddr"
     guard = f'add rule {table} prerouting iifname "{bridge}" {pair} != @pods counter drop'
     return f"""
@@ -56,8 +50,37 @@ flush chain {table} output
 flush chain {table} postrouting
 {guard if is_guarded else ""}
 add rule {table} output oifname "{bridge}" {_REDIRECTS[family]} drop
-{leaving}
+{leaves if leaving else ""}
 """
+
+
+def render_routed(
+    network: str, links: str, subnets: Sequence[str], inside: Sequence[str], *, masquerades: bool
+) -> str:
+    """Write the table of family inet of a network whose Pods have links of their own, in place of any former.
+
+    links: prefix of the names of their host's ends. A packet from such a link has an address that is routed
+    to this very link, or it is forged and dropped. The kernel has no answer for addresses that are none, and
+    finds link-local ones on every link.
+    """
+    table = f"inet {table_name(network)}"
+    lines = [
+        f"add table {table}",
+        f"add chain {table} prerouting {{ type filter hook prerouting priority raw; policy accept; }}",
+        f"add chain {table} from_pod",
+        f"add chain {table} output {{ type filter hook output priority filter; policy accept; }}",
+        f"add chain {table} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}",
+        *[f"flush chain {table} {chain}" for chain in ("prerouting", "from_pod", "output", "postrouting")],
+        f'add rule {table} prerouting iifname "{links}*" jump from_pod',
+        f"add rule {table} from_pod ip saddr 0.0.0.0 counter drop",
+        f"add rule {table} from_pod ip6 saddr {{ ::, fe80::/10 }} counter drop",
+        f"add rule {table} from_pod fib saddr . iif oif missing counter drop",
+        *[f'add rule {table} output oifname "{links}*" {each} drop' for each in _REDIRECTS.values()],
+    ]
+    for family in _FAMILIES.values() if masquerades else ():
+        if leaving := _leaving(family, subnets, inside):
+            lines.append(f"add rule {table} postrouting {leaving} masquerade fully-random")
+    return "\n".join([*lines, ""])
 
 
 def render_frames(bridge: str, ports: str, mac: str, gateways: Sequence[str]) -> str:
@@ -87,6 +110,13 @@ def _asks_for(gateway: str) -> str:
         return f"arp operation request arp daddr ip {address}"
     group = ipaddress.IPv6Address(int(ipaddress.IPv6Address("ff02::1:ff00:0")) | int(address) & 0xFFFFFF)
     return f"ip6 daddr {group} icmpv6 type nd-neighbor-solicit"
+
+
+def _leaving(family: str, subnets: Sequence[str], inside: Sequence[str]) -> str:
+    """Match what leaves the networks in which Pods are known; "" without Pods of the family."""
+    own = _of_family(family, subnets)
+    kept = ", ".join(dict.fromkeys((*own, *_of_family(family, inside), _MULTICAST[family])))
+    return f"{family} saddr {{ {', '.join(own)} }} {family} daddr != {{ {kept} }}" if own else ""
 
 
 def _of_family(family: str, ranges: Sequence[str]) -> list[str]:

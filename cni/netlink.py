@@ -19,17 +19,20 @@ NLMSG_ERROR = 2
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_NEWADDR, _RTM_NEWROUTE = 16, 17, 20, 24
 _RTM_NEWNEIGH, _RTM_DELNEIGH = 28, 29
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
-_IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES = 31, 32
+_IFLA_AF_SPEC, _IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES = 26, 31, 32
+_IFLA_INET_CONF, _IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_NONE = 1, 8, 1
+# include/uapi/linux/ip.h: IPV4_DEVCONF_FORWARDING, _ACCEPT_REDIRECTS, _SEND_REDIRECTS
+_ROUTED = {1: 1, 4: 0, 6: 0}
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 _VETH_INFO_PEER = 1
 BRPORT_HAIRPIN, BRPORT_LEARNING, BRPORT_UNICAST_FLOOD, BRPORT_LOCKED = 4, 8, 9, 39
 BRPORT_MULTICAST_FLOOD, BRPORT_BROADCAST_FLOOD = 27, 30
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_F_NODAD = 1, 2, 2
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC = 1, 4, 5, 7
 _NDA_DST, _NDA_LLADDR = 1, 2
 _NUD_NOARP, _NUD_PERMANENT, _NTF_MASTER = 0x40, 0x80, 0x04
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK, _RTN_UNICAST = 254, 3, 0, 253, 1
-_IFF_UP = 1
+_IFF_UP, _IFF_NOARP = 1, 0x80
 _SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK = 270, 10, 11
 _NLM_F_ACK_TLVS, _NLMSGERR_ATTR_MSG = 0x200, 1
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -49,8 +52,13 @@ def attribute(kind: int, data: bytes) -> bytes:
     return struct.pack("=HH", len(data) + 4, kind) + data + b"\0" * (-len(data) & 3)
 
 
-def veth(host: str, peer: str, *, peer_ns: int, master: int, peer_mac: bytes, mtu: int) -> Message:
-    """Make a veth pair: host end up, on bridge master (0 = none); peer in the namespace of peer_ns."""
+def veth(
+    host: str, peer: str, *, peer_ns: int, peer_mac: bytes, mtu: int, master: int = 0, host_mac: bytes = b""
+) -> Message:
+    """Make a veth pair, the peer in the namespace of peer_ns.
+
+    The host end is up and on bridge master, or without one still down.
+    """
     queues = attribute(_IFLA_NUM_TX_QUEUES, _u32(1)) + attribute(_IFLA_NUM_RX_QUEUES, _u32(1))
     size = attribute(_IFLA_MTU, _u32(mtu)) if mtu else b""
     inside = (
@@ -64,8 +72,9 @@ def veth(host: str, peer: str, *, peer_ns: int, master: int, peer_mac: bytes, mt
     data = attribute(_VETH_INFO_PEER, inside)
     info = attribute(_IFLA_INFO_KIND, b"veth\0") + attribute(_IFLA_INFO_DATA, data)
     body = (
-        _link(up=True)
+        _link(flags=_IFF_UP if master else 0)
         + attribute(_IFLA_IFNAME, _name(host))
+        + (attribute(_IFLA_ADDRESS, host_mac) if host_mac else b"")
         + size
         + queues
         + (attribute(_IFLA_MASTER, _u32(master)) if master else b"")
@@ -77,7 +86,7 @@ def veth(host: str, peer: str, *, peer_ns: int, master: int, peer_mac: bytes, mt
 def bridge(name: str, mac: bytes, mtu: int) -> Message:
     """Make a bridge that is up."""
     body = (
-        _link(up=True)
+        _link(flags=_IFF_UP)
         + attribute(_IFLA_IFNAME, _name(name))
         + attribute(_IFLA_ADDRESS, mac)
         + (attribute(_IFLA_MTU, _u32(mtu)) if mtu else b"")
@@ -94,7 +103,24 @@ def bridge_port(index: int, options: dict[int, int]) -> Message:
 
 
 def up(index: int) -> Message:
-    return _RTM_NEWLINK, 0, _link(index, up=True)
+    return _RTM_NEWLINK, 0, _link(index, flags=_IFF_UP)
+
+
+def routed(index: int, *, has_ipv6: bool) -> list[Message]:
+    """Bring up a link that packets are routed to, without ARP; it makes itself no link-local address.
+
+    has_ipv6: whether the kernel knows IPv6 on it, which it must not be told about else.
+    """
+    settings = b"".join(attribute(kind, _u32(value)) for kind, value in _ROUTED.items())
+    families = attribute(socket.AF_INET, attribute(_IFLA_INET_CONF, settings))
+    if has_ipv6:
+        mode = attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes((_IN6_ADDR_GEN_MODE_NONE,)))
+        families += attribute(socket.AF_INET6, mode)
+    # Two messages: of one the kernel would heed the flags first (net/core/rtnetlink.c, do_setlink).
+    return [
+        (_RTM_NEWLINK, 0, _link(index) + attribute(_IFLA_AF_SPEC, families)),
+        (_RTM_NEWLINK, 0, _link(index, flags=_IFF_UP | _IFF_NOARP)),
+    ]
 
 
 def delete_link(name: str) -> Message:
@@ -109,16 +135,28 @@ def address(index: int, interface: Interface) -> Message:
     return _RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, body
 
 
-def route(index: int, destination: Network, gateway: Address | None = None) -> Message:
-    """Add a route in the main table; without a gateway the destination is on the link."""
+def route(
+    index: int,
+    destination: Network,
+    gateway: Address | None = None,
+    *,
+    source: Address | None = None,
+    protocol: int = _RTPROT_BOOT,
+) -> Message:
+    """Add a route in the main table; without a gateway the destination is on the link.
+
+    source: what the host's own packets come from. protocol: tells whose route it is.
+    """
     scope = _RT_SCOPE_UNIVERSE if gateway else _RT_SCOPE_LINK
     family = _FAMILIES[destination.version]
-    head = (family, destination.prefixlen, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, scope, _RTN_UNICAST, 0)
+    head = (family, destination.prefixlen, 0, 0, _RT_TABLE_MAIN, protocol, scope, _RTN_UNICAST, 0)
     body = struct.pack("=BBBBBBBBI", *head) + attribute(_RTA_OIF, _u32(index))
     if destination.prefixlen:
         body += attribute(_RTA_DST, destination.network_address.packed)
     if gateway:
         body += attribute(_RTA_GATEWAY, gateway.packed)
+    if source:
+        body += attribute(_RTA_PREFSRC, source.packed)
     return _RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body
 
 
@@ -223,9 +261,8 @@ def _extended_text(attributes: bytes) -> str:
     return ""
 
 
-def _link(index: int = 0, *, up: bool = False) -> bytes:
-    flag = _IFF_UP if up else 0
-    return struct.pack("=BxHiII", 0, 0, index, flag, flag)
+def _link(index: int = 0, *, flags: int = 0) -> bytes:
+    return struct.pack("=BxHiII", 0, 0, index, flags, flags)
 
 
 def _name(name: str) -> bytes:

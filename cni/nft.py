@@ -3,6 +3,7 @@
 An element takes 0.02 ms this way, a run of nft 15. Source: include/uapi/linux/netfilter/nf_tables.h.
 """
 
+import errno
 import socket
 import struct
 import subprocess
@@ -15,13 +16,14 @@ from cni.skel import CniError, Code
 
 _SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
-_NEWSETELEM, _DELSETELEM = _SUBSYSTEM | 12, _SUBSYSTEM | 14
+_GETTABLE, _NEWSETELEM, _DELSETELEM = _SUBSYSTEM | 1, _SUBSYSTEM | 12, _SUBSYSTEM | 14
+_TABLE_NAME = 1
 _NESTED = 0x8000
 _ELEM_LIST_TABLE, _ELEM_LIST_SET, _ELEM_LIST_ELEMENTS = 1, 2, 3 | _NESTED
 _LIST_ELEM = 1 | _NESTED
 _ELEM_KEY, _ELEM_DATA = 1 | _NESTED, 2 | _NESTED
 _DATA_VALUE = 1
-_NFPROTO = {"ip": 2, "ip6": 10}
+_NFPROTO = {"inet": 1, "ip": 2, "ip6": 10}
 _SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_NETFILTER = 270, 10, 12
 _SO_SNDBUFFORCE = 32  # include/uapi/asm-generic/socket.h
 _SECONDS_MAX = 20
@@ -72,7 +74,7 @@ class Elements:
     """Adds and deletes elements of one table, in its maker's network namespace. Thread-safe."""
 
     def __init__(self, table: str, family: str = "ip") -> None:
-        """family: `ip` or `ip6`."""
+        """family: `ip`, `ip6` or `inet`."""
         self._table = table
         self._head = struct.pack(">BBH", _NFPROTO[family], 0, 0)
         self._socket = socket.socket(
@@ -88,6 +90,19 @@ class Elements:
 
     def close(self) -> None:
         self._socket.close()
+
+    def is_loaded(self) -> bool:
+        """Tell whether the table is there."""
+        request = self._head + attribute(_TABLE_NAME, self._table.encode() + b"\0")
+        with self._lock:
+            sequence, self._sequence = self._sequence, self._sequence + 1
+            self._socket.send(_frame(_GETTABLE, NLM_F_ACK, request, sequence))
+            while True:
+                for answered, code, _ in acknowledgements(self._socket.recv(1 << 16)):
+                    if answered == sequence:
+                        if code not in (0, errno.ENOENT):
+                            raise OSError(code, f"table {self._table}")
+                        return code == 0
 
     def add(self, name: str, elements: Sequence[bytes]) -> None:
         """Add elements to a set or map, all or none. ENOENT = no such table or set."""

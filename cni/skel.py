@@ -23,6 +23,7 @@ PLUGINS = {
     "host-local": "cni.host_local",
     "loopback": "cni.loopback",
     "portmap": "cni.portmap",
+    "ptp": "cni.ptp",
 }
 
 _NEEDED = {

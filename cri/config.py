@@ -25,7 +25,7 @@ class Config:
     cgroup_root: the cgroup below which everything this runtime makes lives.
     cni_conf_dir: the first `*.conflist` (by name) is the Pod network.
     cni_data_dir, bridge, cluster_cidrs, mtu: for the network written when a kubelet names the Pod range and
-        there is none; to cluster_cidrs, the Pods of all nodes, a Pod's own address is kept.
+        there is none; bridge holds the gateways, and to cluster_cidrs, all Pods, a Pod's address is kept.
     registry_config_dir: one directory a registry host with a `hosts.toml`, as containerd's certs.d.
     pinned_images: full references, `*` matches anything; garbage collection spares them and imported ones.
     enable_selinux: label containers where the kernel has SELinux; else what asks for a label is refused.

@@ -32,6 +32,7 @@ def update(
 ) -> pb.UpdateRuntimeConfigResponse:
     """Learn the node's Pod ranges: write our own network's configuration, unless the node has another's.
 
+    One that an earlier version wrote, with Pods on a bridge, gives way; Pods that are on it stay there.
     Raises RuntimeFault INVALID_ARGUMENT for a range that is none, for two of one family.
     """
     subnets = _ranges(request.runtime_config.network_config.pod_cidr)
@@ -39,9 +40,10 @@ def update(
         return pb.UpdateRuntimeConfigResponse()
     directory = env.config.cni_conf_dir
     found = conflist.find(directory)
-    if found is None or (found.name == _CONFLIST and _ranges_of(found) != subnets):
+    has_moved = found is not None and found.name == _CONFLIST and _ranges_of(found) != subnets
+    if found is None or has_moved or (found.name == _CONFLIST and _is_former(found)):
         config = env.config
-        if found is not None:
+        if has_moved:
             _stop_strangers(env, subnets)
             own_network.remove_gateways(config.bridge)
         directory.mkdir(parents=True, exist_ok=True)
@@ -73,6 +75,15 @@ def _stop_strangers(env: Environment, subnets: str) -> None:
         if is_ready and not all(any(ipaddress.ip_address(ip) in each for each in ranges) for ip in pod.ips):
             log.warning("sandbox of another range stopped id=%s ips=%s", pod.id, ",".join(pod.ips))
             stop_pod_sandbox.stop(env, pod.id)
+
+
+def _is_former(path: Path) -> bool:
+    """Tell whether a file of our own still has Pods on a bridge."""
+    try:
+        first = conflist.load(path).plugins[0]
+    except (conflist.ConfigError, OSError):
+        return False
+    return first["type"] == "bridge" and first.get("routed") is True
 
 
 def _ranges(text: str) -> str:

@@ -156,9 +156,14 @@ def _ranges(config: node_config.NodeConfig) -> Result:
     """Pods and Services must not hide a network that the host already reaches."""
     ours = [ipaddress.ip_network(each) for each in (*config.pod_cidrs, *config.service_cidrs)]
     routes: list[tuple[Network, str]] = [*_routes(), *_routes_of_ipv6()]
-    for route, device in routes:
-        is_ours = device in (config.bridge, "nk-dns", "nk-vxlan")
-        if not is_ours and any(route.overlaps(each) for each in ours) and not _is_made_by_us(route):
+    overlapping = [
+        (route, device)
+        for route, device in routes
+        if device not in (config.bridge, "nk-dns", "nk-vxlan") and any(route.overlaps(each) for each in ours)
+    ]
+    made = _made_by_us() if overlapping else frozenset()
+    for route, device in overlapping:
+        if str(route) not in made:
             remedy = "choose other ranges: nanokube up --pod-cidr / --service-cidr"
             return Result("address ranges", False, f"{route} on {device} overlaps", remedy)
     return Result("address ranges", True, f"{config.pod_cidr}, {config.service_cidr}")
@@ -259,19 +264,20 @@ def _routes_of_ipv6() -> Iterator[tuple[ipaddress.IPv6Network, str]]:
 _RTF_OF_HOST = 0x80000000 | 0x00100000 | 0x0200
 
 
-def _is_made_by_us(network: Network) -> bool:
-    """Tell whether a route leads to another node's Pods, or to a balanced address."""
+def _made_by_us() -> frozenset[str]:
+    """Return the destinations of routes to Pods, here or of another node, and to balanced addresses."""
     from pyroute2 import IPRoute
 
+    from cni import ptp
     from nanokube.podnet import kernel
     from nanokube.proxy import announcer
 
-    family = socket.AF_INET6 if network.version == 6 else socket.AF_INET
     with IPRoute() as netlink:
-        return any(
-            f"{route.get_attr('RTA_DST')}/{route['dst_len']}" == str(network)
+        return frozenset(
+            f"{route.get_attr('RTA_DST')}/{route['dst_len']}"
+            for family in (socket.AF_INET, socket.AF_INET6)
             for route in netlink.get_routes(family=family, table=254)
-            if route["proto"] in (kernel.PROTOCOL, announcer.PROTOCOL)
+            if route["proto"] in (ptp.ROUTE_PROTOCOL, kernel.PROTOCOL, announcer.PROTOCOL)
         )
 
 

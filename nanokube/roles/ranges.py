@@ -11,7 +11,10 @@ from nanokube.kit import addresses
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-SMALLEST_BITS = {"node_pod_cidr": 2, "service_cidr": 4}  # what a node's bridge, what the fixed addresses take
+SMALLEST_BITS = {
+    "node_pod_cidr": 2,
+    "service_cidr": 4,
+}  # what a node's gateway, what the fixed addresses take
 # Upstream keeps a range's allocations in one object: so many bits it has.
 MOST_SERVICE_BITS = 20
 # Node ranges in a Pod range: upstream's CIDR set is a bit for each.

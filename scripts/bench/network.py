@@ -1,11 +1,12 @@
 """Measures Pod-to-Pod TCP across two nodes against the plain link between them, interleaved.
 
-Two namespaces stand for nodes, a veth pair for their link; each has one Pod, made by the CNI plugin, and the
-routes or the overlay that the agent makes. "bare kernel" is the same links, bridges and routes without any
-rule of nftables, connection tracking or br_netfilter: no network of a bridge and routes can do with less.
+Two namespaces stand for nodes, a veth pair for their link. Each has a Pod on a link of its own, as nodes
+have, and one on a bridge, made by the CNI plugins, and the routes or the overlay that the agent makes. "bare"
+is the same links, bridges and routes without any rule of nftables, connection tracking or br_netfilter: no
+network of routes can do with less. Shares and differences are medians of those of the rounds.
 Both ends run before all else (SCHED_FIFO), or a busy host decides. Needs root; leaves nothing.
 
-    python scripts/bench/network.py [--seconds 1] [--rounds 5]
+    python scripts/bench/network.py [--seconds 1] [--rounds 5] [--ways 'routes;overlay']
 """
 
 import argparse
@@ -18,15 +19,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 CLUSTER = "10.244.0.0/16"
 NODES = {"a": ("192.0.2.1", "10.244.1.0/24"), "b": ("192.0.2.2", "10.244.2.0/24")}
+KINDS = ("pod", "bridged")
 PORT = 5201
 PINGS = 2000
-BARE = "bare kernel"
-WAYS = ("overlay", "routes", BARE)  # the bare one goes by the routes of the one before
+BARE = "bare"
+# What leads to the other node, and what the Pods' links are; a bare one goes by the routes of the one before.
+WAYS = tuple([f"{way}{pods}" for way in ("overlay", "routes", BARE) for pods in ("", ", bridge")])
 
 # Runs in a node's namespace: attaches a Pod and leads to the other node.
 NODE = """
@@ -34,7 +37,7 @@ import ipaddress, json, sys
 from pathlib import Path
 from cni import conflist, skel
 from nanokube.podnet import kernel, plan
-name, pod_pid, nodes, way, directory = json.loads(sys.argv[1])
+name, pods, nodes, way, directory = json.loads(sys.argv[1])
 nets = [ipaddress.ip_network("10.244.0.0/16")]
 peers = [
     plan.Peer(each, (ipaddress.ip_address(ip),), (ipaddress.ip_network(pods),))
@@ -42,12 +45,14 @@ peers = [
 ]
 own = next(each for each in peers if each.name == name)
 data = Path(directory)
-if pod_pid:
+for kind, pid in pods.items():
     whole = conflist.default(str(own.ranges[0]), "nk0", data, ["10.244.0.0/16"], 1500)
     config = {**whole["plugins"][0], "cniVersion": whole["cniVersion"], "name": whole["name"]}
-    env = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "pod" + name, "CNI_IFNAME": "eth0", "CNI_PATH": "/none"}
-    env["CNI_NETNS"] = f"/proc/{pod_pid}/ns/net"
-    skel.invoke("bridge", env, json.dumps(config).encode())
+    if kind == "bridged":
+        config |= {"type": "bridge", "bridge": "nk0", "isDefaultGateway": True, "routed": True}
+    env = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": kind + name, "CNI_IFNAME": "eth0", "CNI_PATH": "/none"}
+    env["CNI_NETNS"] = f"/proc/{pid}/ns/net"
+    skel.invoke(config["type"], env, json.dumps(config).encode())
 link = plan.Link("eth0", 1500, way == "routes")
 held = kernel.Kernel(nets, lambda key, value: (Path("/proc/sys") / key).write_text(value))
 held.apply(plan.make(own, peers, lambda address: link))
@@ -59,6 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each stream")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--ways", help="of them, with semicolons between", default=";".join(WAYS))
     parser.add_argument("--role", help=argparse.SUPPRESS)
     parser.add_argument("--address", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -69,36 +75,47 @@ def main() -> None:
         hurry()
         print(json.dumps({"gbit": stream(options.address, options.seconds), "us": ping(options.address)}))
     else:
-        measure(options.rounds, options.seconds)
+        measure(options.rounds, options.seconds, options.ways.split(";"))
 
 
-def measure(rounds: int, seconds: float) -> None:
+def measure(rounds: int, seconds: float, ways: Sequence[str]) -> None:
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory())
-        spaces = {name: stack.enter_context(namespace()) for name in ("a", "b", "pod-a", "pod-b")}
+        names = [*NODES, *[f"{kind}-{name}" for kind in KINDS for name in NODES]]
+        spaces = {name: stack.enter_context(namespace()) for name in names}
         _link(spaces["a"], spaces["b"])
         for name in NODES:
             _node(spaces, name, "routes", scratch, is_first=True)
-        for name in ("b", "pod-b"):
+        for name in ("b", *[f"{kind}-b" for kind in KINDS]):
             stack.enter_context(serving(spaces[name]))
-        target = _address(spaces["pod-b"])
+        targets = {kind: _address(spaces[f"{kind}-b"]) for kind in KINDS}
         found: dict[str, list[tuple[dict[str, float], dict[str, float]]]] = {}
+        last = "routes"
         for _round in range(rounds):
-            for way in WAYS:
+            for whole in ways:
+                way, _, links = whole.partition(", ")
+                kind = KINDS[links == "bridge"]
                 with _bare(spaces) if way == BARE else contextlib.nullcontext():
-                    for name in NODES if way != BARE else ():
+                    for name in NODES if way not in (BARE, last) else ():
                         _node(spaces, name, way, scratch, is_first=False)
+                    last = last if way == BARE else way
                     plain = ask(spaces["a"], NODES["b"][0], seconds)
-                    found.setdefault(way, []).append((plain, ask(spaces["pod-a"], target, seconds)))
-    print(f"{'way':12} {'Gbit/s':>8} {'plain link':>11} {'of it':>6} {'round trip us':>14} {'more':>6}")
+                    pods = ask(spaces[f"{kind}-a"], targets[kind], seconds)
+                    found.setdefault(whole, []).append((plain, pods))
+    _show(found)
+
+
+def _show(found: dict[str, list[tuple[dict[str, float], dict[str, float]]]]) -> None:
+    print(f"{'way':16} {'Gbit/s':>8} {'plain link':>11} {'of it':>6} {'round trip us':>14} {'more':>6}")
     for way, results in found.items():
         plain, pod = (
             {key: statistics.median(each[side][key] for each in results) for key in ("gbit", "us")}
             for side in (0, 1)
         )
-        share, more = pod["gbit"] / plain["gbit"], pod["us"] - plain["us"]
+        share = statistics.median(each["gbit"] / link["gbit"] for link, each in results)
+        more = statistics.median(each["us"] - link["us"] for link, each in results)
         figures = f"{pod['gbit']:8.1f} {plain['gbit']:11.1f} {share:6.0%} {pod['us']:14.1f} {more:6.1f}"
-        print(f"{way:12} {figures}")
+        print(f"{way:16} {figures}")
 
 
 @contextlib.contextmanager
@@ -149,8 +166,8 @@ def _link(one: int, other: int) -> None:
 
 
 def _node(spaces: dict[str, int], name: str, way: str, scratch: str, *, is_first: bool) -> None:
-    pod = spaces[f"pod-{name}"] if is_first else 0
-    _run(spaces[name], sys.executable, "-c", NODE, json.dumps([name, pod, NODES, way, f"{scratch}/{name}"]))
+    pods = {kind: spaces[f"{kind}-{name}"] for kind in KINDS} if is_first else {}
+    _run(spaces[name], sys.executable, "-c", NODE, json.dumps([name, pods, NODES, way, f"{scratch}/{name}"]))
 
 
 def _address(pid: int) -> str:

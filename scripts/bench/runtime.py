@@ -10,7 +10,7 @@ unpacked and not installed:
     apt-get download containerd runc crun libyajl2 containernetworking-plugins
     for package in *.deb; do dpkg -x "$package" DIRECTORY; done
 
-Parts, each interleaved over the runtimes, through one gRPC client, on a bridge network each:
+Parts, each interleaved over the runtimes, through one gRPC client, on a network of its own each:
 
     steps    a Pod's life: RunPodSandbox, CreateContainer, StartContainer, a second container, ExecSync,
              StopPodSandbox, RemovePodSandbox; "first instruction" is when the container's program writes

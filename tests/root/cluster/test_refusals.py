@@ -54,6 +54,6 @@ def test_a_full_range_of_pod_addresses_is_named_and_passes(bare_host: host.Host)
         return "no IP addresses available in range set: 10.244.0.1-10.244.0.6" in events
 
     host.wait_for(told, 20, "an event that names the range")
-    assert bare_host.run("sh", "-c", "ip -o link | grep -c 'master nk0'").stdout.strip() == "5"
+    assert bare_host.run("sh", "-c", "ip route | grep -c 'dev nk.* proto 109 '").stdout.strip() == "5"
     bare_host.kubectl("scale", "deployment/crowd", "--replicas=5")
     bare_host.kubectl("rollout", "status", "deployment/crowd", "--timeout=60s")

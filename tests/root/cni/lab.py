@@ -1,11 +1,15 @@
 """Scenarios of the CNI plugins, each run as a program in network and mount namespaces of its own.
 
-`unshare --net --mount python lab.py <scenario> <directory>` prints one JSON object of what it saw.
+`unshare --net --mount python lab.py <scenario> <directory> [ptp|bridge]` prints what it saw as a
+JSON object.
 """
 
 import contextlib
+import ipaddress
 import json
 import os
+import shutil
+import struct
 import subprocess
 import sys
 import threading
@@ -44,17 +48,22 @@ Server(("::", 8080), Hello).serve_forever()
 
 
 class Lab:
-    """A host with Pods p0, p1, … on nk0."""
+    """A host with Pods p0, p1, … whose gateway is on nk0."""
 
-    def __init__(self, directory: Path, ranges: str = RANGE) -> None:
+    def __init__(self, directory: Path, ranges: str = RANGE, kind: str = "ptp") -> None:
+        """kind: the plugin that attaches Pods."""
         self.data = directory / "cni"
         self.config = conflist.default(
             ranges, "nk0", self.data, [RANGE6[:-2] + "56"] if ":" in ranges else ()
         )
+        self.kind = kind
+        self.bridged = {"type": "bridge", "bridge": "nk0", "isDefaultGateway": True, "routed": True}
+        if kind == "bridge":
+            self.config["plugins"][0] |= self.bridged
         _run("ip", "link", "set", "lo", "up")
 
     def call(self, index: int, command: str, pod: str, **more: Any) -> Any:
-        """Run a verb of the bridge (0) or portmap (1) plugin."""
+        """Run a verb of the plugin that attaches (0), or of portmap (1)."""
         plugin = {**self.config["plugins"][index], "cniVersion": "1.1.0", "name": "nanokube", **more}
         env = {
             "CNI_COMMAND": command,
@@ -64,9 +73,9 @@ class Lab:
         }
         return skel.invoke(plugin["type"], env, json.dumps(plugin).encode())
 
-    def add(self, pod: str) -> Any:
+    def add(self, pod: str, **more: Any) -> Any:
         _run("ip", "netns", "add", pod)
-        return self.call(0, "ADD", pod)
+        return self.call(0, "ADD", pod, **more)
 
     def map(self, command: str, pod: str, result: Any, port: int, **more: str) -> Any:
         mapping = {"hostPort": port, "containerPort": 8080, "protocol": "tcp", **more}
@@ -167,6 +176,7 @@ def spoofing(lab: Lab) -> dict[str, Any]:
 
 def dual(lab: Lab) -> dict[str, Any]:
     """Pods of both families, or of IPv6 alone: each way that the traffic of IPv4 has, by the other."""
+    lab.config["plugins"][0]["deleteLink"] = True
     Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
     results = {pod: lab.add(pod) for pod in ("p0", "p1")}
     Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("0")
@@ -188,7 +198,7 @@ def dual(lab: Lab) -> dict[str, Any]:
         seen["port from outside"] = get("outside", "[2001:db8:1::1]:12000")
         seen["leaving"] = get("p1", "[2001:db8:1::2]:8080")
         seen["IPv4"] = get("p1", f"{GATEWAY}:8080")
-        mac = results["p0"]["interfaces"][2]["mac"]
+        mac = results["p0"]["interfaces"][-1]["mac"]
         _run(*_inside("p1"), "ip", "neigh", "replace", first, "lladdr", mac, "dev", "eth0")
         _run(*_inside("p1"), "ip", "route", "add", f"{first}/128", "dev", "eth0")
         seen["past the host"] = get("p1", f"[{first}]:8080")
@@ -198,7 +208,7 @@ def dual(lab: Lab) -> dict[str, Any]:
         seen["another's address"] = get("p1", f"[{GATEWAY6}]:8080")
     lab.map("DEL", "p0", results["p0"], 12000)
     lab.call(0, "GC", "p", **{"cni.dev/valid-attachments": [{"containerID": "p0", "ifname": "eth0"}]})
-    seen["elements after GC"] = _run("nft", "list", "set", "ip6", "nanokube-cni-nk0", "pods").count(" . fd00")
+    seen["elements after GC"] = _run("nft", "list", "ruleset").count(" . fd00:10:244::3 }")
     seen["neighbours after GC"] = second in _run("ip", "-6", "neigh", "show", "nud", "permanent")
     try:
         lab.call(0, "CHECK", "p1")
@@ -251,7 +261,10 @@ def upkeep(lab: Lab) -> dict[str, Any]:
     lab.add("p1")
     _run("nft", "flush", "ruleset")
     lab.add("p2")
-    seen: dict[str, Any] = {"elements after flush": _run("nft", "list", "ruleset").count(" . 10.244.0.")}
+    rules = _run("nft", "list", "ruleset")
+    seen: dict[str, Any] = {"elements after flush": rules.count(" . 10.244.0.")}
+    seen["guard after flush"] = "drop" in rules
+    seen["masquerade after flush"] = "masquerade" in rules
     lab.call(0, "GC", "p", **{"cni.dev/valid-attachments": [{"containerID": "p0", "ifname": "eth0"}]})
     seen["elements after GC"] = _run("nft", "list", "ruleset").count(" . 10.244.0.")
     lab.map("ADD", "p0", result, 12000)
@@ -267,7 +280,7 @@ def upkeep(lab: Lab) -> dict[str, Any]:
     lab.call(0, "DEL", "p0")
     lab.map("DEL", "p0", result, 12000)
     seen["leases"] = sorted(p.name for p in (lab.data / "leases/nanokube").iterdir() if p.name[0].isdigit())
-    seen["records"] = [str(p) for p in (lab.data / "bridge").rglob("*.json")]
+    seen["records"] = [str(p) for p in (lab.data / lab.kind).rglob("*.json")]
     forwarding = Path("/proc/sys/net/ipv4/ip_forward")
     seen["forwarding"] = forwarding.read_text().strip()
     host.reset(lab.data)
@@ -275,6 +288,169 @@ def upkeep(lab: Lab) -> dict[str, Any]:
     seen["forwarding after reset"] = forwarding.read_text().strip()
     seen["rules left"] = _run("nft", "list", "ruleset") != before
     seen["bridge left"] = os.path.exists("/sys/class/net/nk0") or "nk0" in _run("ip", "-br", "link")
+    return seen
+
+
+def mixed(lab: Lab) -> dict[str, Any]:
+    """An upgraded node: a Pod that is still on the bridge, others on links of their own, of one range."""
+    old = lab.add("p0", **lab.bridged)
+    results = {"p0": old, **{pod: lab.add(pod) for pod in ("p1", "p2")}}
+    lab.map("ADD", "p0", old, 12000)
+    lab.map("ADD", "p1", results["p1"], 12001)
+    seen: dict[str, Any] = {"ips": [ips_of(each) for each in results.values()]}
+    with served("p0"), served("p1"):
+        for version in (0, 1):
+            first, second = (
+                f"[{ip}]" if ":" in ip else ip for ip in (ips_of(results[p])[version] for p in ("p0", "p1"))
+            )
+            at = f"[{GATEWAY6}]" if version else GATEWAY
+            seen[f"{version}"] = {
+                "new to old": get("p1", f"{first}:8080"),
+                "old to new": get("p0", f"{second}:8080"),
+                "new to new": get("p2", f"{second}:8080"),
+                "host to old": get("", f"{first}:8080"),
+                "host to new": get("", f"{second}:8080"),
+                "new to old's port": get("p1", f"{at}:12000"),
+                "old to new's port": get("p0", f"{at}:12001"),
+            }
+    lab.map("DEL", "p0", old, 12000)
+    lab.call(0, "DEL", "p0", **lab.bridged)
+    lab.call(0, "CHECK", "p1")
+    seen["leases"] = sorted(p.name for p in (lab.data / "leases/nanokube").iterdir() if p.name[0].isdigit())
+    return seen
+
+
+_FORGE = """
+import socket, struct, sys
+kind, payload = int(sys.argv[1], 16), bytes.fromhex(sys.argv[2])
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+    raw.bind(("eth0", 0))
+    to, own = bytes.fromhex(sys.argv[3]), bytes.fromhex(sys.argv[4])
+    for _ in range(int(sys.argv[5])):
+        raw.send(to + own + struct.pack(">H", kind) + payload)
+"""
+_COPIES = 20  # of a packet: the few that a Pod's own kernel sends meanwhile make no difference
+
+
+def _send_raw(pod: str, kind: str, payload: bytes, to: str, own: str) -> None:
+    arguments = [kind, payload.hex(), to.replace(":", ""), own.replace(":", ""), f"{_COPIES}"]
+    _run(*_inside(pod), sys.executable, "-I", "-c", _FORGE, *arguments)
+
+
+def _counted() -> int:
+    """Return how many packets the guard has dropped."""
+    text = _run("nft", "list", "chain", "inet", "nanokube-cni-nk0", "from_pod")
+    return sum(int(line.split("packets ")[1].split()[0]) for line in text.splitlines() if "packets" in line)
+
+
+def forged(lab: Lab) -> dict[str, Any]:
+    """Addresses that are no Pod's, asked and told in ways a host would listen to."""
+    result = lab.add("p0")
+    host_end, own_end = result["interfaces"]
+    macs = (host_end["mac"], own_end["mac"])
+    seen: dict[str, Any] = {}
+
+    def ipv4(source: str, target: str) -> bytes:
+        addresses = b"".join(ipaddress.ip_address(each).packed for each in (source, target))
+        head = struct.pack(">BBHHHBBH", 0x45, 0, 28, 1, 0, 64, 17, 0) + addresses
+        words = sum(struct.unpack(">10H", head))
+        check = ~((words & 0xFFFF) + (words >> 16)) & 0xFFFF
+        return head[:10] + struct.pack(">H", check) + head[12:] + struct.pack(">HHHH", 68, 67, 8, 0)
+
+    def ipv6(source: str, target: str, kind: int = 128) -> bytes:
+        addresses = b"".join(ipaddress.ip_address(each).packed for each in (source, target))
+        return struct.pack(">IHBB", 6 << 28, 8, 58, 255) + addresses + bytes((kind, 0)) + bytes(6)
+
+    group = "33:33:00:00:00:01"
+    for name, kind, payload, to in (
+        ("no address", "0800", ipv4("0.0.0.0", "255.255.255.255"), "ff:ff:ff:ff:ff:ff"),
+        ("the gateway's", "0800", ipv4(GATEWAY, GATEWAY), macs[0]),
+        ("loopback's", "0800", ipv4("127.0.0.1", GATEWAY), macs[0]),
+        ("a stranger's", "0800", ipv4("198.51.100.7", GATEWAY), macs[0]),
+        ("its own", "0800", ipv4("10.244.0.2", GATEWAY), macs[0]),
+        ("link-local", "86dd", ipv6("fe80::1", GATEWAY6), macs[0]),
+        ("advertisement", "86dd", ipv6("fe80::1", "ff02::1", 134), group),
+        ("unspecified", "86dd", ipv6("::", "ff02::1", 135), group),
+        ("its own of IPv6", "86dd", ipv6("fd00:10:244::2", GATEWAY6), macs[0]),
+    ):
+        before = _counted()
+        _send_raw("p0", kind, payload, to, macs[1])
+        deadline = time.monotonic() + 1
+        while _counted() - before < _COPIES and time.monotonic() < deadline:
+            time.sleep(0.05)
+        seen[name] = _counted() - before >= _COPIES
+    asks = struct.pack(">HHBBH", 1, 0x800, 6, 4, 1)
+    asks += bytes.fromhex(macs[1].replace(":", "")) + ipaddress.ip_address("198.51.100.9").packed
+    _send_raw(
+        "p0", "0806", asks + bytes(6) + ipaddress.ip_address(GATEWAY).packed, "ff:ff:ff:ff:ff:ff", macs[1]
+    )
+    seen["ARP is heard"] = "198.51.100.9" in _run("ip", "neigh")
+    return seen
+
+
+def _traces(link: str) -> list[str]:
+    """Return what the host knows about a link: routes, neighbours, links."""
+    commands = ("ip route", "ip -6 route", "ip neigh", "ip -o link")
+    return [line for each in commands for line in _run(*each.split()).splitlines() if link in line]
+
+
+def links(lab: Lab) -> dict[str, Any]:
+    """Routes and neighbours of a Pod: nobody is asked, they go with its link, lost ones are made anew."""
+    result = lab.add("p0")
+    link = result["interfaces"][0]["name"]
+    seen: dict[str, Any] = {"traces": _traces(link)}
+    seen["link-local"] = "fe80" in _run("ip", "-6", "address", "show", "dev", link)
+    seen["is NOARP"] = "NOARP" in _run("ip", "link", "show", "dev", link)
+    first, last = ips_of(result)
+    _run("ip", "link", "del", "nk0")
+    seen["routes without their source"] = len(_traces(f"{first} dev {link} proto"))
+    other = lab.add("p1")
+    with served("p0"):
+        seen["healed"] = [get("p1", f"{first}:8080"), get("", f"{first}:8080"), get("", f"[{last}]:8080")]
+    lab.call(0, "CHECK", "p0")
+    _run("ip", "-6", "route", "del", last)
+    try:
+        lab.call(0, "CHECK", "p0")
+    except skel.CniError as err:
+        seen["CHECK without its route"] = str(err).replace(link, "LINK")
+    # A namespace that is still on its way out when its address is another Pod's.
+    lab.call(0, "DEL", "p0")
+    lab.call(0, "DEL", "p1")
+    shutil.rmtree(lab.data / "leases")
+    result = lab.add("p2")
+    seen["has the address again"] = ips_of(result) == [first, last]
+    _run("ip", "netns", "del", "p0")
+    for _ in range(100):
+        if not _traces(link):
+            break
+        time.sleep(0.05)
+    seen["traces at the end"] = _traces(link)
+    with served("p2"):
+        seen["the second holder"] = [get("", f"{first}:8080"), get("", f"[{last}]:8080")]
+    _run("ip", "netns", "del", "p1")
+    del other
+    return seen
+
+
+def standard(lab: Lab) -> dict[str, Any]:
+    """A configuration of the reference plugin's fields alone."""
+    ipam = {"type": "host-local", "subnet": "10.9.0.0/24", "dataDir": str(lab.data / "standard")}
+    lab.config["plugins"][0] = {
+        "type": "ptp",
+        "ipMasq": True,
+        "mtu": 1400,
+        "ipam": ipam,
+        "dns": {"nameservers": ["192.0.2.53"]},
+        "dataDir": str(lab.data),
+    }
+    result, other = lab.add("p0"), lab.add("p1")
+    seen: dict[str, Any] = {"ips": [ips_of(result), ips_of(other)], "dns": result["dns"]}
+    with served("p0"), served(""):
+        seen["pod"] = get("p1", f"{ip_of(result)}:8080")
+        seen["host"] = get("p1", "10.9.0.1:8080")
+    seen["mtu"] = "mtu 1400" in _run(*_inside("p0"), "ip", "link", "show", "eth0")
+    lab.call(0, "DEL", "p0")
+    seen["link after DEL"] = _traces(result["interfaces"][0]["name"])
     return seen
 
 
@@ -337,8 +513,11 @@ if __name__ == "__main__":
     _run("mount", "--make-rprivate", "/")
     Path("/run/netns").mkdir(exist_ok=True)
     _run("mount", "-t", "tmpfs", "netns", "/run/netns")
-    known = (traffic, spoofing, dual, ipv6, advertised, upkeep, host_ports, burst)
+    of_both = (traffic, spoofing, dual, ipv6, advertised, upkeep, host_ports, burst)
+    known = (*of_both, mixed, forged, links, standard)
     scenarios = {each.__name__: each for each in known}
-    ranges = {"dual": f"{RANGE},{RANGE6}", "advertised": f"{RANGE},{RANGE6}", "ipv6": RANGE6}
-    lab = Lab(Path(sys.argv[2]), ranges.get(sys.argv[1], RANGE))
+    ranges = {"ipv6": RANGE6} | dict.fromkeys(
+        ("dual", "advertised", "mixed", "forged", "links"), f"{RANGE},{RANGE6}"
+    )
+    lab = Lab(Path(sys.argv[2]), ranges.get(sys.argv[1], RANGE), *sys.argv[3:])
     print(json.dumps(scenarios[sys.argv[1]](lab)))

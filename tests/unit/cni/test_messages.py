@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cni import bridge, conflist, masquerade, netlink, nft, portmap
+from cni import bridge, conflist, links, masquerade, netlink, nft, portmap, ptp
 from cni.skel import CniError, Code
 
 _IP, _GATEWAY = ipaddress.IPv4Address("10.244.0.5"), ipaddress.IPv4Address("10.244.0.1")
@@ -51,9 +51,9 @@ def test_elements_are_sent_in_parts_that_attributes_can_carry(count: int) -> Non
 
 
 def test_mac_and_port_names_are_derived() -> None:
-    assert bridge.mac_of(_IP).hex(":") == "0a:58:0a:f4:00:05"
-    assert bridge.port_prefix("nk0") != bridge.port_prefix("nk1")
-    assert len(bridge.port_prefix("nk0")) == 6
+    assert links.mac_of(_IP).hex(":") == "0a:58:0a:f4:00:05"
+    assert links.port_prefix("nk0") != links.port_prefix("nk1")
+    assert len(links.port_prefix("nk0")) == 6
 
 
 @pytest.mark.parametrize(
@@ -120,12 +120,13 @@ def test_no_rule_opens_loopback_to_the_network() -> None:
     assert "route_localnet" not in portmap.skeleton(4) + portmap.skeleton(6)
 
 
-def test_default_conflist_is_routed_with_the_gateway_on_the_bridge() -> None:
+def test_default_conflist_has_links_of_their_own_with_the_gateway_on_the_bridge() -> None:
     listed = conflist.default("10.244.3.0/24", "nk0", Path("/d"), ["10.244.0.0/16"])
     first, second = listed["plugins"]
     assert first["ipam"]["ranges"] == [[{"subnet": "10.244.3.0/24", "gateway": "10.244.3.1"}]]
-    assert bridge.settings(first).is_routed
-    assert bridge.settings(first).cluster == ("10.244.0.0/16",)
+    assert first["type"] == "ptp"
+    assert ptp.settings(first).gateway_link == "nk0"
+    assert ptp.settings(first).cluster == ("10.244.0.0/16",)
     assert second["capabilities"] == {"portMappings": True}
 
 
@@ -146,6 +147,34 @@ def test_rules_of_a_family_name_its_own_networks() -> None:
     alone = masquerade.render("nk0", ["fd00:1::/64"], [], masquerades=True, is_guarded=True)
     assert "@pods counter drop" in alone, "what has no address of a family may send nothing in it"
     assert "masquerade fully-random" not in alone
+
+
+def test_networks_of_routed_links_are_told_apart() -> None:
+    one, other = (ptp.settings({"type": "ptp", "name": name}) for name in ("one", "other"))
+    assert one.gateway_link != other.gateway_link
+    assert one.prefix != other.prefix
+    assert one.prefix != links.port_prefix(one.gateway_link), "ports of a bridge have other rules"
+    with pytest.raises(CniError):
+        ptp.settings({"gatewayLink": 'a"; flush ruleset'})
+
+
+def test_routed_links_are_guarded_by_what_is_routed_to_them() -> None:
+    subnets = ["10.244.0.0/24", "fd00:1::/64"]
+    text = masquerade.render_routed("nk0", "nk1234", subnets, ["10.244.0.0/16"], masquerades=True)
+    assert 'prerouting iifname "nk1234*" jump from_pod' in text
+    assert "fib saddr . iif oif missing counter drop" in text
+    assert "ip saddr { 10.244.0.0/24 } ip daddr != { 10.244.0.0/24, 10.244.0.0/16, 224.0.0.0/4 } masq" in text
+    assert "ip6 saddr { fd00:1::/64 } ip6 daddr != { fd00:1::/64, ff00::/8 } masquerade" in text
+    plain = masquerade.render_routed("nk0", "nk1234", subnets, [], masquerades=False)
+    assert "masquerade" not in plain
+    assert "fib saddr" in plain
+
+
+def test_a_routed_link_is_settled_before_it_is_up() -> None:
+    first, second = netlink.routed(7, has_ipv6=True)
+    assert struct.unpack_from("=BxHiII", first[2]) == (0, 0, 7, 0, 0)
+    assert struct.unpack_from("=BxHiII", second[2]) == (0, 0, 7, 0x81, 0x81)
+    assert len(netlink.routed(7, has_ipv6=False)[0][2]) < len(first[2])
 
 
 def test_a_pod_may_ask_for_its_gateways_only() -> None:

@@ -77,6 +77,25 @@ def test_pods_of_a_former_range_are_stopped(
         assert removed == (["nk0"] if ended else []), "its addresses hide the Pods of who has the range now"
 
 
+@pytest.mark.parametrize(
+    ("name", "first", "is_kept"),
+    [
+        ("10-nanokube.conflist", {"type": "bridge", "bridge": "nk0", "routed": True}, False),
+        ("10-nanokube.conflist", {"type": "bridge", "bridge": "mine"}, True),
+        ("05-mine.conflist", {"type": "bridge", "bridge": "nk0", "routed": True}, True),
+    ],
+)
+def test_an_earlier_versions_bridge_gives_way(
+    tmp_path: Path, name: str, first: dict[str, Any], is_kept: bool, removed: list[str]
+) -> None:
+    plugin = {**first, "ipam": {"ranges": [[{"subnet": "10.1.0.0/24"}]]}}
+    (tmp_path / name).write_text(json.dumps({"name": "nanokube", "plugins": [plugin]}))
+    _update(tmp_path, "10.1.0.0/24")
+    assert removed == [], "Pods on the bridge keep their gateway"
+    (held,) = tmp_path.iterdir()
+    assert (json.loads(held.read_bytes())["plugins"][0]["type"] == "bridge") == is_kept
+
+
 def test_no_range_makes_no_network(tmp_path: Path) -> None:
     _update(tmp_path, "")
     assert not list(tmp_path.iterdir())

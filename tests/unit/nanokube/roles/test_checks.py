@@ -37,7 +37,7 @@ def test_a_range_of_ipv6_must_not_hide_a_network(
     pods: str, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checks, "_read", lambda path: _IPV6_ROUTES if path == "/proc/net/ipv6_route" else "")
-    monkeypatch.setattr(checks, "_is_made_by_us", lambda _network: False)
+    monkeypatch.setattr(checks, "_made_by_us", frozenset)
     config = node_config.NodeConfig("n", "::1", pod_cidr=pods, service_cidr="fd00:10:96::/112")
     result = next(each for each in checks.run_all(config) if each.name == "address ranges")
     assert result.is_ok is not bool(found)
