@@ -60,6 +60,9 @@ def parse(request: Request) -> RequestInfo:
         rest = rest[:-1]
     if not rest:
         return RequestInfo(False, request.method.lower(), path)
+    verb = ""
+    if rest[0] == "watch" and len(rest) > 1:  # long deprecated, and what kubeclient (Ruby) still asks for
+        verb, rest = "watch", rest[1:]
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 1:
         namespace = rest[1]
@@ -68,7 +71,7 @@ def parse(request: Request) -> RequestInfo:
     resource = rest[0]
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
-    verb = _verb(request, name, subresource)
+    verb = verb or _verb(request, name, subresource)
     fields = _field_selector(request) if verb in _MANY else ""
     if not name and fields and verb in ("list", "watch"):
         name = _only_name(fields)

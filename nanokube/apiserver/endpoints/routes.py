@@ -26,7 +26,7 @@ def check(resource: Resource, info: RequestInfo, method: str) -> None:
     if info.subresource:
         return
     is_whole = resource.namespaced and not info.namespace
-    if method == "HEAD" or (is_whole and info.verb not in _READS):
+    if method == "HEAD" or (info.verb == "watch" and method != "GET") or (is_whole and info.verb not in _READS):
         raise errors.no_such_method()
     if is_named == (info.verb in _COLLECTION) or info.verb not in resource.verbs:
         raise errors.no_such_method()
@@ -34,7 +34,7 @@ def check(resource: Resource, info: RequestInfo, method: str) -> None:
 
 def _is_path(resource: Resource, info: RequestInfo, is_named: bool) -> bool:
     if info.subresource:
-        return not info.rest or info.subresource == "proxy"
+        return (not info.rest or info.subresource == "proxy") and info.verb != "watch"
     if resource.namespaced and not info.namespace:
         return not is_named and "list" in resource.verbs
     if info.namespace and not resource.namespaced and resource.name != "namespaces":

@@ -13,6 +13,11 @@ PATH = "/api/v1/namespaces/d/configmaps"
 @pytest.mark.parametrize(
     ("target", "verb", "name"),
     [
+        ("/api/v1/watch/namespaces/d/configmaps", "watch", ""),
+        ("/api/v1/watch/namespaces/d/configmaps/a", "watch", "a"),
+        ("/apis/apps/v1/watch/deployments?fieldSelector=metadata.name=b", "watch", "b"),
+        ("/api/v1/watch/namespaces", "watch", ""),
+        ("/api/v1/watch", "list", ""),  # of a resource that nobody has
         (f"{PATH}?fieldSelector=metadata.name%3Da", "list", "a"),
         (f"{PATH}?watch=1&fieldSelector=metadata.name=a,metadata.namespace=d", "watch", "a"),
         (f"{PATH}?fieldSelector=metadata.name!=a", "list", ""),

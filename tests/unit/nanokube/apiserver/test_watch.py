@@ -234,3 +234,18 @@ async def test_big_lists_are_compressed_when_asked(api: Api) -> None:
     reply = await api("GET", MAPS, headers={"accept-encoding": "gzip"})
     assert reply.headers.get("content-encoding") == "gzip"
     assert len(orjson.loads(gzip.decompress(reply.body))["items"]) == 3
+
+
+@pytest.mark.parametrize("name", ["", "/b"])
+async def test_older_clients_watch_below_a_path_of_its_own(api: Api, name: str) -> None:
+    """Ruby's kubeclient (fluentd), and the Javascript client that reads OpenAPI."""
+    await make(api, "a")
+    await make(api, "b")
+    path = "/api/v1/watch/namespaces/default/configmaps"
+    async with asyncio.TaskGroup() as group:
+        stream = await api.watch(f"{path}{name}", group)
+        stream.abort()
+    assert [named for _, named in brief(stream)] == (["b"] if name else ["a", "b"])
+    assert (await api("POST", path, {"metadata": {"name": "c"}})).code == 405
+    assert (await api("GET", f"{path}/b/status")).code == 404
+    assert (await api("GET", "/api/v1/watch")).code == 404
