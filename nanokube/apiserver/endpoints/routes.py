@@ -26,7 +26,9 @@ def check(resource: Resource, info: RequestInfo, method: str) -> None:
     if info.subresource:
         return
     is_whole = resource.namespaced and not info.namespace
-    if method == "HEAD" or (info.verb == "watch" and method != "GET") or (is_whole and info.verb not in _READS):
+    if (info.verb in _READS and method != "GET") or (is_whole and info.verb not in _READS):
+        raise errors.no_such_method()
+    if method == "HEAD":
         raise errors.no_such_method()
     if is_named == (info.verb in _COLLECTION) or info.verb not in resource.verbs:
         raise errors.no_such_method()
