@@ -136,7 +136,7 @@ BY_NAME: Final[Mapping[str, Kind]] = {
         replacement=autoscaling.validate_replacement,
     ),
     "persistentvolumeclaims": Kind(
-        names.dns_subdomain, storage.validate_claim, storage.validate_claim_update
+        names.dns_subdomain, storage.validate_claim, storage.validate_claim_update, statuses.claim
     ),
     "persistentvolumes": Kind(names.dns_subdomain, storage.validate_volume, storage.validate_volume_update),
     "storageclasses.storage.k8s.io": Kind(

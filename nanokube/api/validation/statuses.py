@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from nanokube.api import field, objects
+from nanokube.api import field, objects, quantity
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.validation import conditions, formats, metadata, names, quota
@@ -64,6 +64,17 @@ def resource_quota(new: Object, old: Object) -> list[FieldError]:
         for part in ("hard", "used")
         for name, amount in (status.get(part) or {}).items()
         for error in quota.amount(name, amount, f"status.{part}[{name}]")
+    ]
+
+
+def claim(new: Object, old: Object) -> list[FieldError]:
+    """Check the capacity in the status of a PersistentVolumeClaim."""
+    capacity = (objects.status(new).get("capacity") or {}).items()
+    amounts = {name: quantity.parse(amount).milli for name, amount in capacity}
+    return [
+        field.invalid(f"status.capacity[{name}]", -(-milli // 1000), "must be a valid resource quantity")
+        for name, milli in amounts.items()
+        if milli < 0
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 from typing import Any, Final
 
 from nanokube.api import field, objects, quantity
@@ -57,6 +58,15 @@ _SOURCES: Final = volume_sources.ordered(
     "storageos",
     "csi",
 )
+
+# labels of nodes that became stable, by their former names
+_STABLE: Final[Mapping[str, str]] = {
+    "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
+    "beta.kubernetes.io/os": "kubernetes.io/os",
+    "beta.kubernetes.io/arch": "kubernetes.io/arch",
+    "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
+}
 
 
 def validate_claim(obj: Object) -> list[FieldError]:
@@ -245,17 +255,41 @@ def inline_volume_spec(spec: Object, path: str) -> list[FieldError]:
 
 
 def validate_volume_update(new: Object, old: Object) -> list[FieldError]:
-    """Check that the source and the mode of a volume stayed."""
+    """Check that the source, the mode and the place of a volume stayed."""
 
     def source(obj: Object) -> dict[str, Any]:
         return {k: v for k, v in objects.spec(obj).items() if k not in _NOT_SOURCES and v is not None}
 
     found: list[FieldError] = []
-    if source(new) != source(old):
+    wanted, had = source(new), source(old)
+    if had.get("csi") and had["csi"].get("controllerExpandSecretRef") is None and wanted.get("csi"):
+        wanted["csi"] = {k: v for k, v in wanted["csi"].items() if k != "controllerExpandSecretRef"}
+    if wanted != had:
         found.append(
             field.forbidden(
                 "spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation"
             )
         )
-    before = objects.spec(old).get("volumeMode")
-    return found + metadata.immutable(objects.spec(new).get("volumeMode"), before, "volumeMode")
+    before, after = objects.spec(old), objects.spec(new)
+    found += metadata.immutable(after.get("volumeMode"), before.get("volumeMode"), "volumeMode")
+    was, place = before.get("nodeAffinity"), after.get("nodeAffinity")
+    if was is not None and not _is_same_place(place, was):
+        detail = f"{metadata.IMMUTABLE}, except for updating from beta label to GA"
+        found.append(field.invalid("nodeAffinity", place, detail))
+    if before.get("volumeAttributesClassName") is not None and after.get("volumeAttributesClassName") is None:
+        detail = "update from non-nil value to nil is forbidden"
+        found.append(field.forbidden("spec.volumeAttributesClassName", detail))
+    return found
+
+
+def _is_same_place(new: Any, old: Any) -> bool:
+    """Compare node affinities; keys of labels may have become stable ones."""
+    if type(new) is not type(old):
+        return not new and not old
+    if type(old) is list:
+        return len(new) == len(old) and all(map(_is_same_place, new, old))
+    if type(old) is not dict:
+        return bool(new == old)
+    if isinstance(old.get("key"), str) and _STABLE.get(old["key"]) == new.get("key"):
+        old = {**old, "key": new["key"]}
+    return all(_is_same_place(new.get(key), old.get(key)) for key in {*new, *old})

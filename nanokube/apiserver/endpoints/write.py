@@ -49,6 +49,10 @@ _CREATED_BY_PUT: Final = frozenset(
         "services",
     )
 )
+_PODS_STAY: Final = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove "
+    "them or set propagationPolicy=Orphan to suppress this warning"
+)
 _PREFIX: Final = re.compile(r'\w+ in version "\w+" cannot be handled as a \w+: ')
 
 
@@ -300,7 +304,11 @@ async def delete(scope: Scope) -> Answer:
     form = negotiate.form_of(scope.request.headers.get("accept"), True)
     options, is_dry_run = _delete_options(scope)
     call = scope.call(is_dry_run=is_dry_run)
-    item, is_gone = await deleting.delete(scope.registry, call, options)
+    _warn_of_orphans(call, options)
+    try:
+        item, is_gone = await deleting.delete(scope.registry, call, options)
+    except errors.ApiError as err:
+        raise call.refused(err) from err.__cause__
     resource = scope.resource
     if is_gone and resource.storage_name not in resources.ANSWERED_DELETED:
         uid = item.object()["metadata"]["uid"]
@@ -314,10 +322,16 @@ async def delete_collection(scope: Scope) -> Answer:
     form = negotiate.form_of(scope.request.headers.get("accept"), True)
     options, is_dry_run = _delete_options(scope)
     call = scope.call(is_dry_run=is_dry_run)
+    _warn_of_orphans(call, options)
     items = await deleting.delete_collection(scope.registry, call, scope.selection(), options)
     metadata = {"resourceVersion": str(scope.registry.caches.revision)}
     parts = render.many(scope.resource, items, metadata, form, scope.registry.clock.time())
     return respond.encoded(scope.request, parts, form, warnings=call.warnings)
+
+
+def _warn_of_orphans(call: Call, options: calls.DeleteOptions) -> None:
+    if call.resource.storage_name == "jobs.batch" and not options.propagation:
+        call.warn([_PODS_STAY])
 
 
 def _delete_options(scope: Scope) -> tuple[calls.DeleteOptions, bool]:

@@ -39,6 +39,8 @@ def refusals(name: str, status: dict[str, Any], before: dict[str, Any], **more: 
          ["status.currentHealthy: Invalid value: -1: must be greater than or equal to 0"]),
         ("resourcequotas", {"used": {"pods": "-1"}},
          ["status.used[pods]: Invalid value: \"-1\": must be greater than or equal to 0"]),
+        ("persistentvolumeclaims", {"capacity": {"storage": "-1"}},
+         ["status.capacity[storage]: Invalid value: -1: must be a valid resource quantity"]),
         ("namespaces", {"phase": "Odd"},
          ["status.Phase: Invalid value: \"Odd\": may only be 'Active' if `deletionTimestamp` is empty"]),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nanokube.api import resources, strategy
+from nanokube.api.validation import storage
 
 Check = Callable[[str, dict[str, Any], dict[str, Any]], list[str]]
 Compare = Callable[[str, dict[str, Any], dict[str, Any], dict[str, Any]], list[str]]
@@ -220,3 +221,28 @@ def test_a_new_status_has_gos_zeros() -> None:
         resource = resources.get(name)
         strategy.prepare_for_create(resource, obj, namespace="d", uid="u", now="2026-01-02T03:04:05Z")
     assert (attachment["status"], ingress["status"]) == ({"attached": False}, {"loadBalancer": {}})
+
+
+def _placed(key: str, **spec: Any) -> dict[str, Any]:
+    terms = [{"matchExpressions": [{"key": key, "operator": "In", "values": ["a"]}]}]
+    return {"spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}, **spec}}
+
+
+def test_a_volume_stays_where_it_is() -> None:
+    beta, stable = "failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"
+    assert storage.validate_volume_update(_placed(stable), _placed(beta)) == []
+    assert storage.validate_volume_update(_placed(stable), {"spec": {}}) == []
+    for moved in (_placed("other"), {"spec": {}}):
+        (found,) = storage.validate_volume_update(moved, _placed(stable))
+        assert str(found).endswith("field is immutable, except for updating from beta label to GA")
+
+
+def test_a_volume_may_get_a_secret_to_grow_by_and_keeps_its_class() -> None:
+    csi = {"driver": "d", "volumeHandle": "h"}
+    grown = {"spec": {"csi": {**csi, "controllerExpandSecretRef": {"name": "s"}}}}
+    assert storage.validate_volume_update(grown, {"spec": {"csi": csi}}) == []
+    (found,) = storage.validate_volume_update({"spec": {}}, {"spec": {"volumeAttributesClassName": "gold"}})
+    assert (
+        str(found)
+        == "spec.volumeAttributesClassName: Forbidden: update from non-nil value to nil is forbidden"
+    )
