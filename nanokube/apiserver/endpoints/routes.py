@@ -25,10 +25,8 @@ def check(resource: Resource, info: RequestInfo, method: str) -> None:
         raise errors.bad_request(f"Name parameter invalid: \"{info.name}\": may not be '{info.name}'")
     if info.subresource:
         return
-    is_whole = resource.namespaced and not info.namespace
-    if (info.verb in _READS and method != "GET") or (is_whole and info.verb not in _READS):
-        raise errors.no_such_method()
-    if method == "HEAD":
+    is_read, is_whole = info.verb in _READS, resource.namespaced and not info.namespace
+    if method == "HEAD" or (is_read and method != "GET") or (is_whole and not is_read):
         raise errors.no_such_method()
     if is_named == (info.verb in _COLLECTION) or info.verb not in resource.verbs:
         raise errors.no_such_method()
