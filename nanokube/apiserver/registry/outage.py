@@ -17,11 +17,13 @@ async def synchronize(store: Store, revision: int = 0) -> None:
 
 
 def explained(err: StoreError) -> errors.ApiError:
-    """Say in the API's words that the store failed: 503 if nothing was done, 504 if that is not known."""
+    """Say in the API's words that the store failed: 503 if nothing was done, 504 if that is not known.
+
+    No Retry-After: the store itself has waited for longer than an election takes. client-go would ask ten
+    times, and kubectl say nothing for minutes.
+    """
     if isinstance(err, Uncertain):
         return errors.timeout(str(err))
     if isinstance(err, Broken):
         return errors.internal(str(err))
-    found = errors.service_unavailable(str(err))
-    found.details["retryAfterSeconds"] = 1
-    return found
+    return errors.service_unavailable(str(err))
