@@ -48,7 +48,7 @@ def namespace(obj: dict[str, Any]) -> None:
 def node(obj: dict[str, Any]) -> None:
     """Fill in a Node."""
     spec = obj.get("spec") or {}
-    if spec.get("podCIDR") and not spec.get("podCIDRs"):
+    if spec.get("podCIDR") and (spec.get("podCIDRs") or [""])[0] != spec["podCIDR"]:
         spec["podCIDRs"] = [spec["podCIDR"]]
     elif spec.get("podCIDRs") and not spec.get("podCIDR"):
         spec["podCIDR"] = spec["podCIDRs"][0]

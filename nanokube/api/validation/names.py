@@ -109,7 +109,7 @@ def qualified_name(text: str) -> list[str]:
         else:
             found += (f"prefix part {m}" for m in dns_subdomain(parts[0]))
     elif len(parts) > 2:
-        rule = f"a qualified name {_QUALIFIED_RULE}"
+        rule = f"a valid label key {_QUALIFIED_RULE}"
         shown = regex_error(rule, _QUALIFIED, "MyName", "my.name", "123-abc")
         return [f"{shown} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
     name = parts[-1]

@@ -12,7 +12,7 @@ from nanokube.api.resources import Resource
 from nanokube.apiserver.authn.user import User
 from nanokube.apiserver.cache import fields
 from nanokube.apiserver.cache.selection import Selection
-from nanokube.apiserver.endpoints import negotiate, unrecognized, yaml_body
+from nanokube.apiserver.endpoints import negotiate, owners, unrecognized, yaml_body
 from nanokube.apiserver.extensions import selectable
 from nanokube.apiserver.registry import call as calls
 from nanokube.apiserver.registry.call import Call
@@ -172,6 +172,11 @@ class Scope:
 
     def body_object(self, call: Call) -> dict[str, Any]:
         """Read the body as the resource's own kind."""
+        obj = self._body_object(call)
+        call.warn(owners.once(obj))
+        return obj
+
+    def _body_object(self, call: Call) -> dict[str, Any]:
         if self.resource.custom is not None:
             with _explained(self.resource.version, self.resource.kind):
                 return self._decode_custom(call, self.resource.custom)

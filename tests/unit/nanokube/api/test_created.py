@@ -93,7 +93,14 @@ def test_references_to_resources_have_a_divisor() -> None:
     assert spec["volumes"][0]["downwardAPI"]["items"][0]["resourceFieldRef"] == {**ref, "divisor": "0"}
 
 
-@pytest.mark.parametrize("said", [{"podCIDR": "10.0.0.0/24"}, {"podCIDRs": ["10.0.0.0/24"]}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"podCIDR": "10.0.0.0/24"},
+        {"podCIDRs": ["10.0.0.0/24"]},
+        {"podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.1.0/24"]},
+    ],
+)
 def test_nodes_say_their_range_twice(said: dict[str, Any]) -> None:
     spec = created("nodes", {"spec": said})["spec"]
     assert (spec["podCIDR"], spec["podCIDRs"]) == ("10.0.0.0/24", ["10.0.0.0/24"])
