@@ -133,7 +133,8 @@ def track_update(
 
 def _of_new(type_: facts.Type, after: dict[str, Any]) -> FieldSet:
     """Return the fields of a new object."""
-    return _recall(type_.name, after, lambda: fieldsets.in_order(fieldsets.changed(type_, {}, after)))
+    empty: dict[str, Any] = {"metadata": {}}  # which all objects have, so that nobody sets it as such
+    return _recall(type_.name, after, lambda: fieldsets.in_order(fieldsets.changed(type_, empty, after)))
 
 
 def _left(fields: FieldSet, mine: FieldSet) -> FieldSet:

@@ -272,6 +272,16 @@ async def test_managers_of_nothing_else_of_the_metadata(api: Api) -> None:
         assert left["one"] == {"f:spec": {}}
 
 
+async def test_nobody_sets_the_metadata_as_such(api: Api) -> None:
+    async with lively(api):
+        await define(api, definition())
+        obj = gadget(size=1)
+        obj["metadata"]["labels"] = {"a": "b"}
+        made = await api("POST", GADGETS, obj)
+        fields = made.json["metadata"]["managedFields"][0]["fieldsV1"]
+        assert fields["f:metadata"] == {"f:labels": {".": {}, "f:a": {}}}
+
+
 async def test_versions_show_the_same_objects(api: Api) -> None:
     async with lively(api):
         other = {"type": "object", "properties": {"spec": {"type": "object", "properties": {
