@@ -70,6 +70,7 @@ class SqliteStore:
         self._broken: Exception | None = found.failure
         self._fanout = Fanout()
         self._queued: list[Write] = []  # accepted, not yet handed over
+        self._is_alone = False  # the last batch was one write, and none came meanwhile
         self._is_writing = False  # a batch is with the writer, or about to be
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._settling: list[tuple[int, asyncio.Future[None]]] = []
@@ -221,7 +222,11 @@ class SqliteStore:
         self._queued.append(write)
         if not self._is_writing:
             self._is_writing = True
-            self._loop.call_soon(self._hand_over)  # with what other requests write in this turn of the loop
+            if self._is_alone:
+                self._hand_over()
+            else:
+                # with what other requests write in this turn of the loop
+                self._loop.call_soon(self._hand_over)
         await future
         return revision
 
@@ -252,6 +257,7 @@ class SqliteStore:
         while self._settling and self._settling[0][0] <= self._revision:
             _resolve(self._settling.pop(0)[1])
 
+        self._is_alone = len(batch) == 1 and not self._is_writing
         self._follow(batch)
 
     def _follow(self, batch: Sequence[Write]) -> None:
