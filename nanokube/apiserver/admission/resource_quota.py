@@ -49,19 +49,18 @@ class ResourceQuota(chain.Plugin):
     async def _one(self, a: chain.Attributes, obj: Mapping[str, Any], quota: Mapping[str, Any]) -> None:
         if not usage.is_governed(quota, a.resource, obj):
             return
-        hard = (quota.get("status") or {}).get("hard") or {}
+        status = quota.get("status") or {}
+        hard, used = status.get("hard") or {}, status.get("used") or {}  # until it has them it rules nothing
         name = quota["metadata"]["name"]
         asked = usage.of(a.resource, obj)
         if a.old is not None:
             asked = usage.subtract(asked, usage.of(a.resource, a.old))
         elif a.resource.name == "pods":
-            _check_said(a, obj, quota)
-        asked = {
-            n: v for n, v in asked.items() if n in (quota.get("spec") or {}).get("hard", {}) and v != _ZERO
-        }
+            _check_said(a, obj, name, hard)
+        asked = {n: v for n, v in asked.items() if n in hard and v != _ZERO}
         if not asked:
             return
-        unknown = sorted(n for n in asked if n not in hard)
+        unknown = sorted(n for n in asked if n not in used)
         if unknown:
             cause = f"status unknown for quota: {name}, resources: {','.join(unknown)}"
             raise errors.forbidden(a.resource, a.name, cause)
@@ -79,12 +78,11 @@ class ResourceQuota(chain.Plugin):
                 raise
 
 
-def _check_said(a: chain.Attributes, obj: Mapping[str, Any], quota: Mapping[str, Any]) -> None:
-    spec = quota.get("spec") or {}
-    said = usage.missing(spec.get("hard") or (), obj)
+def _check_said(a: chain.Attributes, obj: Mapping[str, Any], name: str, hard: Mapping[str, Any]) -> None:
+    said = usage.missing(hard, obj)
     if said:
         listed = "; ".join(f"{n} for: {','.join(sorted(set(who)))}" for n, who in said.items())
-        cause = f"failed quota: {quota['metadata']['name']}: must specify {listed}"
+        cause = f"failed quota: {name}: must specify {listed}"
         raise errors.forbidden(a.resource, a.name, cause)
 
 

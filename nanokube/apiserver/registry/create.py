@@ -45,9 +45,9 @@ async def create(registry: Registry, call: Call, obj: dict[str, Any], *, tracks:
         except KeyExists as err:
             name = candidate["metadata"]["name"]
             if not is_generated:
-                raise errors.already_exists(storage, name) from err
+                raise errors.already_exists(call.resource, name) from err
             if attempt == _NAME_ATTEMPTS - 1:
-                raise errors.generate_name_conflict(storage, name) from err
+                raise errors.generate_name_conflict(call.resource, name) from err
     raise AssertionError("unreachable")
 
 

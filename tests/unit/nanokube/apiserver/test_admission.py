@@ -49,6 +49,9 @@ async def test_limit_ranges_fill_in_and_bound(api: Api) -> None:
 async def test_quotas_are_booked_and_kept(api: Api) -> None:
     spec = {"hard": {"pods": "2", "requests.cpu": "1", "count/configmaps": "1"}}
     await api("POST", QUOTAS, {"metadata": {"name": "q"}, "spec": spec})
+    assert (await api("POST", f"{PODS}?dryRun=All", sized("a", requests={"cpu": "2"}))).code == 201
+    unused = {"status": {"hard": spec["hard"]}}
+    assert (await api("PATCH", f"{QUOTAS}/q/status", unused, content_type=MERGE)).code == 200
     unknown = await api("POST", PODS, sized("a", requests={"cpu": "600m"}))
     assert "status unknown for quota: q, resources: pods,requests.cpu" in unknown.json["message"]
     status = {"hard": spec["hard"], "used": {"pods": "0", "requests.cpu": "0", "count/configmaps": "0"}}

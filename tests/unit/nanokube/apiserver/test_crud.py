@@ -542,3 +542,19 @@ async def test_metadata_of_one_and_of_many_are_asked_for_by_their_names(
     await api("POST", PODS, pod())
     done = await api("GET", path, headers={"accept": f"application/json;as={shape};g=meta.k8s.io;v=v1"})
     assert done.code == code
+
+
+async def test_who_exists_is_told_by_the_group_that_was_asked(api: Api) -> None:
+    path = "/apis/events.k8s.io/v1/namespaces/default/events"
+    event = {
+        "metadata": {"name": "e"},
+        "eventTime": "2026-01-01T00:00:00.000001Z",
+        "reportingController": "example.com/c",
+        "reportingInstance": "i",
+        "action": "A",
+        "reason": "R",
+        "type": "Normal",
+        "regarding": {"kind": "Pod", "name": "p", "namespace": "default"},
+    }
+    assert (await api("POST", path, event)).code == 201
+    assert (await api("POST", path, event)).json["message"] == 'events.events.k8s.io "e" already exists'
