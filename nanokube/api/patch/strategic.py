@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from nanokube.api import errors, facts, walk
+from nanokube.api import errors, facts, unstructured, walk
 from nanokube.api.errors import ApiError
 
 _PATCH: Final = "$patch"
@@ -45,7 +45,7 @@ def _merge_struct(type_: facts.Type, target: dict[str, Any], patch: dict[str, An
         if directive == "delete":
             return {}
         if directive not in (None, "merge"):
-            raise _malformed(f"unknown patch type {directive!r}")
+            raise errors.bad_request(f"unknown patch type: {directive} in map: {unstructured.shown(patch)}")
     found = _retain(target, patch) if _RETAIN_KEYS in patch else dict(target)
     has_directives = False
     fields = facts.definition(type_.name).fields if type_.code == "@" else None
@@ -71,7 +71,7 @@ def _retain(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
         return dict(target)
     named = [key for key, value in patch.items() if value is not None and key[:1] != "$"]
     if type(retained) is not list or not all(key in retained for key in named):
-        raise _malformed("a key of the patch is not in its $retainKeys list")
+        raise errors.bad_request("invalid patch format of retainKeys")
     return {k: v for k, v in target.items() if k in retained}
 
 
@@ -187,7 +187,9 @@ def _check_order(values: list[Any], order: list[Any]) -> None:
 
 def _key_of(item: dict[str, Any], key: str) -> Any:
     if key not in item:
-        raise _malformed(f"map: {item} does not contain declared merge key: {key}")
+        raise errors.bad_request(
+            f"map: {unstructured.shown(item)} does not contain declared merge key: {key}"
+        )
     return item[key]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nanokube.api import facts, patch
+from nanokube.api import errors, facts, patch
 
 POD = facts.definition("io.k8s.api.core.v1.Pod")
 
@@ -45,3 +45,21 @@ def test_directives_of_items_are_obeyed_where_the_lists_are_alike() -> None:
 def _status(names: str) -> dict[str, Any]:
     conditions = [{"type": name.lower(), "status": "old" if name.isupper() else "new"} for name in names]
     return {"status": {"conditions": conditions}}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"$patch": "odd", "data": {"a": "1"}},
+         "unknown patch type: odd in map: map[$patch:odd data:map[a:1]]"),
+        ({"$retainKeys": ["x"], "data": {}}, "invalid patch format of retainKeys"),
+        ({"metadata": {"ownerReferences": [{"name": "p"}]}},
+         "map: map[name:p] does not contain declared merge key: uid"),
+    ],
+)  # fmt: skip
+def test_malformed_patches_are_refused_in_upstreams_words(body: dict[str, Any], said: str) -> None:
+    definition = facts.definition("io.k8s.api.core.v1.ConfigMap")
+    target: dict[str, Any] = {"metadata": {"ownerReferences": []}}
+    with pytest.raises(errors.ApiError) as refused:
+        patch.apply_strategic_patch(definition, target, body)
+    assert refused.value.message == said
