@@ -1,15 +1,18 @@
 """What the plugins change on the host itself, written down first so that reset() can undo it."""
 
 import contextlib
+import fcntl
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from cni import netlink
 
 _RECORD = "host.json"  # sysctls: {path below /proc/sys: value before us}; _KINDS: names
+_LOCK = "host.lock"
 _KINDS = ("tables", "tables6", "bridge_tables", "inet_tables", "bridges")
 _PROC = Path("/proc/sys")
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
@@ -23,9 +26,10 @@ def set_sysctl(data_dir: Path, key: str, value: str) -> None:
         return
     if key == FORWARDING[6]:
         _keep_router_advertisements(data_dir)
-    record = _load(data_dir)
-    record["sysctls"].setdefault(key, before)
-    _store(data_dir, record)
+    with _locked(data_dir):
+        record = _load(data_dir)
+        record["sysctls"].setdefault(key, before)
+        _store(data_dir, record)
     path.write_text(value)
 
 
@@ -50,10 +54,11 @@ def remember(data_dir: Path, kind: str, name: str) -> None:
 
     kind: `tables` (family ip), `tables6` (ip6), `bridge_tables`, `inet_tables`, `bridges`.
     """
-    record = _load(data_dir)
-    if name not in record[kind]:
-        record[kind].append(name)
-        _store(data_dir, record)
+    with _locked(data_dir):
+        record = _load(data_dir)
+        if name not in record[kind]:
+            record[kind].append(name)
+            _store(data_dir, record)
 
 
 def reset(data_dir: Path) -> None:
@@ -68,7 +73,17 @@ def reset(data_dir: Path) -> None:
     for key, value in record["sysctls"].items():
         with contextlib.suppress(FileNotFoundError):  # of a link that is gone
             (_PROC / key).write_text(value)
-    (data_dir / _RECORD).unlink(missing_ok=True)
+    for name in (_RECORD, _LOCK):
+        (data_dir / name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    """Keep others out, who are other processes: plugins, and a node's agent."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _load(data_dir: Path) -> dict[str, Any]:

@@ -66,12 +66,13 @@ class Proxy:
         ranges: Ranges = Ranges(),
         nft: "Callable[[str], str] | None" = None,
         flush: Callable[[Iterable[conntrack.Stale]], int] = conntrack.flush,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
         """All informers are run by the caller; slices has the index SERVICE_INDEX (index_of_slice).
 
         nodes: tells this node's zone. local_addresses: ClusterIPs that this node itself answers (the
         cluster's DNS): left alone. nft: runs nft commands as one transaction (tests); default: libnftables.
-        flush: forgets stale UDP flows.
+        flush: forgets stale UDP flows. settle: called once the table is there.
         """
         self._services = services
         self._slices = slices
@@ -80,6 +81,7 @@ class Proxy:
         self._local_addresses = frozenset(local_addresses)
         self._run_nft = nft or nftables.Nftables().run
         self._flush = flush
+        self._settle = settle
         self._table = table.Table(ranges.pods, ranges.services)
         self._wanted: dict[str, forwards.Forwards] = {}
         self._checks = health.Checks()
@@ -102,6 +104,7 @@ class Proxy:
                 self._table.replace(key, ruleset.elements(self._update(key)))
             await self._rebuild()
             self.progress.applied()
+            self._settle()
             await self._checks.replace(self._checked)
             log.info("proxy synced services=%d", len(self._table.owners()))
             while True:
@@ -204,9 +207,18 @@ async def run(
     *,
     nodes: informer.Informer | None = None,
     ranges: Ranges = Ranges(),
+    settle: Callable[[], None] = lambda: None,
 ) -> Never:
-    """Run the proxy of one node. The caller runs the informers."""
-    proxy = Proxy(services, slices, node_name, nodes=nodes, local_addresses=local_addresses, ranges=ranges)
+    """Run the proxy of one node. The caller runs the informers. settle: as of Proxy."""
+    proxy = Proxy(
+        services,
+        slices,
+        node_name,
+        nodes=nodes,
+        local_addresses=local_addresses,
+        ranges=ranges,
+        settle=settle,
+    )
     own = healthz.Healthz(proxy.progress, lambda: nodes.get(node_name) if nodes is not None else None)
     await tasks.all_of(proxy.run(), own.run())
     raise AssertionError("both run until they are cancelled")

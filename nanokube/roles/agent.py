@@ -15,6 +15,7 @@ from nanokube.podnet import plan as podnet_plan
 from nanokube.podnet import run as podnet_run
 from nanokube.proxy import announcer
 from nanokube.proxy import run as proxy_run
+from nanokube.proxy import settings as proxy_settings
 from nanokube.roles import authority, balancer, bootstrap, component
 from nanokube.roles import config as node_config
 
@@ -66,6 +67,7 @@ async def run(config: node_config.NodeConfig) -> Never:
             config.dns_ips,
             nodes=nodes,
             ranges=proxy_run.Ranges(config.pod_cidrs, config.service_cidrs),
+            settle=functools.partial(proxy_settings.apply, host_setting(config)),
         )
         group.create_task(proxying, name="proxy")
         dns = dns_run.DnsConfig(config.dns_ips, config.service_cidrs, config.node_ips, config.cluster_domain)
