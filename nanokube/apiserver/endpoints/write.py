@@ -172,7 +172,8 @@ def transform(scope: Scope, call: Call, kind: str) -> Transform:
         if kind == patch.STRATEGIC and (new.get("apiVersion"), new.get("kind")) != settled:
             new = {**new, "apiVersion": resource.api_version, "kind": resource.kind}
         with refused_as_patched(found.definition, kind, body, new):
-            is_reset = (new.get("metadata") or {}).get("managedFields") == []  # which pruning drops
+            metadata = new.get("metadata")
+            is_reset = type(metadata) is dict and metadata.get("managedFields") == []  # which pruning drops
             cleaned, problems = _clean(found, new, old)
             call.warnings = schema.report(problems, call.field_validation)
             scope.check_kind(cleaned, resource.api_version, resource.kind)

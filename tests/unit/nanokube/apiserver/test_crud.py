@@ -558,3 +558,11 @@ async def test_who_exists_is_told_by_the_group_that_was_asked(api: Api) -> None:
     }
     assert (await api("POST", path, event)).code == 201
     assert (await api("POST", path, event)).json["message"] == 'events.events.k8s.io "e" already exists'
+
+
+async def test_a_patch_that_leaves_no_metadata_is_refused(api: Api) -> None:
+    await api("POST", CONFIGMAPS, configmap("c"))
+    patch = [{"op": "add", "path": "/metadata", "value": True}]
+    reply = await api("PATCH", f"{CONFIGMAPS}/c", patch, content_type="application/json-patch+json")
+    assert reply.code == 422
+    assert "cannot unmarshal bool into Go struct field ConfigMap.metadata" in reply.json["message"]
