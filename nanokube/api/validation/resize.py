@@ -18,14 +18,13 @@ def validate(new: Object, old: Object) -> list[FieldError]:
     was = objects.status(old).get("qosClass") or qos.of(old)
     if qos.of(new) != was:
         found.append(field.invalid("spec", was, "Pod QOS Class may not change as a result of resizing"))
-    if _amounts(new) != _amounts(old):  # the kubelet does not change a Pod's own limits while it runs
-        found.append(field.forbidden("spec.resources", "resources of the Pod itself cannot be resized"))
     if moved := _order(objects.spec(new), objects.spec(old)):
         return found + moved
     return found + [error for key in ("initContainers", "containers") for error in _sizes(new, old, key)]
 
 
-def _amounts(pod: Object) -> dict[tuple[str, str], Any]:
+def amounts(pod: Object) -> dict[tuple[str, str], Any]:
+    """Return the resources of a Pod itself, by part ("requests", "limits") and name."""
     own = objects.spec(pod).get("resources") or {}
     parts = ("requests", "limits")
     return {(part, name): quantity.parse(n) for part in parts for name, n in (own.get(part) or {}).items()}
