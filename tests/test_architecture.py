@@ -3,7 +3,8 @@
 import ast
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,35 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the rules ask of a file. Its tree is not kept: a million nodes would slow what runs after this."""
+
+    imports: tuple[str, ...]
+    imports_at_start: tuple[str, ...]
+    lines: int
+    long_functions: tuple[str, ...]
+    loose_tasks: tuple[int, ...]
+    raised_in_groups: tuple[int, ...]
+    uses_ctypes: bool
+    has_docstring: bool
+
+
 @functools.cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), str(path))
+def facts_of(path: Path) -> Facts:
+    text = path.read_text()
+    tree = ast.parse(text, str(path))
+    nodes = list(ast.walk(tree))
+    return Facts(
+        imports=tuple(_imports(nodes)),
+        imports_at_start=tuple(_imports(_run_at_import(tree))),
+        lines=len(text.splitlines()),
+        long_functions=tuple(_long_functions(nodes)),
+        loose_tasks=tuple(node.lineno for node in nodes if isinstance(node, ast.Call) and _is_loose(node)),
+        raised_in_groups=tuple(_raised_in_groups(nodes)),
+        uses_ctypes=re.search(r"^\s*(import|from) ctypes", text, re.M) is not None,
+        has_docstring=ast.get_docstring(tree) is not None,
+    )
 
 
 @functools.cache
@@ -67,9 +94,8 @@ def known_modules() -> frozenset[str]:
     return frozenset(module_of(path) for path in [*sources(), *generated])
 
 
-def imports_of(path: Path, *, top_level_only: bool = False) -> Iterator[str]:
-    """Yield the modules of ours that a file imports."""
-    nodes = _run_at_import(tree_of(path)) if top_level_only else ast.walk(tree_of(path))
+def _imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Yield the modules of ours that are imported."""
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] in PACKAGES)
@@ -77,6 +103,28 @@ def imports_of(path: Path, *, top_level_only: bool = False) -> Iterator[str]:
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
                 yield full if full in known_modules() else node.module
+
+
+def _long_functions(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
+            lines = node.end_lineno - node.lineno + 1
+            if lines > FUNCTION_LIMIT:
+                yield f"{node.name}: {lines} lines"
+
+
+def _is_loose(call: ast.Call) -> bool:
+    """Whether a task is started outside of any group."""
+    match call.func:
+        case ast.Attribute(value=ast.Name(id="asyncio"), attr="create_task" | "ensure_future"):
+            return True
+    return False
+
+
+def _raised_in_groups(nodes: Iterable[ast.AST]) -> Iterator[int]:
+    for node in nodes:
+        for handler in node.handlers if isinstance(node, ast.TryStar) else ():
+            yield from (inner.lineno for inner in ast.walk(handler) if isinstance(inner, ast.Raise))
 
 
 def _run_at_import(tree: ast.Module) -> Iterator[ast.stmt]:
@@ -108,14 +156,14 @@ def test_each_package_imports_only_what_it_may() -> None:
         if owner is None:
             continue
         allowed = (owner, *ALLOWED[owner])
-        for target in imports_of(path):
+        for target in facts_of(path).imports:
             if not any(_is_within(target, package) for package in allowed):
                 wrong.append(f"{module} imports {target}")
     assert wrong == []
 
 
 def test_no_import_cycles() -> None:
-    graph = {module_of(path): set(imports_of(path, top_level_only=True)) for path in sources()}
+    graph = {module_of(path): set(facts_of(path).imports_at_start) for path in sources()}
     assert _find_cycle(graph) is None
 
 
@@ -141,49 +189,29 @@ def _find_cycle(graph: dict[str, set[str]]) -> list[str] | None:
 def test_files_and_functions_stay_small(path: Path) -> None:
     if "data" in path.relative_to(ROOT).parts:
         return  # tables of facts
-    tree = tree_of(path)
-    assert len(path.read_text().splitlines()) <= FILE_LIMIT
-    long = [
-        f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.end_lineno is not None
-        and node.end_lineno - node.lineno + 1 > FUNCTION_LIMIT
-    ]
-    assert long == []
+    facts = facts_of(path)
+    assert facts.lines <= FILE_LIMIT
+    assert facts.long_functions == ()
 
 
 def test_ctypes_lives_in_cri_linux_alone() -> None:
     offenders = [
         module_of(path)
         for path in sources()
-        if not _is_within(module_of(path), "cri.linux")
-        and re.search(r"^\s*(import|from) ctypes", path.read_text(), re.M)
+        if not _is_within(module_of(path), "cri.linux") and facts_of(path).uses_ctypes
     ]
     assert offenders == []
 
 
 def test_tasks_start_in_task_groups_alone() -> None:
-    offenders = [
-        f"{module_of(path)}:{node.lineno}"
-        for path in sources()
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.Call)
-        and ast.unparse(node.func) in ("asyncio.create_task", "asyncio.ensure_future")
-    ]
+    offenders = [f"{module_of(path)}:{line}" for path in sources() for line in facts_of(path).loose_tasks]
     assert offenders == []
 
 
 def test_nothing_is_raised_where_a_group_is_caught() -> None:
     """Before Python 3.11.4 (Debian 12 has 3.11.2) it would be a group again: cpython gh-103590."""
     offenders = [
-        f"{module_of(path)}:{raising.lineno}"
-        for path in sources()
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.TryStar)
-        for handler in node.handlers
-        for raising in ast.walk(handler)
-        if isinstance(raising, ast.Raise)
+        f"{module_of(path)}:{line}" for path in sources() for line in facts_of(path).raised_in_groups
     ]
     assert offenders == []
 
@@ -192,7 +220,7 @@ def test_every_module_says_what_it_is() -> None:
     silent = [
         module_of(path)
         for path in sources()
-        if path.name != "__init__.py" and ast.get_docstring(tree_of(path)) is None
+        if path.name != "__init__.py" and not facts_of(path).has_docstring
     ]
     assert silent == []
 
