@@ -18,6 +18,11 @@ def validate(new: Object, old: Object) -> list[FieldError]:
     was = objects.status(old).get("qosClass") or qos.of(old)
     if qos.of(new) != was:
         found.append(field.invalid("spec", was, "Pod QOS Class may not change as a result of resizing"))
+    kept, had = amounts(new), amounts(old)
+    for part in ("requests", "limits"):
+        if any(key not in kept for key in had if key[0] == part):
+            detail = f"pod-level resource {part} cannot be removed"
+            found.append(field.forbidden(f"spec.resources.{part}", detail))
     if moved := _order(objects.spec(new), objects.spec(old)):
         return found + moved
     return found + [error for key in ("initContainers", "containers") for error in _sizes(new, old, key)]

@@ -354,7 +354,7 @@ async def test_a_resize_keeps_the_containers_and_what_they_ask_for(api: Api) -> 
     assert "resource requests cannot be removed" in await refusal(first, bare)
 
 
-async def test_a_resize_of_the_pod_s_own_resources_is_refused_rather_than_dropped(api: Api) -> None:
+async def test_resources_of_a_pod_itself_are_resized_but_not_removed(api: Api) -> None:
     whole = sized("a", requests={"cpu": "100m"})
     whole["spec"]["resources"] = {"limits": {"cpu": "1"}}
     await api("POST", PODS, whole)
@@ -362,9 +362,13 @@ async def test_a_resize_of_the_pod_s_own_resources_is_refused_rather_than_droppe
     same = {"spec": {"resources": {"limits": {"cpu": "1000m"}}}}
     assert (await api("PATCH", f"{PODS}/a/resize", same, content_type=strategic)).code == 200
     more = {"spec": {"resources": {"limits": {"cpu": "2"}}}}
-    refused = await api("PATCH", f"{PODS}/a/resize", more, content_type=strategic)
+    resized = await api("PATCH", f"{PODS}/a/resize", more, content_type=strategic)
+    assert (resized.code, resized.json["spec"]["resources"]["limits"]) == (200, {"cpu": "2"})
+    none = {"spec": {"resources": {"limits": {"cpu": None}}}}
+    refused = await api("PATCH", f"{PODS}/a/resize", none, content_type=strategic)
     assert refused.code == 422
-    assert "spec.resources: Forbidden" in refused.json["message"]
+    detail = "spec.resources.limits: Forbidden: pod-level resource limits cannot be removed"
+    assert detail in refused.json["message"]
 
 
 async def test_component_statuses_name_the_store(api: Api) -> None:
