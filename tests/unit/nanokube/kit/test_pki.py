@@ -26,7 +26,7 @@ def test_a_certificate_names_user_groups_and_addresses(authority: pki.Authority)
 
 
 def test_a_key_says_that_it_is_of_an_elliptic_curve(authority: pki.Authority) -> None:
-    """fabric8 (the Java client of Spark, Flink, Quarkus) takes a key for RSA unless its first line says so."""
+    """fabric8 (Java: Spark, Flink, Quarkus) takes a key for RSA unless its first line says so."""
     key = authority.issue(SERVER, NOW).key
     assert key.startswith(b"-----BEGIN EC PRIVATE KEY-----\n")
     assert pki.signing_pair().key.startswith(b"-----BEGIN EC PRIVATE KEY-----\n")
