@@ -71,7 +71,9 @@ def _check(
 @lru_cache(maxsize=4096)
 def dns_label(text: str) -> list[str]:
     """Check a DNS label as of RFC 1123."""
-    if re.fullmatch(_LABEL, text) is None and re.fullmatch(_SUBDOMAIN, text):
+    if re.fullmatch(_LABEL, text):
+        return [max_length(MAX_LABEL)] if len(text) > MAX_LABEL else []
+    if re.fullmatch(_SUBDOMAIN, text):
         found = [max_length(MAX_LABEL)] if len(text) > MAX_LABEL else []
         return [*found, "must not contain dots"]
     return _check(text, MAX_LABEL, _LABEL, _LABEL_RULE, "my-name", "123-abc")

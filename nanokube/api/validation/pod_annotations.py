@@ -29,6 +29,8 @@ _SECCOMP_PLAIN: Final = ("runtime/default", "docker/default", "unconfined")
 def validate(annotations: Mapping[str, Any], spec: Object, path: str) -> list[FieldError]:
     """Check annotations by themselves."""
     found: list[FieldError] = []
+    if not annotations:
+        return found
     if _MIRROR in annotations and not spec.get("nodeName"):
         detail = "must set spec.nodeName if mirror pod annotation is set"
         found.append(field.invalid(f"{path}[{_MIRROR}]", annotations[_MIRROR], detail))
@@ -65,6 +67,8 @@ def _seccomp(value: str, path: str) -> list[FieldError]:
 
 def agree(annotations: Mapping[str, Any], spec: Object, path: str) -> list[FieldError]:
     """Check that AppArmor annotations say the same as the fields that took their place."""
+    if not any(key.startswith(_APP_ARMOR) for key in annotations):
+        return []
     if (spec.get("os") or {}).get("name") == "windows":
         return []
     found, whole = list[FieldError](), (spec.get("securityContext") or {}).get("appArmorProfile")

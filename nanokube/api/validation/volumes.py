@@ -74,6 +74,8 @@ def validate_claims(volumes: Iterable[Object], path: str, pod_name: str) -> list
     """Check the names of the claims that a Pod's ephemeral volumes become."""
     found, volumes = list[FieldError](), list(volumes)
     made = {f"{pod_name}-{v.get('name') or ''}" for v in volumes if v.get("ephemeral") is not None}
+    if not made:
+        return []
     for index, volume in enumerate(volumes):
         where, name = f"{path}[{index}]", volume.get("name") or ""
         if volume.get("ephemeral") is not None and name:
