@@ -18,10 +18,9 @@ from nanokube.apiserver.config import ApiServerConfig
 from nanokube.kit import pki
 from nanokube.kit.clock import ManualClock
 from nanokube.kit.http import server as http
-from nanokube.storage.memory import MemoryStore
 from tests.unit.nanokube.apiserver.aggregator import extension
 from tests.unit.nanokube.apiserver.aggregator.extension import Extension
-from tests.unit.nanokube.apiserver.conftest import Api
+from tests.unit.nanokube.apiserver.conftest import Api, Histories, started_once
 
 NAME = "v1beta1.metrics.k8s.io"
 SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
@@ -92,7 +91,7 @@ def proxy_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def front(keys: Path, proxy_keys: Path) -> AsyncIterator[Front]:
+async def front(keys: Path, proxy_keys: Path, histories: Histories) -> AsyncIterator[Front]:
     nowhere = Path("/nonexistent")
     config = ApiServerConfig(
         advertise_address="192.0.2.1",
@@ -106,7 +105,8 @@ async def front(keys: Path, proxy_keys: Path) -> AsyncIterator[Front]:
         front_proxy_key=proxy_keys / "client.key",
         token_file=keys / "tokens.csv",
     )
-    store, clock = MemoryStore(), ManualClock(datetime.datetime.now(datetime.UTC).timestamp())
+    store = await started_once(config, histories)
+    clock = ManualClock(datetime.datetime.now(datetime.UTC).timestamp())
     parts = await assemble(config, store, clock)
     api = Api(parts, store, clock)
     binding = {

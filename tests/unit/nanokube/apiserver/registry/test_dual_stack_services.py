@@ -12,8 +12,7 @@ import pytest
 from nanokube.apiserver.assemble import assemble
 from nanokube.apiserver.config import ApiServerConfig
 from nanokube.kit.clock import ManualClock
-from nanokube.storage.memory import MemoryStore
-from tests.unit.nanokube.apiserver.conftest import Api
+from tests.unit.nanokube.apiserver.conftest import Api, Histories, started_once
 
 SERVICES = "/api/v1/namespaces/default/services"
 MERGE = "application/merge-patch+json"
@@ -36,13 +35,13 @@ ONLY_V6 = dataclasses.replace(
 
 
 @pytest.fixture
-async def dual(keys: Path, request: pytest.FixtureRequest) -> AsyncIterator[Api]:
+async def dual(keys: Path, histories: Histories, request: pytest.FixtureRequest) -> AsyncIterator[Api]:
     config = dataclasses.replace(
         getattr(request, "param", DUAL),
         service_account_public_key=keys / "sa.pub",
         service_account_private_key=keys / "sa.key",
     )
-    store, clock = MemoryStore(), ManualClock()
+    store, clock = await started_once(config, histories), ManualClock()
     server = await assemble(config, store, clock)
     yield Api(server, store, clock)
     await server.close()
