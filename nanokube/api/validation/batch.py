@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from typing import Any, Final
+from typing import Final
 
 from nanokube.api import cron, field, objects, selectors
 from nanokube.api.field import FieldError
@@ -27,7 +27,6 @@ _MAX_MANAGER: Final = 63
 _MAX_FAILED: Final = 100_000
 _MANY: Final = 100_000
 _MOST_OF_MANY: Final = 10_000
-_IMMUTABLE: Final = ("completions", "selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex")
 _POLICIES: Final = ("Allow", "Forbid", "Replace")
 _MAX_CRON_NAME: Final = 52
 _ZONE_PART: Final = r"[A-Za-z.\-_0-9+]{1,14}"
@@ -162,50 +161,6 @@ def _replacement(spec: Object, path: str) -> list[FieldError]:
     if policy is None or policy in allowed:
         return []
     return [field.not_supported(f"{path}.podReplacementPolicy", policy, allowed)]
-
-
-def validate_job_update(new: Object, old: Object) -> list[FieldError]:
-    """Check what of a Job may not change."""
-    spec, before = objects.spec(new), objects.spec(old)
-    found: list[FieldError] = []
-    for key in _IMMUTABLE:
-        if key == "completions" and _is_elastic(spec, before):
-            continue
-        found += metadata.immutable(spec.get(key), before.get(key), f"spec.{key}")
-    is_waiting = before.get("suspend") and not objects.status(old).get("startTime")
-    kept = _without_scheduling if is_waiting else _same
-    return found + metadata.immutable(
-        kept(spec.get("template")), kept(before.get("template")), "spec.template"
-    )
-
-
-def _is_elastic(spec: Object, before: Object) -> bool:
-    """An Indexed Job may be resized if completions and parallelism change together."""
-    return (
-        spec.get("completionMode") == "Indexed"
-        and spec.get("completions") is not None
-        and before.get("completions") is not None
-        and spec["completions"] == spec.get("parallelism")
-        and (
-            before["completions"] == before.get("parallelism") or spec["completions"] == before["completions"]
-        )
-    )
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _without_scheduling(value: Any) -> Any:
-    """Drop what a suspended Job may still change in its template."""
-    value = value or {}
-    meta = {k: v for k, v in (value.get("metadata") or {}).items() if k not in ("labels", "annotations")}
-    dropped = ("nodeSelector", "affinity", "tolerations", "schedulingGates")
-    pod = {k: v for k, v in (value.get("spec") or {}).items() if k not in dropped}
-    for key in ("containers", "initContainers"):
-        if key in pod:
-            pod[key] = [{k: v for k, v in c.items() if k != "resources"} for c in pod[key]]
-    return {**value, "metadata": meta, "spec": pod}
 
 
 def validate_cron_job(obj: Object) -> list[FieldError]:

@@ -159,6 +159,30 @@ def count_indexes(text: str, completions: int) -> int:
     return total
 
 
+def first_common(text: str, other: str, completions: int) -> int | None:
+    """Return the least index that both lists name; parts that cannot be read count for nothing."""
+    intervals = [_intervals(each, completions) for each in (text, other)]
+    common = (
+        max(first, start)
+        for first, last in intervals[0]
+        for start, end in intervals[1]
+        if first <= end and start <= last
+    )
+    return min(common, default=None)
+
+
+def _intervals(text: str, completions: int) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for part in text.split(","):
+        try:
+            count_indexes(part or "?", completions)
+        except ValueError:
+            continue
+        limits = [int(limit) for limit in part.split("-")]
+        found.append((limits[0], limits[-1]))
+    return found
+
+
 def _index(text: str, completions: int) -> int:
     if re.fullmatch("[+-]?[0-9]+", text) is None:
         raise ValueError(f"cannot convert string to integer for index: {field.quote(text)}")

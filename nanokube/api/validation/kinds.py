@@ -26,6 +26,7 @@ from nanokube.api.validation import (
     flow,
     formats,
     ingress,
+    job_updates,
     lease,
     names,
     networking,
@@ -124,7 +125,9 @@ BY_NAME: Final[Mapping[str, Kind]] = {
         names.dns_subdomain, controllers.validate_replication_controller, status=statuses.replica_set
     ),
     "podtemplates": Kind(names.dns_subdomain, controllers.validate_pod_template),
-    "jobs.batch": Kind(names.dns_subdomain, batch.validate_job, batch.validate_job_update),
+    "jobs.batch": Kind(
+        names.dns_subdomain, batch.validate_job, job_updates.validate, job_updates.validate_status
+    ),
     "cronjobs.batch": Kind(names.dns_subdomain, batch.validate_cron_job),
     "poddisruptionbudgets.policy": Kind(
         names.dns_subdomain, controllers.validate_disruption_budget, status=statuses.budget
