@@ -119,12 +119,9 @@ def check(args: Args) -> None:
     with netns.opened(args.netns) as fd:
         try:
             socket.if_nametoindex(record["link"])
-            found = netns.run(fd, lambda: inside.addresses_of(args.ifname))
+            netns.run(fd, lambda: inside.check(args.ifname, _ips(record)))
         except OSError as err:
             raise CniError(Code.CHECK_FAILED, f"link of {args.container_id} is missing", str(err)) from err
-    if missing := [ip for ip in _ips(record) if ip not in found]:
-        shown = ", ".join(sorted(found)) or "none"
-        raise CniError(Code.CHECK_FAILED, f"addresses of {args.ifname} are {shown}: {missing[0]} is missing")
 
 
 def gc(args: Args) -> None:

@@ -5,12 +5,12 @@ import errno
 import fcntl
 import ipaddress
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from cni import host, leases, links, netlink
 from cni.leases import Lease
-from cni.skel import Json
+from cni.skel import CniError, Code, Json
 
 _SIOCGIFADDR = 0x8915
 
@@ -62,7 +62,16 @@ def _run(*messages: netlink.Message) -> None:
         rtnetlink.run(netlink.up(socket.if_nametoindex("lo")), *messages)
 
 
-def addresses_of(ifname: str) -> set[str]:
+def check(ifname: str, wanted: Iterable[str]) -> None:
+    """Demand that a link has these addresses. Raises CniError, and OSError for a link that is not there."""
+    found = _addresses_of(ifname)
+    for ip in wanted:
+        if ip not in found:
+            shown = ", ".join(sorted(found)) or "none"
+            raise CniError(Code.CHECK_FAILED, f"addresses of {ifname} are {shown}: {ip} is missing")
+
+
+def _addresses_of(ifname: str) -> set[str]:
     """Return the addresses of a link. Source: netdevice(7), SIOCGIFADDR; proc(5)."""
     found = set()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -98,16 +98,14 @@ def check(args: Args) -> None:
     if record is None:
         raise CniError(Code.CHECK_FAILED, f"container {args.container_id} is not attached")
     ipam.check(args)
+    ips = [ip for ip, _ in record["ips"]]
     with netns.opened(args.netns) as fd:
         try:
             routed = _routed_to(record["link"])
-            found = netns.run(fd, lambda: inside.addresses_of(args.ifname))
+            netns.run(fd, lambda: inside.check(args.ifname, ips))
         except OSError as err:
             raise CniError(Code.CHECK_FAILED, f"link of {args.container_id} is missing", str(err)) from err
-    for ip, _ in record["ips"]:
-        if ip not in found:
-            shown = ", ".join(sorted(found)) or "none"
-            raise CniError(Code.CHECK_FAILED, f"addresses of {args.ifname} are {shown}: {ip} is missing")
+    for ip in ips:
         if ip not in routed:
             raise CniError(Code.CHECK_FAILED, f"no route to {ip} by {record['link']}")
 

@@ -16,23 +16,6 @@ from nanokube.api.validation import formats, metadata, names
 HUGEPAGES: Final = "hugepages-"
 _COMPUTE: Final = ("cpu", "memory")
 _OF_CONTAINERS: Final = frozenset(("cpu", "memory", "ephemeral-storage"))
-_STANDARD: Final = frozenset(
-    (
-        *_OF_CONTAINERS,
-        *(f"{kind}.{name}" for kind in ("requests", "limits") for name in _OF_CONTAINERS),
-        "pods",
-        "resourcequotas",
-        "services",
-        "replicationcontrollers",
-        "secrets",
-        "configmaps",
-        "persistentvolumeclaims",
-        "storage",
-        "requests.storage",
-        "services.nodeports",
-        "services.loadbalancers",
-    )
-)
 _WHOLE: Final = frozenset(
     (
         "pods",
@@ -46,6 +29,12 @@ _WHOLE: Final = frozenset(
         "services.loadbalancers",
     )
 )
+_STANDARD: Final = _WHOLE | {
+    *_OF_CONTAINERS,
+    *(f"{kind}.{name}" for kind in ("requests", "limits") for name in _OF_CONTAINERS),
+    "storage",
+    "requests.storage",
+}
 _OF_PODS: Final = ("cpu", HUGEPAGES, "memory")
 _NAMED: Final = "must be one of the names in pod.spec.resourceClaims"
 
