@@ -162,10 +162,10 @@ async def spdy_client(url: str, protocol: str) -> AsyncIterator[spdy.Session]:
 
 
 async def read_all(stream: spdy.Stream) -> bytes:
-    data = b""
+    parts = []
     while part := await stream.read():
-        data += part
-    return data
+        parts.append(part)
+    return b"".join(parts)
 
 
 async def spdy_exec(
