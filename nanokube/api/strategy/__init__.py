@@ -145,6 +145,11 @@ def prepare_for_status_update(resource: Resource, new: dict[str, Any], old: Obje
     rules.on_status_update(new, old)
 
 
+def date_conditions(resource: Resource, new: dict[str, Any], old: Object, now: str) -> None:
+    """Say since when the conditions of a new status hold, of kinds whose clients need not."""
+    _rules_of(resource).date(new, old, now)
+
+
 def default_propagation(resource: Resource) -> str:
     """Return what becomes of the dependents of a deleted object by default: "Orphan" or ""."""
     return _rules_of(resource).default_propagation

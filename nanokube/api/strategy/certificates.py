@@ -32,5 +32,22 @@ class SigningRequestRules(Rules):
                 for place, condition in zip(places, before, strict=True):
                     listed[place] = condition
 
+    def date(self, new: dict[str, Any], old: Object, now: str) -> None:
+        """Date the conditions; one that is as it was has been so since then."""
+        for condition in (new.get("status") or {}).get("conditions") or ():
+            if not condition.get("lastUpdateTime"):
+                condition["lastUpdateTime"] = now
+            if not condition.get("lastTransitionTime"):
+                condition["lastTransitionTime"] = _since(condition, old) or now
+
+
+def _since(condition: Object, old: Object) -> str:
+    times = (
+        before.get("lastTransitionTime") or ""
+        for before in objects.conditions(old)
+        if all(before.get(key) == condition.get(key) for key in ("type", "status"))
+    )
+    return next(filter(None, times), "")
+
 
 SIGNING_REQUEST: Final = SigningRequestRules()

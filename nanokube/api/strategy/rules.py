@@ -29,6 +29,9 @@ class Rules:
     def on_status_update(self, new: dict[str, Any], old: Object) -> None:
         """Keep what a status update may not change."""
 
+    def date(self, new: dict[str, Any], old: Object, now: str) -> None:
+        """Say since when the new status holds, where it does not."""
+
     def is_new_generation(self, new: Object, old: Object) -> bool:
         """Tell whether the update counts as a new generation."""
         return bool(new.get("spec") != old.get("spec"))

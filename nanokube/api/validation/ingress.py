@@ -158,7 +158,7 @@ def _parameters(parameters: Object, path: str) -> list[FieldError]:
     return found
 
 
-def validate_class_update(new: Object, old: Object) -> list[FieldError]:
-    """Check that the controller stayed."""
-    wanted, before = objects.spec(new).get("controller"), objects.spec(old).get("controller")
-    return metadata.immutable(wanted, before, "spec.controller")
+def validate_class_replacement(new: Object, old: Object) -> list[FieldError]:
+    """Check an IngressClass, and first that its controller stayed."""
+    wanted, before = (objects.spec(each).get("controller") or "" for each in (new, old))
+    return metadata.immutable(wanted, before, "spec.controller") + validate_class(new)

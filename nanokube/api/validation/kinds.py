@@ -168,7 +168,9 @@ BY_NAME: Final[Mapping[str, Kind]] = {
         names.dns_subdomain, quota.validate_quota, quota.validate_quota_update, statuses.resource_quota
     ),
     "priorityclasses.scheduling.k8s.io": Kind(
-        names.dns_subdomain, policies.validate_priority_class, policies.validate_priority_class_update
+        names.dns_subdomain,
+        policies.validate_priority_class,
+        replacement=policies.validate_priority_class_update,
     ),
     "runtimeclasses.node.k8s.io": Kind(
         names.dns_subdomain, policies.validate_runtime_class, policies.validate_runtime_class_update
@@ -177,7 +179,7 @@ BY_NAME: Final[Mapping[str, Kind]] = {
         names.dns_subdomain, ingress.validate, status=ingress.validate_status, only_new=ingress.validate_new
     ),
     "ingressclasses.networking.k8s.io": Kind(
-        names.dns_subdomain, ingress.validate_class, ingress.validate_class_update
+        names.dns_subdomain, ingress.validate_class, replacement=ingress.validate_class_replacement
     ),
     "networkpolicies.networking.k8s.io": Kind(
         names.dns_subdomain, networking.validate_policy, replacement=networking.validate_policy_replacement
@@ -186,7 +188,9 @@ BY_NAME: Final[Mapping[str, Kind]] = {
         formats.canonical_ip, networking.validate_address, networking.validate_address_update
     ),
     "servicecidrs.networking.k8s.io": Kind(
-        names.dns_subdomain, networking.validate_service_cidr, networking.validate_service_cidr_update
+        names.dns_subdomain,
+        networking.validate_service_cidr,
+        replacement=networking.validate_service_cidr_replacement,
     ),
     "validatingwebhookconfigurations.admissionregistration.k8s.io": Kind(
         names.dns_subdomain, webhooks.validate

@@ -158,8 +158,8 @@ def validate_service_cidr(obj: Object) -> list[FieldError]:
     return found
 
 
-def validate_service_cidr_update(new: Object, old: Object) -> list[FieldError]:
-    """Check that ranges stayed, but for a second one that may be added."""
+def validate_service_cidr_replacement(new: Object, old: Object) -> list[FieldError]:
+    """Check that ranges stayed, but for a second one that may be added; who changes them hears no more."""
     wanted, before, path = (
         objects.spec(new).get("cidrs") or [],
         objects.spec(old).get("cidrs") or [],
@@ -168,4 +168,5 @@ def validate_service_cidr_update(new: Object, old: Object) -> list[FieldError]:
     if len(wanted) != len(before) and (len(before), len(wanted)) != (1, 2):
         return [field.invalid(path, wanted, metadata.IMMUTABLE)]
     pairs = enumerate(zip(wanted, before, strict=False))
-    return [field.invalid(f"{path}[{i}]", a, metadata.IMMUTABLE) for i, (a, b) in pairs if a != b]
+    found = [field.invalid(f"{path}[{i}]", a, metadata.IMMUTABLE) for i, (a, b) in pairs if a != b]
+    return found if len(wanted) == len(before) else found + validate_service_cidr(new)

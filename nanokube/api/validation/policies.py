@@ -144,7 +144,7 @@ def validate_priority_class(obj: Object) -> list[FieldError]:
 
 
 def validate_priority_class_update(new: Object, old: Object) -> list[FieldError]:
-    """Check that value and policy stayed."""
+    """Check that value and policy stayed; nothing else is asked of a change."""
     found: list[FieldError] = []
     if (new.get("value") or 0) != (old.get("value") or 0):
         found.append(field.forbidden("value", "may not be changed in an update."))

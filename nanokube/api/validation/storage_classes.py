@@ -38,7 +38,8 @@ def validate_storage_class_update(new: Object, old: Object) -> list[FieldError]:
     """Check what of a StorageClass may not change."""
     found: list[FieldError] = []
     for key in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"):
-        found += metadata.immutable(new.get(key) or None, old.get(key) or None, key)
+        none = "" if key == "provisioner" else None
+        found += metadata.immutable(new.get(key) or none, old.get(key) or none, key)
     return found
 
 

@@ -58,6 +58,8 @@ def _is_known(resource: Resource, new: Object, old: Object) -> bool:
         return True
     if resource.name == "serviceaccounts":
         return _MOUNTABLE in objects.annotations(old)
+    if resource.name == "csidrivers.storage.k8s.io":
+        return objects.spec(new).get("tokenRequests") == objects.spec(old).get("tokenRequests")
     return resource.name in _BY_GENERATION and objects.generation(new) == objects.generation(old)
 
 

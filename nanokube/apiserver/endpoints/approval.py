@@ -28,20 +28,9 @@ async def approve(scope: Scope) -> Answer:
         wanted = (new.get("status") or {}).get("conditions") or []
         strategy.prepare_for_update(scope.resource, new, old)  # keeps the status
         new["spec"] = old["spec"]
-        now = scope.registry.now()
-        before = {c.get("type"): c for c in (old.get("status") or {}).get("conditions") or ()}
-        conditions = [_dated(c, before.get(c.get("type")), now) for c in wanted]
-        new["status"] = {**(old.get("status") or {}), "conditions": conditions}
+        status = {k: v for k, v in (old.get("status") or {}).items() if k != "conditions"}
+        new["status"] = {**status, "conditions": wanted} if wanted else status
+        strategy.date_conditions(scope.resource, new, old, scope.registry.now())
 
     item = await updating.update(scope.registry, call, change, prepare=prepare, check=whole.validate_approval)
     return respond.encoded(scope.request, [item.raw], form, warnings=call.warnings)
-
-
-def _dated(condition: dict[str, Any], before: dict[str, Any] | None, now: str) -> dict[str, Any]:
-    found = dict(condition)
-    if not found.get("lastUpdateTime"):
-        found["lastUpdateTime"] = now
-    if not found.get("lastTransitionTime"):
-        same = before is not None and before.get("status") == found.get("status")
-        found["lastTransitionTime"] = before["lastTransitionTime"] if same and before else now
-    return found

@@ -116,14 +116,14 @@ async def _write(
 ) -> Item:
     resource = storage_of(call.resource)
     new["metadata"].pop("resourceVersion", None)
-    _prepare(call, resource, new, old, prepare)
+    _prepare(call, resource, new, old, prepare, registry.now)
     if tracks:  # before admission: what the server adds belongs to nobody
         track(call, old, new, registry.now())
     attributes = _attributes(call, resource, new, old)
     await registry.admission.mutate(attributes)
     if attributes.is_changed:  # by webhooks, which may have touched what this endpoint does not change
         _check_identity(call, resource, new)
-        _prepare(call, resource, new, old, prepare)
+        _prepare(call, resource, new, old, prepare, registry.now)
     hooks = registry.hooks(resource)
     undo = hooks.before_update(new, old, is_dry_run=call.is_dry_run)
     try:
@@ -172,11 +172,17 @@ def _attributes(call: Call, resource: Resource, new: dict[str, Any], old: dict[s
 
 
 def _prepare(
-    call: Call, resource: Resource, new: dict[str, Any], old: dict[str, Any], prepare: Prepare | None
+    call: Call,
+    resource: Resource,
+    new: dict[str, Any],
+    old: dict[str, Any],
+    prepare: Prepare | None,
+    now: Callable[[], str],
 ) -> None:
     """Put back what the endpoint does not change, count the generation, fill in defaults."""
     if prepare is None and call.subresource == "status":
         strategy.prepare_for_status_update(resource, new, old)
+        strategy.date_conditions(resource, new, old, now())
         defaults.apply_to_status(resource, new)
         return
     defaults.apply(resource, new)  # or what is left to defaults would count as a change of the spec

@@ -234,6 +234,22 @@ async def test_an_approval_may_annotate_but_neither_respecify_nor_certify(api: A
     assert "certificate" not in patched.json["status"]
 
 
+async def test_conditions_of_a_signer_are_dated(api: Api) -> None:
+    await api("POST", CSRS, signing("c", "example.com/s"))
+    failed = {"type": "Failed", "status": "True", "reason": "r", "lastTransitionTime": "2020-01-01T00:00:00Z"}
+    change: dict[str, Any] = {"status": {"conditions": [failed]}}
+    first = await api("PATCH", f"{CSRS}/c/status", change, content_type=MERGE)
+    assert first.json["status"]["conditions"][0]["lastUpdateTime"] > "2020-01-01T00:00:00Z"
+    change["status"]["conditions"] = [{"type": "Failed", "status": "True", "reason": "other"}]
+    again = await api("PATCH", f"{CSRS}/c/status", change, content_type=MERGE)
+    (condition,) = again.json["status"]["conditions"]
+    assert (condition["reason"], condition["lastTransitionTime"]) == ("other", "2020-01-01T00:00:00Z")
+    nothing: dict[str, Any] = {"status": {"conditions": []}}
+    assert (await api("POST", CSRS, signing("d", "example.com/s"))).code == 201
+    patched = await api("PATCH", f"{CSRS}/d/approval", nothing, content_type=MERGE)
+    assert (patched.code, "conditions" in patched.json["status"]) == (200, False)
+
+
 async def test_an_evicted_pod_says_why_it_ends(api: Api) -> None:
     await api("POST", PODS, pod("a", terminationGracePeriodSeconds=30))
     bound = {"target": {"kind": "Node", "name": "n"}, "metadata": {"name": "a"}}

@@ -149,3 +149,12 @@ def test_nothing_is_said_again_of_what_stays() -> None:
     resource = resources.get("deployments.apps")
     assert warnings.of(resource, obj)
     assert not warnings.of(resource, obj, obj)
+
+
+def test_a_driver_is_warned_of_when_its_tokens_change() -> None:
+    resource = resources.get("csidrivers.storage.k8s.io")
+    old: Changes = {"metadata": {"name": "d"}, "spec": {"tokenRequests": [{"audience": "a"}]}}
+    other = {**old, "spec": {"tokenRequests": [{"audience": "b"}]}}
+    assert warnings.of(resource, old)
+    assert not warnings.of(resource, {**old, "spec": {**old["spec"], "podInfoOnMount": True}}, old)
+    assert warnings.of(resource, other, old)
