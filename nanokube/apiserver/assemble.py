@@ -65,7 +65,9 @@ from nanokube.apiserver.outgoing.client import Client
 from nanokube.apiserver.outgoing.services import Services
 from nanokube.apiserver.registry.address_pools import AddressPools
 from nanokube.apiserver.registry.addresses import Addresses
+from nanokube.apiserver.registry.admin_access import DEVICE_CLAIMS, AdminAccess
 from nanokube.apiserver.registry.claims import Claims
+from nanokube.apiserver.registry.hooks import Hooks
 from nanokube.apiserver.registry.registry import Registry, draw_letters
 from nanokube.apiserver.registry.service_ranges import ServiceRanges
 from nanokube.apiserver.registry.services import ServiceHooks
@@ -161,7 +163,8 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     auditor = open_auditor(config.audit, clock)
     chain = admission(lookup, draw_letters, authorizer, rbac, configured.plugins, quota)
     plugins = chain if auditor is None else audited.AuditedChain(chain)
-    hooks = {"services": services}
+    devices = AdminAccess(lookup.find)
+    hooks: dict[str, Hooks] = {"services": services, **dict.fromkeys(DEVICE_CLAIMS, devices)}
     registry = Registry(store, caches, clock, plugins, hooks, kinds=kinds, converter=converter)
     quota.serve(registry)
     await bootstrap.run(registry, config)

@@ -108,7 +108,8 @@ async def _allocate_and_write(
     undo = hooks.before_create(obj, is_dry_run=call.is_dry_run)
     try:
         own = await judge.own(resource, obj)
-        found = whole.validate_create(resource, obj, requested=call.resource, own=own)
+        found = hooks.judge(obj, None, "")
+        found += whole.validate_create(resource, obj, requested=call.resource, own=own)
         if found:
             raise call.refused(errors.invalid(resource, name, found))
         call.warn(warnings.of(resource, obj))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nanokube.api.field import FieldError
+from nanokube.api.objects import Object
+
 Undo = Callable[[], None]
 
 
@@ -35,6 +38,10 @@ class Hooks:
     def before_update(self, new: dict[str, Any], old: Mapping[str, Any], *, is_dry_run: bool) -> Undo:
         """Allocate for a changed object, in place; return what gives it back. Raises ApiError."""
         return nothing
+
+    def judge(self, new: Object, old: Object | None, subresource: str) -> list[FieldError]:
+        """Tell what is wrong by what other objects say. old: None on create."""
+        return []
 
     async def claim(self, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
         """Make sure, last before the write, that nobody allocated the same. Raises ApiError, Lost."""

@@ -127,7 +127,8 @@ async def _write(
     hooks = registry.hooks(resource)
     undo = hooks.before_update(new, old, is_dry_run=call.is_dry_run)
     try:
-        _judge(call, resource, new, old, check or await _check_of(call, resource, new, old))
+        check = check or await _check_of(call, resource, new, old)
+        _judge(call, resource, new, old, check, hooks.judge(new, old, call.subresource))
         await registry.admission.validate(attributes)
         if _same(new, old):
             if await registry.is_stale(call, item):
@@ -199,9 +200,16 @@ def _check_identity(call: Call, resource: Resource, new: dict[str, Any]) -> None
         raise call.refused(errors.invalid(resource, "", [missing, changed]))
 
 
-def _judge(call: Call, resource: Resource, new: dict[str, Any], old: dict[str, Any], check: Check) -> None:
-    """Refuse what is wrong, warn of what is odd. Raises ApiError (422)."""
-    found = check(resource, new, old)
+def _judge(
+    call: Call,
+    resource: Resource,
+    new: dict[str, Any],
+    old: dict[str, Any],
+    check: Check,
+    told: list[FieldError],
+) -> None:
+    """Refuse what is wrong, warn of what is odd. told: what is found wrong already. Raises ApiError (422)."""
+    found = told + check(resource, new, old)
     if found:
         raise call.refused(errors.invalid(resource, call.name, found))
     if not call.subresource:
