@@ -290,8 +290,12 @@ def kubectl() -> str:
 
 
 def wait_for(condition: Any, timeout_s: float = 30.0, what: str = "condition") -> Any:
-    """Call condition until it returns something true; an AssertionError in it counts as not yet."""
-    deadline = time.monotonic() + timeout_s
+    """Call condition until it returns something true; an AssertionError in it counts as not yet.
+
+    What takes long is asked for less often: a kubectl each time would take the time from what is waited for.
+    """
+    began = time.monotonic()
+    deadline = began + timeout_s
     last: object = None
     while True:
         try:
@@ -302,7 +306,7 @@ def wait_for(condition: Any, timeout_s: float = 30.0, what: str = "condition") -
             last = err
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {timeout_s} s; last: {last}")
-        time.sleep(0.05)
+        time.sleep(min(0.3, 0.05 + (time.monotonic() - began) / 20))
 
 
 def _remove_cgroups(root: str) -> None:
