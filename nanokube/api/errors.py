@@ -155,6 +155,18 @@ def bad_request(message: str) -> ApiError:
     return _build("BadRequest", message)
 
 
+def misnamed(name: str, path_name: str) -> ApiError:
+    """400: the body is of another object than the path."""
+    return bad_request(f"the name of the object ({name}) does not match the name on the URL ({path_name})")
+
+
+def misplaced() -> ApiError:
+    """400: the body is of another namespace than the path."""
+    return bad_request(
+        "the namespace of the provided object does not match the namespace sent on the request"
+    )
+
+
 def unauthorized(message: str = "Unauthorized") -> ApiError:
     """401: no credentials, or wrong ones."""
     return _build("Unauthorized", message)

@@ -17,6 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from nanokube.api import field
+from nanokube.api.validation import names
+
 IN: Final = "in"
 NOT_IN: Final = "notin"
 EXISTS: Final = "exists"
@@ -109,8 +112,6 @@ NOTHING: Final = LabelSelector(nothing=True)
 _EVERY_FIELD: Final = FieldSelector()
 
 _TOKEN: Final = re.compile(r"\s*(?:(?P<op>==|=|!=|!|<|>|,|\(|\))|(?P<word>[^\s=!<>,()]+))")
-_NAME: Final = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]")
-_PREFIX: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 def parse_labels(text: str) -> LabelSelector:
@@ -175,9 +176,8 @@ def _escape(text: str) -> str:
 
 
 def _compare(value: str | None, operator: str, values: tuple[str, ...]) -> bool:
-    try:
-        left, right = int(value or "x"), int(values[0])
-    except ValueError:
+    left, right = _integer(value or ""), _integer(values[0])
+    if left is None or right is None:
         return False
     return left > right if operator == GREATER else left < right
 
@@ -217,8 +217,7 @@ class _Parser:
             raise ValueError(f"found '{token}', expected: {wanted}")
 
     def _fail(self, wanted: str) -> ValueError:
-        seen = self.tokens[self.at][1] if self.at < len(self.tokens) else ""
-        return ValueError(f"unable to parse requirement: found '{seen}', expected: {wanted}")
+        return ValueError(f"unable to parse requirement: found '{self._peek()[1]}', expected: {wanted}")
 
     def _peek(self) -> tuple[bool, str]:
         return self.tokens[self.at] if self.at < len(self.tokens) else (True, "")
@@ -228,10 +227,6 @@ class _Parser:
             self.at += 1
             return True
         return False
-
-    def _expect(self, op: str) -> None:
-        if not self._take(op):
-            raise self._fail(f"'{op}'")
 
     def _word(self, wanted: str) -> str:
         is_op, token = self._peek()
@@ -243,46 +238,73 @@ class _Parser:
     def _requirement(self) -> Requirement:
         if self._take("!"):
             return Requirement(_check_key(self._word("identifier")), DOES_NOT_EXIST)
-        key = _check_key(self._word("'!', identifier"))
+        key = _check_key(self._word("identifier"))
         is_op, token = self._peek()
         if token == "" or (is_op and token == ","):
             return Requirement(key, EXISTS)
-        self.at += 1
-        if is_op and token in ("=", "==", "!="):
+        if is_op and token in ("=", "==", "!=", GREATER, LESS):
+            self.at += 1
             is_empty = self._peek() in ((True, ""), (True, ","))
-            value = _check_value("" if is_empty else self._word("identifier"))
-            return Requirement(key, NOT_IN if token == "!=" else IN, (value,))
-        if is_op and token in (GREATER, LESS):
-            value = self._word("identifier")
-            if not re.fullmatch(r"[+-]?[0-9]+", value):
-                raise ValueError("for 'Gt', 'Lt' operators, the value must be an integer")
-            return Requirement(key, token, (value,))
-        if not is_op and token in (IN, NOT_IN):
-            return Requirement(key, token, self._values())
-        self.at -= 1
-        raise self._fail("in, notin, =, ==, !=, gt, lt")
+            values: tuple[str, ...] = ("" if is_empty else self._word("identifier"),)
+            operator = token if token in (GREATER, LESS) else NOT_IN if token == "!=" else IN
+        elif not is_op and token in (IN, NOT_IN):
+            self.at += 1
+            values, operator = tuple(sorted(self._values())), token
+        else:
+            raise self._fail("in, notin, =, ==, !=, gt, lt")
+        _check_values(key, operator, values)
+        return Requirement(key, operator, values)
 
-    def _values(self) -> tuple[str, ...]:
-        self._expect("(")
-        values = []
+    def _values(self) -> set[str]:
+        """Read a list in parentheses: what is missing around a comma is an empty value."""
+        if not self._take("("):
+            raise ValueError(f"unable to parse requirement: found '{self._peek()[1]}' expected: '('")
+        if self._take(")"):
+            return {""}
+        if self._peek()[0] and self._peek()[1] != ",":
+            raise self._fail("',', ')' or identifier")
+        values = set[str]()
         while True:
-            values.append(_check_value("" if self._peek()[0] else self._word("identifier")))
+            if self._take(","):
+                if not values or self._peek() in ((True, ")"), (True, ",")):
+                    values.add("")
+                if self._take(")"):
+                    return values
+                continue
+            values.add(self._word("',', or identifier"))
             if self._take(")"):
-                return tuple(dict.fromkeys(values))
-            self._expect(",")
+                return values
+            if self._peek() != (True, ","):
+                raise self._fail("',' or ')'")
 
 
 def _check_key(key: str) -> str:
-    prefix, slash, name = key.rpartition("/")
-    if _NAME.fullmatch(name) is None or (slash and (_PREFIX.fullmatch(prefix) is None or len(prefix) > 253)):
-        raise ValueError(f'key: Invalid value: "{key}": name part must consist of alphanumeric characters')
+    if wrong := names.qualified_name(key):
+        # upstream has no path to tell here, and says so
+        raise ValueError(f"unable to parse requirement: {field.invalid('<nil>', key, '; '.join(wrong))}")
     return key
 
 
-def _check_value(value: str) -> str:
-    if value and _NAME.fullmatch(value) is None:
-        raise ValueError(
-            f'values: Invalid value: "{value}": a valid label must be an empty string or consist of '
-            "alphanumeric characters, '-', '_' or '.'"
-        )
-    return value
+def _check_values(key: str, operator: str, values: Sequence[str]) -> None:
+    found = []
+    if operator in (GREATER, LESS):
+        detail = "for 'Gt', 'Lt' operators, the value must be an integer"
+        found += [
+            field.invalid(f"values[{i}]", value, detail)
+            for i, value in enumerate(values)
+            if _integer(value) is None
+        ]
+    for index, value in enumerate(values):
+        if wrong := names.label_value(value):
+            found.append(field.invalid(f"values[{index}][{key}]", value, "; ".join(wrong)))
+    if found:
+        said = ", ".join(map(str, found))
+        raise ValueError(f"unable to parse requirement: {f'[{said}]' if len(found) > 1 else said}")
+
+
+def _integer(text: str) -> int | None:
+    """Read a number as Go's ParseInt does, which knows no underscores and 64 bits."""
+    if re.fullmatch(r"[+-]?[0-9]+", text) is None:
+        return None
+    number = int(text) if len(text) < 4000 else 1 << 63
+    return number if -(1 << 63) <= number < 1 << 63 else None

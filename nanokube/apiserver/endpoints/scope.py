@@ -167,8 +167,7 @@ class Scope:
         """Demand that an object posted to a subresource is of the path's namespace. Raises ApiError (400)."""
         said = (obj.get("metadata") or {}).get("namespace") or self.info.namespace
         if said != self.info.namespace:
-            cause = "the namespace of the provided object does not match the namespace sent on the request"
-            raise errors.bad_request(cause)
+            raise errors.misplaced()
 
     def body_object(self, call: Call) -> dict[str, Any]:
         """Read the body as the resource's own kind."""
@@ -184,10 +183,16 @@ class Scope:
 
 
 def check_named(call: Call, obj: Mapping[str, Any]) -> None:
-    """Demand that what is to replace an object says its name. Raises ApiError (400)."""
-    if not (obj.get("metadata") or {}).get("name"):
+    """Demand that what is to replace an object is of its namespace and name. Raises ApiError (400)."""
+    metadata = obj.get("metadata") or {}
+    if call.resource.namespaced and metadata.get("namespace", call.namespace) not in ("", call.namespace):
+        raise errors.misplaced()
+    name = metadata.get("name")
+    if not name:
         said = f"the name of the object ({call.name} based on URL) was undeterminable"
         raise errors.bad_request(f"{said}: name must be provided")
+    if name != call.name:
+        raise errors.misnamed(name, call.name)
 
 
 @contextlib.contextmanager

@@ -71,7 +71,7 @@ async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, 
     )
     now = registry.now()
     if tracks:  # before admission: what the server adds belongs to nobody
-        for key in ("managedFields", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        for key in ("deletionTimestamp", "deletionGracePeriodSeconds"):
             obj["metadata"].pop(key, None)
         track(call, None, obj, now)
     entries = obj["metadata"].get("managedFields")
@@ -179,7 +179,5 @@ def check_namespace(call: Call, obj: dict[str, Any]) -> None:
         metadata.pop("namespace", None)
         return
     if said and said != call.namespace:
-        raise errors.bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
+        raise errors.misplaced()
     metadata["namespace"] = call.namespace

@@ -256,9 +256,7 @@ def _check_preconditions(
     metadata = new.setdefault("metadata", {})
     check_namespace(call, new)
     if (metadata.get("name") or call.name) != call.name:
-        raise errors.bad_request(
-            f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})"
-        )
+        raise errors.misnamed(metadata["name"], call.name)
     metadata["name"] = call.name
     uid = metadata.get("uid")
     if uid and uid != live:

@@ -84,12 +84,49 @@ def test_label_selectors_malformed(text: str) -> None:
         ("a=1,", "found '', expected: identifier after ','"),
         ("a=1 b", "found 'b', expected: ',' or 'end of string'"),
         ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
+        ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
+        ("a in b", "unable to parse requirement: found 'b' expected: '('"),
+        ("a in (", "unable to parse requirement: found '', expected: ',', ')' or identifier"),
+        ("a in (b,=)", "unable to parse requirement: found '=', expected: ',', or identifier"),
+        (
+            "a>x",
+            'unable to parse requirement: values[0]: Invalid value: "x": '
+            "for 'Gt', 'Lt' operators, the value must be an integer",
+        ),
+        (
+            f"{'x' * 64}=a",
+            f'unable to parse requirement: <nil>: Invalid value: "{"x" * 64}": '
+            "name part must be no more than 63 bytes",
+        ),
+        ("/a=b", 'unable to parse requirement: <nil>: Invalid value: "/a": prefix part must be non-empty'),
+        (
+            f"a=b,c={'x' * 64}",
+            f'unable to parse requirement: values[0][c]: Invalid value: "{"x" * 64}": '
+            "must be no more than 63 bytes",
+        ),
     ],
 )
 def test_malformed_label_selectors_are_told_as_upstream_does(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match="expected") as caught:
+    with pytest.raises(ValueError, match=r"expected|Invalid value") as caught:
         selectors.parse_labels(text)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("text", ["a>-1", "a in (-b)", "a>9223372036854775808"])
+def test_values_of_label_selectors_are_values_of_labels(text: str) -> None:
+    with pytest.raises(ValueError, match="Invalid value"):
+        selectors.parse_labels(text)
+
+
+def test_numbers_are_compared_as_go_reads_them() -> None:
+    assert not selectors.parse_labels("a>5").matches({"a": "1_0"})
+    assert selectors.parse_labels("a>5").matches({"a": "010"})
+
+
+@pytest.mark.parametrize("text", ["a in (,b)", "a in (b,)", "a in (b,,c)"])
+def test_what_is_missing_around_a_comma_is_an_empty_value(text: str) -> None:
+    assert selectors.parse_labels(text).matches({"a": ""})
+    assert selectors.parse_labels(text).matches({"a": "b"})
 
 
 def test_nil_selector_matches_nothing_and_empty_everything() -> None:

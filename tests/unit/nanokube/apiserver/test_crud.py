@@ -566,3 +566,36 @@ async def test_a_patch_that_leaves_no_metadata_is_refused(api: Api) -> None:
     reply = await api("PATCH", f"{CONFIGMAPS}/c", patch, content_type="application/json-patch+json")
     assert reply.code == 422
     assert "cannot unmarshal bool into Go struct field ConfigMap.metadata" in reply.json["message"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"name": "x"}, "the name of the object (x) does not match the name on the URL (nn)"),
+        (
+            {"name": "x", "namespace": "e"},
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ),
+    ],
+)
+async def test_what_a_put_is_about_is_asked_before_whether_it_exists(
+    api: Api, metadata: dict[str, str], message: str
+) -> None:
+    refused = await api("PUT", "/api/v1/namespaces/default/configmaps/nn", {"metadata": metadata})
+    assert (refused.code, refused.json["message"]) == (400, message)
+
+
+async def test_a_new_object_brings_who_manages_what_it_does_not_set(api: Api) -> None:
+    entry = {
+        "manager": "before",
+        "operation": "Apply",
+        "apiVersion": "v1",
+        "time": "2020-01-01T00:00:00Z",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:data": {"f:k": {}, "f:other": {}}},
+    }
+    body = {"metadata": {"name": "restored", "managedFields": [entry]}, "data": {"k": "v"}}
+    made = await api("POST", "/api/v1/namespaces/default/configmaps?fieldManager=velero", body)
+    found = made.json["metadata"]["managedFields"]
+    assert [(e["manager"], e["operation"]) for e in found] == [("before", "Apply"), ("velero", "Update")]
+    assert found[0]["fieldsV1"] == {"f:data": {"f:other": {}}}
