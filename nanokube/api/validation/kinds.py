@@ -80,7 +80,7 @@ BY_NAME: Final[Mapping[str, Kind]] = {
     "secrets": Kind(names.dns_subdomain, config.validate_secret, config.validate_secret_update),
     "serviceaccounts": Kind(names.dns_subdomain),
     "endpoints": Kind(names.dns_subdomain, endpoints.validate),
-    "events": Kind(names.dns_subdomain, event.validate),
+    "events": Kind(formats.path_segment, event.validate),  # named after what they are about, as system:node
     "events.events.k8s.io": Kind(
         names.dns_subdomain,
         event.validate_new_style,
@@ -130,7 +130,7 @@ BY_NAME: Final[Mapping[str, Kind]] = {
     ),
     "cronjobs.batch": Kind(names.dns_subdomain, batch.validate_cron_job),
     "poddisruptionbudgets.policy": Kind(
-        names.dns_subdomain, controllers.validate_disruption_budget, status=statuses.budget
+        formats.path_segment, controllers.validate_disruption_budget, status=statuses.budget
     ),
     "horizontalpodautoscalers.autoscaling": Kind(
         names.dns_subdomain,

@@ -599,3 +599,23 @@ async def test_a_new_object_brings_who_manages_what_it_does_not_set(api: Api) ->
     found = made.json["metadata"]["managedFields"]
     assert [(e["manager"], e["operation"]) for e in found] == [("before", "Apply"), ("velero", "Update")]
     assert found[0]["fieldsV1"] == {"f:data": {"f:other": {}}}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/namespaces/default/events", {"involvedObject": {"kind": "ClusterRole"}, "reason": "R"}),
+        (
+            "/apis/policy/v1/namespaces/default/poddisruptionbudgets",
+            {"spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}},
+        ),
+    ],
+)
+async def test_events_and_budgets_have_any_name_that_fits_into_a_path(
+    api: Api, path: str, body: dict[str, Any]
+) -> None:
+    made = await api("POST", path, {**body, "metadata": {"name": "system:Node.17"}})
+    assert (made.code, made.json["metadata"]["name"]) == (201, "system:Node.17")
+    assert (await api("GET", f"{path}/system:Node.17")).code == 200
+    refused = await api("POST", path, {**body, "metadata": {"name": "a/b"}})
+    assert "may not contain '/'" in refused.json["message"]
