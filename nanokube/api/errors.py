@@ -138,15 +138,16 @@ def apply_conflict(causes: Sequence[Mapping[str, str]], message: str) -> ApiErro
     return _build("Conflict", message, {"causes": [dict(c) for c in causes]})
 
 
-def invalid(resource: Resource, name: str, field_errors: Iterable[FieldError]) -> ApiError:
-    """422: the object breaks rules of its kind."""
+def invalid(resource: Resource, name: str, field_errors: Iterable[FieldError], *, kind: str = "") -> ApiError:
+    """422: the object breaks rules of its kind. kind: what it is called, if not by its kind."""
     found = list(field_errors)
     causes = [{"reason": e.type, "message": e.body(), "field": e.path} for e in found]
-    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    called = kind or resource.kind
+    title = f"{called}.{resource.group}" if resource.group else called
     distinct = list(dict.fromkeys(str(e) for e in found))
     listed = distinct[0] if len(distinct) == 1 else "[" + ", ".join(distinct) + "]"
-    message = f'{kind} "{name}" is invalid' + (f": {listed}" if found else "")
-    details = {"name": name, "group": resource.group, "kind": resource.kind, "causes": causes}
+    message = f'{title} "{name}" is invalid' + (f": {listed}" if found else "")
+    details = {"name": name, "group": resource.group, "kind": called, "causes": causes}
     return _build("Invalid", message, details)
 
 

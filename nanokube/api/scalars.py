@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import string
 from functools import lru_cache
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from nanokube.api import quantity, timestamps
 
 # A cluster's objects repeat few quantities, and a status tells one time often.
 _REMEMBERED: Final = 4096
+_BASE64: Final = frozenset(string.ascii_letters + string.digits + "+/")
 
 
 class QuantityText(str):
@@ -89,11 +91,37 @@ def canonical_micro_time(value: str) -> str:
     return timestamps.format_micro(timestamps.parse(value))
 
 
+def _first_fault(value: str) -> int:
+    """Say where Go stops reading what it refuses: at a wrong character, or where a quantum lacks some."""
+    quantum = 0
+    for place, character in enumerate(value):
+        if character in "\r\n":
+            continue
+        if character == "=":
+            return place if quantum < 2 else _fault_of_padding(value, place, quantum)
+        if character not in _BASE64:
+            return place
+        quantum = (quantum + 1) % 4
+    return len(value) - quantum
+
+
+def _fault_of_padding(value: str, place: int, quantum: int) -> int:
+    """Say what is wrong from the first "=" on: a second one is missing, or something follows the last."""
+    after = [i for i in range(place + 1, len(value)) if value[i] not in "\r\n"]
+    if quantum == 2:
+        if not after:
+            return len(value)
+        if value[after[0]] != "=":
+            return after[0] - 1
+        after = after[1:]
+    return after[0] if after else len(value)
+
+
 def canonical_base64(value: str) -> str:
     """Return base64 without line breaks. Raises ValueError."""
     text = value.replace("\n", "").replace("\r", "")
     try:
         base64.b64decode(text, validate=True)
     except binascii.Error as error:
-        raise ValueError("illegal base64 data at input byte 0") from error
+        raise ValueError(f"illegal base64 data at input byte {_first_fault(value)}") from error
     return text

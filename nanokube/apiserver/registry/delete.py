@@ -79,7 +79,10 @@ async def _delete(registry: Registry, call: Call, item: Item, options: DeleteOpt
         if not call.is_dry_run:
             registry.hooks(resource).after_delete(new)
         return item.at(revision), True
-    _mark(registry, new, grace_s)
+    if resource.name in _OF_THEIR_OWN:
+        new["metadata"].setdefault("deletionTimestamp", registry.now())
+    else:
+        _mark(registry, new, grace_s)
     before = item.object()
     for obj in (before, new):
         obj["metadata"].pop("resourceVersion", None)

@@ -265,10 +265,8 @@ def _check_preconditions(
     version = metadata.get("resourceVersion") or ""
     if version in ("", "0"):
         if demands_version and (call.resource.custom is not None or call.resource.name in _CONDITIONAL):
-            about = f'{resource.kind}.{resource.group} "{call.name}" is invalid: metadata.resourceVersion'
-            raise errors.ApiError(
-                "Invalid", 422, f"{about}: Invalid value: 0: must be specified for an update"
-            )
+            found = field.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+            raise errors.invalid(resource, call.name, [found], kind=resource.plural)
         return
     if version != str(item.revision):
         raise errors.conflict(resource, call.name)

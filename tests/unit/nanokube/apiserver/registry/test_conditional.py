@@ -1,0 +1,34 @@
+"""Updates that must name a version, and deletions without a grace period, as upstream answers them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.unit.nanokube.apiserver.conftest import Api
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+
+
+async def test_an_update_without_the_version_says_which_field_lacks(api: Api) -> None:
+    body: dict[str, Any] = {"metadata": {"name": "l"}, "spec": {}}
+    assert (await api("POST", LEASES, body)).code == 201
+    refused = await api("PUT", f"{LEASES}/l", body)
+    detail = "Invalid value: 0: must be specified for an update"
+    path = "metadata.resourceVersion"
+    assert refused.code == 422
+    assert refused.json["message"] == f'leases.coordination.k8s.io "l" is invalid: {path}: {detail}'
+    assert refused.json["details"] == {
+        "name": "l",
+        "group": "coordination.k8s.io",
+        "kind": "leases",
+        "causes": [{"reason": "FieldValueInvalid", "message": detail, "field": path}],
+    }
+
+
+async def test_a_namespace_that_ends_has_no_grace_period(api: Api) -> None:
+    made = await api("POST", "/api/v1/namespaces", {"metadata": {"name": "ends", "finalizers": ["a.b/c"]}})
+    assert made.code == 201
+    await api("DELETE", "/api/v1/namespaces/ends")
+    metadata = (await api("GET", "/api/v1/namespaces/ends")).json["metadata"]
+    assert "deletionTimestamp" in metadata
+    assert "deletionGracePeriodSeconds" not in metadata
