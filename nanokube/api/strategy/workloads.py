@@ -49,7 +49,8 @@ class JobRules(Rules):
         for prefix in ("", JOB_PREFIX):
             labels.setdefault(f"{prefix}job-name", name)
             labels.setdefault(f"{prefix}controller-uid", uid)
-        if (metadata.get("labels") or {}) == had:  # by default those of its Pods, all of them
+        # By default those of its Pods, all of them; a Job that is to get a name has those given, if any.
+        if (metadata.get("labels") or {}) == had and not (had and metadata.get("generateName")):
             metadata["labels"] = dict(labels)
         selector = spec.get("selector") or {}
         matched = selector.get("matchLabels") or {}

@@ -619,3 +619,21 @@ async def test_events_and_budgets_have_any_name_that_fits_into_a_path(
     assert (await api("GET", f"{path}/system:Node.17")).code == 200
     refused = await api("POST", path, {**body, "metadata": {"name": "a/b"}})
     assert "may not contain '/'" in refused.json["message"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "given", "expected"),
+    [
+        ({"name": "j"}, {"a": "b"}, {"a", "job-name", "controller-uid"}),
+        ({"generateName": "j-"}, {"a": "b"}, {"a"}),
+        ({"generateName": "j-"}, {}, {"job-name", "controller-uid"}),
+    ],
+)
+async def test_a_job_has_the_labels_of_its_pods(
+    api: Api, metadata: dict[str, str], given: dict[str, str], expected: set[str]
+) -> None:
+    spec = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
+    body = {"metadata": metadata, "spec": {"template": {"metadata": {"labels": given}, "spec": spec}}}
+    made = (await api("POST", "/apis/batch/v1/namespaces/default/jobs", body)).json
+    assert {label for label in made["metadata"]["labels"] if "/" not in label} == expected
+    assert "job-name" in made["spec"]["template"]["metadata"]["labels"]
