@@ -152,6 +152,8 @@ def configuration(
     refusal = patch.refuse_undeclared(found.definition, given, problems)
     if refusal is not None:
         raise refusal
+    if (given.get("metadata") or {}).get("managedFields") == []:  # which pruning drops
+        raise errors.bad_request("metadata.managedFields must be nil")
     call.warnings += schema.report([*problems, *duplicates], call.field_validation)
     patch.restore_zeros(found.definition, config, given)
     return config

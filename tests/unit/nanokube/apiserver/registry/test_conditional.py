@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.unit.nanokube.apiserver.conftest import Api
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
@@ -32,3 +34,13 @@ async def test_a_namespace_that_ends_has_no_grace_period(api: Api) -> None:
     metadata = (await api("GET", "/api/v1/namespaces/ends")).json["metadata"]
     assert "deletionTimestamp" in metadata
     assert "deletionGracePeriodSeconds" not in metadata
+
+
+@pytest.mark.parametrize(("managers", "code"), [([], 400), ([{}], 400), (None, 201)])
+async def test_what_is_applied_says_nothing_of_managers(api: Api, managers: Any, code: int) -> None:
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "managedFields": managers}}
+    target = "/api/v1/namespaces/default/configmaps/c?fieldManager=m"
+    reply = await api("PATCH", target, config, content_type="application/apply-patch+yaml")
+    assert reply.code == code
+    if code == 400:
+        assert reply.json["message"] == "metadata.managedFields must be nil"
