@@ -232,7 +232,8 @@ def test_a_volume_stays_where_it_is() -> None:
     beta, stable = "failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"
     assert storage.validate_volume_update(_placed(stable), _placed(beta)) == []
     assert storage.validate_volume_update(_placed(stable), {"spec": {}}) == []
-    for moved in (_placed("other"), {"spec": {}}):
+    elsewhere: list[dict[str, Any]] = [_placed("other"), {"spec": {}}]
+    for moved in elsewhere:
         (found,) = storage.validate_volume_update(moved, _placed(stable))
         assert str(found).endswith("field is immutable, except for updating from beta label to GA")
 
