@@ -261,7 +261,9 @@ def _clean(
     """
     if not isinstance(found, schema.Schema):
         return found.clean(objects.copy(new))
-    kept = {key for key, value in new.items() if value is old.get(key) and key != "status"}
+    kept = {
+        key for key, value in new.items() if value is not None and value is old.get(key) and key != "status"
+    }
     cleaned, problems = found.clean({key: value for key, value in new.items() if key not in kept})
     whole = {key: new[key] if key in kept else cleaned[key] for key in new if key in kept or key in cleaned}
     if "metadata" in kept:

@@ -74,12 +74,16 @@ def _bool(loader: Any, node: Any) -> bool:
     return loader.construct_scalar(node) in _TRUE
 
 
-def _int(loader: Any, node: Any) -> int | float:
+def _int(loader: Any, node: Any) -> int | float | str:
+    """Read a number; one that no float holds is text, as it is to Go."""
     text = loader.construct_scalar(node).replace("_", "")
     digits = text.lstrip("+-")
     is_octal = len(digits) > 1 and digits.isdigit() and digits[0] == "0"
-    found = int(digits, 8 if is_octal else 0) * (-1 if text[0] == "-" else 1)
-    return found if -(1 << 63) <= found < 1 << 64 else float(found)
+    try:
+        found = int(digits, 8 if is_octal else 0) * (-1 if text[0] == "-" else 1)
+        return found if -(1 << 63) <= found < 1 << 64 else float(found)
+    except (OverflowError, ValueError):  # Python reads no more than 4,300 digits
+        return str(loader.construct_scalar(node))
 
 
 def _float(loader: Any, node: Any) -> float:

@@ -67,3 +67,9 @@ def test_json_is_read_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_text_stays_text(text: str) -> None:
     assert yaml_body.parse(yaml_body.dump({text: [text]}))[0] == {text: [text]}
+
+
+@pytest.mark.parametrize("count", [400, 5000])
+def test_a_number_that_no_float_holds_is_text(count: int) -> None:
+    digits = "9" * count
+    assert yaml_body.parse(f"a: {digits}\n".encode())[0] == {"a": digits}

@@ -44,3 +44,15 @@ async def test_what_is_applied_says_nothing_of_managers(api: Api, managers: Any,
     assert reply.code == code
     if code == 400:
         assert reply.json["message"] == "metadata.managedFields must be nil"
+
+
+@pytest.mark.parametrize(
+    "op", [{"op": "add", "value": None}, {"op": "copy", "from": "/metadata/annotations"}]
+)
+async def test_null_where_nothing_was_is_nothing(api: Api, op: dict[str, Any]) -> None:
+    endpoints = "/api/v1/namespaces/default/endpoints"
+    body = {"metadata": {"name": "e", "annotations": {}}}
+    assert (await api("POST", endpoints, body)).code == 201
+    patch = [{**op, "path": "/subsets"}]
+    reply = await api("PATCH", f"{endpoints}/e", patch, content_type="application/json-patch+json")
+    assert (reply.code, reply.json.get("subsets")) == (200, None)
