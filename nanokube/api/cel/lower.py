@@ -86,8 +86,11 @@ class _Lowerer:
             apart = self.rename(node.operand.name, node.field)
             if apart is not None:
                 return Const(node.id, "bool", True) if node.test else Ident(node.id, apart)
-        field = self.property(node.operand, node.field)
-        return dataclasses.replace(node, operand=self.visit(node.operand), field=field)
+        field, operand = self.property(node.operand, node.field), self.visit(node.operand)
+        if not node.test and self.types[node.operand.id].kind == "opaque":
+            # The runtime gives up at a field of an optional that holds no map; an index is an error like others.
+            return Call(node.id, None, "_[_]", [operand, Const(0, "string", field)])
+        return dataclasses.replace(node, operand=operand, field=field)
 
     def property(self, operand: Expr, field: str) -> str:
         """The key behind a field of a declared object; maps are asked as they are."""

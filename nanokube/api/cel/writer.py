@@ -258,7 +258,7 @@ class Writer:
     def _within(self, item: Expr, among: Expr) -> tuple[str, str]:
         if isinstance(among, ListExpr):
             kinds = {entry.kind if isinstance(entry, Const) else "" for entry in among.elements}
-            if among.optional or not kinds or not kinds <= {"string", "int"}:
+            if among.optional or not kinds or not kinds <= {"string", "int", "bool", "null"}:
                 raise Unknown
             place, given = self._plain(item), [each for each in among.elements if isinstance(each, Const)]
             found = [
@@ -266,6 +266,7 @@ class Writer:
                 for kind, sort in (("string", "str"), ("int", "int"))
                 if kind in kinds
             ]
+            found += [self._equal(item, each) for each in given if each.kind in ("bool", "null")]
             return _any([is_true for is_true, _ in found]), _all([is_false for _, is_false in found])
         place = self._plain(among)
         sort = f"({place}.__class__ is list or {place}.__class__ is dict) and len({place}) <= {MOST}"

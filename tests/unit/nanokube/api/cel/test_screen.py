@@ -130,6 +130,21 @@ def test_certainly_false_is_false(sources: list[str], objects: list[tuple[Any, A
             assert all(_is_false(program, values) for program in programs), (sources, values)
 
 
+def test_constants_of_all_kinds_looked_for_in_one_place_are_known_together() -> None:
+    sources = ["object.a == 'x'", "object.a == 0", "object.a == true", "object.a == null"]
+    programs = [program for source in sources if (program := _compiled(source)) is not None]
+    whole = screen.whole(merge.any_of([program.tree for program in programs]))
+    answers = [whole(_values({"a": value}).__getitem__) for value in ("x", 0, True, None, "y", {})]
+    assert answers == [False, False, False, False, True, False]
+
+
+@pytest.mark.parametrize("value", [[], "x", 1, None, {}, {"b": 1}])
+def test_a_field_of_an_optional_that_is_no_map_is_an_error_like_others(value: object) -> None:
+    program = _compiled("object.?a.b.orValue('') == 'x' && oldObject == ''")
+    assert program is not None
+    assert _is_false(program, _values({"a": value}))
+
+
 def test_texts_and_numbers_looked_for_in_one_place_are_known_together() -> None:
     sources = ["object.a == ''", "object.a == ''", "object.a == 'x'", "object.a == 0", "object.a == 1"]
     programs = [program for source in sources if (program := _compiled(source)) is not None]
