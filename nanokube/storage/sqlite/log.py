@@ -21,7 +21,7 @@ from typing import Final
 from nanokube.storage.store import Event
 
 SUFFIXES: Final = (".log0", ".log1")
-SEGMENT_BYTES: Final = 4 << 20  # 700 Pods; it is written over in place, which a journal need not record
+SEGMENT_BYTES: Final = 4 << 20  # 700 Pods; filled first: what is written over in place no journal records
 
 _MAGIC: Final = b"nk-log\0\1"
 _HEADER: Final = struct.Struct("<8sQQ")  # magic, database, salt; their checksum follows
@@ -69,6 +69,7 @@ class Log:
             self._turn()
         pieces: list[bytes] = []
         if not self._end:
+            _fill(self._segments[self._current])
             header = _HEADER.pack(_MAGIC, self._identity, int.from_bytes(os.urandom(8), "little"))
             self._checksum = zlib.crc32(header)
             pieces += header, _CHECKSUM.pack(self._checksum)
@@ -125,6 +126,20 @@ def _open(path: Path) -> Sequence[int]:
     finally:
         os.close(directory)
     return opened
+
+
+def _fill(descriptor: int) -> None:
+    """Give a segment its size, or leave it as it is where the disk has no room.
+
+    A write that makes a file grow waits for the filesystem's journal, too: twice as long.
+    """
+    size = os.fstat(descriptor).st_size
+    if size >= SEGMENT_BYTES:
+        return
+    try:
+        os.pwrite(descriptor, bytes(SEGMENT_BYTES - size), size)
+    except OSError:
+        os.ftruncate(descriptor, size)
 
 
 def _write(descriptor: int, data: bytes, at: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -55,7 +57,7 @@ def test_only_what_follows_without_a_gap_is_read_and_only_of_this_database(path:
 
 def test_what_is_cut_or_flipped_ends_the_log(path: Path, appended: Log) -> None:
     appended.append([write(2), write(3), write(4)])
-    raw = log.paths(path)[0].read_bytes()
+    raw = log.paths(path)[0].read_bytes().rstrip(b"\0")
     for at in range(len(raw)):
         cut = log.after([raw[:at]], IDENTITY, 1)
         flipped = log.after([raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]], IDENTITY, 1)
@@ -100,3 +102,29 @@ def test_what_the_other_segment_held_at_the_opening_is_gone(
     second.append([write(2)])
     second.close()
     assert revisions(path, 1) == [2]
+
+
+def test_no_write_makes_a_file_grow(path: Path, appended: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "SEGMENT_BYTES", 2000)
+    sizes = set[tuple[int, ...]]()
+    for revision in range(2, 60):
+        appended.append([write(revision)])
+        sizes.add(tuple(each.stat().st_size for each in log.paths(path)))
+    assert sizes <= {(a, b) for a in range(2000, 2100) for b in (0, *range(2000, 2100))}
+    assert len(sizes) <= 4  # a last record of a segment may stand out
+
+
+def test_a_disk_without_room_for_a_segment_takes_what_it_can(
+    path: Path, appended: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pwrite = os.pwrite
+
+    def full(descriptor: int, data: bytes, at: int) -> int:
+        if len(data) > 1000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return pwrite(descriptor, data, at)
+
+    monkeypatch.setattr("os.pwrite", full)
+    appended.append([write(2)])
+    assert revisions(path, 1) == [2]
+    assert log.paths(path)[0].stat().st_size < 1000
