@@ -88,7 +88,8 @@ class _Lowerer:
                 return Const(node.id, "bool", True) if node.test else Ident(node.id, apart)
         field, operand = self.property(node.operand, node.field), self.visit(node.operand)
         if not node.test and self.types[node.operand.id].kind == "opaque":
-            # The runtime gives up at a field of an optional that holds no map; an index is an error like others.
+            # The runtime gives up at a field of an optional that holds no map; an index is an error as others
+            # are, which an operand of && or || may make good.
             return Call(node.id, None, "_[_]", [operand, Const(0, "string", field)])
         return dataclasses.replace(node, operand=operand, field=field)
 

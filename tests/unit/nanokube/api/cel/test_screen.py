@@ -134,7 +134,8 @@ def test_constants_of_all_kinds_looked_for_in_one_place_are_known_together() -> 
     sources = ["object.a == 'x'", "object.a == 0", "object.a == true", "object.a == null"]
     programs = [program for source in sources if (program := _compiled(source)) is not None]
     whole = screen.whole(merge.any_of([program.tree for program in programs]))
-    answers = [whole(_values({"a": value}).__getitem__) for value in ("x", 0, True, None, "y", {})]
+    given: list[object] = ["x", 0, True, None, "y", {}]
+    answers = [whole(_values({"a": value}).__getitem__) for value in given]
     assert answers == [False, False, False, False, True, False]
 
 
