@@ -152,6 +152,12 @@ class Host:
         try:
             yield process
         finally:
+            # The command first: nsenter hears of its end, else it is left to the machine's init as a zombie.
+            with contextlib.suppress(OSError):
+                for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+                    os.kill(int(child), signal.SIGKILL)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(5)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             if process.stdout is not None and not process.stdout.closed:
