@@ -28,7 +28,7 @@ from typing import Any
 
 from cni import host, netlink, nft
 from cni.records import Records
-from cni.skel import Args, Attachment, CniError, Code, Json, valid_attachments
+from cni.skel import Args, Attachment, CniError, Code, Json
 
 TABLE = "nanokube-hostport"
 _DATA_DIR = "/var/lib/cni"
@@ -113,10 +113,9 @@ def check(args: Args) -> None:
 
 def gc(args: Args) -> None:
     """Unmap what belongs to attachments that are not valid any more."""
-    records, valid = _records(args), valid_attachments(args.config)
-    for owner, _ in list(records.all()):
-        if owner not in valid:
-            _forget(records, owner)
+    records = _records(args)
+    for owner in records.stale(args.config):
+        _forget(records, owner)
 
 
 def status(args: Args) -> None:

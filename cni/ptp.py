@@ -21,7 +21,7 @@ from cni import gateway, host, inside, ipam, leases, links, masquerade, netlink,
 from cni.leases import Lease
 from cni.links import Link
 from cni.records import Records
-from cni.skel import Args, Attachment, CniError, Code, Json, valid_attachments
+from cni.skel import Args, Attachment, CniError, Code, Json
 
 ROUTE_PROTOCOL = 109  # rtm_protocol of the routes to containers; unassigned in /etc/iproute2/rt_protos
 _DATA_DIR = "/var/lib/cni"
@@ -94,9 +94,7 @@ def delete(args: Args) -> None:
 def check(args: Args) -> None:
     """Fail unless links, addresses, routes and lease are as ADD left them."""
     chosen = settings(args.config)
-    record = chosen.records.get(Attachment(args.container_id, args.ifname))
-    if record is None:
-        raise CniError(Code.CHECK_FAILED, f"container {args.container_id} is not attached")
+    record = chosen.records.demand(Attachment(args.container_id, args.ifname))
     ipam.check(args)
     ips = [ip for ip, _ in record["ips"]]
     with netns.opened(args.netns) as fd:
@@ -113,10 +111,8 @@ def check(args: Args) -> None:
 def gc(args: Args) -> None:
     """Remove what belongs to attachments that are not valid any more."""
     chosen = settings(args.config)
-    valid = valid_attachments(args.config)
-    for owner, _ in list(chosen.records.all()):
-        if owner not in valid:
-            _forget(chosen, owner)
+    for owner in chosen.records.stale(args.config):
+        _forget(chosen, owner)
     ipam.gc(args)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cni.skel import Attachment
+from cni.skel import Attachment, CniError, Code, Json, valid_attachments
 
 
 class Records:
@@ -43,6 +43,18 @@ class Records:
             record = self.get(owner) if name.endswith(".json") else None
             if record is not None:
                 yield owner, record
+
+    def demand(self, owner: Attachment) -> dict[str, Any]:
+        """Return the record of an attachment. Raises CniError (CHECK_FAILED) if there is none."""
+        record = self.get(owner)
+        if record is None:
+            raise CniError(Code.CHECK_FAILED, f"container {owner.container_id} is not attached")
+        return record
+
+    def stale(self, config: Json) -> list[Attachment]:
+        """List who is recorded but, as a configuration of GC says, not valid any more."""
+        valid = valid_attachments(config)
+        return [owner for owner, _ in self.all() if owner not in valid]
 
     def _path(self, owner: Attachment) -> Path:
         return self._directory / f"{owner.container_id}@{owner.ifname}.json"

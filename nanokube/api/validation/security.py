@@ -153,11 +153,7 @@ def _seccomp(context: Object, path: str) -> list[FieldError]:
     profile, path = context.get("seccompProfile"), f"{path}.seccompProfile"
     if profile is None:
         return []
-    kind, local, where = (
-        profile.get("type") or "",
-        profile.get("localhostProfile"),
-        f"{path}.localhostProfile",
-    )
+    kind, local, where = _read(profile, path)
     found = _type(kind, path, "type is required when seccompProfile is set")
     if kind == "Localhost" and local is None:
         found.append(field.required(where, "must be set when seccomp type is Localhost"))
@@ -173,11 +169,7 @@ def _app_armor(context: Object, path: str) -> list[FieldError]:
     profile, path = context.get("appArmorProfile"), f"{path}.appArmorProfile"
     if profile is None:
         return []
-    kind, local, where = (
-        profile.get("type") or "",
-        profile.get("localhostProfile"),
-        f"{path}.localhostProfile",
-    )
+    kind, local, where = _read(profile, path)
     if kind not in _PROFILES:
         return _type(kind, path, "type is required when appArmorProfile is set")
     if kind != "Localhost":
@@ -191,6 +183,11 @@ def _app_armor(context: Object, path: str) -> list[FieldError]:
     if local is not None and len(local.encode()) > _MAX_PROFILE:
         found.append(field.too_long(where, _MAX_PROFILE))
     return found
+
+
+def _read(profile: Object, path: str) -> tuple[str, str | None, str]:
+    """Give a profile's type, the name of its file, and where that stands."""
+    return profile.get("type") or "", profile.get("localhostProfile"), f"{path}.localhostProfile"
 
 
 def _type(kind: str, path: str, missing: str) -> list[FieldError]:
