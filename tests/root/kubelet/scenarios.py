@@ -10,38 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from nanokube.api import errors, resources
-from nanokube.client.fake import FakeClient
-from nanokube.client.interface import PatchKind
 from nanokube.kit import clock
 from nanokube.kubelet import run as kubelet
 from nanokube.kubelet.config import KubeletConfig
 from nanokube.kubelet.cri_client import CriClient
+from tests.unit.nanokube.kubelet.world import Server
 
 PODS = resources.get("pods")
 IMAGE = "docker.io/library/busybox:test"
 SLEEP = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
-
-
-class Server(FakeClient):
-    """Replaces container statuses whole, as the real API server does."""
-
-    async def patch(
-        self,
-        resource: resources.Resource,
-        name: str,
-        body: Any,
-        namespace: str = "",
-        *,
-        kind: PatchKind = PatchKind.MERGE,
-        subresource: str = "",
-        field_manager: str = "",
-        force: bool = False,
-    ) -> dict[str, Any]:
-        if resource is PODS and subresource == "status":
-            old = self.read(PODS, f"{namespace}/{name}")
-            if old and "containerStatuses" in body["status"]:
-                old.get("status", {}).pop("containerStatuses", None)
-        return await super().patch(resource, name, body, namespace, kind=kind, subresource=subresource)
 
 
 class World:
