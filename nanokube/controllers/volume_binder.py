@@ -8,16 +8,14 @@ Source: pkg/controller/volume/persistentvolume/pv_controller.go.
 from collections.abc import Iterable
 from typing import Any, Never
 
-from nanokube.api import errors, objects, resources
+from nanokube.api import errors, objects, resources, volume_binding
 from nanokube.api.objects import Object
 from nanokube.client import runner
-from nanokube.controllers import volume_binding
 from nanokube.controllers.env import Env
 
 CLAIMS = resources.get("persistentvolumeclaims")
 VOLUMES = resources.get("persistentvolumes")
 CLASSES = resources.get("storageclasses.storage.k8s.io")
-NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
 
 class VolumeBinderController:
@@ -152,7 +150,7 @@ class VolumeBinderController:
             message = f'storageclass.storage.k8s.io "{name}" not found'
             self._env.events.event(claim, "Warning", "ProvisioningFailed", message)
             return
-        elif provisioner == NO_PROVISIONER:
+        elif provisioner == volume_binding.NO_PROVISIONER:
             reason, message = "FailedBinding", "no persistent volumes available for this claim"
         else:
             await self._ask_provisioner(claim, provisioner)

@@ -8,7 +8,7 @@ Source: pkg/controller/volume/{pvcprotection,pvprotection,vacprotection}.
 from collections.abc import Iterable, Iterator
 from typing import Never
 
-from nanokube.api import objects, resources
+from nanokube.api import objects, resources, volume_binding
 from nanokube.api.objects import Object
 from nanokube.client import runner
 from nanokube.controllers.env import Env
@@ -22,15 +22,6 @@ VOLUME_FINALIZER = "kubernetes.io/pv-protection"
 CLASS_FINALIZER = "kubernetes.io/vac-protection"
 
 
-def claims_of(pod: Object) -> Iterator[str]:
-    """Name the claims that a Pod uses, generic ephemeral volumes included."""
-    for volume in objects.spec(pod).get("volumes") or ():
-        if volume.get("persistentVolumeClaim") is not None:
-            yield volume["persistentVolumeClaim"].get("claimName", "")
-        elif volume.get("ephemeral") is not None:
-            yield f"{objects.name(pod)}-{volume['name']}"
-
-
 def is_held(claim: Object, by: Iterable[Object]) -> bool:
     """Tell whether a Pod of the claim's namespace keeps a claim from going.
 
@@ -42,13 +33,11 @@ def is_held(claim: Object, by: Iterable[Object]) -> bool:
 
 def _names(pod: Object, claim: Object) -> bool:
     name = objects.name(claim)
-    for volume in objects.spec(pod).get("volumes") or ():
-        if (volume.get("persistentVolumeClaim") or {}).get("claimName") == name:
+    for named, is_ephemeral in volume_binding.claims_of(pod):
+        if named == name and not is_ephemeral:
             return True
-        if volume.get("ephemeral") is not None and f"{objects.name(pod)}-{volume['name']}" == name:
-            owner = objects.controller_of(claim)
-            if owner is not None and owner["uid"] == objects.uid(pod) and not _is_shut_down(pod):
-                return True
+        if named == name and objects.is_controlled_by(claim, pod) and not _is_shut_down(pod):
+            return True
     return False
 
 
@@ -68,7 +57,7 @@ def classes_of(obj: Object) -> Iterator[str]:
 
 
 def _claim_keys(pod: Object) -> list[str]:
-    return [objects.join_key(objects.namespace(pod), name) for name in claims_of(pod)]
+    return [objects.join_key(objects.namespace(pod), name) for name, _ in volume_binding.claims_of(pod)]
 
 
 class VolumeProtectionController:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from nanokube.api import objects, resources
-from nanokube.controllers import volume_binder, volume_binding
+from nanokube.api import objects, resources, volume_binding
+from nanokube.controllers import volume_binder
 from nanokube.kit import virtual_time
 from tests.unit.nanokube.controllers.stage import Stage
 

@@ -1,12 +1,12 @@
-"""Which volume a claim gets, and what both then say. Pure.
+"""Which volume a claim gets, what both then say, and which claims a Pod has. Pure.
 
 Source: pkg/controller/volume/persistentvolume/{pv_controller,index}.go, component-helpers storage/volume.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from nanokube.api import objects, quantity, selectors
+from nanokube.api import objects, placement, quantity, selectors
 from nanokube.api.objects import Object
 
 BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
@@ -15,6 +15,31 @@ PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 OLD_PROVISIONER = "volume.beta.kubernetes.io/storage-provisioner"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
+PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+NO_PROVISIONER = "kubernetes.io/no-provisioner"
+
+
+def claim_name(pod: Object, volume: Object) -> str:
+    """Name the claim behind one of a Pod's volumes, a generic ephemeral one included; "" if there is none."""
+    if volume.get("persistentVolumeClaim") is not None:
+        return str(volume["persistentVolumeClaim"].get("claimName") or "")
+    # Source: component-helpers storage/ephemeral
+    return f"{objects.name(pod)}-{volume['name']}" if volume.get("ephemeral") is not None else ""
+
+
+def claims_of(pod: Object) -> Iterator[tuple[str, bool]]:
+    """Name the claims that a Pod uses, and tell of each whether it is to be made for an ephemeral volume."""
+    for volume in objects.spec(pod).get("volumes") or ():
+        if name := claim_name(pod, volume):
+            yield name, volume.get("persistentVolumeClaim") is None
+
+
+def is_reachable(volume: Object, labels: Mapping[str, str]) -> bool:
+    """Tell whether a volume's node affinity admits a node with these labels."""
+    required = (objects.spec(volume).get("nodeAffinity") or {}).get("required")
+    return required is None or any(
+        placement.term_matches(term, "", labels) for term in required.get("nodeSelectorTerms") or ()
+    )
 
 
 def class_of(obj: Object) -> str:
