@@ -39,6 +39,7 @@ CODES: Mapping[str, int] = {
 class ApiError(Exception):
     """A failed request: what a server answers as `Status` and a client raises.
 
+    details: None where upstream tells none; others are told even if nothing is in them.
     warnings: what a server tells besides.
     """
 
@@ -52,6 +53,7 @@ class ApiError(Exception):
         self.code = code
         self.message = message
         self.details: dict[str, Any] = dict(details or {})
+        self._is_bare = details is None
 
     def __repr__(self) -> str:
         return f"ApiError({self.reason!r}, {self.code}, {self.message!r})"
@@ -73,7 +75,7 @@ class ApiError(Exception):
         if self.reason:
             status["reason"] = self.reason
         details = {k: v for k, v in self.details.items() if k != "metadata" and v}
-        if details:
+        if details or not self._is_bare:
             status["details"] = details
         status["code"] = self.code
         return status
@@ -81,9 +83,10 @@ class ApiError(Exception):
 
 def from_status(status: Mapping[str, Any], code: int = 0) -> ApiError:
     """Read an error from a `Status` object; `code` is the HTTP status when the object has none."""
-    details = dict(status.get("details") or {})
+    details = dict(status["details"]) if status.get("details") is not None else None
     continue_token = (status.get("metadata") or {}).get("continue")
     if continue_token:
+        details = details or {}
         details["metadata"] = {"continue": continue_token}
     found = int(status.get("code") or code or 500)
     return ApiError(str(status.get("reason") or ""), found, str(status.get("message") or ""), details)
@@ -104,7 +107,7 @@ def not_found(resource: Resource, name: str) -> ApiError:
 
 def no_such_path() -> ApiError:
     """404: no such resource or path at all."""
-    return _build("NotFound", "the server could not find the requested resource")
+    return _build("NotFound", "the server could not find the requested resource", {})
 
 
 def already_exists(resource: Resource, name: str) -> ApiError:
@@ -176,14 +179,14 @@ def unauthorized(message: str = "Unauthorized") -> ApiError:
 def forbidden(resource: Resource | None, name: str, cause: str) -> ApiError:
     """403: an authorizer or an admission plugin refuses."""
     if resource is None:
-        return _build("Forbidden", f"forbidden: {cause}")
+        return _build("Forbidden", f"forbidden: {cause}", {})
     about = f'{resource.name} "{name}"' if name else resource.name
     return _build("Forbidden", f"{about} is forbidden: {cause}", _about(resource, name))
 
 
 def no_such_method() -> ApiError:
     """405: the path is there for other methods."""
-    return _build("MethodNotAllowed", "the server does not allow this method on the requested resource")
+    return _build("MethodNotAllowed", "the server does not allow this method on the requested resource", {})
 
 
 def method_not_allowed(resource: Resource, action: str) -> ApiError:
@@ -203,11 +206,6 @@ def unsupported_media_type(supported: Sequence[str]) -> ApiError:
     listed = ", ".join(supported)
     message = f"the body of the request was in an unknown format - accepted media types include: {listed}"
     return _build("UnsupportedMediaType", message)
-
-
-def gone(message: str) -> ApiError:
-    """410: the item is no longer available and no forwarding address is known."""
-    return _build("Gone", message)
 
 
 def expired(message: str, continue_token: str = "") -> ApiError:
@@ -237,17 +235,6 @@ def internal(cause: str) -> ApiError:
     return _build("InternalError", f"Internal error occurred: {cause}", details)
 
 
-def server_timeout(resource: Resource, operation: str, retry_after_s: int = 1) -> ApiError:
-    """500: the operation could not be completed now; retrying is safe."""
-    message = (
-        f"The {operation} operation against {resource.name} could not be completed at this time, "
-        "please try again."
-    )
-    return _build(
-        "ServerTimeout", message, {**_about(resource, operation), "retryAfterSeconds": retry_after_s}
-    )
-
-
 def service_unavailable(message: str) -> ApiError:
     """503: a part that is needed is not ready."""
     return _build("ServiceUnavailable", message)
@@ -271,8 +258,3 @@ def is_already_exists(error: BaseException) -> bool:
 def is_conflict(error: BaseException) -> bool:
     """Tell whether the error says that a precondition failed."""
     return isinstance(error, ApiError) and error.reason == "Conflict"
-
-
-def is_expired(error: BaseException) -> bool:
-    """Tell whether the error says that history was compacted: list again."""
-    return isinstance(error, ApiError) and error.code == 410

@@ -149,25 +149,26 @@ def parse_fields(text: str) -> FieldSelector:
     if not text:
         return _EVERY_FIELD
     terms = []
-    for part in _split_unescaped(text, ","):
+    for part in sorted(_split_unescaped(text)):
         if not part:
             continue
-        match = re.fullmatch(r"([^=!]+)(!=|==|=)(.*)", part, re.DOTALL)
+        match = re.fullmatch(r"((?:(?!!=)[^=])*)(!=|==|=)(.*)", part, re.DOTALL)
         if match is None:
             raise ValueError(f"invalid selector: '{text}'; can't understand '{part}'")
         terms.append((match[1], match[2] != "!=", _unescape(match[3])))
     return FieldSelector(tuple(terms))
 
 
-def _split_unescaped(text: str, separator: str) -> Sequence[str]:
-    return re.findall(rf"((?:[^\\{separator}]|\\.)*)(?:{separator}|$)", text, re.DOTALL)
+def _split_unescaped(text: str) -> Sequence[str]:
+    return re.findall(r"((?:[^\\,]|\\.|\\$)*)(?:,|$)", text, re.DOTALL)
 
 
 def _unescape(text: str) -> str:
-    if re.search(r"(?<!\\)(?:\\\\)*=", text):
-        raise ValueError(f"invalid field selector: unescaped '=' in value '{text}'")
-    if bad := re.search(r"(?:[^\\]|^)(?:\\\\)*(\\(?:[^\\,=]|$))", text):
-        raise ValueError(f"invalid field selector: invalid escape sequence: {bad[1]}")
+    for said in re.findall(r"\\.|.|\\$", text, re.DOTALL):
+        if said == "=":
+            raise ValueError(f"invalid field selector: unescaped character in value: {ord(said)}")
+        if said[0] == "\\" and said[1:] not in ("\\", ",", "="):
+            raise ValueError(f"invalid field selector: invalid escape sequence: {said}")
     return re.sub(r"\\([\\,=])", r"\1", text)
 
 

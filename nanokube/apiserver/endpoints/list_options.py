@@ -22,7 +22,7 @@ def check(query: Query) -> None:
     if not query.raw:
         return
     for name in _NUMBERS:
-        if query.get(name):
+        if name in query:
             number(query.get(name))
     is_watch = is_true(query.get("watch"))
     found = _initial_events(query, is_watch) if "sendInitialEvents" in query else _match(query, is_watch)
@@ -32,7 +32,7 @@ def check(query: Query) -> None:
 
 def number(text: str) -> int:
     """Read a 64-bit integer. Raises ApiError (400)."""
-    digits = text[1:] if text[0] in "+-" else text
+    digits = text[1:] if text[:1] in ("+", "-") else text
     if not digits.isascii() or not digits.isdigit():
         raise errors.bad_request(f"strconv.ParseInt: parsing {field.quote(text)}: invalid syntax")
     if not -(1 << 63) <= int(text) < 1 << 63:

@@ -6,17 +6,14 @@ pkg/apis/meta/internalversion/validation.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from nanokube.api import errors, field
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.cache.selection import Selection
-from nanokube.apiserver.endpoints import list_options, negotiate, render, respond
+from nanokube.apiserver.endpoints import continue_token, list_options, negotiate, render, respond
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.extensions import selectable
 from nanokube.apiserver.extensions.convert import NotReady
@@ -32,11 +29,20 @@ def get(scope: Scope) -> Answer | Awaitable[Answer]:
         negotiate.check_shape(accept, form, scope.resource, is_list=False)
     key = f"{scope.info.namespace}/{scope.info.name}" if scope.resource.namespaced else scope.info.name
     item = scope.registry.caches.of(scope.resource.storage_name).find(key)
+    if scope.request.query.raw:
+        _demand(scope.request.query.get("resourceVersion"), scope.registry.caches.revision)
     if item is None:
         raise errors.not_found(scope.resource, scope.info.name)
     if scope.resource.custom is not None:
         return _get_custom(scope, item, form)
     return _answer(scope, item, form)
+
+
+def _demand(version: str, now: int) -> None:
+    """Refuse a version that is none, or is not reached yet. Raises ApiError (400, 504)."""
+    wanted = revision_of(version)
+    if wanted > now:
+        raise _too_large(wanted, now)
 
 
 def _answer(scope: Scope, item: Item, form: negotiate.Form) -> Response:
@@ -81,7 +87,7 @@ async def list_(scope: Scope) -> Answer:
     if page.limit and len(items) > page.limit:
         rest = len(items) - page.limit
         items = items[: page.limit]
-        metadata["continue"] = _token(revision, items[-1].key + "\0")
+        metadata["continue"] = continue_token.encode(revision, items[-1].key + "\0")
         if selection.is_plain:
             metadata["remainingItemCount"] = rest
     include = render.include_object(scope.request.query.get("includeObject"))
@@ -127,7 +133,7 @@ def _expired(page: Page) -> errors.ApiError:
         "remainder of the results. Continuing with the provided token results in an inconsistent list - "
         "objects that were created, modified, or deleted between the time the first chunk was returned and "
         "now may show up in the list.",
-        _token(-1, page.start),
+        continue_token.encode(-1, page.start),
     )
 
 
@@ -145,11 +151,13 @@ def _page(scope: Scope) -> Page:
     token = query.get("continue")
     version = revision_of(query.get("resourceVersion"))
     if token:
-        if version:
+        revision, start = continue_token.decode(token)
+        if query.get("resourceVersion") not in ("", "0"):
             raise errors.bad_request("specifying resource version is not allowed when using continue")
-        revision, start = _read_token(token)
         return Page(max(limit, 0), max(revision, 0), start, revision > 0)
-    is_exact = match == "Exact" or (bool(limit) and version > 0 and not match)
+    if query.get("resourceVersion") == "0":
+        limit = 0  # any version will do: upstream's cache gives the whole list
+    is_exact = match == "Exact" or (limit > 0 and version > 0 and not match)
     return Page(max(limit, 0), version, "", is_exact)
 
 
@@ -167,20 +175,3 @@ def revision_of(text: str) -> int:
         where = f"resourceVersion: Invalid value: {said}: strconv.ParseUint: parsing {said}"
         raise errors.bad_request(f"invalid resource version: {where}: {cause}")
     return int(text)
-
-
-def _token(revision: int, start: str) -> str:
-    body = orjson.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": start})
-    return base64.urlsafe_b64encode(body).rstrip(b"=").decode()
-
-
-def _read_token(token: str) -> tuple[int, str]:
-    try:
-        found = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        revision, start = int(found["rv"]), str(found["start"])
-        if found["v"] != "meta.k8s.io/v1" or not start or revision == 0 or ".." in start.split("/"):
-            raise ValueError("not a token of ours")
-    except (ValueError, KeyError, TypeError) as err:
-        cause = f"invalid continue token: continue key is not valid: {type(err).__name__}"
-        raise errors.bad_request(cause) from err
-    return revision, start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 from types import ModuleType
 
 import pytest
@@ -169,3 +170,22 @@ def test_paths() -> None:
     assert resources.get("pods").path("ns", "p", "log") == "/api/v1/namespaces/ns/pods/p/log"
     assert resources.get("deployments.apps").path() == "/apis/apps/v1/deployments"
     assert resources.get("events.events.k8s.io").storage_name == "events"
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("metadata.name=a=b", "invalid field selector: unescaped character in value: 61"),
+        ("metadata.name=x\\", "invalid field selector: invalid escape sequence: \\"),
+        ("metadata.name=x\\y", "invalid field selector: invalid escape sequence: \\y"),
+        ("a=b,nope", "invalid selector: 'a=b,nope'; can't understand 'nope'"),
+    ],
+)
+def test_field_selectors_are_refused_in_upstreams_words(text: str, cause: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(cause)}$"):
+        selectors.parse_fields(text)
+
+
+def test_a_field_selector_may_name_no_field() -> None:
+    assert selectors.parse_fields("=b,=").terms == (("", True, ""), ("", True, "b"))
+    assert selectors.parse_fields("a!b!=c").terms == (("a!b", False, "c"),)

@@ -92,3 +92,32 @@ async def test_a_list_shows_each_change_however_often_it_is_asked_for(api: Api, 
     for _ in range(3):
         found = [each["data"]["k"][0] for each in (await api("GET", MAPS)).json["items"]]
         assert found == ([] if verb == "DELETE" else ["2"])
+
+
+async def test_any_version_gives_the_whole_list(api: Api) -> None:
+    for name in ("a", "b", "c"):
+        await api("POST", MAPS, {"metadata": {"name": name}})
+    whole = (await api("GET", MAPS + "?limit=1&resourceVersion=0")).json
+    assert [len(whole["items"]), whole["metadata"].get("continue")] == [3, None]
+    assert len((await api("GET", MAPS + "?limit=1")).json["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "said"),
+    [
+        ("?limit=", 400, 'strconv.ParseInt: parsing "": invalid syntax'),
+        ("/a?resourceVersion=x", 400, "invalid resource version: "),
+        ("/a?resourceVersion=99999999", 504, "Timeout: Too large resource version: 99999999, current: "),
+        ("?continue=x&resourceVersion=1", 400, "invalid continue token: continue key is not valid: illegal"),
+    ],
+)
+async def test_options_of_reads_are_looked_at(api: Api, query: str, code: int, said: str) -> None:
+    await api("POST", MAPS, {"metadata": {"name": "a"}})
+    found = await api("GET", MAPS + query)
+    assert (found.code, found.json["message"][: len(said)]) == (code, said)
+
+
+async def test_refusals_without_an_object_have_empty_details(api: Api) -> None:
+    assert (await api("GET", "/api/v1/nopes")).json["details"] == {}
+    assert (await api("POST", MAPS + "/a", {})).json["details"] == {}
+    assert "details" not in (await api("GET", MAPS + "?limit=x")).json
