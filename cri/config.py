@@ -65,10 +65,6 @@ class Config:
         return self.lib_dir / "snapshots"
 
     @property
-    def supervisor_socket(self) -> Path:
-        return self.run_dir / "supervisor.sock"
-
-    @property
     def namespaces_dir(self) -> Path:
         return self.run_dir / "ns"
 

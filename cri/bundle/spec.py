@@ -191,7 +191,6 @@ class Spec:
     holder: bool = False
 
 
-Wire = dict[str, Any]
 _PLAIN = frozenset((str, int, bytes, bool))  # most of a Spec: looked at first, it is a third quicker
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import logging
 import os
 
 from cri import failpoint
@@ -13,8 +12,6 @@ from cri.runtime.faults import NOT_FOUND, RuntimeFault
 from cri.server import cgroups, pod_files
 from cri.server.environment import Environment
 from cri.store import records
-
-log = logging.getLogger(__name__)
 
 
 def container(env: Environment, record: records.Container) -> None:

@@ -19,7 +19,6 @@ from cri.images.service import ImageService
 from cri.snapshots.graves import Graves
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_OPTIONS_BYTES_MAX = 4095  # one page, mount(2)
 _PLACES = ("dev", "proc", "sys", "etc"), ("etc/hostname", "etc/hosts", "etc/resolv.conf")
 _BLOCK_BYTES = 512  # st_blocks' unit, inode(7)
 
@@ -134,20 +133,3 @@ def _make_places(root: Path) -> None:
     for name in files:
         (root / name).touch()
         (root / name).chmod(0o644)
-
-
-def mount_options(rootfs: Rootfs) -> str:
-    """Render overlayfs options for mount(2): `lowerdir=…,upperdir=…,workdir=…`. Pure.
-
-    Raises ValueError when they exceed the page that mount(2) takes: use fsconfig(2)'s `lowerdir+` then.
-    """
-    lowers = ":".join(_escape(path) for path in rootfs.lowers)
-    options = f"lowerdir={lowers},upperdir={_escape(rootfs.upper)},workdir={_escape(rootfs.work)}"
-    if len(os.fsencode(options)) > _OPTIONS_BYTES_MAX:
-        raise ValueError(f"cannot mount overlay of {len(rootfs.lowers)} layers: options exceed one page")
-    return options
-
-
-def _escape(path: Path) -> str:
-    """Escape what separates options and layers. Source: Documentation/filesystems/overlayfs.rst."""
-    return re.sub(r"([\\:,])", r"\\\1", str(path))

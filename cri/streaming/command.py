@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +16,6 @@ from cri.wire.errors import RemoteProtocolError
 DRAIN_IDLE_S = 0.5  # after the exit: how long a descendant may hold an output open without writing
 DISCARD_S = 0.01  # a pause between pieces of output that nobody hears any more
 
-log = logging.getLogger(__name__)
 
 Call = Callable[[Callable[[], Any]], asyncio.Future[Any]]
 """Runs a blocking function on a worker thread."""

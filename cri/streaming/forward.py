@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -17,7 +16,6 @@ from cri.wire.errors import RemoteProtocolError
 
 CHUNK_BYTES = 32 * 1024
 
-log = logging.getLogger(__name__)
 
 Connect = Callable[[int], asyncio.Future[socket.socket]]
 """Opens a connection to a port of the sandbox on a worker thread. Raises StreamFault, OSError."""

@@ -76,11 +76,6 @@ def encode(dialect: Dialect, channel: int, data: bytes) -> bytes:
     return bytes((channel,)) + data
 
 
-def encode_close(channel: int) -> bytes:
-    """Make the v5 message that closes one channel."""
-    return bytes((CLOSE, channel))
-
-
 class Decoder:
     """Reads the pieces of one connection's messages."""
 

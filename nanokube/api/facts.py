@@ -14,7 +14,6 @@ with zeros.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -119,12 +118,6 @@ def _zeros() -> Mapping[str, Any]:
 @cache
 def _names_by_kind() -> Mapping[tuple[str, str, str], str]:
     return {(k[0], k[1], k[2]): name for name, facts in _table().items() if (k := facts.get("k"))}
-
-
-@cache
-def digest() -> str:
-    """Return a hash of the whole table, which changes when any definition does."""
-    return hashlib.sha256(_DATA.read_bytes()).hexdigest()
 
 
 def names() -> list[str]:

@@ -131,8 +131,3 @@ def too_many(path: str, actual: int, maximum: int) -> FieldError:
     """A list with more than `maximum` items."""
     unit = "item" if maximum == 1 else "items"
     return FieldError(TOO_MANY, path, actual, f"must have at most {maximum} {unit}")
-
-
-def internal(path: str, detail: str) -> FieldError:
-    """A failure that is not the caller's."""
-    return FieldError(INTERNAL, path, "", detail)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.process_collector import ProcessCollector
@@ -61,9 +61,6 @@ class Metrics:
             registry=self.registry,
         )
         self._series: dict[tuple[str, ...], tuple[Counter, Histogram | None]] = {}
-        self.inflight = Gauge(
-            "apiserver_current_inflight_requests", "Requests being answered.", registry=self.registry
-        )
 
     def observe(self, info: RequestInfo, code: int, seconds: float) -> None:
         """Count one answered request."""

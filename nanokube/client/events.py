@@ -124,13 +124,6 @@ class EventRecorder:
         }
 
 
-class NoRecorder:
-    """A Recorder for those who have nobody to tell."""
-
-    def event(self, about: Object, type_: EventType, reason: str, message: str) -> None:
-        pass
-
-
 class ListRecorder:
     """A Recorder that keeps "type reason message" lines: for tests."""
 

@@ -64,10 +64,6 @@ class Client:
         """The server's base address, without a slash at the end."""
         return self._access.server
 
-    @property
-    def default_namespace(self) -> str:
-        return self._access.namespace
-
     async def __aenter__(self) -> Self:
         self._pool = self._new_pool()
         return self

@@ -6,7 +6,6 @@ Source: pkg/controller/deployment/{deployment_controller,sync,rolling,recreate}.
 """
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 from typing import Any, Never
 
@@ -15,8 +14,6 @@ from nanokube.api.objects import Object
 from nanokube.client import informer, runner, store
 from nanokube.controllers import claims, deployment_status, pods, revisions, rollout
 from nanokube.controllers.env import Env
-
-log = logging.getLogger(__name__)
 
 DEPLOYMENTS = resources.get("deployments.apps")
 REPLICASETS = resources.get("replicasets.apps")

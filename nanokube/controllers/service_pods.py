@@ -12,7 +12,6 @@ from nanokube.api.objects import Object
 from nanokube.controllers import pods
 
 HEADLESS_LABEL = "service.kubernetes.io/headless"
-HOSTNAME_LABEL = "kubernetes.io/hostname"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
 

@@ -3,12 +3,9 @@
 import asyncio
 import contextlib
 import ipaddress
-import logging
 import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-log = logging.getLogger(__name__)
 
 TIMEOUT_S = 2.0
 ATTEMPTS = 2

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Never
 
-from nanokube.kit import backoff
-
 log = logging.getLogger(__name__)
 
 
@@ -31,28 +29,6 @@ async def every(
             recover()
             log.warning("periodic step failed: step=%s error=%s", name, describe(err))
         await asyncio.sleep(interval_s)
-
-
-async def restarting(
-    part: Callable[[], Coroutine[Any, Any, object]], *, name: str, delays: backoff.Backoff | None = None
-) -> Never:
-    """Run part() for ever: when it ends or fails, log, wait by the back-off and run it again.
-
-    A run that lasted 10 s counts as healthy and resets the back-off.
-    """
-    delays = delays or backoff.Backoff()
-    loop = asyncio.get_running_loop()
-    while True:
-        began = loop.time()
-        try:
-            await part()
-            log.warning("part ended: part=%s", name)
-        except Exception as err:
-            recover()
-            log.warning("part failed: part=%s error=%s", name, describe(err), exc_info=err)
-        if loop.time() - began > 10.0:
-            delays.reset()
-        await asyncio.sleep(delays.next())
 
 
 def recover() -> None:

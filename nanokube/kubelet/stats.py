@@ -3,15 +3,13 @@
 Source: staging kubelet/pkg/apis/stats/v1alpha1/types.go.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from cri.api import runtime_pb2 as pb
 from nanokube.api import timestamps
 from nanokube.kubelet.node.facts import Usage
 from nanokube.kubelet.node.status import Facts
-
-Object = Mapping[str, Any]
 
 
 def summary(

@@ -99,11 +99,6 @@ class NodeConfig:
         return addresses.split(self.pod_cidr)
 
     @property
-    def node_pod_cidrs(self) -> tuple[str, ...]:
-        """This node's share of each; empty on a host that joined."""
-        return addresses.split(self.node_pod_cidr)
-
-    @property
     def service_cidrs(self) -> tuple[str, ...]:
         """The Services' range of each family, the primary first."""
         return addresses.split(self.service_cidr)

@@ -22,7 +22,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-CLUSTER = "10.244.0.0/16"
 NODES = {"a": ("192.0.2.1", "10.244.1.0/24"), "b": ("192.0.2.2", "10.244.2.0/24")}
 KINDS = ("pod", "bridged")
 PORT = 5201

@@ -10,8 +10,7 @@ from wsproto.utilities import ProtocolError as WsprotoError
 from cri.wire.aio.pipe import BytePipe
 from cri.wire.errors import RemoteProtocolError
 
-NORMAL, INTERNAL_ERROR = 1000, 1011  # RFC 6455 7.4.1
-MESSAGE_BYTES = 32 * 1024  # what Go's io.Copy sends
+NORMAL = 1000  # RFC 6455 7.4.1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

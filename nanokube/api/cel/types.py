@@ -16,7 +16,6 @@ from typing import Any
 from nanokube.api.cel import escaping
 
 MAX_REQUEST_BYTES = 3 * 1024 * 1024  # apis/cel/config.go
-NO_LIMIT = 2**63 - 1
 
 _MIN_STRING = 2  # ""
 _MIN_BOOL = 4  # true
@@ -117,10 +116,6 @@ def param(name: str) -> Type:
 def struct(name: str, fields: Mapping[str, Type]) -> Type:
     """Make an object type; fields by the names that expressions use."""
     return Type("struct", name, fields=fields, min_size=2)
-
-
-LIST = list_of(DYN)
-MAP = map_of(DYN, DYN)
 
 
 def from_schema(

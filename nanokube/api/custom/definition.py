@@ -223,7 +223,6 @@ def _options(new: Object, old: Object, before: Mapping[str, Any], *, allows_bad_
         allows_bad_bundle=allows_bad_bundle,
         unchanged=_unchanged(new, old),
         many_fields=_many_fields(new, old),
-        stored_rules=frozenset(_expressions(schemas)),
     )
 
 
@@ -266,12 +265,3 @@ def _many_fields(new: Object, old: Object) -> frozenset[str]:
         if len(fields := before.get(v.get("name"), ())) > _MAX_FIELDS and fields == v.get("selectableFields")
     }
     return frozenset(found | {""} if found else found)
-
-
-def _expressions(schemas: list[Mapping[str, Any]]) -> set[str]:
-    found: set[str] = set()
-    for schema in schemas:
-        for each in walk(schema):
-            for rule in each.get("x-kubernetes-validations") or ():
-                found |= {rule.get("rule") or "", rule.get("messageExpression") or ""}
-    return found

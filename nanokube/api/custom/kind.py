@@ -72,7 +72,6 @@ class CustomKind:
         self.kind: str = own["kind"]
         self.list_kind: str = own.get("listKind") or f"{own['kind']}List"
         self.api_version = f"{self.group}/{self.version}"
-        self.is_storage = bool(version.get("storage"))
         self.stored_version: str = next(
             (v["name"] for v in spec["versions"] if v.get("storage")), self.version
         )

@@ -17,7 +17,7 @@ class Options:
     """Rules that an update may leave out because the old definition broke them already.
 
     unchanged: versions whose schema the update does not change. many_fields: versions that had too many
-    selectable fields and keep them. stored_rules: CEL expressions that were there before.
+    selectable fields and keep them.
     """
 
     requires_review_version: bool = True
@@ -31,7 +31,6 @@ class Options:
     limits_cost: bool = True
     unchanged: frozenset[str] = field(default_factory=frozenset)
     many_fields: frozenset[str] = field(default_factory=frozenset)
-    stored_rules: frozenset[str] = field(default_factory=frozenset)
 
     def for_version(self, name: str) -> Options:
         """Return the options for the schema of one version: costs of an unchanged one were judged before."""

@@ -13,7 +13,6 @@ from nanokube.api.strategy.rules import Rules
 
 TEMPLATE_GENERATION: Final = "deprecated.daemonset.template.generation"
 JOB_PREFIX: Final = "batch.kubernetes.io/"
-TRACKING_FINALIZER: Final = "batch.kubernetes.io/job-tracking"
 
 
 class DaemonSetRules(Rules):

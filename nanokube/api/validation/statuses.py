@@ -5,7 +5,7 @@ Source: pkg/apis/{apps,core,policy}/validation/validation.go, Validate*StatusUpd
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from nanokube.api import field, objects, quantity
@@ -15,8 +15,6 @@ from nanokube.api.validation import conditions, formats, metadata, names, quota
 
 _IP_MODES: Final = ("Proxy", "VIP")
 _TOO_MANY: Final = "cannot be greater than status.replicas"
-
-Check = Callable[[Object, Object], list[FieldError]]
 
 
 def deployment(new: Object, old: Object) -> list[FieldError]:

@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import dataclasses
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from nanokube.api import objects
 from nanokube.apiserver.cache.cache import DELETED, Change
-
-log = logging.getLogger(__name__)
 
 NAME: Final = "apiservices.apiregistration.k8s.io"
 # Served here whatever an APIService says: who could take these away could not be stopped by the API.
@@ -37,8 +33,6 @@ class Remote:
     port: int
     authority: str | None
     is_insecure: bool
-    group_priority: int
-    version_priority: int
 
     @property
     def host(self) -> str:
@@ -158,16 +152,4 @@ def read(service: Mapping[str, Any]) -> Remote | None:
         int(where.get("port") or DEFAULT_PORT),
         authority,
         bool(spec.get("insecureSkipTLSVerify")),
-        int(spec.get("groupPriorityMinimum") or 0),
-        int(spec.get("versionPriority") or 0),
     )
-
-
-def same_server(one: Remote, other: Remote) -> bool:
-    """Tell whether two group-versions are served at one place."""
-    return dataclasses.replace(one, **_UNLIKE) == dataclasses.replace(other, **_UNLIKE)
-
-
-_UNLIKE: Final[Mapping[str, Any]] = {
-    "name": "", "uid": "", "group": "", "version": "", "group_priority": 0, "version_priority": 0
-}  # fmt: skip

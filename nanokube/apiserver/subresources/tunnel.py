@@ -1,6 +1,5 @@
 """Carries an upgraded connection, byte by byte, to a server behind us: one request, one connection."""
 
-import logging
 import ssl
 
 from cri.wire.aio import dial, pipe
@@ -15,8 +14,6 @@ from nanokube.kit.http.stream import Tunnel
 _REQUEST_FIELDS = ("upgrade", "x-stream-protocol-version", "user-agent", "origin")
 _ANSWER_FIELDS = ("x-stream-protocol-version", "x-accepted-stream-protocol-versions", "content-type")
 _MAX_REFUSAL_BYTES = 50_000
-
-log = logging.getLogger(__name__)
 
 
 async def tunnel(

@@ -490,6 +490,5 @@ def certificate_of(ssl_object: Any) -> Certificate | None:
         names[0] if names else "",
         organizations,
         float(expiry),
-        found.get("serialNumber", ""),
         ssl_object.getpeercert(binary_form=True) or b"",
     )

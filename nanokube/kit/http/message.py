@@ -112,7 +112,6 @@ class Certificate:
     common_name: str
     organizations: tuple[str, ...]
     not_after: float  # seconds since the epoch
-    serial: str = ""
     encoded: bytes = b""
 
 

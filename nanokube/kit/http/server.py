@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -22,8 +21,6 @@ from typing import Any, Never
 
 from nanokube.kit.http.connection import Connection
 from nanokube.kit.http.message import REASONS, Handler, Request, Response
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,6 @@ from nanokube.kubelet.status.manager import StatusManager
 from nanokube.kubelet.user_namespaces import UserNamespaces
 from nanokube.kubelet.volumes.manager import Volumes
 
-Object = Mapping[str, Any]
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Env:

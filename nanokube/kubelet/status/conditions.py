@@ -12,8 +12,6 @@ from nanokube.kubelet.pod_worker.plan import is_sidecar
 Object = Mapping[str, Any]
 Condition = dict[str, Any]
 
-OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
-
 
 def generate(
     pod: Object,

@@ -40,7 +40,6 @@ from nanokube.storage.store import (
     StoreError,
     Unavailable,
     Uncertain,
-    prefix_end,
 )
 
 log = logging.getLogger(__name__)
@@ -360,8 +359,3 @@ async def _settle(future: asyncio.Future[int], write: Coroutine[Any, Any, int]) 
     else:
         if not future.done():
             future.set_result(revision)
-
-
-def everything(keys: Keys) -> tuple[bytes, bytes]:
-    """Give the range of all that a cluster has in etcd."""
-    return keys.first, keys.encode(prefix_end("/"))

@@ -12,7 +12,6 @@ from typing import Any
 from nanokube.api.cel.library import quantities, versions
 from nanokube.api.cel.library.opaque import NoSuchOverload, Opaque, Quantity, Semver
 
-_Number = int | float | datetime.timedelta
 _INT = range(-(1 << 63), 1 << 64)
 
 

@@ -6,7 +6,7 @@ Source: staging apiserver pkg/admission/plugin/cel/{activation,condition}.go.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -211,11 +211,6 @@ def _namespace(obj: Object | None) -> Object | None:
     hidden = ("managedFields", "ownerReferences", "selfLink")
     metadata = {key: value for key, value in obj["metadata"].items() if key not in hidden}
     return {"metadata": metadata, "spec": obj.get("spec") or {}, "status": obj.get("status") or {}}
-
-
-def texts_of(results: Sequence[Value]) -> list[str]:
-    """List what went wrong."""
-    return [result.error for result in results if result.error]
 
 
 BOOL: Final = (types.BOOL,)

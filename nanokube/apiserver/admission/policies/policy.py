@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from nanokube.api.cel.admission import Scope
 from nanokube.apiserver.admission.matching.conditions import Conditions
 from nanokube.apiserver.admission.matching.criteria import Criteria
 
-ACTIONS: Final = ("Deny", "Warn", "Audit")
 Object = Mapping[str, Any]
 
 

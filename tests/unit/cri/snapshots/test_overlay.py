@@ -14,17 +14,6 @@ def _image(*layers: str) -> Image:
     return Image("sha256:" + "0" * 64, (), (), 0, {}, layers)
 
 
-def test_options_escape_separators() -> None:
-    rootfs = overlay.Rootfs((Path("/a:b"), Path("/c")), Path("/u,v"), Path("/w"))
-    assert overlay.mount_options(rootfs) == r"lowerdir=/a\:b:/c,upperdir=/u\,v,workdir=/w"
-
-
-def test_options_that_exceed_a_page_are_refused() -> None:
-    rootfs = overlay.Rootfs(tuple(Path(f"/{'x' * 100}{n}") for n in range(40)), Path("/u"), Path("/w"))
-    with pytest.raises(ValueError, match="40 layers"):
-        overlay.mount_options(rootfs)
-
-
 @pytest.mark.parametrize("key", ["", ".", "..", "a/b", "/a", ".hidden", "a" * 129, "a\n"])
 def test_unsafe_container_ids_are_refused(tmp_path: Path, key: str) -> None:
     snapshots = overlay.Snapshots(tmp_path / "c", ImageService(tmp_path / "i"))

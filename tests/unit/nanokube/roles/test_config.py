@@ -78,7 +78,6 @@ def replaced(**changes: object) -> node_config.NodeConfig:
 def test_two_families_have_each_setting_in_parts() -> None:
     config = replaced()
     assert config.pod_cidrs == ("10.244.0.0/16", "fd00:10:244::/56")
-    assert config.node_pod_cidrs == ("10.244.0.0/24", "fd00:10:244::/64")
     assert config.service_cidrs == ("10.96.0.0/16", "fd00:10:96::/112")
     assert (config.node_ips, config.first_node_ip) == (("192.0.2.10", "2001:db8::10"), "192.0.2.10")
     assert (config.dns_ips, config.dns_ip) == (("10.96.0.10", "fd00:10:96::a"), "10.96.0.10")

@@ -120,7 +120,6 @@ def test_a_definition_makes_a_row_for_each_served_version() -> None:
         ("f",),
     )
     assert [s.name for s in row.subresources] == ["status", "scale"]
-    assert getattr(row.custom, "is_storage", False)
 
 
 WEBHOOK: Final = {"conversionReviewVersions": ["v9", "v1"]}

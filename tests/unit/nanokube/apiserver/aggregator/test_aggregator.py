@@ -374,7 +374,7 @@ def _certificate(authority: pki.Authority, name: str) -> Certificate:
 
     pem = authority.issue(pki.Subject(name), datetime.datetime.now(datetime.UTC)).certificate
     der = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
-    return Certificate(name, (), 4e9, "1", der)
+    return Certificate(name, (), 4e9, der)
 
 
 @pytest.mark.parametrize(
