@@ -247,13 +247,21 @@ class FakeRuntime:
 
 
 class FakeMounter:
-    """Mounts nothing: a tmpfs is the directory itself, a sub-path a symbolic link."""
+    """Mounts nothing: a tmpfs is the directory itself, a sub-path a symbolic link, a bind a note."""
 
     def __init__(self) -> None:
         self.mounted: list[str] = []
+        self.bound: list[tuple[str, str, int]] = []
 
     def tmpfs(self, path: Path, options: str) -> None:
         self.mounted.append(str(path))
+
+    def bind(self, source: Path, place: Path, flags: int) -> None:
+        self.mounted.append(str(place))
+        self.bound.append((str(source), str(place), flags))
+
+    def device(self, source: Path, place: Path, fstype: str, flags: int) -> None:
+        self.bind(source, place, flags)
 
     def bind_sub_path(self, volume: Path, sub_path: str, place: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -261,7 +269,9 @@ class FakeMounter:
             place.symlink_to(volume / sub_path)
 
     def mounts_below(self, path: Path) -> list[Path]:
-        return []
+        places = (Path(place) for _source, place, _flags in self.bound)
+        return [place for place in places if place.is_relative_to(path)]
 
     def unmount(self, path: Path) -> None:
         self.mounted.remove(str(path))
+        self.bound = [each for each in self.bound if each[1] != str(path)]

@@ -19,6 +19,8 @@ Object = Mapping[str, Any]
 
 CONFIG_MAPS = resources.get("configmaps")
 SECRETS = resources.get("secrets")
+CLAIMS = resources.get("persistentvolumeclaims")
+VOLUMES = resources.get("persistentvolumes")
 SERVICE_ACCOUNTS = resources.get("serviceaccounts")
 FRESH_S = 20.0
 MAX_TOKEN_AGE_S = 24 * 3600
@@ -38,7 +40,10 @@ class _Token:
 
 
 class References:
-    """Reads what Pods refer to. Raises ApiError and OSError as the client does; missing objects are None."""
+    """Reads what Pods refer to. Raises ApiError and OSError as the client does.
+
+    Missing ConfigMaps and Secrets are None.
+    """
 
     def __init__(self, client: ApiClient, time: clock.Clock = clock.SYSTEM) -> None:
         self._client = client
@@ -54,6 +59,14 @@ class References:
     async def secret(self, namespace: str, name: str, *, fresh_s: float = FRESH_S) -> Object | None:
         """Return a Secret no older than fresh_s."""
         return await self._get(SECRETS, namespace, name, fresh_s)
+
+    async def claim(self, namespace: str, name: str) -> Object:
+        """Read a PersistentVolumeClaim anew: Pods wait for it to change. Raises ApiError if it is missing."""
+        return await self._client.get(CLAIMS, name, namespace)
+
+    async def persistent_volume(self, name: str) -> Object:
+        """Read a PersistentVolume anew. Raises ApiError if it is missing."""
+        return await self._client.get(VOLUMES, name)
 
     async def _get(
         self, resource: resources.Resource, namespace: str, name: str, fresh_s: float

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Never
 
@@ -156,7 +156,7 @@ def _env(
         runtime=runtime,
         images=Images(runtime, references, recorder, time),
         references=references,
-        volumes=Volumes(config, references, mounter, allocatable),
+        volumes=Volumes(config, references, mounter, allocatable, lambda: _labels(reporter.node)),
         statuses=StatusManager(client),
         recorder=recorder,
         services=services.list,
@@ -168,6 +168,11 @@ def _env(
         is_unified=pod_cgroups.is_unified(cgroups),
         clock=time,
     )
+
+
+def _labels(node: Mapping[str, Any]) -> Mapping[str, str]:
+    found: Mapping[str, str] = node["metadata"].get("labels") or {}
+    return found
 
 
 def _make_directories(config: KubeletConfig) -> None:

@@ -103,6 +103,7 @@ def container(
     image: pb.Image | None,
     environment: Mapping[str, str],
     mounts: Sequence[BoundMount],
+    devices: Sequence[pb.Device] = (),
     termination_file: str,
     node_memory: int,
     target_id: str = "",
@@ -131,6 +132,7 @@ def container(
         stdin_once=bool(spec.get("stdinOnce")),
         tty=bool(spec.get("tty")),
         mounts=[_mount(mount) for mount in mounts],
+        devices=devices,
     )
     for name, value in environment.items():
         built.envs.append(pb.KeyValue(key=name, value=value.encode("utf-8", "surrogateescape")))

@@ -125,6 +125,7 @@ async def _config(
         image=image,
         environment=variables,
         mounts=mounts,
+        devices=env.volumes.devices(container, volumes),
         termination_file=termination_file,
         node_memory=env.node_memory,
         target_id=target_view.id if target_view is not None else "",

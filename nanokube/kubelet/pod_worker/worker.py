@@ -323,8 +323,8 @@ class PodWorker:
         try:
             self._volumes = await race.unless(self._ending, self._env.volumes.set_up(self.pod, self.view.ips))
         except (VolumeFault, errors.ApiError, OSError) as error:
-            about = reference_to(self.pod)
-            self._env.recorder.event(about, "Warning", "FailedMount", str(error))
+            reason = error.reason if isinstance(error, VolumeFault) else VolumeFault.reason
+            self._env.recorder.event(reference_to(self.pod), "Warning", reason, str(error))
             raise
         self._refresh_at = self._env.clock.time() + REFRESH_S * (1 + random.random() / 4)
 

@@ -1,6 +1,6 @@
 """A node's volumes: made ready before containers start, kept up to date, removed after the Pod.
 
-    pods/<uid>/volumes/kubernetes.io~<type>/<volume>       the volume
+    pods/<uid>/volumes/kubernetes.io~<type>/<volume>       the volume; a PersistentVolume goes by its own name
     pods/<uid>/volume-subpaths/<volume>/<container>/<n>    one subPath, bound
 Source: pkg/kubelet/volumemanager, pkg/volume/*.
 """
@@ -8,27 +8,31 @@ Source: pkg/kubelet/volumemanager, pkg/volume/*.
 import asyncio
 import dataclasses
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cri.api import runtime_pb2 as pb
+from nanokube.api import volume_binding
 from nanokube.kubelet.config import KubeletConfig
 from nanokube.kubelet.containers import expansion, resources
 from nanokube.kubelet.containers.build import BoundMount
 from nanokube.kubelet.references import References
 from nanokube.kubelet.volumes import (
     atomic_writer,
+    claim,
     config_map,
     downward_api,
     empty_dir,
     host_path,
+    local,
     ownership,
     projected,
     secret,
     subpath,
 )
 from nanokube.kubelet.volumes.atomic_writer import File
-from nanokube.kubelet.volumes.errors import VolumeFault
+from nanokube.kubelet.volumes.errors import DeviceFault, VolumeFault, WholeFault
 from nanokube.kubelet.volumes.mounter import Mounter
 
 Object = Mapping[str, Any]
@@ -41,35 +45,47 @@ _ON_TMPFS = ("secret", "downwardAPI", "projected")
 class Ready:
     """A volume that is ready: a path on the node, or an image to be mounted by the runtime.
 
-    is_own: the path was made for this Pod.
+    is_own: the path was made for this Pod. is_device: it is a block device. is_read_only: to every container.
     """
 
     path: Path = Path()
     image: str = ""
     pull_policy: str = ""
     is_own: bool = False
+    is_device: bool = False
+    is_read_only: bool = False
 
 
 class Volumes:
     """Makes and removes volumes. Not for one Pod from two tasks at a time."""
 
     def __init__(
-        self, config: KubeletConfig, references: References, mounter: Mounter, allocatable: Mapping[str, str]
+        self,
+        config: KubeletConfig,
+        references: References,
+        mounter: Mounter,
+        allocatable: Mapping[str, str],
+        node_labels: Callable[[], Mapping[str, str]],
     ) -> None:
         self._config = config
         self._references = references
         self._mounter = mounter
         self._allocatable = allocatable
+        self._node_labels = node_labels
 
     async def set_up(self, pod: Object, pod_ips: Sequence[str] = ()) -> dict[str, Ready]:
         """Make every volume ready. Raises VolumeFault, ApiError, OSError."""
         ready = {}
         for volume in pod["spec"].get("volumes") or ():
             try:
-                ready[volume["name"]] = await self._set_up_one(pod, volume, pod_ips)
-            except VolumeFault as fault:
-                message = f'MountVolume.SetUp failed for volume "{volume["name"]}" : {fault}'
-                raise VolumeFault(message) from fault
+                if claim.names_claim(volume):
+                    ready[volume["name"]] = await self._set_up_claim(pod, volume)
+                else:
+                    ready[volume["name"]] = await self._set_up_one(pod, volume, pod_ips)
+            except WholeFault:
+                raise
+            except (VolumeFault, OSError) as fault:
+                raise _told("MountVolume.SetUp failed", volume["name"], fault) from fault
         return ready
 
     async def refresh(self, pod: Object, pod_ips: Sequence[str] = ()) -> None:
@@ -95,6 +111,46 @@ class Volumes:
             source = volume["image"]
             return Ready(image=source["reference"], pull_policy=source.get("pullPolicy") or "")
         raise VolumeFault(f"volume type {kind} is not supported")
+
+    async def _set_up_claim(self, pod: Object, volume: Object) -> Ready:
+        found = await claim.resolve(pod, volume, self._references)
+        read_only = bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
+        return await asyncio.to_thread(self._set_up_persistent, pod, found, read_only)
+
+    def _set_up_persistent(self, pod: Object, found: Object, read_only: bool) -> Ready:
+        """Make a PersistentVolume ready: a path of the host as it is, a local one in the Pod's own place."""
+        name, spec = found["metadata"]["name"], found["spec"]
+        is_block = spec.get("volumeMode") == "Block"
+        step, fault_of = ("MapVolume", DeviceFault) if is_block else ("MountVolume", WholeFault)
+        if not volume_binding.is_reachable(found, self._node_labels()):
+            raise _told(f"{step}.NodeAffinity check failed", name, "no matching NodeSelectorTerms")
+        try:
+            if is_block and "local" in spec:
+                return Ready(local.device(found), is_device=True, is_read_only=read_only)
+            if "hostPath" in spec and not is_block:
+                if spec.get("mountOptions"):
+                    raise VolumeFault("Mount options are not supported by the provided plugin")
+                return Ready(host_path.set_up(spec), is_read_only=read_only)
+            if "local" in spec:
+                path = self._mount_local(pod, found, read_only)
+                return Ready(path, is_own=True, is_read_only=read_only)
+            raise VolumeFault("no volume plugin matched")
+        except (VolumeFault, OSError) as fault:
+            raise _told(f"{step}.SetUp failed", name, fault, fault_of) from fault
+
+    def _mount_local(self, pod: Object, found: Object, read_only: bool) -> Path:
+        context = pod["spec"].get("securityContext") or {}
+        directory = self._config.pod_directory(pod["metadata"]["uid"])
+        place = directory / "volumes" / local.DIRECTORY / str(found["metadata"]["name"])
+        local.set_up(
+            found,
+            place,
+            self._mounter,
+            group=context.get("fsGroup"),
+            only_on_mismatch=context.get("fsGroupChangePolicy") == "OnRootMismatch",
+            read_only=read_only,
+        )
+        return place
 
     def _path(self, pod: Object, volume: Object, kind: str) -> Path:
         plugin = "empty-dir" if kind == "emptyDir" else _plugin(kind)
@@ -169,7 +225,7 @@ class Volumes:
             subpath.check(sub_path)
         target = mount["mountPath"]
         target = target if target.startswith("/") else f"/{target}"
-        read_only = bool(mount.get("readOnly"))
+        read_only = bool(mount.get("readOnly")) or ready.is_read_only
         if ready.image:
             return BoundMount(target, is_read_only=True, image=ready.image, image_sub_path=sub_path)
         path = ready.path
@@ -186,6 +242,21 @@ class Volumes:
             is_recursive_read_only=mount.get("recursiveReadOnly") in ("Enabled",) and read_only,
             is_own=ready.is_own,
         )
+
+    def devices(self, container: Object, ready: Mapping[str, Ready]) -> list[pb.Device]:
+        """List a container's block devices. Raises VolumeFault."""
+        found = []
+        for use in container.get("volumeDevices") or ():
+            if use["name"] not in ready or not ready[use["name"]].is_device:
+                raise VolumeFault(f"volume {use['name']!r} is not mapped")
+            volume = ready[use["name"]]
+            permissions = "r" if volume.is_read_only else "mrw"
+            found.append(
+                pb.Device(
+                    host_path=str(volume.path), container_path=use["devicePath"], permissions=permissions
+                )
+            )
+        return found
 
     async def tear_down(self, uid: str) -> None:
         """Unmount and remove everything of a Pod. Nothing happens for an unknown Pod."""
@@ -211,6 +282,10 @@ class Volumes:
 def kind_of(volume: Object) -> str:
     """Name a volume's type; one without any is an emptyDir."""
     return next((key for key in volume if key != "name" and volume[key] is not None), "emptyDir")
+
+
+def _told(step: str, name: str, cause: object, fault: type[WholeFault] = WholeFault) -> WholeFault:
+    return fault(f'{step} for volume "{name}" : {cause}')
 
 
 def _plugin(kind: str) -> str:

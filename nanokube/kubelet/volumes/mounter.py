@@ -1,11 +1,12 @@
 """The mounts a kubelet makes, behind a seam so that tests need no privileges. Blocking."""
 
 import contextlib
+import threading
 from pathlib import Path
 from typing import Protocol
 
 from cri.linux import mount
-from nanokube.kubelet.volumes import subpath
+from nanokube.kubelet.volumes import filesystem, subpath
 
 
 class Mounter(Protocol):
@@ -13,6 +14,14 @@ class Mounter(Protocol):
 
     def tmpfs(self, path: Path, options: str) -> None:
         """Mount a tmpfs on a directory, unless one is there."""
+        ...
+
+    def bind(self, source: Path, place: Path, flags: int) -> None:
+        """Bind a directory to another, with flags (MS_*) of its own."""
+        ...
+
+    def device(self, source: Path, place: Path, fstype: str, flags: int) -> None:
+        """Mount the filesystem of a block device, after making one (fstype) on an empty one."""
         ...
 
     def bind_sub_path(self, volume: Path, sub_path: str, place: Path) -> None:
@@ -31,9 +40,33 @@ class Mounter(Protocol):
 class LinuxMounter:
     """The real one."""
 
+    def __init__(self) -> None:
+        self._formatting = threading.Lock()
+
     def tmpfs(self, path: Path, options: str) -> None:
         if not path.is_mount():
             mount.mount("tmpfs", str(path), "tmpfs", mount.MS_NOSUID | mount.MS_NODEV, options)
+
+    def bind(self, source: Path, place: Path, flags: int) -> None:
+        mount.mount(str(source), str(place), "", mount.MS_BIND)
+        self._restrict(place, flags)
+
+    def device(self, source: Path, place: Path, fstype: str, flags: int) -> None:
+        with self._formatting:
+            if not (found := filesystem.filesystem_of(source)):
+                filesystem.make_filesystem(source, fstype)
+        # Mounted for writing first: all mounts of one device share what it is mounted for.
+        mount.mount(str(source), str(place), found or fstype)
+        self._restrict(place, flags)
+
+    def _restrict(self, place: Path, flags: int) -> None:
+        if not flags:
+            return
+        try:
+            mount.mount(None, str(place), None, mount.MS_BIND | mount.MS_REMOUNT | flags)
+        except OSError:
+            self.unmount(place)
+            raise
 
     def bind_sub_path(self, volume: Path, sub_path: str, place: Path) -> None:
         # A bind in one filesystem looks like no mount.
