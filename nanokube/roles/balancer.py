@@ -2,7 +2,8 @@
 
     kubelet, proxy, DNS ── 127.0.0.1:6444 ── bytes as they are ──> chosen server
                                              └─ it does not answer a read: another that does is chosen,
-                                                connections to the old one are cut, clients come again
+                                                connections to the old one are cut, clients come again,
+                                                and those that are being made lead to the new one
 
 TLS goes through: every server's certificate holds for 127.0.0.1. A server answers if it reads this node's
 Lease from the store, so that one which has lost its etcd is left, too. With one server known nothing is
@@ -29,25 +30,36 @@ log = logging.getLogger(__name__)
 FILE: Final = "servers.json"  # below Paths.lib
 ADDRESS: Final = "127.0.0.1"
 SERVICE: Final = "default/kubernetes"
-CHECK_S: Final = 1.0  # with the three below and etcd's election: writes resume within 5 s
+CHECK_S: Final = 1.0  # with those below and etcd's election: writes resume within 5 s
 SILENCE_S: Final = 0.8  # after this the others are asked, too
 ANSWER_S: Final = 1.5
+AGAIN_S: Final = 0.1  # after a round in which none answered; doubles up to CHECK_S
 CONNECT_S: Final = 1.5
 CHUNK_BYTES: Final = 64 * 1024
 LEASES: Final = resources.get("leases.coordination.k8s.io")
 LEASE_NAMESPACE: Final = "kube-node-lease"
 
 Answers = Callable[[str], Awaitable[bool]]
+Dial = Callable[[str, int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
 class Balancer:
     """Forwards connections to the chosen of several servers ("host:port")."""
 
-    def __init__(self, servers: Iterable[str], answers: Answers, file: Path, *, key: str = "") -> None:
+    def __init__(
+        self,
+        servers: Iterable[str],
+        answers: Answers,
+        file: Path,
+        *,
+        key: str = "",
+        dial: Dial = asyncio.open_connection,
+    ) -> None:
         """answers: whether a server does. file: where known servers are kept for the next start.
 
-        key: this node's name; nodes choose differently of the same servers.
+        key: this node's name; nodes choose differently of the same servers. dial: connects to host and port.
         """
+        self._dial = dial
         self._answers = answers
         self._file = file
         known = sorted(kept(file), key=lambda each: hashlib.sha256(f"{key} {each}".encode()).digest())
@@ -56,6 +68,8 @@ class Balancer:
         self._suspected = asyncio.Event()
         self._choosing = asyncio.Lock()
         self._open: dict[asyncio.StreamWriter, str] = {}  # client's end -> server
+        self._connecting: dict[asyncio.Timeout, str] = {}  # its limit -> server
+        self._none_answered = False
 
     @property
     def servers(self) -> tuple[str, ...]:
@@ -79,19 +93,35 @@ class Balancer:
         """Listen, forward and watch over the chosen server until cancelled. Raises OSError: port is taken."""
         listener = await asyncio.start_server(self._serve, ADDRESS, port)
         async with listener:
-            while True:
+            await self.watch()
+
+    async def watch(self) -> Never:
+        """Have a server chosen that answers, until cancelled.
+
+        While none does, all are asked again and again: the one that is first after an election of etcd's is
+        taken at once, not after another interval and another silence of the chosen one.
+        """
+        pause = AGAIN_S
+        while True:
+            if self._none_answered:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, CHECK_S)
+            else:
+                pause = AGAIN_S
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(CHECK_S):
                         await self._suspected.wait()
-                if self._suspected.is_set() or len(self._servers) > 1:
-                    self._suspected.clear()
-                    await self.check()
+            if self._suspected.is_set() or len(self._servers) > 1:
+                self._suspected.clear()
+                await self.check()
 
     async def check(self) -> None:
         """Choose another server if the chosen one has gone or does not answer."""
         async with self._choosing:
             others = [each for each in self._servers if each != self.chosen]
             given_up = asyncio.Event()
+            if self._none_answered:
+                given_up.set()
 
             async def holds(server: str) -> bool:
                 if server != self.chosen:  # they wait until there is reason to ask them
@@ -105,6 +135,7 @@ class Balancer:
                 return does
 
             found = await first_that(holds, [self.chosen, *others])
+            self._none_answered = found is None
             if found is not None and found != self.chosen:
                 self._choose(found)
 
@@ -114,27 +145,57 @@ class Balancer:
         for writer, to in list(self._open.items()):
             if to == old:
                 writer.transport.abort()
+        now = asyncio.get_running_loop().time()
+        for limit, to in self._connecting.items():
+            if to == old and not limit.expired():
+                limit.reschedule(now)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Forward one connection to its end."""
-        server = self.chosen
         up: asyncio.StreamWriter | None = None
         try:
-            async with asyncio.timeout(CONNECT_S):
-                host, _, port = server.rpartition(":")
-                down, up = await asyncio.open_connection(host.strip("[]"), int(port))
+            server, down, up = await self.connect()
             self._open[writer] = server
             async with asyncio.TaskGroup() as group:
                 group.create_task(_pump(reader, up), name="to server")
                 group.create_task(_pump(down, writer), name="from server")
         except* OSError:  # either end has gone; the other learns it
-            if up is None:
-                self._suspected.set()
+            pass
         finally:
             self._open.pop(writer, None)
             for each in (writer, up):
                 if each is not None:
                     each.transport.abort()
+
+    async def connect(self) -> tuple[str, asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to the chosen server, or to whichever is chosen meanwhile. Raises OSError.
+
+        Nothing of a client's was sent yet, so it need not notice.
+        """
+        while True:
+            server = self.chosen
+            try:
+                async with asyncio.timeout(CONNECT_S) as limit:
+                    self._connecting[limit] = server
+                    try:
+                        return server, *await self._reach(server)
+                    finally:
+                        del self._connecting[limit]
+            except TimeoutError:
+                if self.chosen == server:
+                    self._suspected.set()
+                    raise
+
+    async def _reach(self, server: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, _, port = server.rpartition(":")
+        try:
+            return await self._dial(host.strip("[]"), int(port))
+        except OSError:
+            self._suspected.set()
+            if len(self._servers) < 2:
+                raise
+            await asyncio.Event().wait()  # until another is chosen, or time is up
+            raise
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

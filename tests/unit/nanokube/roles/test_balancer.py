@@ -160,3 +160,88 @@ def test_servers_of_ipv6_have_brackets() -> None:
     found = {"ports": [{"port": 6443}], "endpoints": [{"addresses": ["2001:db8::1"]}]}
     assert balancer.servers_of(found) == {"[2001:db8::1]:6443"}
     assert balancer.host_port("https://[2001:db8::1]:6443") == "[2001:db8::1]:6443"
+
+
+@pytest.mark.parametrize("died_s", [0.0, 0.4, 0.95], ids="dead after {} s".format)
+@pytest.mark.parametrize("election_s", [0.0, 1.9, 3.2, 3.4, 4.7], ids="election of {} s".format)
+def test_who_answers_after_an_election_is_chosen_at_once(
+    tmp_path: Path, died_s: float, election_s: float
+) -> None:
+    """The chosen server dies with etcd's leader: the others' reads wait until another leader is elected."""
+
+    async def answers(server: str) -> bool:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(balancer.ANSWER_S):
+                if loop.time() >= died_s:
+                    await (asyncio.Event().wait() if server == "a:1" else until(died_s + election_s))
+                return True
+        return False
+
+    async def scenario() -> None:
+        balanced = balancer.Balancer(["a:1", "b:1", "c:1"], answers, tmp_path / "servers.json")
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(balanced.watch())
+            await asyncio.sleep(died_s)
+            await until_left(balanced, "a:1")
+            watching.cancel()
+        noticed_s = balancer.CHECK_S + balancer.SILENCE_S
+        took_s = asyncio.get_running_loop().time() - died_s
+        assert took_s <= max(noticed_s, election_s + 2 * balancer.AGAIN_S) + 0.05
+
+    virtual_time.run(scenario())
+
+
+async def until_left(balanced: balancer.Balancer, server: str) -> None:
+    """Return when another was chosen, to 0.01 s."""
+    for _ in range(1000):
+        if balanced.chosen != server:
+            return
+        await asyncio.sleep(0.01)
+
+
+async def until(moment: float) -> None:
+    await asyncio.sleep(max(0.0, moment - asyncio.get_running_loop().time()))
+
+
+def test_connections_that_are_being_made_go_to_the_server_that_is_chosen_meanwhile(tmp_path: Path) -> None:
+    made: list[str] = []
+    pair = (asyncio.StreamReader, asyncio.StreamWriter)
+
+    async def dial(host: str, _port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        made.append(host)
+        if host == "silent":
+            await asyncio.Event().wait()
+        if host == "refusing":
+            raise ConnectionRefusedError
+        return pair  # type: ignore[return-value]  # nothing is read or written
+
+    async def answers(server: str) -> bool:
+        if server == "silent:1":
+            await asyncio.sleep(balancer.ANSWER_S)
+        return server == "well:1"
+
+    async def scenario(first: str, began_s: float, until_s: float) -> None:
+        made.clear()
+        balanced = balancer.Balancer([first, "well:1"], answers, tmp_path / first, dial=dial)
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(balanced.watch())
+            await asyncio.sleep(began_s)
+            assert (await balanced.connect())[0] == "well:1"
+            assert asyncio.get_running_loop().time() <= until_s + 0.01
+            watching.cancel()
+        assert made == [first.partition(":")[0], "well"]
+
+    async def nobody() -> None:
+        balanced = balancer.Balancer(["refusing:1", "silent:1"], answers, tmp_path / "none", dial=dial)
+        with pytest.raises(TimeoutError):
+            await balanced.connect()
+        alone = balancer.Balancer(["refusing:1"], answers, tmp_path / "one", dial=dial)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(ConnectionRefusedError):
+            await alone.connect()
+        assert asyncio.get_running_loop().time() == began
+
+    virtual_time.run(scenario("refusing:1", 0.5, 0.5))
+    virtual_time.run(scenario("silent:1", 0.5, balancer.CHECK_S + balancer.SILENCE_S))
+    virtual_time.run(nobody())
