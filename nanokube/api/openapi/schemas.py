@@ -7,8 +7,10 @@ edits.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -23,6 +25,7 @@ WATCH_EVENT: Final = f"{_META}.WatchEvent"
 _INT_OR_STRING: Final = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 _QUANTITY: Final = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _VERSION: Final = "v1.36.0"
+_VALUES: Final = Path(__file__).parent.with_name("data") / "enums.json"
 
 _ZEROS: Final = {"s": "", "i": 0, "l": 0, "n": 0, "b": False}  # by facts.Type.code
 
@@ -120,6 +123,16 @@ def _read() -> Mapping[str, Any]:
     return table
 
 
+@functools.cache
+def _values() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """Read which fields have only some values (+enum at upstream's types): definition -> field -> values.
+
+    A field ends with [] where these are of what is in a list, with {} of a map.
+    """
+    table: Mapping[str, Any] = orjson.loads(_VALUES.read_bytes())
+    return table
+
+
 def _definition(name: str, schema: Mapping[str, Any], prefix: str, todo: list[str]) -> dict[str, Any]:
     found = _schema(schema, prefix, todo)
     for key, sub in found.get("properties", {}).items():
@@ -127,7 +140,22 @@ def _definition(name: str, schema: Mapping[str, Any], prefix: str, todo: list[st
             _set_default(name, key, sub, is_required=key in schema.get("required", ()))
         if key in ("apiVersion", "kind"):
             sub.pop("enum", None)
+    for field, values in _values().get(name, {}).items():
+        _set_values(found["properties"], field, values)
     return found
+
+
+def _set_values(properties: dict[str, Any], field: str, values: Sequence[str]) -> None:
+    """Name, in place, the only values of a field, or of what is in its list or map."""
+    sub = properties[field.rstrip("[]{}")]
+    if field.endswith("]"):
+        sub["items"]["enum"] = list(values)
+    elif field.endswith("}"):
+        sub["additionalProperties"]["enum"] = list(values)
+    else:
+        sub["enum"] = list(values)
+        told = "".join(f'\n - `"{value}"`' for value in values)
+        sub["description"] = f"{sub.get('description', '')}\n\nPossible enum values:{told}"
 
 
 def _set_default(name: str, key: str, sub: dict[str, Any], *, is_required: bool) -> None:
