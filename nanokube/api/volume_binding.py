@@ -59,8 +59,25 @@ def is_for(volume: Object, claim: Object) -> bool:
     return reference.get("uid") in (None, "", objects.uid(claim))
 
 
+def is_bound(claim: Object) -> bool:
+    """Tell whether a claim has its volume for good."""
+    return bool(objects.spec(claim).get("volumeName")) and COMPLETED in objects.annotations(claim)
+
+
+def requested(claim: Object) -> int:
+    """Give the bytes that a claim asks for."""
+    return quantity.value(
+        ((objects.spec(claim).get("resources") or {}).get("requests") or {}).get("storage", "0")
+    )
+
+
 def best(claim: Object, volumes: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
     """Choose the volume reserved for a claim, else the smallest that fits with the fewest access modes."""
+    return next(iter(candidates(claim, volumes)), None)
+
+
+def candidates(claim: Object, volumes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the volumes reserved for a claim; if there are none, those that it may take, the best first."""
     fitting = [volume for volume in volumes if fits(claim, volume)]
     reserved = [volume for volume in fitting if is_for(volume, claim)]
     free = [
@@ -68,7 +85,7 @@ def best(claim: Object, volumes: Iterable[dict[str, Any]]) -> dict[str, Any] | N
         for volume in fitting
         if objects.spec(volume).get("claimRef") is None and objects.status(volume).get("phase") == "Available"
     ]
-    return min(reserved or free, key=_size_rank, default=None)
+    return sorted(reserved or free, key=_size_rank)
 
 
 def fits(claim: Object, volume: Object) -> bool:
@@ -85,8 +102,7 @@ def fits(claim: Object, volume: Object) -> bool:
     selector = wanted.get("selector")
     if selector is not None and not selectors.from_object(selector).matches(objects.labels(volume)):
         return False
-    requested = ((wanted.get("resources") or {}).get("requests") or {}).get("storage", "0")
-    return _capacity(volume) >= quantity.value(requested)
+    return _capacity(volume) >= requested(claim)
 
 
 def reserved(volume: Object, claim: Object) -> dict[str, Any]:

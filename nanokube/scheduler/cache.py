@@ -7,13 +7,15 @@ decision counts it. The informer confirms it, or forget() takes it back.
 from typing import Any
 
 from nanokube.api import objects
+from nanokube.scheduler import storage
 from nanokube.scheduler.model import Cluster, NodeInfo, PodInfo, pod_info
 
 
 class Cache:
     """Nodes by name; where each counted Pod is, by UID."""
 
-    def __init__(self) -> None:
+    def __init__(self, volumes: storage.Storage | None = None) -> None:
+        self.storage = volumes or storage.Storage()
         self._nodes: dict[str, NodeInfo] = {}
         self._strays: dict[str, dict[str, PodInfo]] = {}  # Pods on nodes not (or no longer) known
         self._where: dict[str, str] = {}
@@ -24,7 +26,13 @@ class Cache:
 
     def cluster(self) -> Cluster:
         """Give what a decision looks at. It is live: use it before the next await."""
-        return Cluster(list(self._nodes.values()), self.namespaces, bool(self._anti_affine), self.services)
+        return Cluster(
+            list(self._nodes.values()),
+            self.namespaces,
+            bool(self._anti_affine),
+            self.services,
+            self.storage,
+        )
 
     def node(self, name: str) -> NodeInfo | None:
         """Look up a node."""

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from nanokube.scheduler import profile
-from nanokube.scheduler.framework import Change, Check, Filter, Score
+from nanokube.scheduler.framework import Change, Check, Filter, Refused, Score
 from nanokube.scheduler.model import Cluster, NodeInfo, PodInfo
 
 # Above this many nodes only a part is examined: enough good ones are found (schedule_one.go).
@@ -55,7 +55,10 @@ def decide(
     """
     if not cluster.nodes:
         return Unplaced("no nodes available to schedule pods", Change.NODE_ADDED)
-    checks = [(found, check) for found in filters if (check := found.prepare(pod, cluster)) is not None]
+    try:
+        checks = [(found, check) for found in filters if (check := found.prepare(pod, cluster)) is not None]
+    except Refused as refusal:
+        return Unplaced(f"0/{len(cluster.nodes)} nodes are available: {refusal}.", refusal.retry_on)
     enough = _enough(len(cluster.nodes))
     feasible: list[NodeInfo] = []
     helpable: list[str] = []

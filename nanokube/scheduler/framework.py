@@ -1,8 +1,8 @@
 """What a plugin is. Pure.
 
-A plugin prepares once for a Pod, then answers for each node. prepare() may return None: it has nothing to say
-about this Pod, and costs nothing. (A plugin over columns of all nodes would answer for an array of nodes from
-the same prepare(); cycle.py is the only caller.)
+A plugin prepares once for a Pod, then answers for each node. prepare() may return None: it has nothing to
+say about this Pod, and costs nothing; or raise Refused: no node will do. (A plugin over columns of all nodes
+would answer for an array of nodes from the same prepare(); cycle.py is the only caller.)
 """
 
 import dataclasses
@@ -28,8 +28,17 @@ class Change(enum.Flag):
     POD_PLACED = enum.auto()
     POD_GONE = enum.auto()
     POD_CHANGED = enum.auto()  # the waiting Pod itself
+    STORAGE = enum.auto()  # a claim, a volume or a class of them
     NODE = NODE_ADDED | NODE_CHANGED
-    ANY = NODE | POD_PLACED | POD_GONE | POD_CHANGED
+    ANY = NODE | POD_PLACED | POD_GONE | POD_CHANGED | STORAGE
+
+
+class Refused(Exception):
+    """No node will do for a Pod until a change in retry_on, whatever the nodes are; raised by prepare()."""
+
+    def __init__(self, message: str, retry_on: Change) -> None:
+        super().__init__(message)
+        self.retry_on = retry_on
 
 
 def always(pod: PodInfo, node: NodeInfo, why: Sequence[str]) -> bool:

@@ -8,6 +8,7 @@ from nanokube.api import objects
 from nanokube.api.objects import Object
 from nanokube.scheduler import requests
 from nanokube.scheduler.requests import Amounts
+from nanokube.scheduler.storage import Storage
 
 Port: TypeAlias = tuple[str, str, int]  # (protocol, host address, port)
 
@@ -134,6 +135,7 @@ class Cluster:
     namespaces: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     has_anti_affinity: bool = True
     services: Mapping[str, Mapping[str, Mapping[str, str]]] = dataclasses.field(default_factory=dict)
+    storage: Storage = dataclasses.field(default_factory=Storage)
 
 
 def _ports(spec: Object) -> Iterator[Port]:

@@ -15,6 +15,9 @@ from nanokube.scheduler.plugins import (
     resources_fit,
     taints,
     topology_spread,
+    volume_binding,
+    volume_restrictions,
+    volume_zone,
 )
 
 FILTERS: tuple[Filter, ...] = (
@@ -24,6 +27,9 @@ FILTERS: tuple[Filter, ...] = (
     node_affinity.FILTER,
     node_ports.FILTER,
     resources_fit.FILTER,
+    volume_restrictions.FILTER,
+    volume_binding.FILTER,
+    volume_zone.FILTER,
     topology_spread.FILTER,
     inter_pod_affinity.FILTER,
 )

@@ -15,9 +15,10 @@ from nanokube.api.objects import Object
 from nanokube.client import events, informer
 from nanokube.client.interface import ApiClient, PatchKind
 from nanokube.kit import clock, tasks
-from nanokube.scheduler import cache, cycle, making_room, nominations, preemption, queue
+from nanokube.scheduler import cache, cycle, making_room, nominations, preemption, queue, storage, volumes
 from nanokube.scheduler.framework import Change
-from nanokube.scheduler.model import Cluster, PodInfo, pod_info
+from nanokube.scheduler.model import Cluster, NodeInfo, PodInfo, pod_info
+from nanokube.scheduler.plugins import volume_binding
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ NODES = resources.get("nodes")
 NAMESPACES = resources.get("namespaces")
 SERVICES = resources.get("services")
 BUDGETS = resources.get("poddisruptionbudgets.policy")
+CLASSES = resources.get("storageclasses.storage.k8s.io")
 
 
 async def run(
@@ -61,7 +63,6 @@ class Scheduler:
         self._random = random.Random(seed)
         self._start = 0
         self._binding = asyncio.Semaphore(BINDINGS)
-        self.cache = cache.Cache()
         self.queue = queue.Queue(time)
         self.nominations = nominations.Nominations()
         # Ended Pods hold nothing of a node any more: the server need not send them.
@@ -71,15 +72,23 @@ class Scheduler:
         self._namespaces = informer.Informer(client, NAMESPACES)
         self._services = informer.Informer(client, SERVICES)
         self._budgets = informer.Informer(client, BUDGETS)
+        self._claims = informer.Informer(client, volumes.CLAIMS)
+        self._volumes = informer.Informer(client, volumes.VOLUMES)
+        self._classes = informer.Informer(client, CLASSES)
+        self._storage = storage.Storage(self._claims, self._volumes, self._classes)
+        self.cache = cache.Cache(self._storage)
 
     async def run(self) -> Never:
         """Schedule until cancelled."""
         self._nodes.subscribe(self._node_changed)
         self._namespaces.subscribe(self._namespace_changed)
         self._services.subscribe(self._service_changed)
+        stored = (self._claims, self._volumes, self._classes)
+        for source in stored:
+            source.subscribe(self._storage_changed)
         self._pods.subscribe(self._pod_changed)
         async with asyncio.TaskGroup() as group:
-            sources = (self._nodes, self._namespaces, self._services, self._budgets, self._pods)
+            sources = (self._nodes, self._namespaces, self._services, self._budgets, *stored, self._pods)
             for source in sources:
                 group.create_task(source.run(), name=f"scheduler {source.resource.plural}")
             await informer.wait_synced(*sources)
@@ -107,12 +116,40 @@ class Scheduler:
         )
         self._start = (self._start + 1) % max(1, len(cluster.nodes))
         if isinstance(decision, cycle.Placed):
-            self.cache.assume(pod, decision.node)
-            self.nominations.remove(pod.uid)
-            group.create_task(self._bind(waiting, decision.node), name=f"bind {pod.key}")
+            self._assume(waiting, decision.node, group)
         else:
             room = self._find_room(pod, cluster, decision)
             group.create_task(self._unplaced(waiting, decision, room), name=f"report {pod.key}")
+
+    def _assume(self, waiting: queue.Waiting, name: str, group: asyncio.TaskGroup) -> None:
+        """Count the Pod, and what is planned for its claims, on its node; bind it there."""
+        pod, node = waiting.pod, self.cache.node(name)
+        plan = volume_binding.plan(pod, node, self._storage) if node is not None else None
+        self.cache.assume(pod, name)
+        self.nominations.remove(pod.uid)
+        if plan is None:
+            group.create_task(self._bind(waiting, name), name=f"bind {pod.key}")
+            return
+        self._binding.release()  # others do not wait for whoever makes its volumes
+        self._storage.assume(pod.uid, plan)
+        group.create_task(self._bind_with_volumes(waiting, plan), name=f"bind volumes {pod.key}")
+
+    async def _bind_with_volumes(self, waiting: queue.Waiting, plan: storage.Plan) -> None:
+        pod = waiting.pod
+
+        def node() -> NodeInfo | None:
+            return self.cache.node(plan.node) if self.cache.is_assumed(pod.uid) else None
+
+        try:
+            await volumes.bind(self._client, self._storage, plan, node)
+        except Exception as err:
+            self.cache.forget(pod.uid)
+            self._bind_failed(waiting, err)
+            return
+        finally:
+            self._storage.forget(pod.uid)
+        await self._binding.acquire()
+        await self._bind(waiting, plan.node)
 
     def _find_room(
         self, pod: PodInfo, cluster: Cluster, decision: cycle.Unplaced
@@ -167,6 +204,9 @@ class Scheduler:
         log.warning("binding failed: pod=%s error=%s", pod.key, tasks.describe(err))
         if isinstance(err, errors.ApiError):
             self._events.event(pod.obj, "Warning", "FailedScheduling", f"binding rejected: {err}")
+        elif isinstance(err, volumes.NotBound):
+            message = f'running PreBind plugin "VolumeBinding": binding volumes: {err}'
+            self._events.event(pod.obj, "Warning", "FailedScheduling", message)
 
     async def _unplaced(
         self, waiting: queue.Waiting, decision: cycle.Unplaced, room: preemption.Room | preemption.NoRoom
@@ -220,6 +260,7 @@ class Scheduler:
             if assigned or self.cache.is_assumed(uid):
                 self.cache.remove_pod(uid)
                 self.queue.changed(Change.POD_GONE)
+                self._storage.tell()
         elif assigned:
             self.queue.remove(uid)
             self.nominations.remove(uid)
@@ -251,12 +292,18 @@ class Scheduler:
     def _node_changed(self, change: informer.Change, old: Object | None, new: dict[str, Any]) -> None:
         if change == "DELETED":
             self.cache.remove_node(objects.name(new))
+            self._storage.tell()
             return
         self.cache.put_node(new)
         if old is None:
             self.queue.changed(Change.NODE_ADDED)
         elif _node_differs(old, new):
             self.queue.changed(Change.NODE_CHANGED)
+
+    def _storage_changed(self, change: informer.Change, old: Object | None, new: dict[str, Any]) -> None:
+        self._storage.tell()
+        if change != "DELETED":
+            self.queue.changed(Change.STORAGE)
 
     def _namespace_changed(self, change: informer.Change, old: Object | None, new: dict[str, Any]) -> None:
         if change == "DELETED":
