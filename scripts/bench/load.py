@@ -292,7 +292,9 @@ class Fanout:
         self.on_connected()
         began = time.time_ns()
         written = self._write(lambda: sum(counts) // (share * self.processes))
-        time.sleep(2.0 + self.watchers / 1000)
+        deadline = time.monotonic() + 2.0 + self.watchers / 1000
+        while sum(counts) < written * share * self.processes and time.monotonic() < deadline:
+            time.sleep(0.01)
         stop.set()
         whole, last = Outcome([], 0.0), began + 1
         for pipe in pipes:

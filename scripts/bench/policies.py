@@ -48,6 +48,7 @@ def main() -> None:
     rates: dict[str, list[float]] = {name: [] for name in chosen}
     costs: dict[str, list[float]] = {name: [] for name in chosen}
     firsts: dict[str, tuple[float, float]] = {}
+    apiserver.end_once()
     with tempfile.TemporaryDirectory(prefix="nkp-") as scratch, contextlib.ExitStack() as stack:
         servers = {}
         for number, name in enumerate(chosen):
