@@ -142,7 +142,7 @@ def opened(path: Path, tmp: Path, bytes_max: int) -> Iterator[Archive]:
     except FileNotFoundError as err:
         raise errors.not_found(f"cannot open archive {path}: not found") from err
     except tar.TarError as err:
-        raise errors.invalid(f"cannot read archive {path}: {err}") from err
+        raise errors.invalid(f"cannot read archive {path}: it is no whole tar archive: {err}") from err
 
 
 def _copy(source: BinaryIO, target: BinaryIO, left: int) -> None:

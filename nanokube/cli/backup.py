@@ -44,6 +44,8 @@ def restore(file: Path, yes: bool) -> None:
     _demand_server(config.is_worker)
     from nanokube.roles import backup as roles_backup
 
+    if not file.is_file():
+        raise errors.failure(f"cannot restore {file}: there is no such file")
     if not yes:
         click.confirm("This replaces all objects of the cluster. Go on?", abort=True)
     try:

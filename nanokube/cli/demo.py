@@ -13,6 +13,7 @@ from dnslib import DNSRecord
 from nanokube.cli import demo_image, errors, kubectl, phases, settings
 from nanokube.kit import addresses
 from nanokube.roles import config as node_config
+from nanokube.roles import node
 
 MANIFEST = Path(__file__).with_name("demo.yaml")
 NAMESPACE = "demo"
@@ -27,8 +28,11 @@ def demo(delete: bool) -> None:
     """Run two Pods behind a Service and fetch it by its ClusterIP and by its DNS name."""
     errors.require_root("demo")
     config = settings.saved()
+    if node.running_pid(config.paths) is None:
+        raise errors.failure("this host's node does not run", "run `sudo nanokube up`")
     if delete:
-        _kubectl(config, "delete", "-f", str(MANIFEST), "--wait=true")
+        with phases.phase("remove the demonstration"):
+            _kubectl(config, "delete", "-f", str(MANIFEST), "--wait=true", "--ignore-not-found")
         return
     with phases.phase("demo image"):
         _import_image(config)

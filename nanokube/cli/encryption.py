@@ -70,7 +70,7 @@ def rotate(stage: str | None) -> None:
 
 
 def _server() -> node_config.NodeConfig:
-    errors.require_root("encryption")
+    errors.require_root("encryption", is_group=True)
     config = settings.saved()
     if config.is_worker:
         raise errors.failure("a worker has no objects of the cluster", "call this on one of its servers")

@@ -17,7 +17,7 @@ def failure(message: str, hint: str = "") -> Failure:
     return Failure(message + (f"\nhint: {hint}" if hint else ""))
 
 
-def require_root(verb: str) -> None:
-    """Stop unless the caller is root: namespaces, cgroups and mounts need it."""
+def require_root(verb: str, *, is_group: bool = False) -> None:
+    """Stop unless the caller is root: namespaces, cgroups and mounts need it. is_group: a verb follows."""
     if os.geteuid() != 0:
-        raise failure(f"{verb} needs root", f"run `sudo nanokube {verb}`")
+        raise failure(f"{verb} needs root", f"run `sudo nanokube {verb}{' …' if is_group else ''}`")

@@ -88,7 +88,7 @@ def recover(yes: bool) -> None:
 
 
 def _server() -> node_config.NodeConfig:
-    errors.require_root("etcd")
+    errors.require_root("etcd", is_group=True)
     config = settings.saved()
     if config.is_worker:
         raise errors.failure("a worker has no etcd", "call this on one of the servers")

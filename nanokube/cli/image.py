@@ -129,7 +129,7 @@ def _channel(socket: Path) -> Iterator[grpc.Channel]:
             yield channel
         except grpc.RpcError as err:
             code = err.code() if isinstance(err, grpc.Call) else None
-            if code is grpc.StatusCode.UNAVAILABLE and not socket.exists():
+            if code is grpc.StatusCode.UNAVAILABLE and not socket.exists():  # PermissionError: not root
                 raise errors.failure(f"no runtime listens at {socket}", "run `sudo nanokube up`") from err
             detail = err.details() if isinstance(err, grpc.Call) else str(err)
             raise errors.failure(str(detail)) from err
@@ -146,7 +146,9 @@ def _follow(
         progress.DownloadColumn(),
     )
     images: list[transfer_pb2.TransferredImage] = []
-    with progress.Progress(*columns, console=console.Console(stderr=True)) as bars:
+    shown = console.Console(stderr=True)
+    # Without a terminal an empty line would be all there is of the bars.
+    with progress.Progress(*columns, console=shown, disable=not shown.is_terminal) as bars:
         tasks: dict[str, progress.TaskID] = {}
         for message in messages:
             images.extend(message.images)

@@ -18,7 +18,7 @@ class Group(click.Group):
     """A group whose verbs say in one line what the lab cannot do."""
 
     def invoke(self, ctx: click.Context) -> object:
-        errors.require_root("lab")
+        errors.require_root("lab", is_group=True)
         try:
             return super().invoke(ctx)
         except place.LabError as err:
@@ -88,8 +88,11 @@ def down(name: str, every: bool) -> None:
 @lab.command("list")
 def list_() -> None:
     """List the labs of this machine."""
-    for each in control.names():
+    names = control.names()
+    for each in names:
         click.echo(each)
+    if not names:
+        click.echo("no lab is up; make one: `sudo nanokube lab up`", err=True)
 
 
 @lab.command()

@@ -1,9 +1,12 @@
 """The command line: `nanokube VERB`. Each verb is a file beside this one, loaded when it is used."""
 
 import importlib
+import os
 from collections.abc import Mapping
 
 import click
+
+from nanokube.cli import errors
 
 # verb -> (module, attribute, one line of help). Help stands here so that `nanokube --help` and
 # shell completion import no verb.
@@ -56,6 +59,14 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except PermissionError as err:
+            if os.geteuid() == 0:
+                raise
+            raise errors.failure(f"cannot open {err.filename}: {err.strerror}", "run it with sudo") from err
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -11,6 +11,8 @@ import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
+import click
+
 from nanokube.cli import errors, phases
 from nanokube.roles import bootstrap, node
 from nanokube.roles import config as node_config
@@ -48,8 +50,12 @@ def wait_until_ready(config: node_config.NodeConfig, since: datetime.datetime) -
         ("node registered", "agent.log", lambda: probe.lease_renewed() >= since),
         ("node Ready", "agent.log", lambda: is_ready(probe.node())),
     ):
-        with phases.phase(name):
-            _wait(is_done, name, config, log)
+        try:
+            with phases.phase(name):
+                _wait(is_done, name, config, log)
+        except KeyboardInterrupt:
+            click.echo("the node goes on starting; `nanokube down` stops it", err=True)
+            raise
 
 
 def _wait(is_done: Callable[[], bool], name: str, config: node_config.NodeConfig, log: str) -> None:

@@ -13,6 +13,10 @@ from nanokube.roles import keeper, node
 
 SERVER_COMPONENTS = ("apiserver", "agent", "manager")
 WORKER_COMPONENTS = ("agent",)
+_CHILDREN = {
+    "nk-super": "supervisor",
+    "nk-logd": "log pump",
+}  # of the keeper, by comm; the server is the other
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,7 +75,10 @@ def _children(pid: int | None) -> list[tuple[str, int]]:
         return []
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [(Path(f"/proc/{each}/comm").read_text().strip(), int(each)) for each in children]
+        names = [Path(f"/proc/{each}/comm").read_text().strip() for each in children]
+        return [
+            (_CHILDREN.get(name, "server"), int(each)) for name, each in zip(names, children, strict=True)
+        ]
     except OSError:
         return []
 

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from nanokube.roles import config as node_config
+from nanokube.storage.etcd import settings
 
 OLDEST_KERNEL = (6, 1)  # Debian 12's: every newer system call in use has a fallback down to it
 NEEDED_CONTROLLERS = ("cpu", "memory", "pids")
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 LEAST_DISK_BYTES = 2 * 1024**3
+STORE_TIMEOUT_S = 3.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -182,6 +184,23 @@ def _address(config: node_config.NodeConfig) -> Result:
     return Result("node address", True, config.node_ip)
 
 
+def _store(config: node_config.NodeConfig) -> Result:
+    """An etcd cluster that is not ours must be reachable, else the API server would wait for it in vain."""
+    if config.store in ("", node_config.ETCD):
+        ours = "etcd beside the server" if config.store else "SQLite"
+        return Result("object store", True, "the servers'" if config.is_worker else ours)
+    found, authority = "", Path(config.etcd_ca) if config.etcd_ca else None
+    for endpoint in settings.parse(config.store, ca=authority).endpoints:
+        host, _, port = endpoint.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=STORE_TIMEOUT_S).close()
+        except OSError as err:
+            found = found or f"no etcd at {endpoint}: {err.strerror or err}"
+        else:
+            return Result("object store", True, f"etcd at {endpoint}")
+    return Result("object store", False, found, "start it, or say where it listens: nanokube up --store")
+
+
 def _disk(config: node_config.NodeConfig) -> Result:
     place = config.paths.lib
     while not place.exists():
@@ -204,6 +223,7 @@ ALL: Sequence[Check] = (
     _ipv6,
     _address,
     _ranges,
+    _store,
     _disk,
 )
 
@@ -234,7 +254,10 @@ def _is_busy(address: str, port: int) -> bool:
 def _is_running(config: node_config.NodeConfig) -> bool:
     from nanokube.roles import node
 
-    return node.running_pid(config.paths) is not None
+    try:
+        return node.running_pid(config.paths) is not None
+    except PermissionError:
+        return False  # nobody but root may ask
 
 
 def _routes() -> Iterator[tuple[ipaddress.IPv4Network, str]]:

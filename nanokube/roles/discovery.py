@@ -79,7 +79,7 @@ def invitation(server: str, token: str, ca_hash: str) -> Invitation:
         raise JoinError(f"cannot read the server's address {server!r}: it is not https://HOST:PORT", _COPY)
     parts = tokens.split(token)
     if parts is None:
-        raise JoinError("the token is not six letters, a dot, and sixteen letters", _COPY)
+        raise JoinError("the token is not six lower-case letters or digits, a dot, and sixteen more", _COPY)
     if not _HASH.fullmatch(ca_hash):
         raise JoinError(f"the hash {ca_hash!r} is not sha256: and 64 hexadecimal digits", _COPY)
     return Invitation(parsed.hostname, port, *parts, ca_hash)

@@ -61,3 +61,16 @@ def test_a_slow_phase_takes_no_time_from_the_next(wait: Callable[[float, float],
 def test_a_phase_that_never_comes_is_named_with_its_log(wait: Callable[[float, float], float]) -> None:
     with pytest.raises(errors.Failure, match="API server: not there after 120 s: it left no message"):
         wait(100, 1000)
+
+
+def test_who_interrupts_the_wait_is_told_that_the_node_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(readiness, "_wait", interrupted)
+    config = node_config.NodeConfig("n1", "192.0.2.1", root=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        readiness.wait_until_ready(config, LONG_AGO)
+    assert capsys.readouterr().err == "the node goes on starting; `nanokube down` stops it\n"

@@ -92,3 +92,18 @@ def test_a_port_that_the_node_needs_must_be_free(
     if remedy:
         assert result.found == f"in use: {numbers[field]}"
         assert result.remedy.endswith(remedy)
+
+
+def test_an_etcd_that_is_to_have_the_objects_must_answer() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        for listens in (False, True):
+            if listens:
+                taken.listen()
+            config = dataclasses.replace(SERVER, store=f"etcd://127.0.0.1:1,{address}")
+            result = next(each for each in checks.run_all(config) if each.name == "object store")
+            assert result.is_ok is listens
+            shown = f"etcd at {address}" if listens else "no etcd at 127.0.0.1:1: Connection refused"
+            assert result.found == shown
+    assert next(r for r in checks.run_all(SERVER) if r.name == "object store").found == "SQLite"
