@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nanokube.kubelet.containers import expansion, fields
+from nanokube.kubelet.containers import env_file, expansion, fields
 
 Object = Mapping[str, Any]
 
@@ -19,7 +19,10 @@ class EnvironmentFault(ValueError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sources:
-    """What values may come from. config_maps, secrets: by name, of the Pod's namespace; absent if missing."""
+    """What values may come from. config_maps, secrets: by name, of the Pod's namespace; absent if missing.
+
+    files: texts by volume and path; absent if missing.
+    """
 
     config_maps: Mapping[str, Object]
     secrets: Mapping[str, Object]
@@ -27,6 +30,13 @@ class Sources:
     allocatable: Mapping[str, str]
     host_ips: Sequence[str] = ()
     pod_ips: Sequence[str] = ()
+    files: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+
+
+def files(container: Object) -> set[tuple[str, str]]:
+    """Name the files that a container's environment reads: volume and path."""
+    refs = ((each.get("valueFrom") or {}).get("fileKeyRef") for each in container.get("env") or ())
+    return {(ref["volumeName"], ref["path"]) for ref in refs if ref}
 
 
 def references(container: Object) -> tuple[set[str], set[str]]:
@@ -110,7 +120,8 @@ def _value(
         except fields.FieldError as error:
             raise EnvironmentFault(str(error)) from error
     if ref := value_from.get("resourceFieldRef"):
-        return fields.resource_value(_named(pod, ref, container), ref, sources.allocatable)
+        available = fields.available(pod, sources.allocatable)
+        return fields.resource_value(_named(pod, ref, container), ref, available)
     if ref := value_from.get("configMapKeyRef"):
         found = sources.config_maps.get(ref["name"])
         data = dict(found.get("data") or {}) if found is not None else None
@@ -120,7 +131,26 @@ def _value(
         return _key(
             ref, decoded(found) if found is not None else None, pod["metadata"]["namespace"], "Secret"
         )
+    if ref := value_from.get("fileKeyRef"):
+        return _of_file(ref, sources.files.get((ref["volumeName"], ref["path"])))
     return ""
+
+
+def _of_file(ref: Object, text: str | None) -> str | None:
+    where = f"file {ref['path']} of volume {ref['volumeName']}"
+    try:
+        found = env_file.value(text or "", ref["key"])
+    except env_file.EnvFileError as error:
+        raise EnvironmentFault(f"cannot read {where}: {error}") from error
+    if "\0" in found:
+        raise EnvironmentFault(f"cannot use {ref['key']} of {where}: it holds a NUL byte")
+    if found:
+        return found
+    if ref.get("optional"):
+        return None
+    if text is None:
+        raise EnvironmentFault(f"cannot find {where}")
+    raise EnvironmentFault(f"cannot find environment variable {ref['key']} in {where}")
 
 
 def _named(pod: Object, reference: Object, own: Object) -> Object:

@@ -63,10 +63,19 @@ def _escaped(char: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def available(pod: Object, allocatable: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what a container without a limit of its own may use: the Pod's limit, or the node's."""
+    limits = (pod["spec"].get("resources") or {}).get("limits") or {}
+    limits = {
+        name: limits[name] for name in ("cpu", "memory") if quantity.parse(limits.get(name) or "0").amount
+    }
+    return {name: limits.get(name, amount) for name, amount in allocatable.items()}
+
+
 def resource_value(container: Object, reference: Object, allocatable: Mapping[str, str]) -> str:
     """Return the value of a resourceFieldRef, in units of its divisor, rounded up.
 
-    A limit that is not set is what the node can give (allocatable). Raises FieldError.
+    A limit that is not set is what there is (allocatable; see `available`). Raises FieldError.
     """
     kind, _, name = str(reference["resource"]).partition(".")
     if kind not in ("limits", "requests") or not name:

@@ -19,6 +19,7 @@ from nanokube.kubelet.images import ImageFault, field_path
 from nanokube.kubelet.pod_worker.env import Env
 from nanokube.kubelet.podview import PodView
 from nanokube.kubelet.runtime import RuntimeFault
+from nanokube.kubelet.volumes import small_file
 from nanokube.kubelet.volumes.errors import VolumeFault
 from nanokube.kubelet.volumes.manager import Ready
 
@@ -110,7 +111,7 @@ async def _config(
     image: pb.Image,
 ) -> pb.ContainerConfig:
     security.check_non_root(pod, container, image)
-    variables = await container_environment(env, pod, container, pod_ips)
+    variables = await container_environment(env, pod, container, pod_ips, volumes)
     mounts = await env.volumes.mounts(pod, container, volumes, variables)
     latest = view.latest(container["name"])
     attempt = latest.restart_count + 1 if latest is not None else _attempts_logged(env, pod, container)
@@ -136,9 +137,12 @@ async def _config(
 
 
 async def container_environment(
-    env: Env, pod: Object, container: Object, pod_ips: Sequence[str]
+    env: Env, pod: Object, container: Object, pod_ips: Sequence[str], volumes: Mapping[str, Ready]
 ) -> dict[str, str]:
-    """Fetch what a container's environment reads and build it. Raises EnvironmentFault, ApiError, OSError."""
+    """Fetch what a container's environment reads and build it.
+
+    Raises EnvironmentFault, VolumeFault, ApiError, OSError.
+    """
     names, secret_names = environment.references(container)
     namespace = pod["metadata"]["namespace"]
     config_maps, secrets = {}, {}
@@ -148,6 +152,7 @@ async def container_environment(
     for name in secret_names:
         if (found := await env.references.secret(namespace, name)) is not None:
             secrets[name] = found
+    wanted = environment.files(container)
     sources = environment.Sources(
         config_maps,
         secrets,
@@ -155,8 +160,20 @@ async def container_environment(
         env.allocatable,
         host_ips=env.config.node_ips,
         pod_ips=pod_ips,
+        files=await asyncio.to_thread(_texts, wanted, volumes) if wanted else {},
     )
     return environment.build(pod, container, sources)
+
+
+def _texts(wanted: set[tuple[str, str]], volumes: Mapping[str, Ready]) -> dict[tuple[str, str], str]:
+    """Read files of volumes; those that are missing are left out. Blocking."""
+    found = {}
+    for name, path in wanted:
+        if name not in volumes:
+            raise VolumeFault(f"cannot find the volume {name!r} of a fileKeyRef")
+        if (text := small_file.read(volumes[name].path, path)) is not None:
+            found[name, path] = text
+    return found
 
 
 def _attempts_logged(env: Env, pod: Object, container: Object) -> int:

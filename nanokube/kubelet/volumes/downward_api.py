@@ -43,5 +43,5 @@ def _resource(pod: Object, reference: Object, allocatable: Mapping[str, str]) ->
     spec = pod["spec"]
     for container in (*spec["containers"], *(spec.get("initContainers") or ())):
         if container["name"] == reference.get("containerName"):
-            return fields.resource_value(container, reference, allocatable)
+            return fields.resource_value(container, reference, fields.available(pod, allocatable))
     raise VolumeFault(f"container {reference.get('containerName')!r} not found")

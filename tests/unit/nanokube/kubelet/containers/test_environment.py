@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 
 import pytest
@@ -120,3 +121,40 @@ def test_services_of_the_namespace_and_the_master_are_named() -> None:
     assert not any(name.startswith(("OTHER", "NONE")) for name in found)
     silent = {**POD, "spec": {"enableServiceLinks": False}}
     assert set(service_env.for_pod(silent, services)) == {n for n in found if n.startswith("KUBERNETES")}
+
+
+def test_variables_are_read_from_files_of_volumes() -> None:
+    def ref(key: str, path: str = "env", **more: Any) -> list[dict[str, Any]]:
+        source = {"volumeName": "data", "path": path, "key": key, **more}
+        return [{"name": "X", "valueFrom": {"fileKeyRef": source}}]
+
+    sources = dataclasses.replace(SOURCES, files={("data", "env"): "A='1'", ("data", "bad"): "A"})
+
+    def made(env: list[dict[str, Any]]) -> str | None:
+        return environment.build(POD, {"name": "c", "env": env}, sources).get("X")
+
+    assert environment.files({"env": ref("A")}) == {("data", "env")}
+    assert made(ref("A")) == "1"
+    assert made(ref("B", optional=True)) is None
+    assert made(ref("A", "none", optional=True)) is None
+    for env, fault in (
+        (ref("B"), "cannot find environment variable B in file env of volume data"),
+        (ref("A", "none"), "cannot find file none of volume data"),
+        (ref("A", "bad", optional=True), "cannot read file bad of volume data: line 1"),
+    ):
+        with pytest.raises(EnvironmentFault, match=fault):
+            made(env)
+
+
+def test_limits_of_the_pod_are_what_a_container_without_any_is_told() -> None:
+    resources = {"limits": {"cpu": "2", "memory": "64Mi"}}
+    pod = {**POD, "spec": {**POD["spec"], "resources": resources}}
+
+    def told(resource: str, of: dict[str, Any]) -> str:
+        env = [{"name": "X", "valueFrom": {"resourceFieldRef": {"resource": resource}}}]
+        return environment.build(pod, {"name": "c", "env": env, "resources": of}, SOURCES)["X"]
+
+    assert told("limits.memory", {}) == str(64 << 20)
+    assert told("limits.cpu", {}) == "2"
+    assert told("limits.memory", {"limits": {"memory": "1Mi"}}) == str(1 << 20)
+    assert told("requests.memory", {}) == "0"
