@@ -106,6 +106,24 @@ class Schema:
         found: MutableObject = msgspec.to_builtins(typed, enc_hook=str)
         return found
 
+    def around(self, name: str) -> msgspec.json.Decoder[Any]:
+        """Make a decoder that leaves the field of that name as the bytes it stands in (b"": absent)."""
+        fields = [
+            (each.name, msgspec.Raw, msgspec.Raw(b""))
+            if each.encode_name == name
+            else (each.name, each.type, _default(each))
+            for each in msgspec.structs.fields(self._struct)
+        ]
+        found = msgspec.defstruct(
+            f"{self._struct.__name__}_around_{name}",
+            fields,
+            rename={each.name: each.encode_name for each in msgspec.structs.fields(self._struct)},
+            omit_defaults=True,
+            forbid_unknown_fields=True,
+            gc=False,
+        )
+        return msgspec.json.Decoder(found, dec_hook=scalars.decode)
+
     def _decode_slowly(self, body: bytes) -> tuple[MutableObject, list[str]]:
         return self._walk(decode_json(body))
 
@@ -199,6 +217,12 @@ def _structs(name: str, above: tuple[str, ...], memo: dict[str, Any]) -> Any:
     )
     setattr(_names, _class_name(name), memo[name])
     return memo[name]
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return msgspec.field(default_factory=field.default_factory)
+    return field.default
 
 
 def _class_name(name: str) -> str:

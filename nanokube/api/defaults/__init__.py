@@ -74,6 +74,16 @@ def apply_to_status(resource: Resource, obj: dict[str, Any]) -> None:
     zeros.fill_nulls(status, obj["status"])
 
 
+def apply_around_spec(resource: Resource, obj: dict[str, Any]) -> None:
+    """Fill in an object whose spec has its defaults, of a kind that has no others, in place."""
+    spec, obj["spec"] = obj["spec"], {}
+    name = facts.name_of(resource.group, resource.version, resource.kind)
+    if name is not None:
+        zeros.fill(name, obj)
+        zeros.fill_nulls(name, obj)
+    obj["spec"] = spec
+
+
 def apply(resource: Resource, obj: dict[str, Any]) -> None:
     """Fill in the defaults of a kind, and the structs that are there even if empty, in place."""
     if resource.custom is not None:

@@ -89,12 +89,13 @@ def track_update(
     api_version: str,
     now: str,
     subresource: str = "",
+    spec: FieldSet | None = None,
 ) -> None:
     """Record in `new`, in place, that `manager` set what differs from `old` (None: a new object).
 
     `new` may bring entries of its own, which replace those of `old`, except through a subresource: [] or [{}]
     none at all. An object
-    without entries gets none until somebody applies to it.
+    without entries gets none until somebody applies to it. spec: what that of a new object sets, if known.
     """
     type_ = definition.type
     present = _entries(old, new, subresource)
@@ -107,7 +108,7 @@ def track_update(
         before.setdefault("metadata", {})
         after.setdefault("metadata", {})
     if old is None:
-        mine, gone = _of_new(type_, after), FieldSet()
+        mine, gone = _of_new(type_, after, spec), FieldSet()
     else:
         mine, gone = fieldsets.compared(type_, before, after)
     if not mine and not gone:
@@ -131,8 +132,11 @@ def track_update(
     new["metadata"]["managedFields"] = entries.in_order(entries.capped(keep))
 
 
-def _of_new(type_: facts.Type, after: dict[str, Any]) -> FieldSet:
+def _of_new(type_: facts.Type, after: dict[str, Any], spec: FieldSet | None) -> FieldSet:
     """Return the fields of a new object."""
+    if spec is not None:
+        rest = {key: value for key, value in after.items() if key != "spec"}
+        return dict(sorted({**_of_new(type_, rest, None), **spec}.items()))
     empty: dict[str, Any] = {"metadata": {}}  # which all objects have, so that nobody sets it as such
     return _recall(type_.name, after, lambda: fieldsets.in_order(fieldsets.changed(type_, empty, after)))
 

@@ -6,8 +6,9 @@ import difflib
 import json
 from typing import Any, Final
 
-from nanokube.api import field, objects
+from nanokube.api import field, known_specs, objects
 from nanokube.api.field import FieldError
+from nanokube.api.known_specs import Known
 from nanokube.api.objects import Object
 from nanokube.api.validation import containers, pod_annotations, pod_spec, volumes
 
@@ -21,11 +22,11 @@ _MUTABLE: Final = (
 _LISTS: Final = ("containers", "initContainers")
 
 
-def validate(obj: Object) -> list[FieldError]:
-    """Check a Pod."""
+def validate(obj: Object, known: Known | None = None) -> list[FieldError]:
+    """Check a Pod. known: of its spec, if the caller has looked."""
     spec = objects.spec(obj)
     found = pod_annotations.validate(objects.annotations(obj), spec, "metadata.annotations")
-    found += pod_spec.validate(spec, "spec", is_pod=True)
+    found += pod_spec.validate_pod(spec, "spec", known or known_specs.find(spec))
     if objects.name(obj):
         found += volumes.validate_claims(spec.get("volumes") or (), "spec.volumes", objects.name(obj))
     if not spec.get("serviceAccountName"):

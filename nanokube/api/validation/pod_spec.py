@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
-import orjson
-
-from nanokube.api import field
+from nanokube.api import field, known_specs
 from nanokube.api.field import FieldError
+from nanokube.api.known_specs import Known
 from nanokube.api.objects import Object
 from nanokube.api.validation import (
     container_resources,
@@ -22,12 +20,6 @@ from nanokube.api.validation import (
     windows,
 )
 
-# Specs found valid. The name below is none that a valid spec can have, so no two volumes are taken for one.
-_VALID: Final[set[bytes]] = set()
-_MOST_REMEMBERED: Final = 256
-_MEMORABLE_BYTES: Final = 16_384
-_TOKEN_VOLUME: Final = re.compile(rb'"name":"kube-api-access-[a-z0-9]{5}"')
-
 _RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")  # as upstream lists them
 _DNS_POLICIES: Final = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _PREEMPTION: Final = ("PreemptLowerPriority", "Never")
@@ -37,30 +29,26 @@ _MAX_SEARCHES: Final = 32
 _MAX_SEARCH_CHARACTERS: Final = 2048
 
 
-def validate(spec: Object, path: str, *, is_pod: bool = False) -> list[FieldError]:
-    """Check a pod spec at `path`. is_pod: not that of a template."""
-    key = content(spec) + (b"P" if is_pod else b"")
-    if key in _VALID:
+def validate(spec: Object, path: str) -> list[FieldError]:
+    """Check the pod spec of a template at `path`."""
+    known = known_specs.find(spec)
+    if known.is_valid_template:
         return []
-    found = _validate(spec, path, is_pod)
-    if not found and len(key) <= _MEMORABLE_BYTES:
-        if len(_VALID) >= _MOST_REMEMBERED:
-            _VALID.clear()
-        _VALID.add(key)
+    found = _validate(spec, path, is_pod=False)
+    known.is_valid_template = not found
     return found
 
 
-def content(spec: Object) -> bytes:
-    """Return what decides whether a spec is valid, and worth a warning.
+def validate_pod(spec: Object, path: str, known: Known) -> list[FieldError]:
+    """Check the spec of a Pod at `path`, of which that much is known."""
+    if known.is_valid_pod:
+        return []
+    found = _validate(spec, path, is_pod=True)
+    known.is_valid_pod = not found
+    return found
 
-    Replicas of a template differ in one random name only, which is left out.
-    """
-    whole = orjson.dumps(spec)
-    drawn = _TOKEN_VOLUME.search(whole)
-    return whole.replace(drawn[0], b'"name":"kube-api-access-"') if drawn else whole
 
-
-def _validate(spec: Object, path: str, is_pod: bool) -> list[FieldError]:
+def _validate(spec: Object, path: str, *, is_pod: bool) -> list[FieldError]:
     found = list[FieldError]()
     if spec.get("terminationGracePeriodSeconds") is None:
         found.append(field.required(f"{path}.terminationGracePeriodSeconds"))

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from nanokube.api import field, objects, quantity
+from nanokube.api import field, known_specs, objects, quantity
+from nanokube.api.known_specs import Known
 from nanokube.api.objects import Object
-from nanokube.api.validation import address_warnings, containers, names, pod_spec
+from nanokube.api.validation import address_warnings, containers, names
 from nanokube.api.validation.virtual_paths import overlaps
 
 NODE_LABELS: Final = {
@@ -52,9 +53,6 @@ _VOLUMES: Final = (
     ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),
     ("rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+"),
 )
-_SILENT: Final[set[bytes]] = set()
-_MOST_REMEMBERED: Final = 256
-_MEMORABLE_BYTES: Final = 16_384
 _BYTES: Final = ("memory", "ephemeral-storage")
 _SECCOMP: Final = "seccomp.security.alpha.kubernetes.io/pod"
 _SECCOMP_CONTAINER: Final = "container.seccomp.security.alpha.kubernetes.io/"
@@ -65,17 +63,15 @@ _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED: Final = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
-def of(pod: Object, path: str = "") -> list[str]:
-    """Return what to say of a Pod, or of a template at `path`. Specs without a word are remembered."""
-    noted = any(map(_matters, objects.annotations(pod)))
-    key = b"" if noted else pod_spec.content(objects.spec(pod))
-    if key in _SILENT:
+def of(pod: Object, path: str = "", known: Known | None = None) -> list[str]:
+    """Return what to say of a Pod, or of a template at `path`. known: of its spec, if looked for."""
+    if any(map(_matters, objects.annotations(pod))):
+        return _of(pod, path)
+    known = known or known_specs.find(objects.spec(pod))
+    if known.is_silent:
         return []
     found = _of(pod, path)
-    if key and not found and len(key) <= _MEMORABLE_BYTES:
-        if len(_SILENT) >= _MOST_REMEMBERED:
-            _SILENT.clear()
-        _SILENT.add(key)
+    known.is_silent = not found
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from nanokube.api import objects, quantity
 from nanokube.api.custom import definition, kind
+from nanokube.api.known_specs import Known
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
 from nanokube.api.validation import address_warnings, pod_warnings
@@ -40,8 +41,15 @@ _MANY_INDEXES: Final = 100_000
 _MANY_PODS: Final = 10_000
 
 
-def of(resource: Resource, new: Object, old: Object | None = None) -> list[str]:
-    """Return what to say of a valid object, new or in the place of another; not of a changed status."""
+def of(
+    resource: Resource, new: Object, old: Object | None = None, *, known: Known | None = None
+) -> list[str]:
+    """Return what to say of a valid object, new or in the place of another; not of a changed status.
+
+    known: of the spec of a Pod, if the caller has looked.
+    """
+    if known is not None and old is None:
+        return _pod(new, known)
     if resource.custom is not None:
         return kind.finalizer_warnings(new, old)
     if resource.name == "customresourcedefinitions.apiextensions.k8s.io":
@@ -71,8 +79,8 @@ def _named_template(obj: Object) -> list[str]:
     return pod_warnings.name(obj) + _template("spec.template")(obj)
 
 
-def _pod(obj: Object) -> list[str]:
-    return pod_warnings.name(obj, "in the Pod's hostname") + pod_warnings.of(obj)
+def _pod(obj: Object, known: Known | None = None) -> list[str]:
+    return pod_warnings.name(obj, "in the Pod's hostname") + pod_warnings.of(obj, known=known)
 
 
 def _stateful_set(obj: Object) -> list[str]:

@@ -16,11 +16,14 @@ _MARK: Final = b'"metadata":{'
 _REVISION: Final = b'"resourceVersion":"'
 
 
-def encode(obj: Mapping[str, Any]) -> bytes:
-    """Encode an object for the store: metadata in front, without resourceVersion."""
+def encode(obj: Mapping[str, Any], spec: bytes | None = None) -> bytes:
+    """Encode an object for the store: metadata in front, without resourceVersion. spec: if encoded before."""
     metadata = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
-    front = {"kind": obj["kind"], "apiVersion": obj["apiVersion"], "metadata": metadata}
-    return orjson.dumps({**front, **{k: v for k, v in obj.items() if k not in front}})
+    found = {"kind": obj["kind"], "apiVersion": obj["apiVersion"], "metadata": metadata, **obj}
+    found["metadata"] = metadata
+    if spec is not None:
+        found["spec"] = orjson.Fragment(spec)
+    return orjson.dumps(found)
 
 
 def splice(stored: bytes, revision: int) -> bytes:

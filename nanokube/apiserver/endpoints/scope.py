@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from nanokube.api import cbor, errors, jsonkeys, protobuf, schema, selectors
+from nanokube.api import cbor, errors, jsonkeys, protobuf, replicas, schema, selectors
 from nanokube.api.resources import Resource
 from nanokube.apiserver.authn.user import User
 from nanokube.apiserver.cache import fields
@@ -110,9 +110,12 @@ class Scope:
             tree = cbor.decode(body)
             obj, problems = found.clean(tree if isinstance(tree, dict) else {})
             warnings = schema.report(problems, call.field_validation)
+        elif body.strip() == b"null":  # an object without fields, as in Go
+            obj, warnings = found.decode(b"{}", call.field_validation)
+        elif self.info.verb == "create" and (group, version, kind) == replicas.KIND:
+            obj, warnings, call.sent = replicas.decode(body, call.field_validation)
         else:
-            # null is an object without fields, as in Go
-            obj, warnings = found.decode(b"{}" if body.strip() == b"null" else body, call.field_validation)
+            obj, warnings = found.decode(body, call.field_validation)
         call.warnings += warnings
         if twin and obj.get("apiVersion") == twin:
             del obj["apiVersion"]

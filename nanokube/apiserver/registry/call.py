@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from nanokube.api import errors, field
 from nanokube.api.field import FieldError
+from nanokube.api.replicas import Sent
 from nanokube.api.resources import Resource
 from nanokube.apiserver.authn.user import User
 from nanokube.kit.http.message import Query
@@ -20,6 +21,7 @@ class Call:
 
     warnings: sent to the client as Warning headers. options: fields of CreateOptions and the like as they
     came, for webhooks and policies. is_consequence: of another write, which these were asked about.
+    sent: what is kept of the spec of a new Pod, which then has its defaults.
     """
 
     user: User
@@ -34,6 +36,7 @@ class Call:
     warnings: list[str] = dataclasses.field(default_factory=list)
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     is_consequence: bool = False
+    sent: Sent | None = None
 
     @property
     def key(self) -> str:

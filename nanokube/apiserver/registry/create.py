@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from nanokube.api import defaults, errors, facts, objects, patch, strategy
+from nanokube.api import defaults, errors, facts, known_specs, objects, patch, strategy
 from nanokube.api.resources import Resource
-from nanokube.api.validation import warnings, whole
+from nanokube.api.validation import pod, warnings, whole
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.registry import judge, views
@@ -107,12 +107,13 @@ async def _allocate_and_write(
     hooks = registry.hooks(resource)
     undo = hooks.before_create(obj, is_dry_run=call.is_dry_run)
     try:
-        own = await judge.own(resource, obj)
+        known, spec = known_specs.look(obj["spec"]) if resource.name == "pods" else (None, None)
+        own = await judge.own(resource, obj) if known is None else pod.validate(obj, known)
         found = hooks.judge(obj, None, "")
         found += whole.validate_create(resource, obj, requested=call.resource, own=own)
         if found:
             raise call.refused(errors.invalid(resource, name, found))
-        call.warn(warnings.of(resource, obj))
+        call.warn(warnings.of(resource, obj, known=known))
         await registry.admission.validate(attributes)
         if is_versioned:  # the store's to refuse: after all that others refuse
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
@@ -122,7 +123,7 @@ async def _allocate_and_write(
             obj["metadata"].pop("managedFields", None)
         if not call.is_dry_run:
             await hooks.claim(obj, {})
-        return await registry.commit(call, obj, 0)
+        return await registry.commit(call, obj, 0, spec=spec)
     except BaseException:
         undo()
         raise
@@ -142,6 +143,7 @@ def track(call: Call, old: dict[str, Any] | None, new: dict[str, Any], now: str)
         api_version=call.resource.api_version,
         now=now,
         subresource=call.subresource,
+        spec=None if call.sent is None else call.sent.fields(new["spec"]),
     )
     if shown["metadata"].get("managedFields"):
         new["metadata"]["managedFields"] = shown["metadata"]["managedFields"]
@@ -159,7 +161,9 @@ def definition_of(resource: Resource) -> facts.Definition | None:
 
 def _check_metadata(call: Call, obj: dict[str, Any]) -> None:
     check_namespace(call, obj)
-    if not call.resource.stored_as:
+    if call.sent is not None:
+        defaults.apply_around_spec(call.resource, obj)
+    elif not call.resource.stored_as:
         defaults.apply(call.resource, obj)
 
 

@@ -96,8 +96,10 @@ class Registry:
         """Draw letters for a generated name."""
         return draw_letters(alphabet, count)
 
-    async def commit(self, call: Call, obj: Mapping[str, Any], expect: int) -> Item:
-        """Write an object whose mod revision must be `expect` (0: absent).
+    async def commit(
+        self, call: Call, obj: Mapping[str, Any], expect: int, *, spec: bytes | None = None
+    ) -> Item:
+        """Write an object whose mod revision must be `expect` (0: absent). spec: its spec, if encoded before.
 
         Raises KeyExists, Conflict, Broken, ApiError (503, 504: the store cannot be reached).
         """
@@ -105,7 +107,7 @@ class Registry:
         key = object_key(storage, obj)
         if storage.custom is not None:
             return await self._commit_custom(call, key, obj, expect)
-        encoded = encode(obj)
+        encoded = encode(obj, spec)
         if call.is_dry_run:
             if not expect and self.caches.of(storage.name).find(key) is not None:
                 raise KeyExists(f"cannot create {key}: it exists")
