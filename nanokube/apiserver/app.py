@@ -153,7 +153,7 @@ class App:
             else:
                 return self._finish(request, info, user, flow, None, started)
         except ApiError as err:
-            result = respond.failure(err)
+            result = respond.failure(err, request)
         except Exception as err:
             result = self._failed(request, err)
         return self._done(info, flow, result, started)
@@ -208,7 +208,7 @@ class App:
                 begun = True
                 answer = await pending
         except ApiError as err:
-            answer = respond.failure(err)
+            answer = respond.failure(err, request)
         except Exception as err:
             answer = self._failed(request, err)
         finally:
@@ -335,9 +335,9 @@ def refused(status: int) -> Response:
 def failed(request: Request, err: Exception) -> Response:
     """Answer a bug of ours: the client learns an id, the log learns the rest; of the store, the cause."""
     if isinstance(err, RecursionError) or (isinstance(err, TypeError) and str(err) == _TOO_DEEP):
-        return respond.failure(errors.bad_request("the object is nested too deeply"))
+        return respond.failure(errors.bad_request("the object is nested too deeply"), request)
     if isinstance(err, Broken | Unavailable | Uncertain):  # a full disk, mostly: who asks is who must know
-        return respond.failure(outage.explained(err))
+        return respond.failure(outage.explained(err), request)
     request_id = uuid.uuid4().hex[:16]
     log.error("request failed id=%s: %s %s", request_id, request.method, request.path, exc_info=err)
-    return respond.failure(errors.internal(f"see the log of the server, request {request_id}"))
+    return respond.failure(errors.internal(f"see the log of the server, request {request_id}"), request)

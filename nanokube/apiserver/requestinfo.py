@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nanokube.api import errors, selectors
-from nanokube.kit.http.message import Request
+from nanokube.kit.http.message import Query, Request
 
 _VERBS: Final[Mapping[str, str]] = {
     "POST": "create",
@@ -99,7 +99,7 @@ def _verb(request: Request, name: str, subresource: str) -> str:
     if name:
         return verb
     if verb == "get":
-        return "watch" if is_true(request.query.get("watch")) else "list"
+        return "watch" if is_asked(request.query, "watch") else "list"
     return "deletecollection" if verb == "delete" else verb
 
 
@@ -114,6 +114,6 @@ def check_timeout(info: RequestInfo, text: str) -> None:
     raise errors.bad_request(cause)
 
 
-def is_true(text: str) -> bool:
-    """Read a boolean query parameter, as Go's conversion does: anything but "", 0 and false is true."""
-    return text.lower() not in ("", "0", "false")
+def is_asked(query: Query, name: str) -> bool:
+    """Read a boolean query parameter, as Go's conversion does: all but 0 and false is true."""
+    return name in query and query.get(name).lower() not in ("0", "false")

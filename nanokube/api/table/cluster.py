@@ -45,7 +45,7 @@ def _roles(obj: Object) -> str:
 
 def _address(obj: Object, type_: str) -> str:
     addresses = objects.status(obj).get("addresses") or ()
-    return next((a["address"] for a in addresses if a.get("type") == type_), NONE)
+    return next((a.get("address", "") for a in addresses if a.get("type") == type_), NONE)
 
 
 def _namespace(obj: Object, now: float) -> list[Any]:

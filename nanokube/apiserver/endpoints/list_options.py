@@ -9,23 +9,26 @@ from typing import Final
 
 from nanokube.api import errors, field
 from nanokube.api.field import FieldError
+from nanokube.apiserver import requestinfo
 from nanokube.apiserver.registry import call as calls
-from nanokube.apiserver.requestinfo import is_true
 from nanokube.kit.http.message import Query
 
 _MATCH: Final = "resourceVersionMatch"
+_NOT_OLDER: Final = "NotOlderThan"
 _NUMBERS: Final = ("limit", "timeoutSeconds")
 
 
-def check(query: Query) -> None:
-    """Refuse options that are malformed or contradict each other. Raises ApiError (400, 422)."""
+def check(query: Query, *, is_watch: bool = False) -> None:
+    """Refuse options that are malformed or contradict each other. Raises ApiError (400, 422).
+
+    is_watch: whatever the query says.
+    """
     if not query.raw:
         return
     for name in _NUMBERS:
         if name in query:
             number(query.get(name))
-    is_watch = is_true(query.get("watch"))
-    found = _initial_events(query, is_watch) if "sendInitialEvents" in query else _match(query, is_watch)
+    found = _of_watch(query) if is_watch or requestinfo.is_asked(query, "watch") else _of_list(query)
     if found:
         raise calls.options_invalid("ListOptions", found)
 
@@ -40,43 +43,44 @@ def number(text: str) -> int:
     return int(text)
 
 
-def _initial_events(query: Query, is_watch: bool) -> list[FieldError]:
-    if not is_watch:
-        return [field.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")]
+def _of_watch(query: Query) -> list[FieldError]:
     match, found = query.get(_MATCH), list[FieldError]()
-    if match != "NotOlderThan":
+    wants_initial = "sendInitialEvents" in query
+    if wants_initial and match != _NOT_OLDER:
         detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
         found.append(field.forbidden(_MATCH, detail))
-    if query.get("continue"):
-        found.append(field.forbidden(_MATCH, "resourceVersionMatch is forbidden when continue is provided"))
-    return found + _only_not_older(match)
-
-
-def _only_not_older(match: str) -> list[FieldError]:
-    if match in ("", "NotOlderThan"):
-        return []
-    return [field.not_supported(_MATCH, match, ("NotOlderThan",))]
-
-
-def _match(query: Query, is_watch: bool) -> list[FieldError]:
-    match, found = query.get(_MATCH), list[FieldError]()
-    continues = field.forbidden(_MATCH, "resourceVersionMatch is forbidden when continue is provided")
-    if is_watch:
-        if match:
-            detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            found.append(field.forbidden(_MATCH, detail))
-        found += [continues] if query.get("continue") else []
-        return found + _only_not_older(match)
     if not match:
-        return []
-    version = query.get("resourceVersion")
+        return found
+    if not wants_initial:
+        detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        found.append(field.forbidden(_MATCH, detail))
+    if match != _NOT_OLDER:
+        found.append(field.not_supported(_MATCH, match, (_NOT_OLDER,)))
+    return found + _continued(query)
+
+
+def _of_list(query: Query) -> list[FieldError]:
+    found = _match(query) if query.get(_MATCH) else []
+    if "sendInitialEvents" in query:
+        found.append(field.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    return found
+
+
+def _match(query: Query) -> list[FieldError]:
+    match, version, found = query.get(_MATCH), query.get("resourceVersion"), list[FieldError]()
     if not version:
         detail = "resourceVersionMatch is forbidden unless resourceVersion is provided"
         found.append(field.forbidden(_MATCH, detail))
-    found += [continues] if query.get("continue") else []
-    if match not in ("Exact", "NotOlderThan"):
-        found.append(field.not_supported(_MATCH, match, ("Exact", "NotOlderThan", "")))
+    found += _continued(query)
+    if match not in ("Exact", _NOT_OLDER):
+        found.append(field.not_supported(_MATCH, match, ("Exact", _NOT_OLDER, "")))
     if match == "Exact" and version == "0":
         detail = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
         found.append(field.forbidden(_MATCH, detail))
     return found
+
+
+def _continued(query: Query) -> list[FieldError]:
+    if not query.get("continue"):
+        return []
+    return [field.forbidden(_MATCH, "resourceVersionMatch is forbidden when continue is provided")]

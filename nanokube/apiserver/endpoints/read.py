@@ -46,7 +46,7 @@ def _demand(version: str, now: int) -> None:
 
 
 def _answer(scope: Scope, item: Item, form: negotiate.Form) -> Response:
-    include = render.include_object(scope.request.query.get("includeObject"))
+    include = render.include_object(scope.request.query.get("includeObject"), form)
     body = render.one(scope.resource, item, form, scope.registry.clock.time(), include)
     return respond.encoded(scope.request, [body], form)
 
@@ -77,12 +77,13 @@ async def list_(scope: Scope) -> Answer:
     """Answer the objects selected."""
     accept = scope.request.headers.get("accept")
     form = negotiate.form_of(accept, True)
-    if form.shape:
-        negotiate.check_shape(accept, form, scope.resource, is_list=True)
+    list_options.check(scope.request.query)
     selection = scope.selection()
     page = _page(scope)
     registry = scope.registry
     items, revision = await _select(scope, selection, page)
+    if form.shape:
+        negotiate.check_shape(accept, form, scope.resource, is_list=True)
     metadata: dict[str, Any] = {"resourceVersion": str(revision)}
     if page.limit and len(items) > page.limit:
         rest = len(items) - page.limit
@@ -90,7 +91,7 @@ async def list_(scope: Scope) -> Answer:
         metadata["continue"] = continue_token.encode(revision, items[-1].key + "\0")
         if selection.is_plain:
             metadata["remainingItemCount"] = rest
-    include = render.include_object(scope.request.query.get("includeObject"))
+    include = render.include_object(scope.request.query.get("includeObject"), form)
     parts = render.many(scope.resource, items, metadata, form, registry.clock.time(), include)
     return respond.encoded(scope.request, parts, form)
 
@@ -145,7 +146,6 @@ def _too_large(wanted: int, current: int) -> errors.ApiError:
 
 def _page(scope: Scope) -> Page:
     query = scope.request.query
-    list_options.check(query)
     limit = int(query.get("limit") or 0)
     match = query.get("resourceVersionMatch")
     token = query.get("continue")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from nanokube.api import table
+from nanokube.api import errors, field, table
 from nanokube.api.resources import Resource
 from nanokube.apiserver.cache.item import Item
 from nanokube.apiserver.cache.selected import Selected
@@ -20,11 +20,14 @@ from nanokube.kit.http.message import LongBody, Parts
 PIECE_BYTES: Final = 1 << 18
 
 
-def include_object(asked: str) -> str:
-    """Read the includeObject option of Tables."""
-    return (
-        asked if asked in (table.NO_OBJECT, table.METADATA_ONLY, table.WHOLE_OBJECT) else table.METADATA_ONLY
-    )
+def include_object(asked: str, form: Form) -> str:
+    """Read the includeObject option of Tables. Raises ApiError (400)."""
+    if form.shape != "Table" or not asked:
+        return table.METADATA_ONLY
+    if asked not in (table.NO_OBJECT, table.METADATA_ONLY, table.WHOLE_OBJECT):
+        cause = field.invalid("includeObject", asked, "must be 'Metadata', 'Object', 'None', or empty")
+        raise errors.bad_request(f"Unable to convert to Table as requested: {cause}")
+    return asked
 
 
 def one(

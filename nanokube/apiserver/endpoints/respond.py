@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -11,9 +12,9 @@ from isal import igzip
 
 from nanokube.api import cbor, errors, protobuf_encoder
 from nanokube.api.errors import ApiError
-from nanokube.apiserver.endpoints import yaml_body
-from nanokube.apiserver.endpoints.negotiate import CBOR, PROTOBUF, YAML, Form
-from nanokube.apiserver.requestinfo import is_true
+from nanokube.apiserver.endpoints import negotiate, yaml_body
+from nanokube.apiserver.endpoints.negotiate import CBOR, JSON, PROTOBUF, YAML, Form
+from nanokube.apiserver.requestinfo import is_asked
 from nanokube.kit.http.message import Fields, Parts, Request, Response, size_of
 
 # Below this, compressing costs more than sending (staging apiserver, responsewriters/writers.go).
@@ -25,13 +26,18 @@ _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PRIVATE: Final = (("Cache-Control", "no-cache, private"),)
 
 
-def failure(err: ApiError) -> Response:
-    """Answer an error as Status."""
+def failure(err: ApiError, request: Request | None = None) -> Response:
+    """Answer an error as Status, in the encoding that the request asks for, or JSON."""
+    body, media = orjson.dumps(err.to_status()) + b"\n", JSON
+    if request is not None:
+        with contextlib.suppress(ApiError):
+            media = negotiate.form_of(request.headers.get("accept"), True).media
+        body = b"".join(encoded(request, [body], Form(media)).parts)
     headers = list(_PRIVATE)
     if err.retry_after_s:
         headers.append(("Retry-After", str(err.retry_after_s)))
     headers.extend(_warnings(err.warnings))
-    return Response(err.code, orjson.dumps(err.to_status()) + b"\n", "application/json", headers)
+    return Response(err.code, body, media, headers)
 
 
 def success(resource_group: str, plural: str, name: str, uid: str = "") -> dict[str, Any]:
@@ -120,5 +126,5 @@ def warning(text: str) -> tuple[str, str]:
 def is_pretty(request: Request) -> bool:
     """Tell whether a person reads the answer: asked for, or a command line tool or browser."""
     if "pretty" in request.query:
-        return is_true(request.query.get("pretty") or "true")
+        return is_asked(request.query, "pretty")
     return _BROWSERS.match(request.headers.get("user-agent")) is not None

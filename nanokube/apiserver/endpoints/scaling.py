@@ -145,6 +145,6 @@ def _answer(scope: Scope, call: Call, item: Item) -> Answer:
     tree = scaling.scale_of(scope.resource, item.object())
     form = negotiate.form_of(scope.request.headers.get("accept"), True)
     if form.shape:
-        include = render.include_object(scope.request.query.get("includeObject"))
+        include = render.include_object(scope.request.query.get("includeObject"), form)
         tree = render.shaped(_SCALE, tree, form, scope.registry.clock.time(), include)
     return respond.document(scope.request, tree, form, warnings=call.warnings)

@@ -17,7 +17,7 @@ from nanokube.apiserver.extensions import selectable
 from nanokube.apiserver.registry import call as calls
 from nanokube.apiserver.registry.call import Call
 from nanokube.apiserver.registry.registry import Registry
-from nanokube.apiserver.requestinfo import RequestInfo
+from nanokube.apiserver.requestinfo import RequestInfo, is_asked
 from nanokube.kit.http.message import Request
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Scope:
             is_dry_run=is_dry_run,
             manager=calls.manager_of(query, self.request.headers.get("user-agent")),
             field_validation=query.get("fieldValidation") or "Warn",
-            is_forced=query.get("force") == "true",
+            is_forced=is_asked(query, "force"),
             options=calls.options_of(query) if query.raw else calls.NO_OPTIONS,
         )
 

@@ -24,7 +24,7 @@ from nanokube.apiserver.endpoints import list_options, negotiate, render
 from nanokube.apiserver.endpoints.negotiate import Form
 from nanokube.apiserver.endpoints.read import revision_of
 from nanokube.apiserver.endpoints.scope import Scope
-from nanokube.apiserver.requestinfo import is_true
+from nanokube.apiserver.requestinfo import is_asked
 from nanokube.kit.http.message import Answer, StreamResponse
 from nanokube.kit.http.stream import Stream, frame
 
@@ -57,10 +57,10 @@ class Sender:
         self._selection = selection
         self._form = form
         self._stream = stream
-        self._include = render.include_object(scope.request.query.get("includeObject"))
+        self._include = render.include_object(scope.request.query.get("includeObject"), form)
         self._view = _view(form, self._include, scope.resource)
         self._is_plain = selection.is_plain
-        self._bookmarks = is_true(scope.request.query.get("allowWatchBookmarks"))
+        self._bookmarks = is_asked(scope.request.query, "allowWatchBookmarks")
         self._held: list[Change] | None = []
         self._ready: list[bytes] = []  # frames that wait for this watch's turn
         self._with_columns = True  # only the first event of a watch of Tables says what the columns mean
@@ -207,12 +207,12 @@ def watch(scope: Scope, make: type[Sender] = Sender) -> Answer:
     form = negotiate.form_of(scope.request.headers.get("accept"), True)
     if form.media == negotiate.YAML:
         raise errors.not_acceptable((negotiate.JSON,))
+    list_options.check(query, is_watch=True)
     selection = scope.selection()
     if scope.info.name and not selection.name:
         selection = Selection(selection.namespace, scope.info.name, selection.labels, selection.fields)
-    list_options.check(query)
     since = revision_of(query.get("resourceVersion"))
-    wants_initial = is_true(query.get("sendInitialEvents")) if "sendInitialEvents" in query else None
+    wants_initial = is_asked(query, "sendInitialEvents") if "sendInitialEvents" in query else None
     timeout_s = _timeout(query.get("timeoutSeconds"))
     cache = scope.registry.cache(scope.resource)
     if since and not wants_initial:
@@ -248,7 +248,7 @@ async def _begin(scope: Scope, sender: Sender, cache: Cache, since: int, wants_i
     revision = scope.registry.caches.revision
     if wants_initial or (wants_initial is None and since == 0):
         await sender.send_initial(await sender.initial())
-        if wants_initial and is_true(scope.request.query.get("allowWatchBookmarks")):
+        if wants_initial and is_asked(scope.request.query, "allowWatchBookmarks"):
             sender.bookmark(revision, ends_initial=True)
         sender.go_live()
         return

@@ -123,7 +123,7 @@ def patch_kind(scope: Scope, offered: Sequence[str]) -> str:
         kind = patch.APPLY
     if kind not in offered:
         raise errors.unsupported_media_type(offered)
-    if kind != patch.APPLY and scope.request.query.get("force"):
+    if kind != patch.APPLY and "force" in scope.request.query:
         raise _options_invalid(field.forbidden("force", "may not be specified for non-apply patch"))
     return kind
 

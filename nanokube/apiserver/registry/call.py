@@ -11,6 +11,7 @@ from nanokube.api import errors, field
 from nanokube.api.field import FieldError
 from nanokube.api.replicas import Sent
 from nanokube.api.resources import Resource
+from nanokube.apiserver import requestinfo
 from nanokube.apiserver.authn.user import User
 from nanokube.kit.http.message import Query
 
@@ -140,8 +141,8 @@ def delete_options(query: Query, body: dict[str, Any]) -> tuple[DeleteOptions, b
         body = {key: query.get(key) for key in ("gracePeriodSeconds", "propagationPolicy") if key in query}
         if query.getall("dryRun"):
             body["dryRun"] = query.getall("dryRun")
-        if query.get("orphanDependents"):
-            body["orphanDependents"] = query.get("orphanDependents") == "true"
+        if "orphanDependents" in query:
+            body["orphanDependents"] = requestinfo.is_asked(query, "orphanDependents")
     grace = body.get("gracePeriodSeconds")
     try:
         grace_s = None if grace is None or grace == "" else int(grace)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from nanokube.api.resources import Resource
-from nanokube.apiserver.requestinfo import is_true
+from nanokube.apiserver.requestinfo import is_asked
 from nanokube.kit.http.message import Query
 
 _STREAMS: Final = ("stdin", "stdout", "stderr", "tty")
@@ -27,7 +27,7 @@ def _fields(subresource: str, query: Query, rest: str) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     match subresource:
         case "exec" | "attach":
-            found = {name: True for name in _STREAMS if name in query and is_true(query.get(name))}
+            found = {name: True for name in _STREAMS if is_asked(query, name)}
             if query.get("container"):
                 found["container"] = query.get("container")
             if subresource == "exec" and query.getall("command"):

@@ -35,7 +35,7 @@ async def test_who_accepts_only_protobuf_gets_it(api: Api) -> None:
     assert protobuf.decode(made.body) == stored
     listed = await api("GET", MAPS, headers=ONLY)
     assert protobuf.decode(listed.body)["items"][0]["data"] == {"k": "v"}
-    assert (await api("GET", f"{MAPS}/a/none", headers=ONLY)).json["kind"] == "Status"
+    assert protobuf.decode((await api("GET", f"{MAPS}/a/none", headers=ONLY)).body)["kind"] == "Status"
     await api("POST", PODS, pod())
     refused = await api("GET", PODS, headers={"accept": f"{PROTOBUF};as=Table;g=meta.k8s.io;v=v1"})
     assert refused.code == 406
@@ -152,3 +152,43 @@ async def test_a_watch_in_cbor_is_a_sequence(api: Api) -> None:
         ("ADDED", {"k": "v"}),
         ("DELETED", {"k": "v"}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("accept", "media"),
+    [
+        ("application/yaml", "application/yaml"),
+        ("application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf"),
+        ("application/vnd.kubernetes.protobuf,application/json", "application/json"),
+        ("application/json;as=Table;v=v1;g=meta.k8s.io", "application/json"),
+        ("text/plain", "application/json"),
+    ],
+)
+async def test_refusals_come_in_the_form_asked_for(api: Api, accept: str, media: str) -> None:
+    found = await api("GET", f"{MAPS}/none", headers={"accept": accept})
+    assert found.content_type == media
+    assert b"Status" in found.body
+
+
+async def test_people_read_refusals_line_by_line(api: Api) -> None:
+    found = await api("GET", f"{MAPS}/none", headers={"user-agent": "curl/8"})
+    assert found.body.startswith(b'{\n  "kind": "Status",\n')
+
+
+async def test_what_a_table_includes_is_one_of_three(api: Api) -> None:
+    table = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    refused = await api("GET", f"{MAPS}?includeObject=x", headers=table)
+    assert refused.code == 400
+    assert refused.json["message"] == (
+        'Unable to convert to Table as requested: includeObject: Invalid value: "x": '
+        "must be 'Metadata', 'Object', 'None', or empty"
+    )
+    assert (await api("GET", f"{MAPS}?includeObject=x")).code == 200
+
+
+async def test_nodes_without_an_address_are_shown(api: Api) -> None:
+    await api("POST", "/api/v1/nodes", {"metadata": {"name": "n"}})
+    status = {"status": {"addresses": [{"type": "InternalIP"}]}}
+    await api("PATCH", "/api/v1/nodes/n/status", status, content_type="application/merge-patch+json")
+    table = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    assert (await api("GET", "/api/v1/nodes", headers=table)).code == 200

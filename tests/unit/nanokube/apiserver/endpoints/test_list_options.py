@@ -6,6 +6,7 @@ from nanokube.kit.http.message import Query
 
 MATCH = "resourceVersionMatch: "
 UNLESS = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+UNLESS_INITIAL = "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
 CONTINUED = "Forbidden: resourceVersionMatch is forbidden when continue is provided"
 INITIAL = "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"
 NEEDS = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
@@ -28,7 +29,15 @@ NEEDS = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to N
         ),
         ("watch=1&sendInitialEvents=true", [MATCH + NEEDS]),
         ("watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan", []),
-        ("watch=1&continue=x", [MATCH + CONTINUED]),
+        ("watch=1&continue=x", []),
+        (
+            "watch=&resourceVersionMatch=NotOlderThan&continue=x",
+            [MATCH + UNLESS_INITIAL, MATCH + CONTINUED],
+        ),
+        (
+            "sendInitialEvents=&resourceVersionMatch=NotOlderThan",
+            [MATCH + UNLESS, INITIAL],
+        ),
     ],
 )
 def test_what_goes_together(query: str, causes: list[str]) -> None:
