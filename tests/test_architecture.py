@@ -30,6 +30,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "nanokube.controllers": ("nanokube.kit", "nanokube.api", "nanokube.client"),
     "nanokube.proxy": ("nanokube.kit", "nanokube.api", "nanokube.client", *LEAVES),
     "nanokube.podnet": ("nanokube.kit", "nanokube.api", "nanokube.client", *LEAVES),
+    "nanokube.netpol": ("nanokube.kit", "nanokube.api", "nanokube.client", *LEAVES),
     "nanokube.dns": ("nanokube.kit", "nanokube.api", "nanokube.client", *LEAVES),
     "nanokube.kubelet": ("nanokube.kit", "nanokube.api", "nanokube.client", *LEAVES),
     "nanokube.roles": ("nanokube", "cni", *LEAVES),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from nanokube.kubelet.images import Images
 from nanokube.kubelet.node import certificates as node_certificates
 from nanokube.kubelet.node import shutdown
 from nanokube.kubelet.node.register import NodeReporter
-from nanokube.kubelet.pod_worker.env import Env
+from nanokube.kubelet.pod_worker.env import Attached, Env, at_once
 from nanokube.kubelet.references import References
 from nanokube.kubelet.runtime import FaultKind, Runtime, RuntimeFault
 from nanokube.kubelet.server import run as server
@@ -39,15 +40,22 @@ RANGE_WAIT_S = 10.0  # a cluster without its controllers gives none, and Pods on
 LOG_CHECK_S = 10.0
 
 
-async def run(config: KubeletConfig, client: ApiClient, ready: Callable[[], None] | None = None) -> Never:
+async def run(
+    config: KubeletConfig,
+    client: ApiClient,
+    ready: Callable[[], None] | None = None,
+    attached: Attached = at_once,
+) -> Never:
     """Run one node's Pods until cancelled.
 
     ready: called once, when the Node is registered, the runtime answers and the server listens.
+    attached: as of Env.
     """
     primary = addresses.family(config.first_ip)
     async with CriClient(config.cri_socket, primary) as runtime:
         groups, host = pod_cgroups.hierarchies(), _host(config)
-        await run_with(config, client, runtime, LinuxMounter(), ready, cgroups=groups, host=host)
+        mounter = LinuxMounter()
+        await run_with(config, client, runtime, mounter, ready, cgroups=groups, host=host, attached=attached)
     raise AssertionError("unreachable")
 
 
@@ -60,6 +68,7 @@ async def run_with(
     time: clock.Clock = clock.SYSTEM,
     cgroups: Sequence[Path] = (),
     host: shutdown.Host | None = None,
+    attached: Attached = at_once,
 ) -> Never:
     """Run on a given runtime, mount table, cgroup hierarchies and host: the seam that tests use."""
     await asyncio.to_thread(_make_directories, config)
@@ -73,6 +82,7 @@ async def run_with(
         client, resources.get("nodes"), field_selector=f"metadata.name={config.node_name}"
     )
     env = _env(config, client, runtime, mounter, recorder, reporter, services, time, cgroups)
+    env = dataclasses.replace(env, attached=attached)
     await asyncio.to_thread(env.user_namespaces.adopt, env.volumes.known())
     agent = Agent(env, pods, lambda: nodes.get(config.node_name) or reporter.node)
     nodes.subscribe(reporter.follow)

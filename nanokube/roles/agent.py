@@ -11,6 +11,7 @@ from nanokube.dns import link as dns_link
 from nanokube.dns import run as dns_run
 from nanokube.kubelet import config as kubelet_config
 from nanokube.kubelet import run as kubelet_run
+from nanokube.netpol import run as netpol_run
 from nanokube.podnet import plan as podnet_plan
 from nanokube.podnet import run as podnet_run
 from nanokube.proxy import announcer
@@ -44,7 +45,10 @@ async def run(config: node_config.NodeConfig) -> Never:
             from nanokube.roles import etcd
 
             group.create_task(etcd.keep_credentials(config), name="etcd's credentials")
-        group.create_task(kubelet_run.run(kubelet(config), kubelet_client), name="kubelet")
+        policies = netpol_run.NetworkPolicies(kubelet_client, config.node_name)
+        group.create_task(policies.run(), name="network policies")
+        kubelet_task = kubelet_run.run(kubelet(config), kubelet_client, attached=policies.attached)
+        group.create_task(kubelet_task, name="kubelet")
         services, slices = service_informers(proxy_client)
         if config.is_worker:
             group.create_task(balance(config, slices), name="balancer")

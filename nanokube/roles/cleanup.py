@@ -20,6 +20,7 @@ import grpc
 from cri.api import runtime_pb2, runtime_pb2_grpc
 from cri.linux import apparmor, mount, nftables
 from nanokube.kit import paths
+from nanokube.netpol import ruleset as netpol
 from nanokube.podnet import kernel as podnet
 from nanokube.proxy import announcer, ruleset
 from nanokube.roles import config as node_config
@@ -112,7 +113,7 @@ def remove_kernel_objects(config: node_config.NodeConfig) -> None:
 
     with contextlib.suppress(OSError):
         tables = nftables.Nftables()
-        tables.run(ruleset.remove())
+        tables.run(netpol.remove() + ruleset.remove())
         tables.close()
     link.remove()
     with contextlib.suppress(OSError, nftables.NftablesError):

@@ -43,17 +43,20 @@ def _rule(verbs: frozenset[str] | str, *resources: str, namespace: str = "") -> 
 
 _EVENTS: Final = _rule("create update patch", "/events", "events.k8s.io/events")
 
-# Nodes, endpoints and slices: a worker's agent is its service proxy and Pod network too, under the same name.
+# Nodes, endpoints, slices, policies: an agent is service proxy and Pod network too, under the same name.
 _NODE_READS: Final = _rule(
     _READ,
     "/services",
     "/endpoints",
     "/nodes",
     "discovery.k8s.io/endpointslices",
+    "networking.k8s.io/networkpolicies",
     "node.k8s.io/runtimeclasses",
     "storage.k8s.io/csidrivers",
     "certificates.k8s.io/clustertrustbundles",
 )
+# Whom a policy means, is known by labels and addresses of all Pods.
+_PEER_READS: Final = _rule("list watch", "/namespaces", "/pods")
 # What is written is compared with the node by admission, which sees objects (admission/node_restriction.py).
 _NODE_WRITES: Final = (
     _rule("create", "/nodes"),
@@ -97,9 +100,11 @@ class NodeAuthorizer:
     Upstream keeps a graph of references; the Pods of one node are few enough to be asked each time.
     """
 
-    def __init__(self, pods_of_node: PodsOfNode, find: Find) -> None:
+    def __init__(self, pods_of_node: PodsOfNode, find: Find, has_policies: Callable[[], bool]) -> None:
+        """has_policies: whether there are NetworkPolicies, for which nodes have to know all Pods."""
         self._pods_of_node = pods_of_node
         self._find = find
+        self._has_policies = has_policies
 
     def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
         """Decide."""
@@ -107,6 +112,8 @@ class NodeAuthorizer:
         if not attributes.is_resource or not is_node(user):
             return Decision.NO_OPINION, ""
         if _NODE_READS.allows(attributes) or any(rule.allows(attributes) for rule in _NODE_WRITES):
+            return Decision.ALLOW, ""
+        if _PEER_READS.allows(attributes) and self._has_policies():
             return Decision.ALLOW, ""
         node = user.name.removeprefix(NODE_PREFIX)
         for rules in (self._of_itself, self._of_pods):

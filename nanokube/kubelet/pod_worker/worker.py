@@ -300,6 +300,7 @@ class PodWorker:
         if todo.create_sandbox:
             sandbox_id = await self._create_sandbox(todo.attempt)
         sandbox = await self._sandbox_config(todo.attempt)
+        await self._env.attached(self.pod, self.view.ips)
         for name in (*todo.ephemeral, *todo.init, *todo.start):
             await self._start(name, sandbox_id, sandbox)
 

@@ -119,6 +119,24 @@ async def test_components_may_do_their_work_only(
     assert (reply.code == 403) is (code == 403)
 
 
+async def test_a_node_knows_all_pods_while_there_are_network_policies(api: Api) -> None:
+    policies = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies"
+    spec: dict[str, Any] = {"podSelector": {}}
+    assert (await api("POST", policies, {"metadata": {"name": "deny"}, "spec": spec})).code == 201
+    for target, code in (
+        ("/apis/networking.k8s.io/v1/networkpolicies", 200),
+        ("/api/v1/pods", 200),
+        ("/api/v1/namespaces", 200),
+        ("/api/v1/secrets", 403),
+    ):
+        assert (await api("GET", target, certificate=NODE)).code == code
+    assert (await api("DELETE", "/api/v1/namespaces/default", certificate=NODE)).code == 403
+    assert (await api("DELETE", f"{policies}/deny", certificate=NODE)).code == 403
+    assert (await api("DELETE", f"{policies}/deny")).code == 200
+    assert (await api("GET", "/apis/networking.k8s.io/v1/networkpolicies", certificate=NODE)).code == 200
+    assert (await api("GET", "/api/v1/pods", certificate=NODE)).code == 403
+
+
 async def test_a_node_reads_the_secrets_of_its_pods_and_touches_no_others(api: Api) -> None:
     volume = {"name": "v", "secret": {"secretName": "s"}}
     for name, node in (("mine", "n1"), ("other", "n2")):
