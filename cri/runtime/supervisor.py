@@ -84,6 +84,7 @@ class Supervisor:
         self.loop.add(connection.fileno(), lambda: self._serve(connection))
 
     def _serve(self, connection: socket.socket) -> None:
+        """Read one request and carry it out; None as its answer means that the answer comes later."""
         try:
             received = packets.receive(connection)
         except BlockingIOError:
@@ -338,6 +339,7 @@ class Supervisor:
         return {}
 
     def _do_stop(self, request: dict[str, Any], fds: list[int], connection: socket.socket) -> Any:
+        """Send the stop signal, kill the group at the end of the grace period; answer once it has ended."""
         made = self.find(request["id"])
         if made.is_published:
             return made.state()

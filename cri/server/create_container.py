@@ -102,6 +102,7 @@ def find_image(env: Environment, reference: str) -> Image:
 def _intent(
     env: Environment, config: pb.ContainerConfig, pod: records.Sandbox, image: Image
 ) -> records.Container:
+    """Make the record of a container to be: all that its undoing must know is in it."""
     identity = store.new_id()
     volumes = [mount for mount in config.mounts if mount.HasField("image")]
     return records.Container(

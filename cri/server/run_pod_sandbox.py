@@ -36,6 +36,7 @@ def handle(
 
 
 def _run(env: Environment, request: pb.RunPodSandboxRequest) -> str:
+    """Write the intent, act, commit; what fails is undone by the record."""
     if unused := find_unused(env, request.config, request.runtime_handler):
         return unused
     with pod_labels.level(env, request.config) as level:

@@ -134,7 +134,10 @@ class App:
         self._other.health.is_stopping = True
 
     def handle(self, request: Request) -> Result:
-        """Answer a request."""
+        """Answer a request: at once if nothing is waited for, else by what is returned, which waits.
+
+        What may have to wait for a seat begins in _finish, once it has one; all else begins here.
+        """
         started = time.perf_counter()
         info = parse(request)
         flow: Flow | None = None
@@ -219,6 +222,7 @@ class App:
         return self._done(info, flow, answer, started)
 
     def _route(self, request: Request, info: RequestInfo, user: User) -> Result:
+        """Authorize a request, then find who answers it: another server, a page, a subresource, a verb."""
         self._authorize(user, info)
         remote = self._aggregator.find(info)
         if remote is not None:
@@ -261,6 +265,7 @@ class App:
         return respond.text(200, text)
 
     def _authorize(self, user: User, info: RequestInfo) -> None:
+        """Ask whether the user may do this. Raises ApiError (403)."""
         attributes = Attributes(
             user,
             info.verb,

@@ -99,6 +99,7 @@ class Informer(store.Store):
             await asyncio.sleep(delays.next())
 
     async def _relist(self) -> None:
+        """Bring the cache to what is there now; handlers hear only of what differs."""
         listed = await self._client.list(
             self.resource,
             self._namespace,

@@ -60,6 +60,7 @@ def _roll(
     old_pods_remain: bool,
     now: float,
 ) -> Plan:
+    """Take one step from the old ReplicaSets to the new one, which is made if it is time for it."""
     every = [*old, *([new] if new is not None else [])]
     rolling = rollout.is_rolling(deployment)
     create = None

@@ -104,6 +104,7 @@ def _plan_group(
 def _wanted(
     service: Object, pods: Iterable[Object], nodes: dict[str, Object]
 ) -> dict[Group, dict[str, dict[str, Any]]]:
+    """Find the endpoints that a Service should have, by what a slice has in common: family and ports."""
     groups: dict[Group, dict[str, dict[str, Any]]] = {}
     publish = bool(objects.spec(service).get("publishNotReadyAddresses"))
     for pod in pods:
@@ -160,6 +161,7 @@ def _hints(service: Object, endpoint: Object) -> dict[str, Any]:
 def _slice(
     service: Object, group: Group, endpoints: list[dict[str, Any]], existing: Object | None = None
 ) -> dict[str, Any]:
+    """Make a slice with these endpoints, or the existing one as it is to be."""
     family, ports = group
     name = objects.name(service)
     labels = {**objects.labels(service), SERVICE_NAME: name, MANAGED_BY: MANAGER}

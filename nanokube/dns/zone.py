@@ -186,6 +186,7 @@ def _reversed_address(labels: list[str]) -> str | None:
 
 
 def _with_cluster_ip(prefix: list[str], base: str, spec: Object, type_: str) -> Answer:
+    """Answer for a Service with addresses of its own. prefix: the labels before its name, as _http._tcp."""
     ports = spec.get("ports", ())
     addresses = tuple(
         Record(base, kind, ip) for kind, ip in _typed(spec.get("clusterIPs") or [spec["clusterIP"]])

@@ -82,6 +82,7 @@ class Agent:
             self._resize()
 
     def _begin(self, pod: dict[str, Any]) -> None:
+        """Give a Pod its worker. A new one must fit this node; who ran here before is taken as it is."""
         uid = pod["metadata"]["uid"]
         is_known = uid in self._seen
         over = (pod.get("status") or {}).get("phase") in TERMINAL or pod["metadata"].get("deletionTimestamp")

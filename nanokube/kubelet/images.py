@@ -69,7 +69,7 @@ class Images:
         present = await self._present(reference, about)
         if policy == "Never" or (policy == "IfNotPresent" and present is not None):
             return self._without_pull(reference, present, about)
-        return await self._pull(pod, container["name"], reference, policy, about, sandbox)
+        return await self._pull(pod, reference, policy, about, sandbox)
 
     async def _present(self, reference: str, about: Object) -> pb.Image | None:
         try:
@@ -91,12 +91,12 @@ class Images:
     async def _pull(
         self,
         pod: Object,
-        container_name: str,
         reference: str,
         policy: str,
         about: Object,
         sandbox: pb.PodSandboxConfig | None,
     ) -> pb.Image:
+        """Fetch an image, unless its back-off still runs; one at a time. Raises ImageFault."""
         key = f"{pod['metadata']['uid']}/{reference}"
         now = self._clock.time()
         if self._backoffs.ready_at(key, self._failed_at(key)) > now:

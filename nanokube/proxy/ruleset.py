@@ -56,7 +56,7 @@ def skeleton(pods: Sequence[str] = (), services: Sequence[str] = ()) -> str:
             f"add table {TABLE}",
             f"delete table {TABLE}",
             f"table {TABLE} {{",
-            *(_maps(*each) for each in FAMILIES),
+            *(_maps(suffix, kind) for suffix, kind, _ip in FAMILIES),
             _AFFINITY,
             _TRANSLATE,
             *_spread_chains(),
@@ -229,7 +229,8 @@ def _dispatch_chains() -> Iterator[str]:
 FAMILIES = (("", "ipv4_addr", "ip"), ("6", "ipv6_addr", "ip6"))
 
 
-def _maps(suffix: str, kind: str, ip: str) -> str:
+def _maps(suffix: str, kind: str) -> str:
+    """Declare the maps and sets of one family."""
     at = f"{kind} . inet_proto . inet_service"
     return f"""\
   map services{suffix} {{ type {at} : mark; }}

@@ -140,6 +140,7 @@ class Proxy:
         return dirty
 
     async def _apply(self, keys: Iterable[str]) -> None:
+        """Write what changed of these Services in one transaction, then what hangs on it."""
         commands: list[str] = []
         stale: list[conntrack.Stale] = []
         checked = dict(self._checked)

@@ -59,6 +59,7 @@ def decide(
         checks = [(found, check) for found in filters if (check := found.prepare(pod, cluster)) is not None]
     except Refused as refusal:
         return Unplaced(f"0/{len(cluster.nodes)} nodes are available: {refusal}.", refusal.retry_on)
+    # Filters: the nodes that will do, up to as many as are enough, and why others will not.
     enough = _enough(len(cluster.nodes))
     feasible: list[NodeInfo] = []
     helpable: list[str] = []
@@ -83,7 +84,7 @@ def decide(
         return Unplaced(explain(len(cluster.nodes), reasons), retry_on, tuple(helpable))
     if len(feasible) == 1:
         return Placed(feasible[0].name)
-    return Placed(_best(pod, dataclasses.replace(cluster), feasible, scores, pick))
+    return Placed(_best(pod, cluster, feasible, scores, pick))
 
 
 def explain(nodes: int, reasons: collections.Counter[str]) -> str:
@@ -122,6 +123,7 @@ def _best(
     scores: Sequence[Score],
     pick: Callable[[Sequence[str]], str],
 ) -> str:
+    """Rate the nodes by every score and take one of those with the highest weighted sum."""
     totals = [0.0] * len(feasible)
     for plugin in scores:
         rate = plugin.prepare(pod, cluster)
@@ -136,6 +138,7 @@ def _best(
 
 
 def _enough(nodes: int) -> int:
+    """Say how many feasible nodes end the search: all of few, of many a share that falls as they grow."""
     if nodes <= EXAMINE_ALL:
         return nodes
     percent = max(LEAST_PERCENT, 50 - nodes // 125)

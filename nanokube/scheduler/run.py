@@ -135,6 +135,7 @@ class Scheduler:
         group.create_task(self._bind_with_volumes(waiting, plan), name=f"bind volumes {pod.key}")
 
     async def _bind_with_volumes(self, waiting: queue.Waiting, plan: storage.Plan) -> None:
+        """Have the Pod's claims bound as planned, then bind the Pod; meanwhile it is assumed on its node."""
         pod = waiting.pod
 
         def node() -> NodeInfo | None:
@@ -172,6 +173,7 @@ class Scheduler:
         return room
 
     async def _bind(self, waiting: queue.Waiting, node: str) -> None:
+        """Write the decision; if that fails, take the assumption back and let the Pod wait again."""
         pod = waiting.pod
         namespace, name = objects.split_key(pod.key)
         body = {

@@ -52,6 +52,10 @@ async def create(registry: Registry, call: Call, obj: dict[str, Any], *, tracks:
 
 
 async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, tracks: bool) -> Item:
+    """Let admission change the object, give it what only the server sets, then write it.
+
+    Who loses an address or port to another server between choosing and claiming it chooses again.
+    """
     resource, name = storage_of(call.resource), obj["metadata"].get("name") or ""
     is_versioned = _is_revision(obj["metadata"].get("resourceVersion") or "")
     attributes = chain.Attributes(
@@ -103,6 +107,10 @@ async def _allocate_and_write(
     *,
     is_versioned: bool,
 ) -> Item:
+    """Give the object what its kind owns besides (addresses, ports), judge it, write it; or give all back.
+
+    entries: managedFields as they were before admission, which never decides who owns fields.
+    """
     resource, name = attributes.resource, attributes.name
     hooks = registry.hooks(resource)
     undo = hooks.before_create(obj, is_dry_run=call.is_dry_run)

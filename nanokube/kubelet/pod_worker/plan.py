@@ -275,6 +275,7 @@ class _Draft:
             self._running(container, latest)
 
     def _running(self, container: Object, latest: ContainerView) -> None:
+        """Keep a running container, or kill it, and start it anew if it is to be restarted."""
         name = container["name"]
         policy = container.get("restartPolicy") or self.pod["spec"].get("restartPolicy") or "Always"
         restart = policy != "Never"

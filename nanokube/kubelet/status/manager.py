@@ -86,6 +86,7 @@ class StatusManager:
                     group.create_task(self._send(uid))
 
     async def _send(self, uid: str) -> None:
+        """Send one Pod's latest status. Refused for good: dropped; unanswered: tried again."""
         try:
             if uid in self._wanted:
                 await self._patch(uid, *self._wanted[uid])
@@ -111,6 +112,7 @@ class StatusManager:
             self._dirty.setdefault(uid)
 
     async def _patch(self, uid: str, pod: Object, status: dict[str, Any]) -> None:
+        """Send what differs from what was sent last; the UID makes it miss another Pod of the same name."""
         meta = pod["metadata"]
         base = self._sent.get(uid)
         if base is None:
