@@ -22,6 +22,7 @@ from typing import Any, Never
 from pyroute2 import IPRoute
 
 from cri.linux import clone, mount, prctl
+from nanokube.kit import links
 from nanokube.kit import log as kit_log
 from nanokube.lab import machine, place
 
@@ -124,6 +125,8 @@ class Hub:
         """Give the namespace of a process a link to the bridge; its port is called after the node."""
         peer = {"ifname": place.LINK, "net_ns_fd": f"/proc/{pid}/ns/net", "address": node.mac}
         self._netlink.link("add", ifname=node.name, kind="veth", peer=peer)
+        with links.Socket() as here:
+            here.widen(node.name, place.LARGEST_PACKET)
         self._netlink.link("set", index=self._index(node.name), master=self._index(BRIDGE), state="up")
 
     def _index(self, name: str) -> int:

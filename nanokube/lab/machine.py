@@ -17,6 +17,7 @@ from typing import Never
 from pyroute2 import IPRoute
 
 from cri.linux import clone, mount, prctl
+from nanokube.kit import links
 from nanokube.lab import place
 
 NAMESPACES = clone.CLONE_NEWNET | clone.CLONE_NEWNS | clone.CLONE_NEWUTS | clone.CLONE_NEWIPC
@@ -91,6 +92,8 @@ def _make_disk(disk: Path, name: str) -> None:
 def _make_link(lab: place.Lab, node: place.Node) -> None:
     has_ipv6 = any(":" in each for each in node.addresses)
     Path(f"/proc/sys/net/ipv6/conf/{place.LINK}/disable_ipv6").write_text(f"{int(not has_ipv6)}\n")
+    with links.Socket() as here:
+        here.widen(place.LINK, place.LARGEST_PACKET)
     with IPRoute() as netlink:
         for name in ("lo", place.LINK):
             (index,) = netlink.link_lookup(ifname=name)

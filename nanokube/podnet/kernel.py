@@ -7,8 +7,9 @@ Source: rtnetlink(7); Documentation/networking/vxlan.rst.
 import contextlib
 import errno
 import ipaddress
+import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,18 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from cri.linux import nftables
-from nanokube.podnet import rules
+from nanokube.kit import links
+from nanokube.podnet import pods, rules, sizes
 from nanokube.podnet.plan import Address, Direct, Link, Network, Overlay, Plan, Tunnelled
+
+log = logging.getLogger(__name__)
 
 PROTOCOL = 107  # rtm_protocol of routes that are ours; unassigned in /etc/iproute2/rt_protos
 _ARPHRD_ETHER = 1  # include/uapi/linux/if_arp.h
 _RTNH_F_ONLINK = 4  # include/uapi/linux/rtnetlink.h
 _NUD_PERMANENT = 0x80  # include/uapi/linux/neighbour.h
 _IFA_F_NODAD = 2  # include/uapi/linux/if_addr.h
-_RT_TABLE_MAIN = 254
+_RT_TABLE_MAIN, _RTN_UNICAST = 254, 1
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 SetSysctl = Callable[[str, str], None]
@@ -33,11 +37,13 @@ SetSysctl = Callable[[str, str], None]
 class Kernel:
     """The network of the namespace that this process is in."""
 
-    def __init__(self, cluster: Sequence[Network], set_sysctl: SetSysctl) -> None:
-        """set_sysctl: changes a setting of the host, which a reset puts back."""
+    def __init__(self, cluster: Sequence[Network], set_sysctl: SetSysctl, pins: Path | None = None) -> None:
+        """set_sysctl: changes a setting of the host, which a reset puts back. pins: of Pods' namespaces."""
         self._cluster = cluster
         self._set_sysctl = set_sysctl
         self._rules = ""
+        self._pods = pods.Pods(pins) if pins else None
+        self._sizes: links.Sizes | None = None
 
     def link_to(self, address: Address) -> Link | None:
         """Tell by which link this host reaches an address; None if by none, or if it is its own."""
@@ -54,9 +60,33 @@ class Kernel:
             index = _ensure_overlay(netlink, plan.overlay) if plan.overlay else 0
             if index:
                 _ensure_ends(netlink, index, plan.tunnelled)
-            _ensure_routes(netlink, plan, index)
+            held = _main_routes(netlink)
+            _ensure_routes(netlink, [each for each in held if each["proto"] == PROTOCOL], plan, index)
             if not plan.overlay:
                 _remove_link(netlink)
+        self._decide_sizes(plan, held)
+
+    def fit(self) -> links.Sizes:
+        """Give Pods' links, new ones too, the limits that apply() found; returns them. Raises OSError."""
+        if self._pods is None or self._sizes is None:
+            return links.DEFAULT
+        with links.Socket() as host:
+            self._pods.fit(host, host.links(), self._sizes)
+        return self._sizes
+
+    def _decide_sizes(self, plan: Plan, routes: Sequence[Any]) -> None:
+        with links.Socket() as host:
+            found = host.links()
+            names = {each.link for each in plan.direct}
+            peers = [each.index for each in found if each.name in names]
+            ways: dict[int, list[int]] = {
+                each.version: [*peers, *_ways(routes, each.version)] for each in self._cluster
+            }
+            # The overlay's link takes no more than the kernel's default; others need not be asked.
+            wanted = links.DEFAULT if plan.overlay else sizes.wanted(found, ways)
+        if wanted != (self._sizes or links.DEFAULT):
+            log.info("pods' largest packets changed ipv4=%d ipv6=%d", wanted.ipv4, wanted.ipv6)
+        self._sizes = wanted
 
     def _load_rules(self, plan: Plan) -> None:
         text = rules.render(plan, self._cluster)
@@ -68,7 +98,9 @@ class Kernel:
 def remove() -> None:
     """Remove whatever is ours, of this run or an earlier one. Idempotent."""
     with IPRoute() as netlink:
-        for route in _routes(netlink):
+        for route in _main_routes(netlink):
+            if route["proto"] != PROTOCOL:
+                continue
             with _gone_is_fine():
                 netlink.route("del", **_arguments(route))
         _remove_link(netlink)
@@ -187,10 +219,10 @@ def _ensure_neighbours(netlink: Any, index: int, family: int, ends: dict[str, st
             )
 
 
-def _ensure_routes(netlink: Any, plan: Plan, overlay: int) -> None:
+def _ensure_routes(netlink: Any, held: Sequence[Any], plan: Plan, overlay: int) -> None:
     ways: list[Direct | Tunnelled] = [*plan.direct, *plan.tunnelled]
     wanted = {str(each.range): _wanted(netlink, each, plan, overlay) for each in ways}
-    for route in _routes(netlink):
+    for route in held:
         found = _arguments(route)
         # One of IPv6 by another link must go first: the overlay takes no gateway that is reached otherwise
         is_moved = found["dst"] in wanted and wanted[found["dst"]]["oif"] != found["oif"]
@@ -212,12 +244,24 @@ def _wanted(netlink: Any, each: Direct | Tunnelled, plan: Plan, overlay: int) ->
     return {**common, "gateway": str(each.gateway), "oif": overlay, "flags": _RTNH_F_ONLINK, **source}
 
 
-def _routes(netlink: Any) -> list[Any]:
+def _ways(routes: Iterable[Any], version: int) -> Iterable[int]:
+    """Return the indices of links that routes of one IP version leave by."""
+    for route in routes:
+        to = route.get_attr("RTA_DST")
+        if route["family"] != _FAMILIES[version] or route["type"] != _RTN_UNICAST:
+            continue
+        if to is None or not ipaddress.ip_address(to).is_link_local:
+            hops = route.get_attr("RTA_MULTIPATH") or ()
+            yield from (
+                index for index in (route.get_attr("RTA_OIF"), *(hop["oif"] for hop in hops)) if index
+            )
+
+
+def _main_routes(netlink: Any) -> list[Any]:
     return [
         each
         for family in _FAMILIES.values()
         for each in netlink.get_routes(family=family, table=_RT_TABLE_MAIN)
-        if each["proto"] == PROTOCOL
     ]
 
 

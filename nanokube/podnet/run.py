@@ -1,17 +1,18 @@
 """The node's part of the Pod network: follows Nodes, keeps routes and overlay equal to what they say."""
 
 import asyncio
-import contextlib
 import ipaddress
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Never, Protocol
 
 from pyroute2.netlink.exceptions import NetlinkError
 
 from cri.linux import nftables
 from nanokube.client import informer
-from nanokube.podnet import kernel, plan
+from nanokube.kit import links
+from nanokube.podnet import kernel, plan, sizes
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ class Applier(Protocol):
 
     def apply(self, wanted: plan.Plan, /) -> None: ...
 
+    def fit(self) -> links.Sizes: ...
+
 
 class PodNetwork:
     """Keeps the way to the Pods of all nodes."""
@@ -41,6 +44,9 @@ class PodNetwork:
         self._applier = applier
         self._peers: tuple[plan.Peer, ...] | None = None
         self._shown: plan.Plan | None = None
+        self._links: dict[int, links.Link] = {}
+        self._sizes = links.DEFAULT
+        self._is_stale = True
         self._wake = asyncio.Event()
 
     async def run(self) -> Never:
@@ -51,13 +57,19 @@ class PodNetwork:
             self._wake.clear()
             wait_s = CHECK_S
             try:
-                await self.apply()
+                if self._is_stale:
+                    self._is_stale = False
+                    await self.apply()
+                self._sizes = await asyncio.to_thread(self._applier.fit)
             except (OSError, NetlinkError, nftables.NftablesError) as err:
                 log.warning("pod network not applied error=%s", err)
+                self._is_stale = True
                 wait_s = RETRY_S
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
+            except TimeoutError:
+                self._is_stale = True
 
     async def apply(self) -> None:
         """Bring the kernel to what the Nodes say now."""
@@ -83,7 +95,29 @@ class PodNetwork:
 
     def _on_node(self, _change: str, _old: dict[str, Any] | None, _new: dict[str, Any]) -> None:
         if self._read() != self._peers:  # most changes of Nodes are heartbeats
+            self._is_stale = True
             self._wake.set()
+
+    def on_links(self, changed: Sequence[links.Link | None]) -> None:
+        """Take what the kernel tells of links; None: not all was heard.
+
+        A Pod's new link gets its limits at once. Other links may be ways, of which the carrier counts, too.
+        Of a changed limit the kernel tells nobody (net/core/rtnetlink.c, do_setlink): CHECK_S finds it.
+        """
+        for link in changed:
+            if link is not None and sizes.is_of_pod(link):
+                is_due = link.is_up and link.sizes != link.fitted(self._sizes)
+            else:
+                is_due = self._is_stale = link is None or self._is_new(link) or self._is_stale
+            if is_due:
+                self._wake.set()
+
+    def _is_new(self, link: links.Link) -> bool:
+        """Remember a link that is up, forget one that is not; tell whether that changed anything."""
+        known = self._links.pop(link.index, None)
+        if link.is_up:
+            self._links[link.index] = link
+        return known != (link if link.is_up else None)
 
     def _read(self) -> tuple[plan.Peer, ...]:
         found = (plan.peer(each, self._cluster) for each in self._nodes.list())
@@ -91,8 +125,22 @@ class PodNetwork:
 
 
 async def run(
-    nodes: informer.Informer, node_name: str, cluster: Sequence[str], set_sysctl: kernel.SetSysctl
+    nodes: informer.Informer,
+    node_name: str,
+    cluster: Sequence[str],
+    set_sysctl: kernel.SetSysctl,
+    pins: Path | None = None,
 ) -> Never:
-    """Run the Pod network of one node. cluster: all Pods' ranges. The caller runs the informer."""
+    """Run the Pod network of one node. cluster: all Pods' ranges. The caller runs the informer.
+
+    pins: where the namespaces of the node's Pods are; without it their links keep the kernel's limits.
+    """
     networks = [ipaddress.ip_network(each) for each in cluster]
-    await PodNetwork(nodes, node_name, networks, kernel.Kernel(networks, set_sysctl)).run()
+    network = PodNetwork(nodes, node_name, networks, kernel.Kernel(networks, set_sysctl, pins))
+    with links.Events() as events:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(events.fileno(), lambda: network.on_links(events.read()))
+        try:
+            await network.run()
+        finally:
+            loop.remove_reader(events.fileno())

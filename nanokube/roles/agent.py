@@ -57,7 +57,9 @@ async def run(config: node_config.NodeConfig) -> Never:
         group.create_task(slices.run(), name="informer endpointslices")
         nodes = informer.Informer(proxy_client, resources.get("nodes"), transform=podnet_plan.trim)
         group.create_task(nodes.run(), name="informer nodes")
-        network = podnet_run.run(nodes, config.node_name, config.pod_cidrs, host_setting(config))
+        network = podnet_run.run(
+            nodes, config.node_name, config.pod_cidrs, host_setting(config), place.cri_run / "ns"
+        )
         group.create_task(network, name="pod network")
         links = announcer.Links(config.node_ips, dns_link.LINK, host_setting(config))
         announcing = announcer.Announcer(

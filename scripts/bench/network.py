@@ -1,12 +1,13 @@
 """Measures Pod-to-Pod TCP across two nodes against the plain link between them, interleaved.
 
-Two namespaces stand for nodes, a veth pair for their link. Each has a Pod on a link of its own, as nodes
-have, and one on a bridge, made by the CNI plugins, and the routes or the overlay that the agent makes. "bare"
-is the same links, bridges and routes without any rule of nftables, connection tracking or br_netfilter: no
-network of routes can do with less. Shares and differences are medians of those of the rounds.
+Two namespaces stand for nodes, a veth pair for their link, with a lab's limits. Each has a Pod on a link of
+its own, as nodes have, made by the CNI plugin, and the routes or the overlay that the agent makes; "bridge"
+in a way's name: a Pod on a bridge instead. "bare" is the same links, bridges and routes without any rule of
+nftables, connection tracking or br_netfilter: no network of routes can do with less. The plain link is
+measured with the same limits, and with the kernel's own. Shares and differences are medians of the rounds'.
 Both ends run before all else (SCHED_FIFO), or a busy host decides. Needs root; leaves nothing.
 
-    python scripts/bench/network.py [--seconds 1] [--rounds 5] [--ways 'routes;overlay']
+    python scripts/bench/network.py [--seconds 1] [--rounds 5] [--ways 'routes;overlay'] [--largest 65536]
 """
 
 import argparse
@@ -19,16 +20,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 NODES = {"a": ("192.0.2.1", "10.244.1.0/24"), "b": ("192.0.2.2", "10.244.2.0/24")}
 KINDS = ("pod", "bridged")
 PORT = 5201
 PINGS = 2000
+DEFAULT = 65536  # the kernel's, of a packet on any link
+# What was measured: the plain link, the Pods, the plain link with the kernel's limit.
+Round = tuple[dict[str, float], dict[str, float], dict[str, float]]
 BARE = "bare"
-# What leads to the other node, and what the Pods' links are; a bare one goes by the routes of the one before.
-WAYS = tuple([f"{way}{pods}" for way in ("overlay", "routes", BARE) for pods in ("", ", bridge")])
+# What leads to the other node; a bare one goes by the routes of the one before.
+WAYS = ("overlay", "routes", BARE)
+BRIDGE = "bridge"
+
+# Runs in a node's namespace: limits packets on its link.
+LIMIT = """
+import sys
+from nanokube.kit import links
+with links.Socket() as here:
+    here.widen("eth0", links.Sizes(int(sys.argv[1]), int(sys.argv[1])))
+"""
 
 # Runs in a node's namespace: attaches a Pod and leads to the other node.
 NODE = """
@@ -51,10 +64,14 @@ for kind, pid in pods.items():
         config |= {"type": "bridge", "bridge": "nk0", "isDefaultGateway": True, "routed": True}
     env = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": kind + name, "CNI_IFNAME": "eth0", "CNI_PATH": "/none"}
     env["CNI_NETNS"] = f"/proc/{pid}/ns/net"
+    (data / "ns" / kind).mkdir(parents=True)
+    (data / "ns" / kind / "net").symlink_to(env["CNI_NETNS"])
     skel.invoke(config["type"], env, json.dumps(config).encode())
 link = plan.Link("eth0", 1500, way == "routes")
-held = kernel.Kernel(nets, lambda key, value: (Path("/proc/sys") / key).write_text(value))
+setting = lambda key, value: (Path("/proc/sys") / key).write_text(value)
+held = kernel.Kernel(nets, setting, data / "ns")
 held.apply(plan.make(own, peers, lambda address: link))
+held.fit()
 """
 
 
@@ -64,6 +81,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="of each stream")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--ways", help="of them, with semicolons between", default=";".join(WAYS))
+    parser.add_argument("--largest", type=int, default=196608, help="bytes of a packet on the nodes' link")
     parser.add_argument("--role", help=argparse.SUPPRESS)
     parser.add_argument("--address", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -74,47 +92,57 @@ def main() -> None:
         hurry()
         print(json.dumps({"gbit": stream(options.address, options.seconds), "us": ping(options.address)}))
     else:
-        measure(options.rounds, options.seconds, options.ways.split(";"))
+        measure(options.rounds, options.seconds, options.ways.split(";"), options.largest)
 
 
-def measure(rounds: int, seconds: float, ways: Sequence[str]) -> None:
+def measure(rounds: int, seconds: float, ways: Sequence[str], largest: int) -> None:
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory())
-        names = [*NODES, *[f"{kind}-{name}" for kind in KINDS for name in NODES]]
+        # While a Pod is on a bridge, that bridge is one of the ways, and has the kernel's limit.
+        kinds = {KINDS[BRIDGE in way] for way in ways}
+        names = [*NODES, *[f"{kind}-{name}" for kind in kinds for name in NODES]]
         spaces = {name: stack.enter_context(namespace()) for name in names}
         _link(spaces["a"], spaces["b"])
+        _limit(spaces, largest)
         for name in NODES:
-            _node(spaces, name, "routes", scratch, is_first=True)
-        for name in ("b", *[f"{kind}-b" for kind in KINDS]):
+            _node(spaces, name, "routes", scratch, kinds)
+        for name in ("b", *[f"{kind}-b" for kind in kinds]):
             stack.enter_context(serving(spaces[name]))
-        targets = {kind: _address(spaces[f"{kind}-b"]) for kind in KINDS}
-        found: dict[str, list[tuple[dict[str, float], dict[str, float]]]] = {}
+        targets = {kind: _address(spaces[f"{kind}-b"]) for kind in kinds}
+        found: dict[str, list[Round]] = {}
         last = "routes"
         for _round in range(rounds):
             for whole in ways:
                 way, _, links = whole.partition(", ")
-                kind = KINDS[links == "bridge"]
+                kind = KINDS[links == BRIDGE]
                 with _bare(spaces) if way == BARE else contextlib.nullcontext():
                     for name in NODES if way not in (BARE, last) else ():
-                        _node(spaces, name, way, scratch, is_first=False)
+                        _node(spaces, name, way, scratch)
                     last = last if way == BARE else way
-                    plain = ask(spaces["a"], NODES["b"][0], seconds)
                     pods = ask(spaces[f"{kind}-a"], targets[kind], seconds)
-                    found.setdefault(whole, []).append((plain, pods))
+                    plain = ask(spaces["a"], NODES["b"][0], seconds)
+                    _limit(spaces, DEFAULT)
+                    default = ask(spaces["a"], NODES["b"][0], seconds)
+                    _limit(spaces, largest)
+                    found.setdefault(whole, []).append((plain, pods, default))
     _show(found)
 
 
-def _show(found: dict[str, list[tuple[dict[str, float], dict[str, float]]]]) -> None:
-    print(f"{'way':16} {'Gbit/s':>8} {'plain link':>11} {'of it':>6} {'round trip us':>14} {'more':>6}")
+def _show(found: dict[str, list[Round]]) -> None:
+    print(
+        f"{'way':16} {'Gbit/s':>7} {'plain link':>11} {'of it':>6} {'by default':>11} {'of it':>6} ", end=""
+    )
+    print(f"{'round trip us':>14} {'more':>6}")
     for way, results in found.items():
-        plain, pod = (
+        plain, pod, default = (
             {key: statistics.median(each[side][key] for each in results) for key in ("gbit", "us")}
-            for side in (0, 1)
+            for side in range(3)
         )
-        share = statistics.median(each["gbit"] / link["gbit"] for link, each in results)
-        more = statistics.median(each["us"] - link["us"] for link, each in results)
-        figures = f"{pod['gbit']:8.1f} {plain['gbit']:11.1f} {share:6.0%} {pod['us']:14.1f} {more:6.1f}"
-        print(f"{way:16} {figures}")
+        share = statistics.median(each["gbit"] / link["gbit"] for link, each, _ in results)
+        to_default = statistics.median(each["gbit"] / link["gbit"] for _, each, link in results)
+        more = statistics.median(each["us"] - link["us"] for link, each, _ in results)
+        figures = f"{pod['gbit']:7.1f} {plain['gbit']:11.1f} {share:6.0%} {default['gbit']:11.1f} "
+        print(f"{way:16} {figures}{to_default:6.0%} {pod['us']:15.1f} {more:6.1f}")
 
 
 @contextlib.contextmanager
@@ -164,8 +192,14 @@ def _link(one: int, other: int) -> None:
         _run(pid, "sh", "-ec", f"ip addr add {address}/24 dev eth0; ip link set eth0 up")
 
 
-def _node(spaces: dict[str, int], name: str, way: str, scratch: str, *, is_first: bool) -> None:
-    pods = {kind: spaces[f"{kind}-{name}"] for kind in KINDS} if is_first else {}
+def _limit(spaces: dict[str, int], largest: int) -> None:
+    for name in NODES:
+        _run(spaces[name], sys.executable, "-c", LIMIT, str(largest))
+
+
+def _node(spaces: dict[str, int], name: str, way: str, scratch: str, kinds: Iterable[str] = ()) -> None:
+    """Have a node reach the other, and attach Pods of some kinds to it."""
+    pods = {kind: spaces[f"{kind}-{name}"] for kind in kinds}
     _run(spaces[name], sys.executable, "-c", NODE, json.dumps([name, pods, NODES, way, f"{scratch}/{name}"]))
 
 
