@@ -153,3 +153,10 @@ def test_defaults_are_filled_in_beside_null() -> None:
 
 def test_a_struct_that_is_there_but_empty_has_its_nulls() -> None:
     assert filled("events", {"metadata": {}, "series": {}})["series"] == {"lastObservedTime": None}
+
+
+def test_texts_of_a_status_that_nobody_set_are_written() -> None:
+    status = filled("nodes", {"metadata": {}, "status": {"addresses": [{}], "conditions": [{}]}})["status"]
+    assert status["addresses"] == [{"address": "", "type": ""}]
+    times = {"lastHeartbeatTime": None, "lastTransitionTime": None}
+    assert status["conditions"] == [{"status": "", "type": "", **times}]
