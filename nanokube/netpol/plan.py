@@ -22,9 +22,10 @@ _Chains = tuple[rules.Chain | None, rules.Chain | None]
 class _Group:
     """The Pods that a peer means."""
 
-    def __init__(self, pods: Iterable[Pod]) -> None:
+    def __init__(self, peer: Peer, pods: Iterable[Pod]) -> None:
+        self.peer = peer
         self.pods = {each.key: each for each in pods}
-        self.sets: dict[rules.Members, Set] = {}
+        self.sets: dict[str, Set] = {}
 
     def put(self, key: str, pod: Pod | None) -> None:
         """Take a Pod in, or out."""
@@ -38,10 +39,10 @@ class _Group:
 
     def set_of(self, members: rules.Members) -> Set:
         """Write a set; the same object as before if nothing changed."""
-        found = self.sets.get(members)
+        found = self.sets.get(members.name)
         if found is None:
             found = Set(members.type, frozenset(_elements(members, self.pods.values())))
-            self.sets[members] = found
+            self.sets[members.name] = found
         return found
 
 
@@ -57,7 +58,7 @@ class Planner:
         self._owners: dict[str, str] = {}
         self._by_namespace: dict[str, dict[str, Pod]] = {}
         self._local: dict[str, Pod] = {}
-        self._groups: dict[Peer, _Group] = {}
+        self._groups: dict[str, _Group] = {}
         self._chains: dict[str, dict[_Kind, _Chains]] = {}
 
     def set_policy(self, key: str, policy: Policy | None) -> None:
@@ -129,9 +130,9 @@ class Planner:
                         maps.setdefault(_for(name, ip), {})[ip] = f"jump {each.name}"
             for ip in pod.ips if egress or ingress else ():
                 maps.setdefault(_for(ruleset.SELF, ip), {})[f"{ip} . {ip}"] = ""
-        needed = {members for each in chains.values() for members in each.sets}
-        self._keep_groups({each.peer for each in needed})
-        sets = {each.name: self._groups[each.peer].set_of(each) for each in needed}
+        needed = {name: members for each in chains.values() for name, members in each.sets.items()}
+        self._keep_groups({each.group: each.peer for each in needed.values()})
+        sets = {name: self._groups[each.group].set_of(each) for name, each in needed.items()}
         return Ruleset(maps, {name: each.rules for name, each in chains.items()}, sets)
 
     def _chains_of(self, pod: Pod) -> _Chains:
@@ -178,15 +179,16 @@ class Planner:
         namespace = key.partition("/")[0]
         of_namespace = self._namespaces.get(namespace) or {}
         labels = dict(pod.labels) if pod is not None else {}
-        for peer, group in self._groups.items():
+        for group in self._groups.values():
+            peer = group.peer
             is_meant = peer.matches_namespace(namespace, of_namespace) and peer.pods.matches(labels)
             group.put(key, pod if is_meant else None)
 
-    def _keep_groups(self, peers: set[Peer]) -> None:
-        for peer in self._groups.keys() - peers:
-            del self._groups[peer]
-        for peer in peers - self._groups.keys():
-            self._groups[peer] = _Group(self._meant_by(peer))
+    def _keep_groups(self, peers: Mapping[str, Peer]) -> None:
+        for name in self._groups.keys() - peers.keys():
+            del self._groups[name]
+        for name in peers.keys() - self._groups.keys():
+            self._groups[name] = _Group(peers[name], self._meant_by(peers[name]))
 
     def _meant_by(self, peer: Peer) -> Iterator[Pod]:
         for namespace, pods in self._by_namespace.items():

@@ -1,7 +1,7 @@
 """The chain of a Pod in one direction: what the policies that select it allow, as rules of nftables. Pure."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from nanokube.netpol import ruleset
 from nanokube.netpol.pods import Pod
@@ -11,25 +11,31 @@ from nanokube.netpol.policy import EVERY_POD, Peer, Port, Rule
 _LAST = "drop"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Members:
-    """A set of the addresses of a peer's Pods; with what they call `port` of `protocol`, if that is given."""
+    """A set of the addresses of a peer's Pods; with what they call `port` of `protocol`, if that is given.
 
+    group: the peer's name. Names are made once: they are asked for at each change.
+    """
+
+    name: str
+    group: str
     peer: Peer
     version: int
     protocol: str = ""
     port: str = ""
 
     @property
-    def name(self) -> str:
-        kind = "named" if self.port else "peers"
-        content = (self.peer, self.protocol, self.port)
-        return ruleset.named_after(kind if self.version == 4 else f"{kind}6", content)
-
-    @property
     def type(self) -> str:
         address = ruleset.address_type(self.version)
         return f"{address} . inet_service" if self.port else address
+
+
+def members(peer: Peer, version: int, protocol: str = "", port: str = "") -> Members:
+    """Name a set."""
+    kind = "named" if port else "peers"
+    name = ruleset.named_after(kind if version == 4 else f"{kind}6", (peer, protocol, port))
+    return Members(name, ruleset.named_after("group", peer), peer, version, protocol, port)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ class Chain:
 
     name: str
     rules: tuple[str, ...]
-    sets: tuple[Members, ...]
+    sets: Mapping[str, Members]
 
 
 def chain(rules: Iterable[Rule], pod: Pod, versions: Sequence[int], *, is_egress: bool) -> Chain | None:
@@ -47,15 +53,15 @@ def chain(rules: Iterable[Rule], pod: Pod, versions: Sequence[int], *, is_egress
     pod: who is asked for ports by name on ingress; on egress those are its peers' names.
     """
     lines: list[str] = []
-    sets: dict[Members, None] = {}
+    sets: dict[str, Members] = {}
     for rule in dict.fromkeys(rules):
         if rule.is_open and (not rule.ports):
             return None
-        for line, members in _lines(rule, pod, versions, is_egress):
+        for line, found in _lines(rule, pod, versions, is_egress):
             lines.append(line)
-            sets.update(dict.fromkeys(members))
+            sets.update({each.name: each for each in found})
     kept = (*dict.fromkeys(lines), _LAST)
-    return Chain(ruleset.named_after("to" if is_egress else "from", kept), kept, tuple(sets))
+    return Chain(ruleset.named_after("to" if is_egress else "from", kept), kept, sets)
 
 
 def _lines(
@@ -70,13 +76,13 @@ def _lines(
     for version in versions:
         ip = ruleset.field(version)
         for peer in rule.peers:
-            members = Members(peer, version)
-            yield from ((f"{ip} {side} @{members.name} {port}return", (members,)) for port in at)
+            meant = members(peer, version)
+            yield from ((f"{ip} {side} @{meant.name} {port}return", (meant,)) for port in at)
         if blocks := [str(each) for each in rule.blocks if each.version == version]:
             yield from ((f"{ip} {side} {{ {', '.join(blocks)} }} {port}return", ()) for port in at)
         if is_egress:
             peers = (EVERY_POD,) if rule.is_open else rule.peers
-            for each in (Members(peer, version, p.protocol, p.name) for peer in peers for p in _named(rule)):
+            for each in (members(peer, version, p.protocol, p.name) for peer in peers for p in _named(rule)):
                 yield f"{ip} daddr . {each.protocol} dport @{each.name} return", (each,)
 
 
