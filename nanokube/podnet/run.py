@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 # Links, addresses and routers change without a word to us: look again this often.
 CHECK_S = 30.0
 RETRY_S = 2.0
+SETTLE_S = 0.05  # many Pods at once cost one look at all links
 
 
 class Applier(Protocol):
@@ -68,6 +69,8 @@ class PodNetwork:
             try:
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
+                if not self._is_stale:
+                    await asyncio.sleep(SETTLE_S)
             except TimeoutError:
                 self._is_stale = True
 
