@@ -164,6 +164,12 @@ def misnamed(name: str, path_name: str) -> ApiError:
     return bad_request(f"the name of the object ({name}) does not match the name on the URL ({path_name})")
 
 
+def nameless(path_name: str) -> ApiError:
+    """400: the body is of no object at all."""
+    cause = "was undeterminable: name must be provided"
+    return bad_request(f"the name of the object ({path_name} based on URL) {cause}")
+
+
 def misplaced() -> ApiError:
     """400: the body is of another namespace than the path."""
     return bad_request(

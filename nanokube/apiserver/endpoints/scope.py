@@ -192,8 +192,7 @@ def check_named(call: Call, obj: Mapping[str, Any]) -> None:
         raise errors.misplaced()
     name = metadata.get("name")
     if not name:
-        said = f"the name of the object ({call.name} based on URL) was undeterminable"
-        raise errors.bad_request(f"{said}: name must be provided")
+        raise errors.nameless(call.name)
     if name != call.name:
         raise errors.misnamed(name, call.name)
 

@@ -17,6 +17,7 @@ _HEADER: Final = (
     'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 )
 _SCHEME: Final = 'scheme "pkg/api/legacyscheme/scheme.go:30"'
+_META_SCHEME: Final = 'scheme "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"'
 _YAML: Final = "error converting YAML to JSON: "
 _INTERNAL: Final = {"": "core", "events.k8s.io": "core", "internal.apiserver.k8s.io": "apiserverinternal"}
 
@@ -39,6 +40,17 @@ def refusal(request: Request, wanted: tuple[str, str, str], err: errors.ApiError
             kind, f"{schema.NO_KIND}; json parse error: json: cannot unmarshal {fault}", body
         )
     return _of_another_kind(tree or {}, wanted, body)
+
+
+def check_options(tree: Any, kind: str) -> None:
+    """Demand that a body is options of a kind, which every group has. Raises ApiError (400)."""
+    fault = _header_fault(tree)
+    if fault:
+        raise errors.bad_request(f"{schema.NO_KIND}; json parse error: json: cannot unmarshal {fault}")
+    said = (tree or {}).get("kind") or kind
+    if said != kind:
+        version = tree.get("apiVersion") or "meta.k8s.io/v1"
+        raise errors.bad_request(f'no kind "{said}" is registered for version "{version}" in {_META_SCHEME}')
 
 
 def _of_another_kind(

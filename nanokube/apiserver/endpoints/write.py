@@ -19,7 +19,7 @@ from nanokube.api.patch import strategic
 from nanokube.api.resources import Resource
 from nanokube.api.validation.metadata import IMMUTABLE
 from nanokube.apiserver.cache.item import Item
-from nanokube.apiserver.endpoints import negotiate, render, respond, yaml_body
+from nanokube.apiserver.endpoints import negotiate, render, respond, unrecognized, yaml_body
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.registry import call as calls
 from nanokube.apiserver.registry import create as creating
@@ -122,10 +122,17 @@ def patch_kind(scope: Scope, offered: Sequence[str]) -> str:
     if kind == patch.APPLY_CBOR:
         kind = patch.APPLY
     if kind not in offered:
-        raise errors.unsupported_media_type(offered)
+        raise _not_offered(scope.resource, offered)
     if kind != patch.APPLY and "force" in scope.request.query:
         raise _options_invalid(field.forbidden("force", "may not be specified for non-apply patch"))
     return kind
+
+
+def _not_offered(resource: Resource, offered: Sequence[str]) -> errors.ApiError:
+    """415: custom resources are told which kinds there are; before others stands a router that tells less."""
+    if resource.custom is not None:
+        return errors.unsupported_media_type(offered)
+    return errors.ApiError("UnsupportedMediaType", 415, "415: Unsupported Media Type", {})
 
 
 def _options_invalid(cause: FieldError) -> errors.ApiError:
@@ -148,6 +155,8 @@ def configuration(
     if config.get("apiVersion") != resource.api_version or config.get("kind") != resource.kind:
         group, _, version = str(config.get("apiVersion") or "").rpartition("/")
         raise errors.bad_request(f"invalid object type: {group}/{version}, Kind={config.get('kind') or ''}")
+    if not scope.info.subresource:
+        _check_applied_name(call, config)
     given, (config, problems) = config, found.clean(config)
     refusal = patch.refuse_undeclared(found.definition, given, problems)
     if refusal is not None:
@@ -157,6 +166,16 @@ def configuration(
     call.warnings += schema.report([*problems, *duplicates], call.field_validation)
     patch.restore_zeros(found.definition, config, given)
     return config
+
+
+def _check_applied_name(call: Call, config: Mapping[str, Any]) -> None:
+    """Demand that a configuration names the object of the path. Raises ApiError (400)."""
+    metadata = config.get("metadata")
+    name = metadata.get("name") if type(metadata) is dict else None
+    if not name:
+        raise errors.nameless(call.name)
+    if type(name) is str and name != call.name:
+        raise errors.misnamed(name, call.name)
 
 
 def transform(scope: Scope, call: Call, kind: str) -> Transform:
@@ -227,8 +246,7 @@ def _check_patched(call: Call, new: Mapping[str, Any], uid: str) -> None:
     """Refuse what a patch may not change, beside what no update may. Raises ApiError (400, 422)."""
     metadata = new.get("metadata") or {}
     if not metadata.get("name"):
-        cause = "was undeterminable: name must be provided"
-        raise errors.bad_request(f"the name of the object ({call.name} based on URL) {cause}")
+        raise errors.nameless(call.name)
     said = metadata.get("uid")
     if said and said != uid:
         found = field.invalid("metadata.uid", said, IMMUTABLE)
@@ -294,10 +312,7 @@ async def _apply(scope: Scope, call: Call, form: negotiate.Form) -> Answer:
             cause = "uid mismatch: the provided object specified uid but no existing object was found"
             raise errors.conflict(resource, call.name, cause)
         obj = change(None)
-        obj["metadata"].setdefault("name", call.name)
         obj["metadata"].pop("resourceVersion", None)
-        if obj["metadata"]["name"] != call.name:
-            raise errors.bad_request("the name of the configuration does not match the name on the URL")
         item = await creating.create(scope.registry, call, obj, tracks=False)
         return _answer(scope, call, item, form, 201)
     item = await updating.update(scope.registry, call, change, tracks=False)
@@ -343,12 +358,13 @@ def _delete_options(scope: Scope) -> tuple[calls.DeleteOptions, bool]:
     body: Any = {}
     if scope.request.body:
         parsed = negotiate.parse(scope.request.body, scope.request.headers.get("content-type"))
-        parsed = {} if parsed is None else parsed
-        if not isinstance(parsed, dict) or parsed.get("kind") not in (None, "", "DeleteOptions"):
-            raise errors.bad_request("the body of a delete must be DeleteOptions")
+        unrecognized.check_options(parsed, "DeleteOptions")
         found = schema.get("", "v1", "DeleteOptions")
         assert found is not None
-        body = found.clean(parsed)[0]
+        try:
+            body = found.clean(parsed or {})[0]
+        except errors.ApiError as err:
+            raise errors.bad_request(_PREFIX.sub("", err.message)) from err
     return calls.delete_options(scope.request.query, body)
 
 

@@ -153,7 +153,7 @@ def delete_options(query: Query, body: dict[str, Any]) -> tuple[DeleteOptions, b
     if propagation and orphans is not None:
         detail = "orphanDependents and deletionPropagation cannot be both set"
         found.append(field.invalid("propagationPolicy", propagation, detail))
-    if propagation not in ("", *_POLICIES):
+    if body.get("propagationPolicy") is not None and propagation not in _POLICIES:
         found.append(field.not_supported("propagationPolicy", propagation, (*_POLICIES, "nil")))
     dry_run = list(body.get("dryRun") or ())
     found += _dry_run(dry_run)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from nanokube.api import errors, objects, strategy, timestamps
 from nanokube.apiserver.admission import chain
-from nanokube.apiserver.cache.item import Item
+from nanokube.apiserver.cache.item import Item, encode, splice
 from nanokube.apiserver.cache.selection import Selection
 from nanokube.apiserver.extensions import definitions
 from nanokube.apiserver.registry.call import Call, DeleteOptions
@@ -78,7 +78,7 @@ async def _delete(registry: Registry, call: Call, item: Item, options: DeleteOpt
         revision = await registry.remove(call, item.key, item.revision)
         if not call.is_dry_run:
             registry.hooks(resource).after_delete(new)
-        return item.at(revision), True
+        return _last_state(registry, call, item, new, revision), True
     if resource.name in _OF_THEIR_OWN:
         new["metadata"].setdefault("deletionTimestamp", registry.now())
     else:
@@ -91,6 +91,14 @@ async def _delete(registry: Registry, call: Call, item: Item, options: DeleteOpt
             raise Conflict(item.key, item.revision, 0)
         return item, False
     return await registry.commit(call, new, item.revision), False
+
+
+def _last_state(registry: Registry, call: Call, item: Item, new: dict[str, Any], revision: int) -> Item:
+    """Give what is answered of an object that is gone; of a Pod that its deletion began, too, as upstream."""
+    if call.resource.name != "pods":
+        return item.at(revision)
+    _mark(registry, new, 0)
+    return Item(item.key, splice(encode(new), revision), revision, item.create_revision)
 
 
 def _mark(registry: Registry, new: dict[str, Any], grace_s: int) -> None:

@@ -223,7 +223,10 @@ async def test_finalizers_hold_an_object_until_the_last_is_gone(api: Api) -> Non
 
 async def test_a_scheduled_pod_is_deleted_gracefully_and_an_unscheduled_one_at_once(api: Api) -> None:
     await api("POST", PODS, pod("a"))
-    assert (await api("DELETE", f"{PODS}/a")).json["kind"] == "Pod"
+    gone = (await api("DELETE", f"{PODS}/a")).json
+    assert (gone["kind"], gone["metadata"]["generation"]) == ("Pod", 2)
+    assert gone["metadata"]["deletionGracePeriodSeconds"] == 0
+    assert gone["metadata"]["deletionTimestamp"] == "2025-06-15T15:06:40Z"
     assert (await api("GET", f"{PODS}/a")).code == 404
     await api("POST", PODS, pod("b"))
     bound = await api(
@@ -637,3 +640,57 @@ async def test_a_job_has_the_labels_of_its_pods(
     made = (await api("POST", "/apis/batch/v1/namespaces/default/jobs", body)).json
     assert {label for label in made["metadata"]["labels"] if "/" not in label} == expected
     assert "job-name" in made["spec"]["template"]["metadata"]["labels"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        (
+            {"propagationPolicy": ""},
+            422,
+            'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupp',
+        ),
+        (
+            {"gracePeriodSeconds": "x"},
+            400,
+            "json: cannot unmarshal string into Go struct field DeleteOptions.gra",
+        ),
+        (
+            {"kind": "Pod"},
+            400,
+            'no kind "Pod" is registered for version "meta.k8s.io/v1" in scheme "k8s.io/api',
+        ),
+        (
+            [],
+            400,
+            "couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of ",
+        ),
+    ],
+)
+async def test_options_of_deletions_are_refused_in_upstreams_words(
+    api: Api, body: Any, code: int, message: str
+) -> None:
+    refused = await api("DELETE", f"{CONFIGMAPS}/a", body)
+    assert (refused.code, refused.json["message"][: len(message)]) == (code, message)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({}, "the name of the object (a based on URL) was undeterminable: name must be provided"),
+        ({"name": "b"}, "the name of the object (b) does not match the name on the URL (a)"),
+    ],
+)
+async def test_what_is_applied_names_its_object(api: Api, metadata: dict[str, str], message: str) -> None:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+    for _ in range(2):  # once to make it, once to change it
+        target = f"{CONFIGMAPS}/a?fieldManager=m"
+        refused = await api("PATCH", target, body, content_type="application/apply-patch+yaml")
+        assert (refused.code, refused.json["message"]) == (400, message)
+        await api("POST", CONFIGMAPS, configmap("a"))
+
+
+async def test_an_unknown_kind_of_patch_is_refused_by_the_router(api: Api) -> None:
+    refused = await api("PATCH", f"{CONFIGMAPS}/a", {}, content_type="application/json")
+    assert (refused.code, refused.json["message"]) == (415, "415: Unsupported Media Type")
+    assert refused.json["details"] == {}
