@@ -68,7 +68,9 @@ class Planner:
         self._chains.pop(namespace, None)
         if policy is not None:
             held[key] = policy
-        elif held.pop(key, None) is not None and not held:
+        else:
+            held.pop(key, None)
+        if not held:
             del self._policies[namespace]
 
     def set_namespace(self, name: str, labels: Labels | None) -> bool:
@@ -88,6 +90,9 @@ class Planner:
         if self._listed.get(pod.key) == pod:
             return False
         self._listed[pod.key] = pod
+        attached = self._attached.get(pod.key)
+        if attached is not None and attached.uid != pod.uid and pod.node != self._node:
+            self._detach(attached)  # its name went to another node
         self._refresh(pod.key)
         return True
 
@@ -96,12 +101,15 @@ class Planner:
         self._listed.pop(pod.key, None)
         attached = self._attached.get(pod.key)
         if attached is not None and attached.uid == pod.uid:
-            del self._attached[pod.key]
-            for ip in attached.ips:
-                if self._owners.get(ip) == pod.key:
-                    del self._owners[ip]
+            self._detach(attached)
         self._refresh(pod.key)
         return True
+
+    def _detach(self, pod: Pod) -> None:
+        del self._attached[pod.key]
+        for ip in pod.ips:
+            if self._owners.get(ip) == pod.key:
+                del self._owners[ip]
 
     def attach(self, pod: Pod) -> bool:
         """Take in a Pod of this node whose addresses the API may not know yet; returns whether that is new.
@@ -121,8 +129,10 @@ class Planner:
         """Return the rules that follow from what is known."""
         maps: dict[str, dict[str, str]] = {}
         chains: dict[str, rules.Chain] = {}
+        # Kinds of which no Pod is left are forgotten: each Job makes a new one.
+        known, self._chains = self._chains, {}
         for pod in self._local.values():
-            egress, ingress = self._chains_of(pod)
+            egress, ingress = self._chains_of(pod, known.get(pod.namespace) or {})
             for name, each in ((ruleset.EGRESS, egress), (ruleset.INGRESS, ingress)):
                 if each is not None:
                     chains[each.name] = each
@@ -135,30 +145,26 @@ class Planner:
         sets = {name: self._groups[each.group].set_of(each) for name, each in needed.items()}
         return Ruleset(maps, {name: each.rules for name, each in chains.items()}, sets)
 
-    def _chains_of(self, pod: Pod) -> _Chains:
+    def _chains_of(self, pod: Pod, known: Mapping[_Kind, _Chains]) -> _Chains:
         """Return a Pod's chains, the same for all of its kind."""
         policies = self._policies.get(pod.namespace)
         if not policies:
             return None, None
         versions = tuple(sorted({_version(ip) for ip in pod.ips}))
         kind = (pod.labels, pod.ports, versions)
-        known = self._chains.setdefault(pod.namespace, {})
-        if kind not in known:
-            known[kind] = _chains(policies.values(), pod, versions)
-        return known[kind]
+        used = self._chains.setdefault(pod.namespace, {})
+        if kind not in used:
+            used[kind] = known[kind] if kind in known else _chains(policies.values(), pod, versions)
+        return used[kind]
 
     def _refresh(self, key: str) -> None:
         """Bring together what the API and the kubelet say of a Pod."""
         pod = self._effective(key)
-        of_namespace = self._by_namespace.setdefault(key.partition("/")[0], {})
-        for held, is_held in (
-            (of_namespace, True),
-            (self._local, pod is not None and pod.node == self._node),
-        ):
-            if pod is not None and is_held:
-                held[key] = pod
-            else:
-                held.pop(key, None)
+        namespace = key.partition("/")[0]
+        _put(self._by_namespace.setdefault(namespace, {}), key, pod)
+        if not self._by_namespace[namespace]:
+            del self._by_namespace[namespace]
+        _put(self._local, key, pod if pod is not None and pod.node == self._node else None)
         self._join(key, pod)
 
     def _effective(self, key: str) -> Pod | None:
@@ -194,6 +200,13 @@ class Planner:
         for namespace, pods in self._by_namespace.items():
             if peer.matches_namespace(namespace, self._namespaces.get(namespace) or {}):
                 yield from (each for each in pods.values() if peer.pods.matches(dict(each.labels)))
+
+
+def _put(held: dict[str, Pod], key: str, pod: Pod | None) -> None:
+    if pod is not None:
+        held[key] = pod
+    else:
+        held.pop(key, None)
 
 
 def _chains(policies: Iterable[Policy], pod: Pod, versions: tuple[int, ...]) -> _Chains:

@@ -67,21 +67,21 @@ class NetworkPolicies:
         ips: the addresses that it was given. Without servers no Pod would start again, so it waits for
         ATTACH_S at most, and once only.
         """
-        if self._is_late:
+        known = dataclasses.replace(pods.read(pod), node=self._node_name, ips=tuple(ips))
+        if self._is_late or not known.is_connected:
             return
         try:
             async with asyncio.timeout(ATTACH_S):
-                await self._attach(pod, ips)
+                await self._attach(known)
         except TimeoutError:
             self._is_late = True
-            log.warning("pod starts before its network policies are known pod=%s", objects.key(pod))
+            log.warning("pod starts before its network policies are known pod=%s", known.key)
 
-    async def _attach(self, pod: Object, ips: Sequence[str]) -> None:
+    async def _attach(self, pod: pods.Pod) -> None:
         await self._ready.wait()
         if self._planner is None:
             return
-        known = dataclasses.replace(pods.read(pod), node=self._node_name, ips=tuple(ips))
-        if known.is_connected and self._planner.attach(known):
+        if self._planner.attach(pod):
             self._is_dirty = True
         while True:
             if await self._apply():

@@ -312,6 +312,16 @@ def test_an_older_pod_of_the_name_takes_nothing_away() -> None:
     assert set(known.plan().maps["ingress"]) == {ADDRESSES["x/a"]}
 
 
+def test_a_name_that_went_to_another_node_is_there() -> None:
+    known = planner(netpol(ingress=[{"from": [B]}]), everyone=(pod("x/a"),))
+    known.attach(pods.read(pod("x/b")))
+    moved = pod("x/b", "10.244.1.9")
+    moved["metadata"]["uid"] = "new"
+    known.set_pod(pods.read(moved))
+    assert is_allowed(known.plan(), "10.244.1.9", "x/a")
+    assert not is_allowed(known.plan(), "x/b", "x/a")
+
+
 def test_both_families() -> None:
     two = {"podIPs": [{"ip": "10.244.0.1"}, {"ip": "fd00::1"}]}
     other = {"podIPs": [{"ip": "10.244.0.2"}, {"ip": "fd00::2"}]}

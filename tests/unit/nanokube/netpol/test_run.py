@@ -122,6 +122,11 @@ async def test_a_pod_waits_only_once_for_a_server_that_does_not_answer(
     monkeypatch.setattr(run, "ATTACH_S", 0.01)
     policies = run.NetworkPolicies(FakeClient(), "n1", nft=str)
     async with asyncio.timeout(5):
+        monkeypatch.setattr(run, "ATTACH_S", 100)
+        on_host = pod("b")
+        on_host["spec"]["hostNetwork"] = True
+        await policies.attached(on_host, ["192.0.2.1"])
+        monkeypatch.setattr(run, "ATTACH_S", 0.01)
         await policies.attached(pod("a"), ["10.244.0.1"])
         monkeypatch.setattr(run, "ATTACH_S", 100)
         await policies.attached(pod("a"), ["10.244.0.1"])
