@@ -17,19 +17,20 @@ from nanokube.api.objects import Object
 
 T = TypeVar("T")
 
-_MOST_REMEMBERED: Final = 512
 _MEMORABLE_BYTES: Final = 16_384
 # Replicas differ in one drawn name. What stands for it contains what stands in no JSON, so that no other
 # volume is taken for it.
+PREFIX: Final = "kube-api-access-"
 _TOKEN_VOLUME: Final = re.compile(rb'"name":"kube-api-access-[a-z0-9]{5}"')
 _STAND_IN: Final = b'"name":"kube-api-access-\0"'
 
 
 class Memory(Generic[T]):
-    """Values by bytes: the latest used 512 of them, of keys up to 16 KiB. make: a new value."""
+    """Values by bytes: the latest used `most` of them, of keys up to 16 KiB. make: a new value."""
 
-    def __init__(self, make: Callable[[], T]) -> None:
+    def __init__(self, make: Callable[[], T], most: int) -> None:
         self._make = make
+        self._most = most
         self._kept: dict[bytes, T] = {}
 
     def __len__(self) -> int:
@@ -42,7 +43,7 @@ class Memory(Generic[T]):
             found = self._make()
             if len(key) > _MEMORABLE_BYTES:
                 return found
-            if len(self._kept) >= _MOST_REMEMBERED:
+            if len(self._kept) >= self._most:
                 del self._kept[next(iter(self._kept))]
         self._kept[key] = found
         return found
@@ -62,14 +63,24 @@ class Known:
         self.is_silent = False
 
 
-_known: Final = Memory(Known)
+_known: Final = Memory(Known, 512)
 
 
 def look(spec: Object) -> tuple[Known, bytes]:
     """Give what is known of a spec, and the spec as JSON."""
     encoded = orjson.dumps(spec)
+    return _known.find(content(encoded)), encoded
+
+
+def content(encoded: bytes) -> bytes:
+    """Take out of a spec as JSON what is drawn for each Pod."""
     drawn = _TOKEN_VOLUME.search(encoded)
-    return _known.find(encoded.replace(drawn[0], _STAND_IN) if drawn else encoded), encoded
+    return encoded.replace(drawn[0], _STAND_IN) if drawn else encoded
+
+
+def named(content: bytes, name: str) -> bytes:
+    """Put a drawn name back in."""
+    return content.replace(_STAND_IN, b'"name":"%b"' % name.encode())
 
 
 def find(spec: Object) -> Known:

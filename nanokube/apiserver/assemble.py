@@ -28,6 +28,7 @@ from nanokube.apiserver.admission.pod_security import PodSecurity
 from nanokube.apiserver.admission.policies.status import PolicyStatus
 from nanokube.apiserver.admission.policies.warm import Warm
 from nanokube.apiserver.admission.priority import Priority
+from nanokube.apiserver.admission.replicas import Replicas
 from nanokube.apiserver.admission.resource_quota import ResourceQuota
 from nanokube.apiserver.admission.service_account import ServiceAccount
 from nanokube.apiserver.admission.volumes import ClaimResize, StorageProtection
@@ -118,30 +119,31 @@ def admission(
     rbac: Rbac,
     configured: Sequence[Plugin],
     quota: ResourceQuota,
+    caches: Caches,
 ) -> Chain:
     """List the admission plugins, in upstream's order: pkg/kubeapiserver/options/plugins.go."""
     suffix = lambda: draw(strategy.SUFFIX_ALPHABET, strategy.RANDOM_SUFFIX_LENGTH)  # noqa: E731
     find = lookup.find
-    return Chain(
-        (
-            NamespaceLifecycle(find),
-            LimitRanger(lookup),
-            ServiceAccount(find, suffix),
-            NodeTaint(),
-            NodeRestriction(find, authorizer),
-            PodSecurity(lookup),
-            Priority(lookup),
-            DefaultTolerationSeconds(),
-            DefaultClasses(lookup),
-            StorageProtection(),
-            ClaimResize(lookup),
-            RuntimeClass(lookup),
-            Certificates(authorizer),
-            Escalation(authorizer, rbac),
-            *configured,
-            quota,
-        )
+    plugins: Sequence[Plugin] = (
+        NamespaceLifecycle(find),
+        LimitRanger(lookup),
+        ServiceAccount(find, suffix),
+        NodeTaint(),
+        NodeRestriction(find, authorizer),
+        PodSecurity(lookup),
+        Priority(lookup),
+        DefaultTolerationSeconds(),
+        DefaultClasses(lookup),
+        StorageProtection(),
+        ClaimResize(lookup),
+        RuntimeClass(lookup),
+        Certificates(authorizer),
+        Escalation(authorizer, rbac),
+        *configured,
+        quota,
     )
+    made_of = dict.fromkeys(name for plugin in plugins for name in plugin.made_of or ())
+    return Chain(plugins, replicas=Replicas([caches.of(name) for name in made_of], suffix))
 
 
 async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Server:
@@ -163,7 +165,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     quota = ResourceQuota(lookup)
     configured = Configured(caches, Versions(kinds, converter), authorizer, outgoing)
     auditor = open_auditor(config.audit, clock)
-    chain = admission(lookup, draw_letters, authorizer, rbac, configured.plugins, quota)
+    chain = admission(lookup, draw_letters, authorizer, rbac, configured.plugins, quota, caches)
     plugins = chain if auditor is None else audited.AuditedChain(chain)
     devices = AdminAccess(lookup.find)
     hooks: dict[str, Hooks] = {"services": services, **dict.fromkeys(DEVICE_CLAIMS, devices)}

@@ -7,8 +7,8 @@ pkg/registry/certificates/certificates/strategy.go.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -25,6 +25,8 @@ _CLIENT_SIGNER: Final = "kubernetes.io/kube-apiserver-client"
 
 class Certificates(chain.Plugin):
     """The requester's identity, CertificateApproval, CertificateSigning, CertificateSubjectRestriction."""
+
+    made_of: ClassVar[Sequence[str]] = ()
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer

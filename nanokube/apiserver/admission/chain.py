@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter_ns
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 from nanokube.api.errors import ApiError
+from nanokube.api.known_specs import Known
+from nanokube.api.replicas import Sent
 from nanokube.api.resources import Resource
 from nanokube.apiserver.admission import timing
 from nanokube.apiserver.admission.timing import Row, Timing
@@ -28,7 +30,8 @@ class Attributes:
     annotations, request_annotations: for the audit log; the latter from level Request on.
     is_changed: webhooks or policies have changed the object. goes_again: they ask for a second round, in
     which round is 1. notes: what a plugin keeps from one round to the next. is_consequence: of another write,
-    which webhooks and policies were asked about.
+    which webhooks and policies were asked about. sent: what is kept of the spec of a new Pod. recalled: what
+    is known of a replica's spec, and the spec as JSON; its tree is nobody's to change.
     """
 
     operation: str
@@ -50,6 +53,8 @@ class Attributes:
     round: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
     is_consequence: bool = False
+    sent: Sent | None = None
+    recalled: tuple[Known, bytes] | None = None
 
     @property
     def is_settled(self) -> bool:
@@ -65,16 +70,34 @@ class Attributes:
 Call = Callable[[Attributes], Awaitable[None]]
 
 
+class Replicas(Protocol):
+    """What plugins made of specs before (`replicas.py`)."""
+
+    def recall(self, attributes: Attributes) -> bool:
+        """Put in what plugins would make of the spec of a new Pod, in place; False: it is not known."""
+        ...
+
+    async def learn(self, attributes: Attributes, admit: Call) -> None:
+        """Have plugins make a spec, and keep it if it would be the same for others. Raises ApiError."""
+        ...
+
+
 class Plugin:
     """One rule. Both hooks raise ApiError to refuse.
 
     is_configured: clients say what it does. waits: for others or the disk, so that it is measured how long.
-    name: upstream's, where it is not the class's.
+    name: upstream's, where it is not the class's. made_of: storage names, if what mutate makes of
+    a new Pod follows from its spec, its namespace and these objects, but that it draws the name of a volume.
     """
 
     is_configured: ClassVar[bool] = False
     waits: ClassVar[bool] = False
     name: ClassVar[str] = ""
+    made_of: ClassVar[Sequence[str] | None] = None
+
+    def may_change(self, attributes: Attributes) -> bool:
+        """Tell whether something is configured that mutate must ask about such a request."""
+        return False
 
     async def mutate(self, attributes: Attributes) -> None:
         """Change attributes.obj in place."""
@@ -86,14 +109,20 @@ class Plugin:
 class Chain:
     """The plugins in order. Those that clients configure, webhooks and policies, are among the last.
 
-    times: what was measured.
+    times: what was measured. replicas: what was made of specs before.
     """
 
-    def __init__(self, plugins: Sequence[Plugin], times: Timing | None = None) -> None:
+    def __init__(
+        self, plugins: Sequence[Plugin], times: Timing | None = None, replicas: Replicas | None = None
+    ) -> None:
         self.times = times = times or Timing()
+        self._replicas = replicas
         mutating = [p for p in plugins if type(p).mutate is not Plugin.mutate]
         validating = [p for p in plugins if type(p).validate is not Plugin.validate]
         self._mutating = _Phase(timing.ADMIT, [(_name(p), p.mutate, p.waits) for p in mutating], times)
+        asked = [p for p in mutating if p.made_of is None]  # of replicas, too
+        self._of_replicas = _Phase(timing.ADMIT, [(_name(p), p.mutate, p.waits) for p in asked], times)
+        self._may_change = [p.may_change for p in mutating if p.is_configured]
         self._validating = _Phase(
             timing.VALIDATE, [(_name(p), p.validate, p.waits) for p in validating], times
         )
@@ -102,6 +131,19 @@ class Chain:
 
     async def mutate(self, attributes: Attributes) -> None:
         """Let every plugin change the object; once more if webhooks or policies did and others may care."""
+        a, replicas = attributes, self._replicas
+        if a.sent is None or a.obj is None or a.obj["spec"] is not a.sent.tree:
+            await self._change(a)
+        elif replicas is None or any(may_change(a) for may_change in self._may_change):
+            a.obj["spec"] = a.sent.copy()
+            await self._change(a)
+        elif replicas.recall(a):
+            await self._of_replicas.run(a)
+        else:
+            a.obj["spec"] = a.sent.copy()
+            await replicas.learn(a, self._change)
+
+    async def _change(self, attributes: Attributes) -> None:
         await self._mutating.run(attributes)
         if attributes.goes_again:
             attributes.round = 1

@@ -5,8 +5,8 @@ Source: plugin/pkg/admission/storage/storageclass/setdefault, network/defaulting
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 from nanokube.api import errors
 from nanokube.apiserver.admission import chain
@@ -41,6 +41,8 @@ def _has(obj: Mapping[str, Any], *names: str) -> bool:
 class DefaultClasses(chain.Plugin):
     """DefaultStorageClass and DefaultIngressClass."""
 
+    made_of: ClassVar[Sequence[str]] = ()
+
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
 
@@ -63,6 +65,8 @@ class DefaultClasses(chain.Plugin):
 
 class RuntimeClass(chain.Plugin):
     """Gives a Pod the overhead, the node selector and the tolerations of its RuntimeClass."""
+
+    made_of: ClassVar[Sequence[str]] = ("runtimeclasses.node.k8s.io",)
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup

@@ -5,7 +5,8 @@ Source: plugin/pkg/admission/defaulttolerationseconds/admission.go.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import ClassVar, Final
 
 from nanokube.apiserver.admission import chain
 
@@ -15,6 +16,8 @@ _KEYS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 
 class DefaultTolerationSeconds(chain.Plugin):
     """Adds what the Pod does not say itself."""
+
+    made_of: ClassVar[Sequence[str]] = ()
 
     async def mutate(self, attributes: chain.Attributes) -> None:
         """Add the two tolerations."""

@@ -5,8 +5,8 @@ Source: plugin/pkg/admission/limitranger/admission.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 from nanokube.api import errors, quantity, usage
 from nanokube.api.quantity import Quantity
@@ -19,6 +19,8 @@ _KINDS: Final = (("containers", "container"), ("initContainers", "init container
 
 class LimitRanger(chain.Plugin):
     """lookup: to the LimitRanges."""
+
+    made_of: ClassVar[Sequence[str]] = ("limitranges",)
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup

@@ -5,6 +5,7 @@ Source: plugin/pkg/admission/nodetaint/admission.go.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from nanokube.apiserver.admission import chain
@@ -15,6 +16,7 @@ _NOT_READY: Final = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedul
 class NodeTaint(chain.Plugin):
     """Adds the taint, which the node lifecycle controller takes away."""
 
+    made_of: ClassVar[Sequence[str]] = ()
     name: ClassVar[str] = "TaintNodesByCondition"
 
     async def mutate(self, attributes: chain.Attributes) -> None:

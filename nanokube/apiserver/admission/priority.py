@@ -5,8 +5,8 @@ Source: plugin/pkg/admission/priority/admission.go, pkg/apis/scheduling/types.go
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 from nanokube.api import errors
 from nanokube.apiserver.admission import chain
@@ -28,6 +28,8 @@ SYSTEM_CLASSES: Final[Mapping[str, tuple[int, str]]] = {
 
 class Priority(chain.Plugin):
     """Sets spec.priority and spec.preemptionPolicy of Pods; keeps the default class unique."""
+
+    made_of: ClassVar[Sequence[str]] = (CLASSES,)
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup

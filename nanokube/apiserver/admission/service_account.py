@@ -6,8 +6,8 @@ Source: plugin/pkg/admission/serviceaccount/admission.go.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 from nanokube.api import errors
 from nanokube.apiserver.admission import chain
@@ -22,6 +22,8 @@ _RETRY_S: Final = 0.15
 
 class ServiceAccount(chain.Plugin):
     """find: storage name and key to the live object. suffix: draws five letters for the volume's name."""
+
+    made_of: ClassVar[Sequence[str]] = ("serviceaccounts",)
 
     def __init__(
         self, find: Callable[[str, str], Mapping[str, Any] | None], suffix: Callable[[], str]

@@ -5,7 +5,7 @@ Source: plugin/pkg/admission/storage/{storageobjectinuseprotection,persistentvol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from nanokube.api import errors, quantity
@@ -22,6 +22,7 @@ FINALIZERS: Final = {
 class StorageProtection(chain.Plugin):
     """StorageObjectInUseProtection: a finalizer that a controller takes away."""
 
+    made_of: ClassVar[Sequence[str]] = ()
     name: ClassVar[str] = "StorageObjectInUseProtection"
 
     async def mutate(self, attributes: chain.Attributes) -> None:

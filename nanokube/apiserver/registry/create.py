@@ -5,9 +5,11 @@ Source: staging apiserver pkg/registry/rest/create.go, pkg/endpoints/handlers/cr
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, cast
 
 from nanokube.api import defaults, errors, facts, known_specs, objects, patch, strategy
+from nanokube.api.known_specs import Known
 from nanokube.api.resources import Resource
 from nanokube.api.validation import pod, warnings, whole
 from nanokube.apiserver.admission import chain
@@ -36,7 +38,7 @@ async def create(registry: Registry, call: Call, obj: dict[str, Any], *, tracks:
     base = obj["metadata"].get("generateName") or ""
     is_generated = not obj["metadata"].get("name") and bool(base)
     for attempt in range(_NAME_ATTEMPTS if is_generated else 1):
-        candidate = objects.copy(obj) if is_generated else obj
+        candidate = _attempt(call, obj) if is_generated else obj
         if is_generated:
             letters = registry.random_letters(strategy.SUFFIX_ALPHABET, strategy.RANDOM_SUFFIX_LENGTH)
             candidate["metadata"]["name"] = strategy.generate_name(base, letters)
@@ -72,6 +74,7 @@ async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, 
         call.resource,
         call.options,
         is_consequence=call.is_consequence,
+        sent=call.sent,
     )
     now = registry.now()
     if tracks:  # before admission: what the server adds belongs to nobody
@@ -115,7 +118,7 @@ async def _allocate_and_write(
     hooks = registry.hooks(resource)
     undo = hooks.before_create(obj, is_dry_run=call.is_dry_run)
     try:
-        known, spec = known_specs.look(obj["spec"]) if resource.name == "pods" else (None, None)
+        known, spec = attributes.recalled or _looked(resource, obj)
         own = await judge.own(resource, obj) if known is None else pod.validate(obj, known)
         found = hooks.judge(obj, None, "")
         found += whole.validate_create(resource, obj, requested=call.resource, own=own)
@@ -137,6 +140,18 @@ async def _allocate_and_write(
         raise
 
 
+def _attempt(call: Call, obj: dict[str, Any]) -> dict[str, Any]:
+    """Copy an object to be made under a drawn name."""
+    if call.sent is None:
+        return cast("dict[str, Any]", objects.copy(obj))
+    return {**obj, "metadata": objects.copy(obj["metadata"])}  # the spec is copied by who changes it
+
+
+def _looked(resource: Resource, obj: Mapping[str, Any]) -> tuple[Known, bytes] | tuple[None, None]:
+    """Give what is known of the spec of a Pod, and the spec as JSON."""
+    return known_specs.look(obj["spec"]) if resource.name == "pods" else (None, None)
+
+
 def track(call: Call, old: dict[str, Any] | None, new: dict[str, Any], now: str) -> None:
     """Record in new.metadata.managedFields what the caller set."""
     definition = definition_of(call.resource)
@@ -151,7 +166,7 @@ def track(call: Call, old: dict[str, Any] | None, new: dict[str, Any], now: str)
         api_version=call.resource.api_version,
         now=now,
         subresource=call.subresource,
-        spec=None if call.sent is None else call.sent.fields(new["spec"]),
+        spec=None if call.sent is None else call.sent.fields,
     )
     if shown["metadata"].get("managedFields"):
         new["metadata"]["managedFields"] = shown["metadata"]["managedFields"]

@@ -36,6 +36,10 @@ class MutatingPolicies(PolicyPlugin):
 
     name: ClassVar[str] = "MutatingAdmissionPolicy"
 
+    def may_change(self, attributes: Attributes) -> bool:
+        """Tell whether there are policies that may be about the request."""
+        return not attributes.is_settled and self._source.has_any(attributes)
+
     async def mutate(self, attributes: Attributes) -> None:
         """Do what is about the request. Raises ApiError."""
         plan = await self._plan(attributes)

@@ -54,6 +54,11 @@ class Source:
             await found.loaded.result()
         return await found.plan.result()
 
+    def has_any(self, attributes: Attributes) -> bool:
+        """Tell whether there are policies, unless none can be about such a request."""
+        found = self._table.find(attributes)
+        return found is not None and found.loaded is not None
+
     async def policies(self) -> Sequence[Policy]:
         """Read the policies that are bound, unless they are read."""
         self._table.refresh()

@@ -28,6 +28,10 @@ class MutatingWebhooks(WebhookPlugin):
 
     name: ClassVar[str] = "MutatingAdmissionWebhook"
 
+    def may_change(self, attributes: Attributes) -> bool:
+        """Tell whether webhooks are about the request."""
+        return bool(self._candidates(attributes))
+
     async def mutate(self, attributes: Attributes) -> None:
         """Ask the webhooks and do what they answer. Raises ApiError."""
         candidates = self._candidates(attributes)

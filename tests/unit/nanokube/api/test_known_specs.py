@@ -58,7 +58,7 @@ def test_what_is_valid_in_a_template_is_not_taken_for_valid_in_a_pod() -> None:
 
 
 def test_the_latest_used_512_are_kept() -> None:
-    memory: Memory[list[int]] = Memory(list)
+    memory: Memory[list[int]] = Memory(list, 512)
     memory.find(b"used").append(1)
     memory.find(b"unused").append(1)
     for number in range(600):
@@ -69,7 +69,7 @@ def test_the_latest_used_512_are_kept() -> None:
 
 
 def test_long_keys_are_not_kept() -> None:
-    memory: Memory[list[int]] = Memory(list)
+    memory: Memory[list[int]] = Memory(list, 512)
     memory.find(b"x" * 20_000).append(1)
     assert memory.find(b"x" * 20_000) == []
     assert len(memory) == 0

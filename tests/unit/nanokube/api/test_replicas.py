@@ -90,13 +90,70 @@ def test_the_result_is_the_same_each_time(whole: str, spec: str) -> None:
                 assert found == expected
 
 
-def test_the_second_of_a_spec_is_known_and_its_tree_is_its_own() -> None:
+def test_the_tree_of_the_first_is_its_own_and_of_others_that_is_kept() -> None:
     raw = body("usual", "plain", "all of it")
-    first, second = replicas.decode(raw, schema.WARN), replicas.decode(raw, schema.WARN)
-    third = replicas.decode(raw, schema.WARN)
-    assert first[2] is second[2] is third[2]
-    second[0]["spec"]["containers"][0]["image"] = "other"
-    assert third[0]["spec"]["containers"][0]["image"] == "i"
+    replicas.decode(raw, schema.WARN)
+    (first, _, sent), (second, _, same) = (
+        replicas.decode(raw.replace(b'"i"', b'"k"'), schema.WARN) for _ in range(2)
+    )
+    assert sent is same
+    assert sent is not None
+    assert first["spec"] is not sent.tree
+    assert second["spec"] is sent.tree
+    assert sent.copy() == sent.tree
+    assert sent.copy() is not sent.tree
+
+
+def admitted(spec: dict[str, Any], sent_as: bytes = SPECS["plain"]) -> replicas.Admitted | None:
+    sent = replicas.Sent()
+    sent.encoded = sent_as
+    replicas.keep(sent, "n", spec, 1)
+    return sent.admitted.get("n")
+
+
+def with_token(name: str, **fields: Any) -> dict[str, Any]:
+    mounts = [{"name": "v", "mountPath": "/v"}, {"name": name, "mountPath": "/token"}]
+    container = {"name": "c", "volumeMounts": mounts}
+    volumes = [{"name": "v", "emptyDir": {}}, {"name": name, "projected": {"sources": []}}]
+    return {"containers": [container, {"name": "d"}], "volumes": volumes, **fields}
+
+
+@pytest.mark.parametrize("more", [{}, {"initContainers": [{"name": "i"}]}])
+def test_a_replica_has_its_own_drawn_name_in_both_forms(more: dict[str, Any]) -> None:
+    found = admitted(with_token("kube-api-access-abcde", **more))
+    assert found is not None
+    assert found.has_drawn
+    for name in ("kube-api-access-fghij", "kube-api-access-klmno"):
+        tree, encoded = found.replica(name)
+        assert tree == orjson.loads(encoded) == with_token(name, **more)
+
+
+def test_a_replica_without_a_drawn_name_is_the_same() -> None:
+    found = admitted({"containers": [{"name": "c"}]})
+    assert found is not None
+    assert not found.has_drawn
+    assert found.replica("")[0] == {"containers": [{"name": "c"}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "sent_as"),
+    [
+        (with_token("kube-api-access-abcde"), orjson.dumps(with_token("kube-api-access-abcde"))),  # its own
+        (with_token("kube-api-access-abcde", ephemeralContainers=[{"name": "kube-api-access-abcde"}]), b"{}"),
+        (with_token("kube-api-access-ABCDE"), b"{}"),
+        ({"schedulingGroup": {}, "containers": []}, b"{}"),  # a gate is off
+    ],
+)
+def test_what_cannot_be_repeated_is_not_kept(spec: dict[str, Any], sent_as: bytes) -> None:
+    assert admitted(spec, sent_as) is None
+
+
+def test_specs_are_kept_for_few_namespaces() -> None:
+    sent = replicas.Sent()
+    for number in range(40):
+        replicas.keep(sent, f"n-{number}", {"containers": []}, number)
+        assert sent.admitted[f"n-{number}"].stamp == number
+        assert len(sent.admitted) <= 4
 
 
 @pytest.mark.parametrize("spec", ["twice", "unknown", "empty", "nothing"])
@@ -117,7 +174,7 @@ def test_the_fields_of_a_known_spec_are_those_of_the_object(spec: str, metadata:
         assert sent is not None
         defaults.apply_around_spec(PODS, obj)
         obj["metadata"] = dict(metadata)
-        for fields in (None, sent.fields(obj["spec"])):
+        for fields in (None, sent.fields):
             managed.track_update(
                 found, None, obj, manager="m", api_version="v1", now="2026-01-01T00:00:00Z", spec=fields
             )

@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import pytest
 
+from nanokube.api import known_specs, replicas
+from tests.unit.nanokube.apiserver.admission.policies.conftest import bind, match
 from tests.unit.nanokube.apiserver.conftest import PODS, Api, pod
 
 ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
 STRATEGIC = "application/strategic-merge-patch+json"
+
+
+class Count:
+    """How many specs were recalled."""
+
+    def __init__(self) -> None:
+        self.recalled = 0
+
+
+@pytest.fixture(autouse=True)
+def count(monkeypatch: pytest.MonkeyPatch) -> Iterator[Count]:
+    """Count; and see at the end that nobody changed a tree that is shared."""
+    found, seen, original = Count(), list[replicas.Sent](), replicas.Admitted.replica
+
+    def counted(self: replicas.Admitted, name: str) -> tuple[dict[str, Any], bytes]:
+        found.recalled += not name.endswith("00000")
+        return original(self, name)
+
+    class Noted(replicas.Sent):
+        def __init__(self) -> None:
+            super().__init__()
+            seen.append(self)
+
+    monkeypatch.setattr(replicas.Admitted, "replica", counted)
+    monkeypatch.setattr(replicas, "_sent", known_specs.Memory(Noted, 256))
+    yield found
+    for sent in seen:
+        if sent.encoded:
+            assert orjson.dumps(sent.tree) == sent.encoded
+        for each in sent.admitted.values():
+            assert each.is_whole
 
 
 def alike(obj: dict[str, Any]) -> bytes:
@@ -29,20 +63,21 @@ def replica(name: str, **spec: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "spec",
+    ("spec", "recalled"),
     [
-        {},
-        {"nodeName": "n", "tolerations": [{"operator": "Exists"}], "hostNetwork": True},
-        {"automountServiceAccountToken": False, "priority": 0},
-        {"schedulingGates": [{"name": "example.com/g"}]},
-        {"volumes": [{"name": "v", "gitRepo": {"repository": "r"}}]},  # which is worth a warning
-        {"volumes": [{"name": "t", "projected": {"sources": [{"clusterTrustBundle": {"path": "p"}}]}}]},
+        ({}, 2),
+        ({"nodeName": "n", "tolerations": [{"operator": "Exists"}], "hostNetwork": True}, 2),
+        ({"automountServiceAccountToken": False, "priority": 0}, 2),
+        ({"schedulingGates": [{"name": "example.com/g"}]}, 2),
+        ({"volumes": [{"name": "v", "gitRepo": {"repository": "r"}}]}, 2),  # which is worth a warning
+        ({"volumes": [{"name": "t", "projected": {"sources": [{"clusterTrustBundle": {"path": "p"}}]}}]}, 0),
     ],
 )
-async def test_replicas_are_the_same(api: Api, spec: dict[str, Any]) -> None:
+async def test_replicas_are_the_same(api: Api, count: Count, spec: dict[str, Any], recalled: int) -> None:
     made = [await api("POST", PODS, replica(f"p-{number}", **spec)) for number in range(4)]
     assert [reply.code for reply in made] == [201] * 4
     assert len({alike(reply.json) for reply in made}) == 1
+    assert count.recalled == recalled  # the first was new, of the second was learnt
     assert len({tuple(reply.headers.getall("warning")) for reply in made}) == 1
     assert len({reply.json["metadata"]["uid"] for reply in made}) == 4
 
@@ -110,3 +145,65 @@ async def test_other_things_that_admission_asks_count_at_once(api: Api) -> None:
     assert made["spec"]["containers"][0]["resources"] == {}
     assert made["spec"]["priority"] == 0
     assert "annotations" not in made["metadata"]
+
+
+async def test_generated_names(api: Api, count: Count) -> None:
+    made = [
+        (await api("POST", PODS, {**replica("p"), "metadata": {"generateName": "p-"}})).json for _ in range(4)
+    ]
+    assert len({obj["metadata"]["name"] for obj in made}) == 4
+    assert len({alike(obj) for obj in made}) == 1
+    assert count.recalled == 2
+
+
+async def test_each_namespace_has_its_own_account(api: Api) -> None:
+    assert (await api("POST", "/api/v1/namespaces", {"metadata": {"name": "other"}})).code == 201
+    others = "/api/v1/namespaces/other/pods"
+    account = {"metadata": {"name": "default"}, "automountServiceAccountToken": False}
+    assert (await api("POST", "/api/v1/namespaces/other/serviceaccounts", account)).code == 201
+    for number in range(4):
+        assert "volumes" in (await api("POST", PODS, replica(f"p-{number}"))).json["spec"]
+        assert "volumes" not in (await api("POST", others, replica(f"p-{number}"))).json["spec"]
+
+
+async def test_a_policy_changes_replicas_and_the_next_ones_are_as_before(api: Api, count: Count) -> None:
+    for number in range(3):
+        assert (await api("POST", PODS, replica(f"p-{number}"))).code == 201
+    assert count.recalled == 1
+    said = 'Object{spec: Object.spec{containers: [Object.spec.containers{name: "c", tty: true}]}}'
+    mutation = {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": said}}
+    await bind(api, "mutating", {"matchConstraints": match("pods"), "mutations": [mutation]})
+    for number in range(3, 6):
+        assert (await api("POST", PODS, replica(f"p-{number}"))).json["spec"]["containers"][0]["tty"]
+    assert count.recalled == 1
+    root = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolic"
+    assert (await api("DELETE", f"{root}ybindings/p-b")).code == 200
+    for number in range(6, 9):
+        assert "tty" not in (await api("POST", PODS, replica(f"p-{number}"))).json["spec"]["containers"][0]
+    assert count.recalled > 1
+
+
+async def test_what_judges_sees_the_whole_of_a_replica(api: Api, count: Count) -> None:
+    for number in range(3):
+        assert (await api("POST", PODS, replica(f"p-{number}"))).code == 201
+    rule = "object.spec.volumes.exists(v, v.name.startsWith('kube-')) && object.metadata.name != 'bad'"
+    await bind(api, "validating", {"matchConstraints": match("pods"), "validations": [{"expression": rule}]})
+    before = count.recalled
+    assert (await api("POST", PODS, replica("good"))).code == 201
+    assert (await api("POST", PODS, replica("bad"))).code == 422
+    assert count.recalled == before + 2
+    labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    merge = "application/merge-patch+json"
+    assert (await api("PATCH", "/api/v1/namespaces/default", labels, content_type=merge)).code == 200
+    assert (await api("POST", PODS, replica("good-2"))).code == 403
+
+
+async def test_nothing_is_made_where_a_namespace_ends(api: Api) -> None:
+    assert (await api("POST", "/api/v1/namespaces", {"metadata": {"name": "n"}})).code == 201
+    assert (
+        await api("POST", "/api/v1/namespaces/n/serviceaccounts", {"metadata": {"name": "default"}})
+    ).code == 201
+    for number in range(3):
+        assert (await api("POST", "/api/v1/namespaces/n/pods", replica(f"p-{number}"))).code == 201
+    assert (await api("DELETE", "/api/v1/namespaces/n")).code == 200
+    assert (await api("POST", "/api/v1/namespaces/n/pods", replica("p-3"))).code == 403
