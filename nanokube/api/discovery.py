@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from nanokube.api.resources import ALL, Resource, Subresource
+from nanokube.api.resources import ALL, Resource, Subresource, get
 
 AGGREGATED_V2: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 # order in which kubectl searches a short name: core first, then as the peer lists its groups
@@ -148,7 +148,7 @@ def api_resource_list(group: str, version: str, resources: Sequence[Resource] = 
     listed = [entry for resource in found for entry in _legacy_entries(resource)]
     return {
         "kind": "APIResourceList",
-        "apiVersion": "v1",
+        **({"apiVersion": "v1"} if group else {}),  # upstream's legacy group says none
         "groupVersion": f"{group}/{version}" if group else version,
         "resources": listed,
     }
@@ -185,7 +185,8 @@ def _legacy_entries(resource: Resource) -> Iterator[dict[str, Any]]:
 
 def _storage_name(resource: Resource) -> str:
     if resource.custom is None:
-        return f"{resource.storage_name}/{resource.kind}"
+        stored = get(resource.storage_name)
+        return f"{stored.group}/{stored.version}/{stored.kind}"
     return f"{resource.group}/{resource.custom.stored_version}/{resource.kind}"
 
 

@@ -48,7 +48,7 @@ from nanokube.apiserver.flowcontrol import report
 from nanokube.apiserver.flowcontrol.gate import Gate, Pass
 from nanokube.apiserver.flowcontrol.level import Flow
 from nanokube.apiserver.flowcontrol.queueset import State
-from nanokube.apiserver.metrics import Metrics
+from nanokube.apiserver.metrics import Metrics, kind_of
 from nanokube.apiserver.nonresource import NonResource
 from nanokube.apiserver.registry import outage
 from nanokube.apiserver.registry.registry import Registry
@@ -196,7 +196,8 @@ class App:
     ) -> Answer:
         """Wait for seats and for the answer. pending: None if nothing may begin before there are seats."""
         held: Pass | None = None
-        begun = False
+        begun, in_flight, kind = False, self._metrics.in_flight, kind_of(info)
+        in_flight[kind] += 1
         try:
             if flow is not None:
                 held = self.gate.arrive(flow, user, info, request)
@@ -215,6 +216,7 @@ class App:
         except Exception as err:
             answer = self._failed(request, err)
         finally:
+            in_flight[kind] -= 1
             if held is not None:
                 self.gate.leave(held)
             if not begun and inspect.iscoroutine(pending):

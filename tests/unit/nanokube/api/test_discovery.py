@@ -80,3 +80,14 @@ def test_the_preferred_version_of_autoscaling_is_v2_and_is_the_one_stored() -> N
     versions = discovery.group_versions()
     assert versions["autoscaling"] == ["v2", "v1"]
     assert resources.get("horizontalpodautoscalers.autoscaling").version == "v2"
+
+
+def test_hashes_of_storage_versions_are_upstreams() -> None:
+    def hashes(group: str, version: str) -> dict[str, str]:
+        found = discovery.api_resource_list(group, version)
+        assert found is not None
+        return {each["name"]: each.get("storageVersionHash", "") for each in found["resources"]}
+
+    assert hashes("", "v1")["configmaps"] == "qFsyl6wFWjQ="
+    assert hashes("apps", "v1")["deployments"] == "8aSe+NMegvE="
+    assert hashes("events.k8s.io", "v1")["events"] == hashes("", "v1")["events"] == "r2yiGXH7wu8="

@@ -145,6 +145,7 @@ async def test_health_version_index_and_metrics(api: Api) -> None:
     metrics = (await api("GET", "/metrics")).body.decode()
     assert 'apiserver_request_total{code="200"' in metrics
     assert "apiserver_request_duration_seconds_bucket" in metrics
+    assert 'apiserver_current_inflight_requests{request_kind="readOnly"} 0.0' in metrics
     assert (await api("GET", "/openid/v1/jwks")).json["keys"][0]["alg"] == "ES256"
 
 
@@ -189,3 +190,17 @@ async def test_a_service_with_external_addresses_keeps_its_policy_until_they_go(
     assert (labelled.code, labelled.json["spec"]["externalTrafficPolicy"]) == (200, "Cluster")
     closed = await api("PATCH", f"{SERVICES}/e", {"spec": {"externalIPs": None}}, **merge)
     assert "externalTrafficPolicy" not in closed.json["spec"]
+
+
+async def test_requests_are_counted_under_upstreams_labels(api: Api) -> None:
+    maps = "/api/v1/namespaces/default/configmaps"
+    await api("POST", maps, {"metadata": {"name": "a"}})
+    await api("GET", maps)
+    lines = (await api("GET", "/metrics")).body.decode().splitlines()
+    about = 'component="apiserver",dry_run="",group="",resource="configmaps",scope="{}",subresource=""'
+    made = about.format("resource") + ',system_client="",verb="POST",version="v1"} 1.0'
+    assert f'apiserver_request_total{{code="201",{made}' in lines
+    listed = about.format("namespace").replace(',dry_run=""', "") + ',verb="LIST",version="v1"} 1.0'
+    assert f"apiserver_request_sli_duration_seconds_count{{{listed}" in lines
+    bounds = [line for line in lines if line.startswith("apiserver_request_sli_duration_seconds_bucket")]
+    assert any('le="1.0"' in line for line in bounds)
