@@ -10,6 +10,7 @@ from typing import Any
 
 from nanokube.kubelet.backoff import Backoffs
 from nanokube.kubelet.containers import labels
+from nanokube.kubelet.pod_worker import restart
 from nanokube.kubelet.podview import ContainerView, PodView, State
 from nanokube.kubelet.probes.results import Kind, Results, Verdict
 
@@ -18,11 +19,15 @@ Object = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kill:
-    """A container to stop and what its event says; reason: "", Unhealthy, StartupUnhealthy, Unknown."""
+    """A container to stop and what its event says; reason: "", Unhealthy, StartupUnhealthy, Unknown.
+
+    has_grace: it may take its time to end.
+    """
 
     container: ContainerView
     message: str
     reason: str = ""
+    has_grace: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,7 +81,12 @@ def plan(
         init, held_init = _paced(pod, view, fresh.init, backoffs, now)
         start, held = _paced(pod, view, fresh.start, backoffs, now)
         return dataclasses.replace(fresh, init=init, start=start, delayed=held_init + held)
-    draft = _Draft(pod, view, results, resized)
+    present, former = restart.divided(pod, view)
+    if former:
+        message = "Restarting all containers of the pod"
+        kill = tuple(Kill(each, message, restart.ALL, has_grace=False) for each in former)
+        return Plan(attempt=attempt, sandbox_id=sandbox_id, kill=kill)
+    draft = _Draft(pod, present, results, resized)
     initialized = draft.plan_init()
     if draft.failed:
         return Plan(kill_pod=True, attempt=attempt, sandbox_id=sandbox_id)
@@ -148,19 +158,13 @@ def is_sidecar(container: Object) -> bool:
     return container.get("restartPolicy") == "Always"
 
 
-def restarts(pod: Object, container: Object, exit_code: int) -> bool:
-    """Tell whether the restart policy starts a container again after this exit."""
-    policy = container.get("restartPolicy") or pod["spec"].get("restartPolicy") or "Always"
-    return bool(policy == "Always" or (policy == "OnFailure" and exit_code != 0))
-
-
 def should_restart(pod: Object, container: Object, latest: ContainerView | None) -> bool:
     """Tell whether a container that does not run is to be started."""
     if pod["metadata"].get("deletionTimestamp"):
         return False
     if latest is None or latest.state in (State.UNKNOWN, State.CREATED):
         return True
-    return latest.state is State.EXITED and restarts(pod, container, latest.exit_code)
+    return latest.state is State.EXITED and restart.restarts(pod, container, latest.exit_code)
 
 
 class _Draft:
@@ -229,11 +233,11 @@ class _Draft:
         return False
 
     def _again_or_fail(self, container: Object, latest: ContainerView) -> None:
-        policy = self.pod["spec"].get("restartPolicy") or "Always"
-        if policy == "Never":
-            self.failed = True
-        else:
+        exit_code = latest.exit_code or 137  # what is unknown is killed
+        if restart.restarts(self.pod, container, exit_code):
             self.init.append(container["name"])
+        else:
+            self.failed = True
 
     def _sidecar(self, container: Object, latest: ContainerView) -> bool:
         """Plan a sidecar; return whether it has started, so that the next init container may."""
@@ -278,9 +282,9 @@ class _Draft:
         """Keep a running container, or kill it, and start it anew if it is to be restarted."""
         name = container["name"]
         policy = container.get("restartPolicy") or self.pod["spec"].get("restartPolicy") or "Always"
-        restart = policy != "Never"
+        is_again = policy != "Never"
         if latest.hash and latest.hash != labels.container_hash(container):
-            message, reason, restart = f"Container {name} definition changed", "", True
+            message, reason, is_again = f"Container {name} definition changed", "", True
         elif self.results.get(latest.id, Kind.LIVENESS) is Verdict.FAILURE:
             message, reason = f"Container {name} failed liveness probe", "Unhealthy"
         elif self.results.get(latest.id, Kind.STARTUP) is Verdict.FAILURE:
@@ -292,7 +296,7 @@ class _Draft:
         else:
             self.keep += 1
             return
-        if restart:
+        if is_again:
             message += ", will be restarted"
             self.start.append(name)
         self._kill(latest, message, reason)

@@ -306,7 +306,7 @@ class PodWorker:
 
     async def _kill(self, kill: Kill) -> None:
         container = stop.container_spec(self.pod, kill.container.name) or {}
-        grace_s = stop.grace_period(self.pod)
+        grace_s = stop.grace_period(self.pod) if kill.has_grace else 0.0
         field = {"Unhealthy": "livenessProbe", "StartupUnhealthy": "startupProbe"}.get(kill.reason, "")
         own = (container.get(field) or {}).get("terminationGracePeriodSeconds")
         await stop.stop_container(

@@ -7,7 +7,8 @@ import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nanokube.kubelet.pod_worker.plan import is_sidecar, restarts
+from nanokube.kubelet.pod_worker.plan import is_sidecar
+from nanokube.kubelet.pod_worker.restart import restarts
 
 Object = Mapping[str, Any]
 

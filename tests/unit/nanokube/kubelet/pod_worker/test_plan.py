@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 
 import pytest
@@ -118,3 +119,58 @@ def test_a_failed_init_container_ends_a_pod_that_never_restarts() -> None:
     spec = pod("Never", init=[{"name": "i1"}])
     assert planned(spec, container("i1", EXITED, 1)).kill_pod
     assert planned(pod(init=[{"name": "i1"}]), container("i1", EXITED, 1)).init == ("i1",)
+
+
+def rule(action: str, *codes: int, operator: str = "In") -> dict[str, Any]:
+    return {"action": action, "exitCodes": {"operator": operator, "values": list(codes)}}
+
+
+@pytest.mark.parametrize(
+    ("rules", "code", "start"),
+    [
+        ([rule("Restart", 42)], 42, ("b",)),
+        ([rule("Restart", 42)], 1, ()),
+        ([rule("Restart", 0, operator="NotIn")], 1, ("b",)),
+        ([rule("Restart", 0, operator="NotIn")], 0, ()),
+        ([rule("Restart", 1), rule("Restart", 2)], 2, ("b",)),
+    ],
+)
+def test_rules_of_a_container_go_before_its_policy(
+    rules: list[dict[str, Any]], code: int, start: tuple[str, ...]
+) -> None:
+    spec = pod("Always")
+    spec["spec"]["containers"][1] |= {"restartPolicy": "Never", "restartPolicyRules": rules}
+    found = planned(spec, container("a", RUNNING), container("b", EXITED, code))
+    assert found.start == start
+
+
+def test_an_init_container_has_a_policy_of_its_own() -> None:
+    never = {"name": "i1", "image": "i", "restartPolicy": "Never"}
+    assert planned(pod("Always", [never]), container("i1", EXITED, 1)).kill_pod
+    again = {**never, "restartPolicyRules": [rule("Restart", 42)]}
+    assert planned(pod("Never", [again]), container("i1", EXITED, 42)).init == ("i1",)
+    assert planned(pod("Never", [again]), container("i1", EXITED, 1)).kill_pod
+
+
+def test_a_rule_may_start_all_containers_again() -> None:
+    spec = pod("Never", [{"name": "i1", "image": "i"}])
+    spec["spec"]["containers"][1] |= {"restartPolicy": "Never"}
+    spec["spec"]["containers"][1] |= {"restartPolicyRules": [rule("RestartAllContainers", 42)]}
+    former = dataclasses.replace(container("a", RUNNING), created_at=10)
+    source = dataclasses.replace(container("b", EXITED, 42), created_at=20, finished_at=50 * 10**9)
+    init = dataclasses.replace(container("i1", EXITED), created_at=5)
+    found = planned(spec, source, former, init)
+    assert [(each.container.name, each.has_grace) for each in found.kill] == [("a", False)]
+    assert (found.start, found.init, found.kill_pod) == ((), (), False)
+
+    ended = dataclasses.replace(former, state=EXITED, exit_code=137, finished_at=51 * 10**9)
+    found = planned(spec, source, ended, init)
+    assert (found.init, found.kill, found.kill_pod) == (("i1",), (), False)
+
+    anew = dataclasses.replace(init, id="i1-2", created_at=60 * 10**9)
+    found = planned(spec, anew, source, ended, init)
+    assert found.start == ("a", "b")
+    again = [
+        dataclasses.replace(container(name, RUNNING), id=f"{name}-2", created_at=61 * 10**9) for name in "ab"
+    ]
+    assert planned(spec, *again, anew, source, ended, init).is_idle
