@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from nanokube.api import quantity
@@ -11,7 +12,7 @@ from nanokube.api.objects import Object
 GUARANTEED: Final = "Guaranteed"
 BURSTABLE: Final = "Burstable"
 BEST_EFFORT: Final = "BestEffort"
-_COMPUTE: Final = ("cpu", "memory")
+_NOTHING: Final = quantity.parse("0")
 
 
 def of(pod: Object) -> str:
@@ -23,14 +24,20 @@ def of(pod: Object) -> str:
         blocks = [
             c.get("resources") or {} for f in ("initContainers", "containers") for c in spec.get(f) or ()
         ]
-    asked = [(_positive(b.get("requests")), _positive(b.get("limits"))) for b in blocks]
-    if not any(requests or limits for requests, limits in asked):
+    found = {_of_container(*_asked(b.get("requests")), *_asked(b.get("limits"))) for b in blocks}
+    return found.pop() if len(found) == 1 else BURSTABLE if found else BEST_EFFORT
+
+
+def _asked(amounts: Mapping[str, Any] | None) -> tuple[str | None, str | None]:
+    return (amounts.get("cpu"), amounts.get("memory")) if amounts else (None, None)
+
+
+@lru_cache(maxsize=4096)
+def _of_container(*asked: str | None) -> str:
+    """Return the class of one container, or of a Pod by its own resources. asked: requests, then limits."""
+    amounts = [quantity.parse(text) if text is not None else _NOTHING for text in asked]
+    amounts = [each if each.amount > 0 else _NOTHING for each in amounts]
+    if all(each is _NOTHING for each in amounts):
         return BEST_EFFORT
-    if all(limits.keys() == set(_COMPUTE) and requests == limits for requests, limits in asked):
-        return GUARANTEED
-    return BURSTABLE
-
-
-def _positive(amounts: Mapping[str, Any] | None) -> dict[str, quantity.Quantity]:
-    found = {k: quantity.parse(v) for k, v in (amounts or {}).items() if k in _COMPUTE}
-    return {k: v for k, v in found.items() if v.amount > 0}
+    is_whole = _NOTHING not in amounts and amounts[:2] == amounts[2:]
+    return GUARANTEED if is_whole else BURSTABLE

@@ -102,14 +102,13 @@ def track_update(
     if old is not None and not present:
         new["metadata"]["managedFields"] = []
         return
-    before = manageable(old or {}, subresource, definition)
     after = manageable(new, subresource, definition)
-    if old is not None:  # objects always have metadata: what is managed of it comes and goes within
-        before.setdefault("metadata", {})
-        after.setdefault("metadata", {})
     if old is None:
         mine, gone = _of_new(type_, after, spec), FieldSet()
-    else:
+    else:  # objects always have metadata: what is managed of it comes and goes within
+        before = manageable(old, subresource, definition)
+        before.setdefault("metadata", {})
+        after.setdefault("metadata", {})
         mine, gone = fieldsets.compared(type_, before, after)
     if not mine and not gone:
         new["metadata"]["managedFields"] = entries.in_order(present)

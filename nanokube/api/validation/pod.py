@@ -25,12 +25,19 @@ _LISTS: Final = ("containers", "initContainers")
 def validate(obj: Object, known: Known | None = None) -> list[FieldError]:
     """Check a Pod. known: of its spec, if the caller has looked."""
     spec = objects.spec(obj)
+    known = known or known_specs.find(spec)
     found = pod_annotations.validate(objects.annotations(obj), spec, "metadata.annotations")
-    found += pod_spec.validate_pod(spec, "spec", known or known_specs.find(spec))
+    wrong, last = ([], []) if known.is_valid_pod else (pod_spec.validate_pod(spec, "spec"), _last(spec))
+    known.is_valid_pod = not wrong and not last
+    found += wrong
     if objects.name(obj):
         found += volumes.validate_claims(spec.get("volumes") or (), "spec.volumes", objects.name(obj))
-    if not spec.get("serviceAccountName"):
-        found += _tokens(spec)
+    return found + last
+
+
+def _last(spec: Object) -> list[FieldError]:
+    """Check what upstream checks of a Pod's spec after the rest."""
+    found = _tokens(spec) if not spec.get("serviceAccountName") else []
     for kind in _LISTS:
         for index, container in enumerate(spec.get(kind) or ()):
             found += containers.image_spaces(container, f"spec.{kind}[{index}]")

@@ -6,7 +6,6 @@ from typing import Final
 
 from nanokube.api import field, known_specs
 from nanokube.api.field import FieldError
-from nanokube.api.known_specs import Known
 from nanokube.api.objects import Object
 from nanokube.api.validation import (
     container_resources,
@@ -39,13 +38,9 @@ def validate(spec: Object, path: str) -> list[FieldError]:
     return found
 
 
-def validate_pod(spec: Object, path: str, known: Known) -> list[FieldError]:
-    """Check the spec of a Pod at `path`, of which that much is known."""
-    if known.is_valid_pod:
-        return []
-    found = _validate(spec, path, is_pod=True)
-    known.is_valid_pod = not found
-    return found
+def validate_pod(spec: Object, path: str) -> list[FieldError]:
+    """Check the spec of a Pod at `path`."""
+    return _validate(spec, path, is_pod=True)
 
 
 def _validate(spec: Object, path: str, *, is_pod: bool) -> list[FieldError]:

@@ -8,7 +8,7 @@ import pytest
 
 from nanokube.api import known_specs
 from nanokube.api.known_specs import Memory
-from nanokube.api.validation import pod_spec
+from nanokube.api.validation import pod, pod_spec
 
 
 def spec(**fields: Any) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def test_a_spec_is_found_wrong_every_time_and_by_both_rules() -> None:
     wrong, minute = spec(restartPolicy="Sometimes"), spec(activeDeadlineSeconds=0)
     for each in (wrong, minute, wrong, minute):
         assert pod_spec.validate(each, "spec.template.spec")
-        assert pod_spec.validate_pod(each, "spec", known_specs.find(each))
+        assert pod.validate({"spec": each})
 
 
 def test_what_is_valid_in_a_template_is_not_taken_for_valid_in_a_pod() -> None:
