@@ -17,6 +17,7 @@ SELECTED_NODE = "volume.kubernetes.io/selected-node"
 OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
+LOCAL = "nanokube.io/local"  # the built-in class's: controllers/local_volumes.py
 
 
 def claim_name(pod: Object, volume: Object) -> str:

@@ -1,4 +1,4 @@
-"""Objects that the server itself makes and keeps: namespaces, the Services kubernetes and kube-dns.
+"""Objects that the server itself makes and keeps: namespaces, two Services, the built-in StorageClass.
 
 Source: pkg/controlplane/controller/{systemnamespaces,kubernetesservice}, pkg/controlplane/reconcilers.
 """
@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from nanokube.api import errors, resources
+from nanokube.api import errors, resources, volume_binding
 from nanokube.apiserver.admission.priority import CLASSES, SYSTEM_CLASSES
 from nanokube.apiserver.authn.user import OWN
 from nanokube.apiserver.config import ApiServerConfig
@@ -21,6 +21,7 @@ from nanokube.kit import addresses
 
 log = logging.getLogger(__name__)
 
+STORAGE_CLASSES: Final = "storageclasses.storage.k8s.io"
 CIDRS: Final = "servicecidrs.networking.k8s.io"
 NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
 _MANAGER: Final = "kube-apiserver"
@@ -32,6 +33,7 @@ async def run(registry: Registry, config: ApiServerConfig) -> None:
         await _ensure(registry, "namespaces", {"metadata": {"name": name}})
     for name, (value, about) in SYSTEM_CLASSES.items():
         await _ensure(registry, CLASSES, {"metadata": {"name": name}, "value": value, "description": about})
+    await _ensure(registry, STORAGE_CLASSES, storage_class())
     await _ensure(
         registry,
         CIDRS,
@@ -74,6 +76,20 @@ def kubernetes_service(config: ApiServerConfig) -> dict[str, Any]:
             "sessionAffinity": "None",
             "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": config.port}],
         },
+    }
+
+
+def storage_class() -> dict[str, Any]:
+    """Build StorageClass local: what claims get that name no class, unless somebody wants another default."""
+    return {
+        "metadata": {
+            "name": "local",
+            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+        },
+        "provisioner": volume_binding.LOCAL,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": True,
     }
 
 

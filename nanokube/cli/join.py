@@ -135,7 +135,7 @@ def _undo(config: node_config.NodeConfig, *, is_new: bool) -> None:
             etcd.leave(config)
         kept = [] if is_new else [each for each in config.paths.etc.iterdir() if each.name not in _OURS]
         if not kept:
-            cleanup.remove_files(config)
+            cleanup.remove_files(config, keep_volumes=True)
             return
         for name in _OURS:
             place = config.paths.etc / name

@@ -13,13 +13,17 @@ from nanokube.roles import config as node_config
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def reset(yes: bool) -> None:
+@click.option("--keep-volumes", is_flag=True, help="Leave the data of persistent volumes where it is.")
+def reset(yes: bool, keep_volumes: bool) -> None:
     """Remove this node with all its Pods, images, objects and settings; a worker leaves its cluster."""
     errors.require_root("reset")
     config = _config()
+    volumes = _of_volumes(config, keep_volumes)
+    if yes and volumes:
+        click.echo(f"this removes the node{volumes}")
     if not yes:
         what = "node and all that it holds" if config.is_worker else "cluster with all its data"
-        click.confirm(f"This removes the {what}. Go on?", abort=True)
+        click.confirm(f"This removes the {what}{volumes}. Go on?", abort=True)
     if config.store == node_config.ETCD:
         _leave_etcd(config)
     with phases.phase("components"):
@@ -28,8 +32,22 @@ def reset(yes: bool) -> None:
     if config.joined:
         _leave(config)
     with phases.phase("files"):
-        cleanup.remove_files(config)
-    click.echo("nothing of nanokube is left on this host but the program itself")
+        try:
+            cleanup.remove_files(config, keep_volumes=keep_volumes)
+        except OSError as err:
+            raise errors.failure(str(err)) from err
+    kept = cleanup.volumes(config)
+    but = f" and {len(kept)} volumes in {config.paths.volumes}" if kept else ""
+    click.echo(f"nothing of nanokube is left on this host but the program itself{but}")
+
+
+def _of_volumes(config: node_config.NodeConfig, keep: bool) -> str:
+    """Say what becomes of the persistent volumes, if there are any."""
+    count = len(cleanup.volumes(config))
+    if not count:
+        return ""
+    fate = "but not" if keep else "and"
+    return f", {fate} the data of {count} persistent volume{'s' * (count > 1)} on this host"
 
 
 def _leave(config: node_config.NodeConfig) -> None:

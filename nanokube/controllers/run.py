@@ -20,6 +20,7 @@ from nanokube.controllers import (
     garbage,
     horizontal_pod_autoscaler,
     job,
+    local_volumes,
     namespace,
     node_ipam,
     node_lifecycle,
@@ -70,6 +71,7 @@ CONTROLLERS: tuple[Callable[[Env], Controller], ...] = (
     resourcequota.ResourceQuotaController,
     volume_binder.VolumeBinderController,
     volume_protection.VolumeProtectionController,
+    local_volumes.LocalVolumesController,
     ephemeral_volumes.EphemeralVolumesController,
     # Last: it follows by metadata alone what no other controller follows whole.
     garbage.GarbageCollector,
@@ -86,6 +88,7 @@ NAMES = {
     "disruption": "controllermanager",
     "ephemeral-volumes": "ephemeral_volume",
     "volume-binder": "persistentvolume-controller",
+    "local-volumes": "nanokube.io/local",
 }
 
 

@@ -67,5 +67,9 @@ class Paths:
         return self.lib / "kubelet"
 
     @property
+    def volumes(self) -> Path:
+        return self.lib / "volumes"
+
+    @property
     def cni(self) -> Path:
         return self.lib / "cni"

@@ -21,6 +21,7 @@ class KubeletConfig:
     pod_cidr: the range to register with; empty: the one that the cluster gives the node.
     client_certificate: file with certificate and key that the API knows the kubelet by. If it is given, the
         kubelet renews it by the API, and its server's, whose file is then both server_cert and server_key.
+    volumes: where volumes of the cluster's own storage class are, a directory each.
     shutdown_grace_s: how long a shutdown of the host waits for Pods; 0: it does not. Of that the last
         shutdown_grace_critical_s are for critical Pods.
     reserved: held back from capacity to give allocatable.
@@ -30,6 +31,7 @@ class KubeletConfig:
     node_ip: str
     cri_socket: Path
     root: Path = Path("/var/lib/nanokube/kubelet")
+    volumes: Path = Path("/var/lib/nanokube/volumes")
     pod_logs: Path = Path("/var/log/pods")
     cluster_dns: tuple[str, ...] = ("10.96.0.10",)
     cluster_domain: str = "cluster.local"

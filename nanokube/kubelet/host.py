@@ -1,6 +1,7 @@
 """The kubelet as its HTTPS server sees it: implements nanokube.kubelet.server.host.Host."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from nanokube.kubelet.pod_worker.worker import PodWorker
 from nanokube.kubelet.podview import ContainerView, State
 from nanokube.kubelet.runtime import FaultKind, RuntimeFault
 from nanokube.kubelet.server.host import HostError, LogSource
+from nanokube.kubelet.volumes.errors import VolumeFault
 
 Object = Mapping[str, Any]
 
@@ -151,6 +153,20 @@ class KubeletHost:
             )
         except RuntimeFault as fault:
             raise _host_error(fault) from fault
+
+    async def make_volume(self, name: str) -> str:
+        return str(await self._volume(self._env.volumes.directories.make, name))
+
+    async def remove_volume(self, name: str) -> None:
+        await self._volume(self._env.volumes.directories.remove, name)
+
+    async def _volume(self, work: Callable[[str], Path | None], name: str) -> Path | None:
+        try:
+            return await asyncio.to_thread(work, name)
+        except VolumeFault as fault:
+            raise HostError(409, str(fault)) from fault
+        except OSError as error:
+            raise HostError(500, str(error)) from error
 
     async def stats_summary(self) -> Object:
         try:

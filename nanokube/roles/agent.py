@@ -119,6 +119,7 @@ def kubelet(config: node_config.NodeConfig) -> kubelet_config.KubeletConfig:
         node_ip=config.node_ip,
         cri_socket=config.paths.cri_socket,
         root=config.paths.kubelet,
+        volumes=config.paths.volumes,
         pod_logs=config.paths.pod_logs,
         cluster_dns=(config.dns_ip,),
         cluster_domain=config.cluster_domain,

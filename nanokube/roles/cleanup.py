@@ -188,18 +188,45 @@ def _kill_members(group: Path) -> None:
             os.kill(int(pid), signal.SIGKILL)
 
 
-def remove_files(config: node_config.NodeConfig) -> None:
-    """Remove the node's directories, Pod logs, and the service manager's unit."""
+def remove_files(config: node_config.NodeConfig, *, keep_volumes: bool = False) -> None:
+    """Remove the node's directories, Pod logs, and the service manager's unit. Raises OSError.
+
+    keep_volumes: the data of persistent volumes stays.
+    """
     place = config.paths
+    if left := mounts_below(place):
+        # Removing files now would remove them from whatever is still mounted: disks of the host, perhaps.
+        raise OSError(f"cannot remove the node's files: {left[0]} is still mounted")
     if place.root == Path("/"):
         systemd.uninstall()
         _remove_logind_override()
         _remove_command_link()
-    for directory in (place.etc, place.lib, place.run, place.log):
+    for directory in (place.etc, place.run, place.log):
         shutil.rmtree(directory, ignore_errors=True)
+    for entry in _entries(place.lib):
+        if not (keep_volumes and entry == place.volumes):
+            _remove(entry)
+    with contextlib.suppress(OSError):  # volumes are there, or somebody's mount
+        place.lib.rmdir()
     if place.pod_logs.is_dir():
         for entry in place.pod_logs.iterdir():
             if POD_LOG.match(entry.name):
                 shutil.rmtree(entry, ignore_errors=True)
         with contextlib.suppress(OSError):
             place.pod_logs.rmdir()
+
+
+def volumes(config: node_config.NodeConfig) -> list[Path]:
+    """List the directories of persistent volumes that this host holds."""
+    return [each for each in _entries(config.paths.volumes) if each.is_dir()]
+
+
+def _entries(directory: Path) -> list[Path]:
+    return sorted(directory.iterdir()) if directory.is_dir() else []
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        entry.unlink(missing_ok=True)

@@ -67,6 +67,14 @@ class Host(Protocol):
         """Ask CRI's PortForward on the Pod's ready sandbox. Raises HostError 404 without one."""
         ...
 
+    async def make_volume(self, name: str) -> str:
+        """Make a directory for a volume of the cluster's own class; give its path. Raises HostError."""
+        ...
+
+    async def remove_volume(self, name: str) -> None:
+        """Remove such a directory with its data. Raises HostError 409 while a Pod has it."""
+        ...
+
     async def stats_summary(self) -> Object:
         """Return the document of /stats/summary (node and pods: cpu, memory, network, fs)."""
         ...

@@ -76,6 +76,18 @@ class Routes:
             raise HostError(405, "405 method not allowed")
         return await host_logs.show("/".join(rest))
 
+    async def volumes(self, request: Request, rest: Sequence[str]) -> Answer:
+        """Make (PUT) or remove (DELETE) the directory of a volume."""
+        match request.method:
+            case "PUT":
+                answer = {"path": await self._host.make_volume(rest[0])}
+            case "DELETE":
+                await self._host.remove_volume(rest[0])
+                answer = {}
+            case _:
+                raise HostError(405, "405 method not allowed")
+        return Response(200, orjson.dumps(answer), "application/json")
+
     async def container_logs(self, request: Request, rest: Sequence[str]) -> Answer:
         """Stream a container's log."""
         namespace, name, container = rest
@@ -165,6 +177,7 @@ _EXACT: Mapping[str, Handle] = {
     "metrics/resource": Routes.resource_metrics,
 }
 _PREFIXES: Mapping[tuple[str, int], Handle] = {
+    ("volumes", 1): Routes.volumes,
     ("containerLogs", 3): Routes.container_logs,
     ("exec", 3): Routes.exec,
     ("exec", 4): Routes.exec,

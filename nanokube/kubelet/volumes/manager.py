@@ -22,6 +22,7 @@ from nanokube.kubelet.volumes import (
     atomic_writer,
     claim,
     config_map,
+    directories,
     downward_api,
     empty_dir,
     host_path,
@@ -72,6 +73,7 @@ class Volumes:
         self._mounter = mounter
         self._allocatable = allocatable
         self._node_labels = node_labels
+        self.directories = directories.Directories(config.volumes, config.root / "pods", mounter)
 
     async def set_up(self, pod: Object, pod_ips: Sequence[str] = ()) -> dict[str, Ready]:
         """Make every volume ready. Raises VolumeFault, ApiError, OSError."""

@@ -121,10 +121,87 @@ def test_a_pod_waits_for_what_its_claim_lacks(cluster: host.Host, apply: Any) ->
 
     why = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
     host.wait_for(lambda: why in told(), 10, "the scheduler's word")
-    missing = a_volume("lacking", "none", local={"path": "/not/there"}, nodeAffinity=on("alpha"))
+    missing = a_volume("lacking", "none", local={"path": "/run/not/there"}, nodeAffinity=on("alpha"))
     apply(missing)
     host.wait_for(
-        lambda: 'volume "lacking" : path "/not/there" does not exist' in told(), 20, "the kubelet's"
+        lambda: 'volume "lacking" : path "/run/not/there" does not exist' in told(), 20, "the kubelet's"
     )
-    cluster.run("mkdir", "-p", "/not/there")
+    cluster.run("mkdir", "-p", "/run/not/there")
     succeeded(cluster, "waits")
+
+
+def test_a_statefulset_finds_its_data_again_and_deleting_the_claim_removes_it(
+    cluster: host.Host, apply: Any
+) -> None:
+    labels = {"app": "keeper"}
+    pod = a_pod("keeper", "unused", "test -e /data/x || date >/data/x; cat /data/x; sleep 1000")
+    pod["spec"] |= {"volumes": [], "restartPolicy": "Always", "securityContext": {"runAsUser": 1000}}
+    spec = {
+        "serviceName": "keeper",
+        "replicas": 2,
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": pod["spec"]},
+        "volumeClaimTemplates": [a_claim("data")],
+    }
+    apply(thing("apps/v1", "StatefulSet", "keeper", spec=spec))
+    cluster.kubectl("rollout", "status", "statefulset/keeper", "--timeout=30s")
+    claim = cluster.get("pvc", "data-keeper-0")
+    assert claim["spec"]["storageClassName"] == "local"
+    volume = cluster.get("pv", claim["spec"]["volumeName"])
+    path = volume["spec"]["local"]["path"]
+    written = cluster.run("cat", f"{path}/x").stdout
+    cluster.kubectl("delete", "pod", "keeper-0")
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/keeper-0", "--timeout=30s")
+    host.wait_for(lambda: cluster.kubectl("logs", "keeper-0") == written, 10, "the same data")
+    cluster.kubectl("delete", "statefulset", "keeper")
+    cluster.kubectl("delete", "pvc", "data-keeper-0", "data-keeper-1", "--timeout=30s")
+    host.wait_for(lambda: not cluster.get("pv")["items"], 20, "volumes gone")
+    assert cluster.run("ls", "-A", "/var/lib/nanokube/volumes").stdout == ""
+
+
+def test_an_ephemeral_volume_goes_with_its_pod(cluster: host.Host, apply: Any) -> None:
+    template = {"spec": a_claim("unused")["spec"]}
+    volumes = [{"name": "data", "ephemeral": {"volumeClaimTemplate": template}}]
+    apply(a_pod("brief", "unused", "echo hello >/data/x", volumes=volumes))
+    succeeded(cluster, "brief")
+    assert phase(cluster, "pvc", "brief-data") == "Bound"
+    cluster.kubectl("delete", "pod", "brief")
+    host.wait_for(lambda: not cluster.get("pvc,pv")["items"], 20, "claim and volume gone")
+
+
+def test_a_claim_grows_and_a_retained_volume_stays(cluster: host.Host, apply: Any) -> None:
+    apply(a_claim("grows"), a_pod("user", "grows", "echo kept >/data/x"))
+    succeeded(cluster, "user")
+    bigger = '{"spec": {"resources": {"requests": {"storage": "2Gi"}}}}'
+    cluster.kubectl("patch", "pvc", "grows", "-p", bigger)
+    host.wait_for(lambda: cluster.get("pvc", "grows")["status"]["capacity"]["storage"] == "2Gi", 10, "grown")
+    name = cluster.get("pvc", "grows")["spec"]["volumeName"]
+    path = cluster.get("pv", name)["spec"]["local"]["path"]
+    cluster.kubectl("patch", "pv", name, "-p", '{"spec": {"persistentVolumeReclaimPolicy": "Retain"}}')
+    cluster.kubectl("delete", "pod/user", "pvc/grows", "--timeout=30s")
+    host.wait_for(lambda: phase(cluster, "pv", name) == "Released", 10, "released")
+    cluster.kubectl("delete", "pv", name, "--timeout=30s")
+    assert cluster.run("cat", f"{path}/x").stdout == "kept\n"
+    cluster.run("rm", "-r", path)
+
+
+def test_a_device_is_formatted_and_another_given_as_it_is(cluster: host.Host, apply: Any) -> None:
+    cluster.run("sh", "-c", "truncate -s 16M /run/a.img /run/b.img")
+    loops = [cluster.run("losetup", "-f", "--show", f"/run/{name}.img").stdout.strip() for name in "ab"]
+    try:
+        block = {"volumeMode": "Block"}
+        raw = a_volume("raw", "", local={"path": loops[1]}, nodeAffinity=on("alpha"), **block)
+        wanted = a_claim("raw", "")
+        wanted["spec"] |= {"volumeMode": "Block", "volumeName": "raw"}
+        made = a_claim("made", "")
+        made["spec"]["volumeName"] = "made"
+        apply(a_volume("made", "", local={"path": loops[0]}, nodeAffinity=on("alpha")), made, raw, wanted)
+        both = a_pod("both", "made", "grep ' /data ext4' /proc/mounts && printf hi >/dev/raw && sync")
+        both["spec"]["volumes"].append({"name": "raw", "persistentVolumeClaim": {"claimName": "raw"}})
+        both["spec"]["containers"][0]["volumeDevices"] = [{"name": "raw", "devicePath": "/dev/raw"}]
+        apply(both)
+        succeeded(cluster, "both")
+        assert cluster.run("head", "-c2", loops[1]).stdout == "hi"
+        cluster.kubectl("delete", "pod", "both")
+    finally:
+        cluster.run("losetup", "-d", *loops)

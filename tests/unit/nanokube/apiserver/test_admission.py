@@ -143,12 +143,12 @@ def warnings(reply: Any) -> list[str]:
 async def test_default_classes_finalizers_and_growth_of_claims(api: Api) -> None:
     storage = "/apis/storage.k8s.io/v1/storageclasses"
     mark = {"storageclass.kubernetes.io/is-default-class": "true"}
-    made = {"metadata": {"name": "std", "annotations": mark}, "provisioner": "example.com/p"}
+    made = {"metadata": {"name": "disks", "annotations": mark}, "provisioner": "example.com/p"}
     assert (await api("POST", storage, made)).json["volumeBindingMode"] == "Immediate"
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     claims = f"{DEFAULT}/persistentvolumeclaims"
     claim = (await api("POST", claims, {"metadata": {"name": "c"}, "spec": spec})).json
-    assert claim["spec"]["storageClassName"] == "std"
+    assert claim["spec"]["storageClassName"] == "disks"
     assert claim["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
     assert claim["status"] == {"phase": "Pending"}
     bound = {"status": {"phase": "Bound"}}
@@ -156,7 +156,7 @@ async def test_default_classes_finalizers_and_growth_of_claims(api: Api) -> None
     grown = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
     refused = await api("PATCH", f"{claims}/c", grown, content_type=MERGE)
     assert "must support resize" in refused.json["message"]
-    await api("PATCH", f"{storage}/std", {"allowVolumeExpansion": True}, content_type=MERGE)
+    await api("PATCH", f"{storage}/disks", {"allowVolumeExpansion": True}, content_type=MERGE)
     assert (await api("PATCH", f"{claims}/c", grown, content_type=MERGE)).code == 200
 
 
