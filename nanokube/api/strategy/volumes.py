@@ -69,6 +69,16 @@ class VolumeRules(PendingRules):
         super().on_create(obj)
         obj["status"]["lastPhaseTransitionTime"] = obj["metadata"]["creationTimestamp"]
 
+    def date(self, new: dict[str, Any], old: Object, now: str) -> None:
+        """Say since when the phase holds, unless the writer says another time."""
+        status, before = new.get("status") or {}, objects.status(old)
+        known, said = before.get("lastPhaseTransitionTime"), status.get("lastPhaseTransitionTime")
+        if status.get("phase") != before.get("phase"):
+            if said is None or said == known:
+                new["status"] = {**status, "lastPhaseTransitionTime": now}
+        elif said is None and known is not None:
+            new["status"] = {**status, "lastPhaseTransitionTime": known}
+
 
 class DriverRules(Rules):
     """Counts changes from 0 on; the field of a feature that is off (VolumeLimitScaling) is dropped."""
