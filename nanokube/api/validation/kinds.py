@@ -75,7 +75,7 @@ BY_NAME: Final[Mapping[str, Kind]] = {
     ),
     "services": Kind(names.dns_label, service.validate, service.validate_update, statuses.service),
     "namespaces": Kind(names.dns_label, cluster.validate_namespace, status=statuses.namespace),
-    "nodes": Kind(names.dns_subdomain, cluster.validate_node, cluster.validate_node_update),
+    "nodes": Kind(names.dns_subdomain, cluster.validate_node, cluster.validate_node_update, statuses.node),
     "configmaps": Kind(names.dns_subdomain, config.validate_config_map, config.validate_config_map_update),
     "secrets": Kind(names.dns_subdomain, config.validate_secret, config.validate_secret_update),
     "serviceaccounts": Kind(names.dns_subdomain),

@@ -5,15 +5,22 @@ Source: pkg/apis/{apps,core,policy}/validation/validation.go, Validate*StatusUpd
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from nanokube.api import field, objects, quantity
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import conditions, formats, metadata, names, quota
+from nanokube.api.validation import conditions, container_resources, formats, metadata, names, quota
 
 _IP_MODES: Final = ("Proxy", "VIP")
+_RESIZE_STEPS: Final = (
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+    "NodeResizePending",
+)
 _TOO_MANY: Final = "cannot be greater than status.replicas"
 
 
@@ -66,14 +73,52 @@ def resource_quota(new: Object, old: Object) -> list[FieldError]:
 
 
 def claim(new: Object, old: Object) -> list[FieldError]:
-    """Check the capacity in the status of a PersistentVolumeClaim."""
-    capacity = (objects.status(new).get("capacity") or {}).items()
-    amounts = {name: quantity.parse(amount).milli for name, amount in capacity}
+    """Check the amounts in the status of a PersistentVolumeClaim, and how far its growth is."""
+    status, path = objects.status(new), "status.allocatedResourceStatuses"
+    found = _storage_amounts(status.get("capacity") or {}, "status.capacity")
+    for name, step in (status.get("allocatedResourceStatuses") or {}).items():
+        found += _claim_resource(name, path)
+        if step not in _RESIZE_STEPS:
+            found.append(field.not_supported(path, name, _RESIZE_STEPS))
+    path = "status.allocatedResources"
+    for name, amount in (status.get("allocatedResources") or {}).items():
+        found += _claim_resource(name, path) or _storage_amounts({name: amount}, path)
+    return found
+
+
+def _storage_amounts(amounts: Mapping[str, str], path: str) -> list[FieldError]:
+    found = {name: quantity.parse(amount).milli for name, amount in amounts.items()}
     return [
-        field.invalid(f"status.capacity[{name}]", -(-milli // 1000), "must be a valid resource quantity")
-        for name, milli in amounts.items()
+        field.invalid(f"{path}[{name}]", -(-milli // 1000), "must be a valid resource quantity")
+        for name, milli in found.items()
         if milli < 0
     ]
+
+
+def _claim_resource(name: str, path: str) -> list[FieldError]:
+    found = formats.each(names.qualified_name, name, path)
+    if not found and name != "storage" and container_resources.is_native(name):
+        return [field.not_supported(path, name, ("storage",))]
+    return found
+
+
+def node(new: Object, old: Object) -> list[FieldError]:
+    """Check what a Node has, and that no address is there twice."""
+    status = objects.status(new)
+    found = [
+        error
+        for part in ("capacity", "allocatable")
+        for name, amount in (status.get(part) or {}).items()
+        for error in container_resources.amount(name, amount, f"status.{part}.{name}")
+    ]
+    known = set[tuple[str, str]]()
+    for index, each in enumerate(status.get("addresses") or ()):
+        address = (each.get("type") or "", each.get("address") or "")
+        if address in known:
+            shown = field.Struct({"Type": address[0], "Address": address[1]})
+            found.append(field.duplicate(f"status.addresses[{index}]", shown))
+        known.add(address)
+    return found
 
 
 def namespace(new: Object, old: Object) -> list[FieldError]:
@@ -101,9 +146,28 @@ def pod(new: Object, old: Object) -> list[FieldError]:
     if (status.get("observedGeneration") or 0) < 0:
         detail = "must be a non-negative integer"
         found.append(field.invalid("status.observedGeneration", status["observedGeneration"], detail))
-    return found + metadata.immutable(
-        status.get("qosClass") or "", before.get("qosClass") or "", "status.qosClass"
-    )
+    found += metadata.immutable(status.get("qosClass") or "", before.get("qosClass") or "", "status.qosClass")
+    found += _addresses(status, before, "podIPs")
+    hosts = status.get("hostIPs") or ()
+    if hosts and hosts[0].get("ip") != status.get("hostIP"):
+        path = "status.hostIPs[0].ip"
+        found.append(field.invalid(path, hosts[0].get("ip") or "", "must be equal to `hostIP`"))
+    return found + _addresses(status, before, "hostIPs")
+
+
+def _addresses(status: Object, before: Object, key: str) -> list[FieldError]:
+    """Check new addresses of a Pod: at most one of a family. What is wrong, and was there, may stay."""
+    texts, known = ([each.get("ip") or "" for each in of.get(key) or ()] for of in (status, before))
+    path, found = f"status.{key}", list[FieldError]()
+    for index, text in enumerate(texts):
+        if text not in known:
+            found += formats.each(formats.ip, text, f"{path}[{index}]")
+    families = [address.version for text in texts if (address := formats.parse_ip(text))]
+    if len(texts) > 1 and (len(texts) > 2 or len(set(families)) < len(texts)):
+        shown = [{"IP": text} for text in texts]
+        detail = "may specify no more than one IP for each IP family"
+        found.append(field.invalid(path, shown, detail))
+    return found
 
 
 def service(new: Object, old: Object) -> list[FieldError]:

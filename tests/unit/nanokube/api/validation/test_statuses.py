@@ -122,3 +122,55 @@ def test_who_sets_a_deletion_is_refused() -> None:
         kept: dict[str, Any] = {"metadata": {**old["metadata"]}}
         strategy.prepare_for_update(resource, kept, new)
         assert kept["metadata"][key] == value
+
+
+BAD_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+STEPS = '"ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfe'
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "expected"),
+    [
+        ("pods", {"podIPs": [{"ip": "1.2.3.4"}, {"ip": "::1"}]}, []),
+        ("pods", {"podIPs": [{"ip": "kept"}]}, []),
+        ("pods", {"podIPs": [{"ip": "x"}]}, [f'status.podIPs[0]: Invalid value: "x": {BAD_IP}']),
+        (
+            "pods",
+            {"podIPs": [{"ip": "1.2.3.4"}, {"ip": "1.2.3.5"}]},
+            ['status.podIPs: Invalid value: [{"IP":"1.2.3.4"},{"IP":"1.2.3.5"}]: may specify no more than'],
+        ),
+        (
+            "pods",
+            {"hostIP": "1.2.3.4", "hostIPs": [{"ip": "1.2.3.5"}]},
+            ['status.hostIPs[0].ip: Invalid value: "1.2.3.5": must be equal to `hostIP`'],
+        ),
+        ("nodes", {"capacity": {"cpu": "1500m", "a.b/c": "2", "pods": "110"}}, []),
+        (
+            "nodes",
+            {"allocatable": {"a.b/c": "1500m"}},
+            ['status.allocatable.a.b/c: Invalid value: "1500m": must be an integer'],
+        ),
+        (
+            "nodes",
+            {"addresses": [{"type": "InternalIP", "address": "1.2.3.4"}] * 2},
+            ['status.addresses[1]: Duplicate value: {"Type":"InternalIP","Address":"1.2.3.4"}'],
+        ),
+        ("persistentvolumeclaims", {"allocatedResourceStatuses": {"storage": "NodeResizePending"}}, []),
+        (
+            "persistentvolumeclaims",
+            {"allocatedResourceStatuses": {"a": "x"}},
+            [
+                'status.allocatedResourceStatuses: Unsupported value: "a": supported values: "storage"',
+                f'status.allocatedResourceStatuses: Unsupported value: "a": supported values: {STEPS}',
+            ],
+        ),
+        (
+            "persistentvolumeclaims",
+            {"allocatedResources": {"storage": "-1Gi"}},
+            ["status.allocatedResources[storage]: Invalid value: -1073741824: must be a valid resource quan"],
+        ),
+    ],
+)
+def test_what_kubelets_and_resizers_write(name: str, status: dict[str, Any], expected: list[str]) -> None:
+    found = refusals(name, status, {"podIPs": [{"ip": "kept"}]} if name == "pods" else {})
+    assert [text[: len(want)] for text, want in zip(found, expected, strict=True)] == expected
