@@ -68,9 +68,8 @@ class Admitted:
         self.stamp = stamp
         self._content = known_specs.content(encoded)
         self._tree: dict[str, Any] = orjson.loads(encoded)
-        names = [
-            v["name"] for v in self._tree.get("volumes") or () if v["name"].startswith(known_specs.PREFIX)
-        ]
+        names = [v.get("name") or "" for v in self._tree.get("volumes") or ()]  # nothing is judged yet
+        names = [name for name in names if name.startswith(known_specs.PREFIX)]
         self._drawn: str = names[0] if names else ""
 
     @property
@@ -109,7 +108,7 @@ def _renamed(spec: Mapping[str, Any], old: str, name: str) -> dict[str, Any]:
     """Copy a spec along the ways to a volume's name, and change that."""
     found = {**spec, "volumes": _named(spec["volumes"], old, name)}
     for key in ("initContainers", "containers"):
-        if key in spec:
+        if spec.get(key):
             found[key] = [
                 {**each, "volumeMounts": _named(each["volumeMounts"], old, name)}
                 if each.get("volumeMounts")
@@ -120,7 +119,7 @@ def _renamed(spec: Mapping[str, Any], old: str, name: str) -> dict[str, Any]:
 
 
 def _named(items: Sequence[Mapping[str, Any]], old: str, name: str) -> list[Mapping[str, Any]]:
-    return [{**item, "name": name} if item["name"] == old else item for item in items]
+    return [{**item, "name": name} if item.get("name") == old else item for item in items]
 
 
 _PODS: Final = resources.get("pods")

@@ -89,10 +89,22 @@ async def test_each_replica_draws_the_name_of_its_volume(api: Api) -> None:
     assert {spec["containers"][0]["volumeMounts"][0]["name"] for spec in made} == names
 
 
-async def test_a_wrong_spec_is_refused_each_time(api: Api) -> None:
-    for _ in range(3):
-        found = await api("POST", PODS, replica("p", restartPolicy="Sometimes"))
-        assert found.code == 422
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"restartPolicy": "Sometimes"},
+        {"volumes": [{"emptyDir": {}}]},
+        {"containers": [{}]},
+        {"containers": [{"name": "c", "image": "i", "volumeMounts": [{"mountPath": "/a"}]}]},
+        {"containers": []},
+        {"containers": [], "initContainers": [{"name": "i", "image": "i"}]},
+        {"initContainers": [{"volumeMounts": [{}]}]},
+    ],
+)
+async def test_a_wrong_spec_is_refused_each_time(api: Api, wrong: dict[str, Any]) -> None:
+    found = [(await api("POST", PODS, replica("p", **wrong))).json for _ in range(4)]
+    assert found[0]["code"] == 422
+    assert all(each == found[0] for each in found)
 
 
 async def test_names_are_judged_though_the_spec_is_known(api: Api) -> None:
