@@ -36,6 +36,12 @@ def action(container: Object, exit_code: int) -> str:
     return ""
 
 
+def may_restart_all(pod: Object) -> bool:
+    """Tell whether a rule of some container restarts all."""
+    rules = (rule for each in _containers(pod) for rule in each.get("restartPolicyRules") or ())
+    return any(rule.get("action") == ALL for rule in rules)
+
+
 def round_began(pod: Object, view: PodView) -> int:
     """Return when all containers were last to start again, nanoseconds since the epoch; 0: never."""
     exits = (

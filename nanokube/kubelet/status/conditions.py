@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nanokube.api import timestamps
+from nanokube.kubelet.pod_worker import restart
 from nanokube.kubelet.pod_worker.plan import is_sidecar
+from nanokube.kubelet.podview import PodView
 
 Object = Mapping[str, Any]
 Condition = dict[str, Any]
@@ -41,6 +43,22 @@ def disrupted(pod: Object, message: str, now: float) -> Condition:
     built = _condition("DisruptionTarget", True, "TerminationByKubelet", message)
     old = (c for c in (pod.get("status") or {}).get("conditions") or () if c["type"] == built["type"])
     return _dated(pod, built, next(old, None), now)
+
+
+def restarting(pod: Object, phase: str, view: PodView, now: float) -> list[Condition]:
+    """Build the condition of a Pod of which a rule may restart all containers; none of any other."""
+    if not restart.may_restart_all(pod):
+        return []
+    type_ = "AllContainersRestarting"
+    if phase in ("Succeeded", "Failed"):
+        built = _condition(type_, False, "PodCompleted" if phase == "Succeeded" else "PodFailed")
+    elif restart.divided(pod, view)[1]:
+        message = "container exited with restart policy rule"
+        built = _condition(type_, True, "RestartAllContainersStarted", message)
+    else:
+        built = _condition(type_, False)
+    old = (c for c in (pod.get("status") or {}).get("conditions") or () if c["type"] == type_)
+    return [_dated(pod, built, next(old, None), now)]
 
 
 def _condition(type_: str, status: bool, reason: str = "", message: str = "") -> Condition:

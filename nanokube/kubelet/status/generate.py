@@ -58,6 +58,7 @@ def generate(
         "phase": new_phase,
         "conditions": [
             *conditions.generate(pod, new_phase, init, containers, has_sandbox=not changed, now=now),
+            *conditions.restarting(pod, new_phase, seen.view, now),
             *(() if is_terminal else seen.resize),
             *([conditions.disrupted(pod, verdict.message, now)] if verdict and verdict.is_disruption else ()),
         ],
