@@ -158,6 +158,18 @@ def volume_phase(volume: Object, claim: Object | None) -> str:
     return "Bound" if is_mutual else "Available"
 
 
+def not_reclaimed(volume: Object) -> tuple[str, str] | None:
+    """Say (reason, message) why nobody does with a released volume what its policy asks; None if one does."""
+    name, spec = objects.name(volume), objects.spec(volume)
+    match spec.get("persistentVolumeReclaimPolicy"):
+        case "Delete" if not objects.annotations(volume).get(PROVISIONED_BY) and "csi" not in spec:
+            cause = "no deletable volume plugin matched"
+            return "VolumeFailedDelete", f'error getting deleter volume plugin for volume "{name}": {cause}'
+        case "Recycle":
+            return "VolumeFailedRecycle", "No recycler plugin found for the volume!"
+    return None
+
+
 def _annotated(obj: Object, annotation: str) -> dict[str, Any]:
     annotations = {**objects.annotations(obj), annotation: "yes"}
     return {**obj, "metadata": {**objects.metadata(obj), "annotations": annotations}}

@@ -102,7 +102,11 @@ class VolumeBinderController:
         claim: Object | None = self._claims.get(key)
         if claim is None and reference.get("uid"):
             claim = await self._fresh_claim(reference)
-        await self._write_volume_phase(volume, volume_binding.volume_phase(volume, claim))
+        phase = volume_binding.volume_phase(volume, claim)
+        cause = volume_binding.not_reclaimed(volume) if phase == "Released" else None
+        if cause is not None:
+            self._env.events.event(volume, "Warning", *cause)
+        await self._write_volume_phase(volume, "Failed" if cause else phase, cause[1] if cause else "")
 
     async def _fresh_claim(self, reference: Object) -> Object | None:
         """Ask the server before a volume is called released: the cache may be behind."""
@@ -113,9 +117,11 @@ class VolumeBinderController:
                 return None
             raise
 
-    async def _write_volume_phase(self, volume: Object, phase: str) -> None:
+    async def _write_volume_phase(self, volume: Object, phase: str, message: str = "") -> None:
         if objects.status(volume).get("phase") != phase:
-            body = {**volume, "status": {**objects.status(volume), "phase": phase}}
+            status = {key: value for key, value in objects.status(volume).items() if key != "message"}
+            status |= {"phase": phase, **({"message": message} if message else {})}
+            body = {**volume, "status": status}
             await self._env.client.update(VOLUMES, body, subresource="status")
 
     async def _set_phase(self, claim: Object, phase: str) -> None:

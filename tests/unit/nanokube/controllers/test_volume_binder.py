@@ -120,3 +120,22 @@ def test_a_claim_has_its_volumes_attributes_class_once_bound(phase: str, current
     claim = {"spec": {}, "status": {"phase": phase, "currentVolumeAttributesClassName": "silver"}}
     status = volume_binding.claim_status(claim, a_volume("v", volumeAttributesClassName="gold"))
     assert status["currentVolumeAttributesClassName"] == current
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"), [("Delete", "VolumeFailedDelete"), ("Recycle", "VolumeFailedRecycle")]
+)
+def test_volume_that_nobody_can_reclaim_fails_and_says_so(policy: str, reason: str) -> None:
+    async def story() -> None:
+        stage = Stage(volume_binder.VolumeBinderController)
+        async with stage.running():
+            await stage.client.create(VOLUMES, a_volume("v", persistentVolumeReclaimPolicy=policy))
+            await stage.client.create(CLAIMS, a_claim())
+            await asyncio.sleep(0.1)
+            await stage.client.delete(CLAIMS, "c", "ns")
+            await asyncio.sleep(0.1)
+            status = stage.status(VOLUMES, "v")
+            assert (status["phase"], "plugin" in status["message"]) == ("Failed", True)
+            assert any(line.startswith(f"Warning {reason} ") for line in stage.events.lines)
+
+    virtual_time.run(story())
