@@ -27,6 +27,12 @@ from nanokube.roles import config as node_config
 @click.option(
     "--load-balancer-pool", help="Addresses for balanced Services: FIRST-LAST or CIDR, with commas."
 )
+@click.option(
+    "--node-monitor-grace-period",
+    "node_grace_s",
+    type=float,
+    help="Seconds after which a silent node's Pods are taken for lost.  [default: 40]",
+)
 @click.option("--store", help="etcd cluster for the objects: etcd://HOST:PORT[,HOST:PORT…], or https://….")
 @click.option("--etcd", "managed", is_flag=True, help="Run etcd of the system's packages beside this server.")
 @click.option("--etcd-ca", help="With --store: CA of etcd's servers (PEM file), for https.")

@@ -1,7 +1,7 @@
 """A cluster of a lab's nodes: made by the same commands that make one of real hosts. Blocks."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent import futures
 
 from nanokube.lab import control, faults, place
@@ -9,13 +9,16 @@ from nanokube.lab import control, faults, place
 Report = Callable[[str], None]
 
 
-def bring_up(lab: place.Lab, report: Report) -> None:
-    """Make one cluster of the lab's nodes. report: is told of each that is Ready. Raises LabError."""
+def bring_up(lab: place.Lab, report: Report, options: Sequence[str] = ()) -> None:
+    """Make one cluster of the lab's nodes. Raises LabError.
+
+    report: is told of each that is Ready. options: of the first server's `up`, further ones.
+    """
     first, *others = lab.nodes
     servers = [node for node in others if node.role == place.SERVER]
     workers = [node for node in others if node.role == place.WORKER]
     store = ["--etcd"] if servers else []
-    control.nanokube(lab, first.name, "up", *_own(lab, first), *place.RANGES[lab.ip_family], *store)
+    control.nanokube(lab, first.name, "up", *_own(lab, first), *place.RANGES[lab.ip_family], *store, *options)
     report(first.name)
     if servers:
         line = shlex.split(control.nanokube(lab, first.name, "token", "create", "--control-plane"))[3:]

@@ -135,6 +135,7 @@ def controller_options(config: node_config.NodeConfig) -> controllers_env.Option
         node_mask_bits_ipv6=config.node_mask_bits_ipv6,
         load_balancer_pool=config.load_balancer_pool,
         server=config.public_server,
+        node_grace_s=config.node_grace_s,
         shared_settings={name: getattr(config, name) for name in node_config.SHARED},
         root_ca=certificate.decode(),
         authority=pki.Authority(pki.KeyPair(certificate, key)),

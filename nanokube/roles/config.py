@@ -21,8 +21,9 @@ FILE = "node.json"
 # What objects in the store were made with: it stays as it is for the cluster's life.
 FIXED = ("pod_cidr", "node_pod_cidr", "service_cidr", "cluster_domain")
 # What every node of a cluster must know of it: published for those that join.
-SHARED = ("pod_cidr", "service_cidr", "cluster_domain")
+SHARED = ("pod_cidr", "service_cidr", "cluster_domain", "node_grace_s")
 SERVER, WORKER = "server", "worker"
+LEAST_NODE_GRACE_S = 15.0  # kubelets renew their Leases every 10 s
 ETCD = "etcd"  # as store: the one that runs beside each server
 # "system:node:" and it are a certificate's common name, of 64 characters at most (RFC 5280, ub-common-name).
 NODE_NAME_LIMIT = 64 - len("system:node:")
@@ -52,6 +53,7 @@ class NodeConfig:
     balancer_port: where a worker's agent forwards to whichever server answers, on loopback.
     shutdown_grace_s: how long a shutdown of the host waits for Pods to end, of which the last
     shutdown_grace_critical_s are for critical Pods; 0: it does not wait.
+    node_grace_s: how long a node may be silent before its Pods are taken for lost.
     node_pod_cidr: empty on a host that joined: it gets its range from the cluster.
     """
 
@@ -81,6 +83,7 @@ class NodeConfig:
     joined: str = ""
     shutdown_grace_s: float = 0.0
     shutdown_grace_critical_s: float = 0.0
+    node_grace_s: float = 40.0
     audit: Mapping[str, str] = dataclasses.field(default_factory=dict)
     root: Path = Path("/")
 
@@ -162,6 +165,11 @@ def validate(config: NodeConfig) -> NodeConfig:
         raise ConfigError(
             f"of {config.shutdown_grace_s:g} s at a shutdown"
             f" critical Pods cannot have {config.shutdown_grace_critical_s:g} s"
+        )
+    if not LEAST_NODE_GRACE_S <= config.node_grace_s <= 3600:
+        raise ConfigError(
+            f"a grace period of {config.node_grace_s:g} s for nodes cannot be given: it is from"
+            f" {LEAST_NODE_GRACE_S:g} to 3600 s, as nodes are heard of every 10 s"
         )
     _validate_pool(config.load_balancer_pool)
     _validate_store(config)

@@ -120,7 +120,8 @@ async def _asking(cluster: discovery.Cluster, invited: discovery.Invitation) -> 
 def with_settings(config: node_config.NodeConfig, found: Object) -> node_config.NodeConfig:
     """Return the node's settings with those that the cluster's nodes share. Raises JoinError. Pure."""
     try:
-        shared: dict[str, Any] = json.loads(found["data"]["settings"])
+        told: dict[str, Any] = json.loads(found["data"]["settings"])
+        shared = {"node_grace_s": config.node_grace_s, **told}  # of which servers of before say nothing
         given = {name: shared[name] for name in node_config.SHARED}
         given["node_ip"] = ranges.fitting(config.node_ips, str(given["pod_cidr"]))
         return node_config.validate(dataclasses.replace(config, **given))

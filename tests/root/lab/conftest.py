@@ -2,7 +2,7 @@
 
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,13 @@ from nanokube.lab import cluster, control, place
 
 @contextlib.contextmanager
 def lab(
-    home: Path, *, servers: int, workers: int, bare: bool = False, ip_family: str = "ipv4"
+    home: Path,
+    *,
+    servers: int,
+    workers: int,
+    bare: bool = False,
+    ip_family: str = "ipv4",
+    options: Sequence[str] = (),
 ) -> Iterator[place.Lab]:
     """Make a lab; tell what its nodes logged when a test fails, and end it."""
     with pytest.MonkeyPatch.context() as patch:
@@ -22,7 +28,7 @@ def lab(
         try:
             made = control.create(planned)
             if not bare:
-                cluster.bring_up(made, print)
+                cluster.bring_up(made, print, options)
             yield control.refreshed(made)
         except BaseException:
             with contextlib.suppress(place.LabError):

@@ -99,7 +99,8 @@ def test_pods_of_a_dead_worker_run_elsewhere(tmp_path: Path) -> None:
     before = facts(tmp_path / "labs")
     image = tmp_path / "demo.tar"
     demo_image.build(image)
-    with conftest.lab(tmp_path / "labs", servers=1, workers=2) as lab:
+    sooner = ["--node-monitor-grace-period", "15"]
+    with conftest.lab(tmp_path / "labs", servers=1, workers=2, options=sooner) as lab:
         for name in ("w1", "w2"):
             control.nanokube(lab, name, "image", "import", str(image))
         read = scenario.read(SCENARIOS / "worker-dies.yaml")

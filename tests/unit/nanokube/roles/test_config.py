@@ -32,6 +32,7 @@ def test_well_known_addresses_follow_the_service_range() -> None:
     [
         ({"pod_cidr": "10.96.0.0/12", "node_pod_cidr": "10.96.0.0/24"}, "overlaps"),
         ({"node_pod_cidr": "10.245.0.0/24"}, "not inside"),
+        ({"node_grace_s": 10.0}, "10 s for nodes cannot be given: it is from 15 to 3600 s"),
         ({"service_cidr": "10.96.0.0/30"}, "too small"),
         ({"service_cidr": "10.96.0.1/16"}, "not an IPv4 or IPv6 range"),
         ({"service_cidr": "11.0.0.0/8"}, "service range 11.0.0.0/8 is too large: at most /12"),

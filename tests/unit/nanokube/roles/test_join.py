@@ -47,7 +47,9 @@ def test_the_clusters_settings_are_taken() -> None:
     shared = {"pod_cidr": "10.1.0.0/16", "service_cidr": "10.2.0.0/16", "cluster_domain": "c", "later": 1}
     found = join.with_settings(CONFIG, {"data": {"settings": json.dumps(shared)}})
     assert (found.pod_cidr, found.service_cidr, found.cluster_domain) == ("10.1.0.0/16", "10.2.0.0/16", "c")
-    assert found.dns_ip == "10.2.0.10"
+    assert (found.dns_ip, found.node_grace_s) == ("10.2.0.10", 40.0)
+    found = join.with_settings(CONFIG, {"data": {"settings": json.dumps({**shared, "node_grace_s": 15.0})}})
+    assert found.node_grace_s == 15.0
 
 
 def test_a_host_takes_its_addresses_of_the_clusters_families() -> None:
