@@ -154,3 +154,18 @@ def test_whole_numbers_stay_whole() -> None:
     for made, _ in (found.decode(orjson.dumps(body)), found.clean({**body, "nonsense": 1})):
         shown = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
         assert orjson.dumps(shown, option=orjson.OPT_SORT_KEYS) == b'{"maximum":511,"minimum":0.5}'
+
+
+def test_the_fault_of_a_long_body_is_told_without_a_walk_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def walk(body: bytes) -> str:
+        assert len(body) <= schema.EXPLAINED_BYTES
+        return "Go's words"
+
+    monkeypatch.setattr("nanokube.api.json_syntax.fault", walk)
+    for times, words in (
+        (10, "Go's words"),
+        (1_000_000, "JSON is malformed: invalid character (byte 3000000)"),
+    ):
+        with pytest.raises(ValueError, match=r".") as caught:
+            schema.parse_json(b"[" + b"10," * times + b"x")
+        assert str(caught.value).startswith(words[:40])
