@@ -71,12 +71,10 @@ def print_labels(labels: Mapping[str, str] | None) -> str:
     return join(f"{k}={v}" for k, v in sorted((labels or {}).items()))
 
 
-def first_of(values: Sequence[str], limit: int = 3) -> str:
+def first_of(values: Sequence[str], empty: str = "<unset>", limit: int = 3) -> str:
     """Print the first values and how many more there are."""
-    if not values:
-        return "<unset>"
     text = ",".join(values[:limit])
-    return f"{text} + {len(values) - limit} more..." if len(values) > limit else text
+    return f"{text} + {len(values) - limit} more..." if len(values) > limit else text or empty
 
 
 def _default_cells(obj: Object, now: float) -> list[Any]:

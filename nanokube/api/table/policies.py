@@ -41,7 +41,7 @@ def _ingress(obj: Object, now: float) -> list[Any]:
         objects.name(obj),
         spec.get("ingressClassName") or NONE,
         ",".join(hosts[:3]) + more if hosts else "*",
-        ",".join(p.get("ip") or p.get("hostname") or "" for p in points),
+        ",".join(sorted({text for p in points if (text := p.get("ip") or p.get("hostname"))})),
         "80, 443" if spec.get("tls") else "80",
         age(obj, now),
     ]
@@ -183,7 +183,7 @@ def _slice(obj: Object, now: float) -> list[Any]:
     pool = (spec.get("pool") or {}).get("name") or ""
     return [
         objects.name(obj),
-        spec.get("nodeName") or "<unset>",
+        spec.get("nodeName") or "",
         spec.get("driver") or "",
         pool,
         age(obj, now),

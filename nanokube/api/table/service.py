@@ -60,18 +60,24 @@ def _port(port: Object) -> str:
 def _endpoints(obj: Object, now: float) -> list[Any]:
     listed: list[str] = []
     for subset in obj.get("subsets") or ():
-        addresses = [a["ip"] for a in subset.get("addresses") or ()]
+        addresses = [a.get("ip", "") for a in subset.get("addresses") or ()]
         ports = subset.get("ports") or ()
-        listed += (_host_port(ip, p["port"]) for p in ports for ip in addresses) if ports else addresses
-    return [objects.name(obj), first_of(listed) if obj.get("subsets") else NONE, age(obj, now)]
+        listed += (
+            (_host_port(ip, p.get("port", 0)) for p in ports for ip in addresses) if ports else addresses
+        )
+    return [objects.name(obj), first_of(listed, "") if obj.get("subsets") else NONE, age(obj, now)]
 
 
 def _host_port(ip: str, port: int) -> str:
     return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
+def _or_any(name: str | None) -> str:
+    return "*" if name is None else name
+
+
 def _endpoint_slice(obj: Object, now: float) -> list[Any]:
-    ports = [str(p["port"]) if p.get("port") else p.get("name") or "*" for p in obj.get("ports") or ()]
+    ports = [str(p.get("port") or _or_any(p.get("name"))) for p in obj.get("ports") or ()]
     addresses = [a for e in obj.get("endpoints") or () for a in e.get("addresses") or ()]
     return [
         objects.name(obj),

@@ -171,3 +171,32 @@ def _references(value: Any) -> set[str]:
         own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
         return own.union(*(_references(v) for v in value.values()))
     return set().union(*(_references(v) for v in value)) if isinstance(value, list) else set()
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "column", "cell"),
+    [
+        ("endpoints", {"subsets": [{"notReadyAddresses": [{"ip": "1.2.3.4"}]}]}, 1, ""),
+        (
+            "endpoints",
+            {"subsets": [{"addresses": [{"ip": "1.2.3.4"}], "ports": [{"port": 1}]}]},
+            1,
+            "1.2.3.4:1",
+        ),
+        ("endpoints", {"subsets": []}, 1, "<none>"),
+        ("endpointslices.discovery.k8s.io", {"ports": [{}]}, 2, "*"),
+        ("endpointslices.discovery.k8s.io", {"ports": [{"name": ""}]}, 2, "<unset>"),
+        ("endpointslices.discovery.k8s.io", {"ports": [{"port": 80, "name": "web"}]}, 2, "80"),
+        ("resourceslices.resource.k8s.io", {"spec": {"allNodes": True}}, 1, ""),
+        (
+            "ingresses.networking.k8s.io",
+            {"spec": {}, "status": {"loadBalancer": {"ingress": [{"ip": "b"}, {}, {"hostname": "a"}]}}},
+            3,
+            "a,b",
+        ),
+    ],
+)
+def test_cells_are_upstreams(name: str, parts: dict[str, Any], column: int, cell: str) -> None:
+    obj = {"metadata": {"name": "x"}, **parts}
+    found = table.to_table(resources.get(name), [obj], now=NOW, list_metadata={})
+    assert found["rows"][0]["cells"][column] == cell
