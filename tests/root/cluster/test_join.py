@@ -89,6 +89,7 @@ def test_a_worker_joins_runs_pods_and_leaves(server: host.Host, worker: host.Hos
     serving_is_renewed_without_a_restart(server, worker)
 
     server.kubectl("delete", "pod", "there")
+    a_volume_is_where_its_pod_is(server, worker)
     worker.nanokube("reset", "--yes")
     assert "worker" not in server.kubectl("get", "nodes", "-o", "name")
     after = test_reset.facts(worker)
@@ -100,6 +101,28 @@ def test_a_worker_joins_runs_pods_and_leaves(server: host.Host, worker: host.Hos
     worker.nanokube("down")
     assert "worker of:  https://192.0.2.10:6443" in worker.nanokube("up")
     worker.nanokube("reset", "--yes")
+
+
+def a_volume_is_where_its_pod_is(server: host.Host, worker: host.Host) -> None:
+    size = {"requests": {"storage": "1Mi"}}
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "far"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": size},
+    }
+    pod = local_pod("user", "", nodeSelector={"kubernetes.io/hostname": "worker"})
+    del pod["spec"]["nodeName"]
+    pod["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "far"}}]
+    pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+    server.kubectl("apply", "-f", "-", stdin=json.dumps(claim) + json.dumps(pod))
+    server.kubectl("wait", "--for=condition=Ready", "pod/user", "--timeout=30s")
+    server.kubectl("exec", "user", "--", "touch", "/data/here")
+    found = worker.run("sh", "-c", "ls /var/lib/nanokube/volumes/*").stdout
+    assert found == "here\n"
+    server.kubectl("delete", "pod/user", "pvc/far", "--timeout=30s")
+    host.wait_for(lambda: not server.get("pv")["items"], 20, "the volume gone")
+    assert worker.run("ls", "-A", "/var/lib/nanokube/volumes").stdout == ""
 
 
 def serving_is_renewed_without_a_restart(server: host.Host, worker: host.Host) -> None:

@@ -116,6 +116,12 @@ class Kubelet:
         request = runtime_pb2.PortForwardRequest(pod_sandbox_id="s1", port=ports)
         return self._streaming.port_forward_url(request)
 
+    async def make_volume(self, name: str) -> str:
+        return f"/volumes/{name}"
+
+    async def remove_volume(self, name: str) -> None:
+        raise HostError(409, f"{name} is in use")
+
     async def stats_summary(self) -> Mapping[str, Any]:
         cpu = {"usageCoreNanoSeconds": 1_500_000_000}
         return {"node": {"cpu": cpu}, "pods": [{"podRef": {"name": "p", "namespace": "d"}, "cpu": cpu}]}

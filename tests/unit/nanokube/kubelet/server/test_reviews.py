@@ -57,6 +57,8 @@ async def ask(gate: Reviews, token: str, place: str, method: str = "GET") -> int
         ("get proxy", "GET", "containerLogs", 200),
         ("get proxy", "POST", "exec", 403),
         ("create proxy", "POST", "exec", 200),
+        ("update proxy", "PUT", "volumes", 200),
+        ("get proxy", "DELETE", "volumes", 403),
     ],
 )
 async def test_a_token_may_what_its_owner_may_on_the_node(
