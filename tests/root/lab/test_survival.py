@@ -181,11 +181,20 @@ def judge(lab: place.Lab, writes: list[history.Write]) -> None:
     }
     first = min(w.ended for w in writes if w.outcome == "done")
     gap = history.longest_gap(writes, first, max(w.ended for w in writes))
+    last = max(w.ended for w in writes)
     of_worker = [
-        history.longest_gap([w for w in writes if node.name in w.token], first, max(w.ended for w in writes))
-        for node in workers(lab)
+        history.longest_gap([w for w in writes if node.name in w.token], first, last) for node in workers(lab)
     ]
-    print(f"writes: {counts}; longest without one: {gap:.2f} s, through one worker: {max(of_worker):.2f} s")
+    clients = {w.token.rpartition("-")[0] for w in writes}
+    of_client = [
+        history.longest_gap([w for w in writes if w.token.startswith(f"{client}-")], first, last)
+        for client in clients
+    ]
+    print(
+        f"writes: {counts}; longest without one: {gap:.2f} s, through one worker: {max(of_worker):.2f} s, "
+        f"of one client (which pauses, and asks again when refused): {max(of_client):.2f} s"
+    )
     assert counts["done"] > 500
     assert history.problems(writes, lists, made) == []
     assert gap < RESUME_S
+    assert max(of_worker) < RESUME_S
