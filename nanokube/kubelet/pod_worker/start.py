@@ -21,7 +21,7 @@ from nanokube.kubelet.podview import PodView
 from nanokube.kubelet.runtime import RuntimeFault
 from nanokube.kubelet.volumes import small_file
 from nanokube.kubelet.volumes.errors import VolumeFault
-from nanokube.kubelet.volumes.manager import Ready
+from nanokube.kubelet.volumes.ready import Ready
 
 Object = Mapping[str, Any]
 

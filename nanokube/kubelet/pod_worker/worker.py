@@ -35,7 +35,8 @@ from nanokube.kubelet.status.containers import Observed, Reason
 from nanokube.kubelet.status.generate import Verdict, generate, rejected
 from nanokube.kubelet.user_namespaces import NoRange
 from nanokube.kubelet.volumes.errors import VolumeFault
-from nanokube.kubelet.volumes.manager import WRITTEN, Ready, kind_of
+from nanokube.kubelet.volumes.manager import WRITTEN, kind_of
+from nanokube.kubelet.volumes.ready import Ready
 
 log = logging.getLogger(__name__)
 

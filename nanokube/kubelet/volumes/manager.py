@@ -6,14 +6,12 @@ Source: pkg/kubelet/volumemanager, pkg/volume/*.
 """
 
 import asyncio
-import dataclasses
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cri.api import runtime_pb2 as pb
-from nanokube.api import volume_binding
 from nanokube.kubelet.config import KubeletConfig
 from nanokube.kubelet.containers import expansion, resources
 from nanokube.kubelet.containers.build import BoundMount
@@ -26,35 +24,21 @@ from nanokube.kubelet.volumes import (
     downward_api,
     empty_dir,
     host_path,
-    local,
     ownership,
+    persistent,
     projected,
     secret,
     subpath,
 )
 from nanokube.kubelet.volumes.atomic_writer import File
-from nanokube.kubelet.volumes.errors import DeviceFault, VolumeFault, WholeFault
+from nanokube.kubelet.volumes.errors import VolumeFault, WholeFault
 from nanokube.kubelet.volumes.mounter import Mounter
+from nanokube.kubelet.volumes.ready import Ready
 
 Object = Mapping[str, Any]
 
 WRITTEN = ("configMap", "secret", "downwardAPI", "projected")  # kept up to date while the Pod lives
 _ON_TMPFS = ("secret", "downwardAPI", "projected")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Ready:
-    """A volume that is ready: a path on the node, or an image to be mounted by the runtime.
-
-    is_own: the path was made for this Pod. is_device: it is a block device. is_read_only: to every container.
-    """
-
-    path: Path = Path()
-    image: str = ""
-    pull_policy: str = ""
-    is_own: bool = False
-    is_device: bool = False
-    is_read_only: bool = False
 
 
 class Volumes:
@@ -87,7 +71,8 @@ class Volumes:
             except WholeFault:
                 raise
             except (VolumeFault, OSError) as fault:
-                raise _told("MountVolume.SetUp failed", volume["name"], fault) from fault
+                message = f'MountVolume.SetUp failed for volume "{volume["name"]}" : {fault}'
+                raise WholeFault(message) from fault
         return ready
 
     async def refresh(self, pod: Object, pod_ips: Sequence[str] = ()) -> None:
@@ -117,42 +102,11 @@ class Volumes:
     async def _set_up_claim(self, pod: Object, volume: Object) -> Ready:
         found = await claim.resolve(pod, volume, self._references)
         read_only = bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
-        return await asyncio.to_thread(self._set_up_persistent, pod, found, read_only)
-
-    def _set_up_persistent(self, pod: Object, found: Object, read_only: bool) -> Ready:
-        """Make a PersistentVolume ready: a path of the host as it is, a local one in the Pod's own place."""
-        name, spec = found["metadata"]["name"], found["spec"]
-        is_block = spec.get("volumeMode") == "Block"
-        step, fault_of = ("MapVolume", DeviceFault) if is_block else ("MountVolume", WholeFault)
-        if not volume_binding.is_reachable(found, self._node_labels()):
-            raise _told(f"{step}.NodeAffinity check failed", name, "no matching NodeSelectorTerms")
-        try:
-            if is_block and "local" in spec:
-                return Ready(local.device(found), is_device=True, is_read_only=read_only)
-            if "hostPath" in spec and not is_block:
-                if spec.get("mountOptions"):
-                    raise VolumeFault("Mount options are not supported by the provided plugin")
-                return Ready(host_path.set_up(spec), is_read_only=read_only)
-            if "local" in spec:
-                path = self._mount_local(pod, found, read_only)
-                return Ready(path, is_own=True, is_read_only=read_only)
-            raise VolumeFault("no volume plugin matched")
-        except (VolumeFault, OSError) as fault:
-            raise _told(f"{step}.SetUp failed", name, fault, fault_of) from fault
-
-    def _mount_local(self, pod: Object, found: Object, read_only: bool) -> Path:
-        context = pod["spec"].get("securityContext") or {}
         directory = self._config.pod_directory(pod["metadata"]["uid"])
-        place = directory / "volumes" / local.DIRECTORY / str(found["metadata"]["name"])
-        local.set_up(
-            found,
-            place,
-            self._mounter,
-            group=context.get("fsGroup"),
-            only_on_mismatch=context.get("fsGroupChangePolicy") == "OnRootMismatch",
-            read_only=read_only,
+        labels = self._node_labels()
+        return await asyncio.to_thread(
+            persistent.set_up, found, pod, directory, self._mounter, labels, read_only=read_only
         )
-        return place
 
     def _path(self, pod: Object, volume: Object, kind: str) -> Path:
         plugin = "empty-dir" if kind == "emptyDir" else _plugin(kind)
@@ -284,10 +238,6 @@ class Volumes:
 def kind_of(volume: Object) -> str:
     """Name a volume's type; one without any is an emptyDir."""
     return next((key for key in volume if key != "name" and volume[key] is not None), "emptyDir")
-
-
-def _told(step: str, name: str, cause: object, fault: type[WholeFault] = WholeFault) -> WholeFault:
-    return fault(f'{step} for volume "{name}" : {cause}')
 
 
 def _plugin(kind: str) -> str:
