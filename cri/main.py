@@ -21,9 +21,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         config = configuration.load(options.config) if options.config else configuration.Config()
-    except (OSError, configuration.ConfigError) as err:
-        print(f"nanokube-cri: {err}", file=sys.stderr)
-        return 2
+    except OSError as err:
+        return _refuse(f"cannot read {options.config}: {err.strerror}")
+    except configuration.ConfigError as err:
+        return _refuse(str(err))
+    if os.geteuid() != 0:
+        return _refuse("needs root: namespaces, cgroups and mounts")
     _log_to_stderr(config.log_level)
     if options.serve:
         from cri.server import serve  # grpc starts threads: never before the keeper has forked
@@ -31,6 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         serve.run(config)
         return 0
     keep(config, options.config)
+
+
+def _refuse(cause: str) -> int:
+    print(f"nanokube-cri: {cause}", file=sys.stderr)
+    return 2
 
 
 def keep(config: configuration.Config, path: Path | None) -> NoReturn:
