@@ -31,6 +31,10 @@ class Certificates(chain.Plugin):
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
 
+    def is_about(self, operation: str, resource: str, subresource: str) -> bool:
+        """Tell whether one of the hooks may do something about such requests."""
+        return resource == _RESOURCE
+
     async def mutate(self, attributes: chain.Attributes) -> None:
         """Write down who asks: the server's word, not the client's."""
         a = attributes

@@ -19,6 +19,7 @@ CREATE: Final = "CREATE"
 UPDATE: Final = "UPDATE"
 DELETE: Final = "DELETE"
 CONNECT: Final = "CONNECT"
+_MAX_ROWS: Final = 4096  # of kinds of requests, of which definitions come and go
 
 
 @dataclass(slots=True)
@@ -95,6 +96,10 @@ class Plugin:
     name: ClassVar[str] = ""
     made_of: ClassVar[Sequence[str] | None] = None
 
+    def is_about(self, operation: str, resource: str, subresource: str) -> bool:
+        """Tell whether one of the hooks may do something about such requests. resource: its name."""
+        return True
+
     def may_change(self, attributes: Attributes) -> bool:
         """Tell whether something is configured that mutate must ask about such a request."""
         return False
@@ -119,13 +124,11 @@ class Chain:
         self._replicas = replicas
         mutating = [p for p in plugins if type(p).mutate is not Plugin.mutate]
         validating = [p for p in plugins if type(p).validate is not Plugin.validate]
-        self._mutating = _Phase(timing.ADMIT, [(_name(p), p.mutate, p.waits) for p in mutating], times)
+        self._mutating = _Phase(timing.ADMIT, [(p, p.mutate) for p in mutating], times)
         asked = [p for p in mutating if p.made_of is None]  # of replicas, too
-        self._of_replicas = _Phase(timing.ADMIT, [(_name(p), p.mutate, p.waits) for p in asked], times)
+        self._of_replicas = _Phase(timing.ADMIT, [(p, p.mutate) for p in asked], times)
         self._may_change = [p.may_change for p in mutating if p.is_configured]
-        self._validating = _Phase(
-            timing.VALIDATE, [(_name(p), p.validate, p.waits) for p in validating], times
-        )
+        self._validating = _Phase(timing.VALIDATE, [(p, p.validate) for p in validating], times)
         chosen = [p for p in plugins if p.is_configured]
         self._configured = Chain(chosen, times) if len(chosen) < len(plugins) else self
 
@@ -162,16 +165,17 @@ class Chain:
 class _Phase:
     """What all plugins do in one phase, and how long those take for it that may wait."""
 
-    def __init__(self, name: str, steps: Sequence[tuple[str, Call, bool]], times: Timing) -> None:
+    def __init__(self, name: str, steps: Sequence[tuple[Plugin, Call]], times: Timing) -> None:
         self._name = name
         self._steps = steps
         self._times = times
-        self._rows: dict[str, Sequence[tuple[str, Call, Row | None]]] = {}
+        self._rows: dict[tuple[str, str, str], Sequence[tuple[str, Call, Row | None]]] = {}
 
     async def run(self, attributes: Attributes) -> None:
         """Call the plugins in order. Raises ApiError."""
         operation = attributes.operation
-        steps = self._rows.get(operation) or self._prepared(operation)
+        about = operation, attributes.resource.name, attributes.subresource
+        steps = self._rows.get(about) or self._prepared(*about)
         started = before = perf_counter_ns()
         step = None
         try:
@@ -194,12 +198,17 @@ class _Phase:
             raise
         timing.add(self._times.step(self._name, operation), perf_counter_ns() - started)
 
-    def _prepared(self, operation: str) -> Sequence[tuple[str, Call, Row | None]]:
+    def _prepared(
+        self, operation: str, resource: str, subresource: str
+    ) -> Sequence[tuple[str, Call, Row | None]]:
         found = [
-            (name, call, self._times.plugin(name, self._name, operation) if waits else None)
-            for name, call, waits in self._steps
+            (_name(p), call, self._times.plugin(_name(p), self._name, operation) if p.waits else None)
+            for p, call in self._steps
+            if p.is_about(operation, resource, subresource)
         ]
-        self._rows[operation] = found
+        if len(self._rows) >= _MAX_ROWS:
+            self._rows.clear()
+        self._rows[operation, resource, subresource] = found
         return found
 
 

@@ -46,6 +46,10 @@ class DefaultClasses(chain.Plugin):
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
 
+    def is_about(self, operation: str, resource: str, subresource: str) -> bool:
+        """Tell whether one of the hooks may do something about such requests."""
+        return operation == chain.CREATE and resource in _DEFAULTED and not subresource
+
     async def mutate(self, attributes: chain.Attributes) -> None:
         """Name the default class."""
         a = attributes
@@ -70,6 +74,10 @@ class RuntimeClass(chain.Plugin):
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
+
+    def is_about(self, operation: str, resource: str, subresource: str) -> bool:
+        """Tell whether one of the hooks may do something about such requests."""
+        return (operation, resource, subresource) == (chain.CREATE, "pods", "")
 
     async def mutate(self, attributes: chain.Attributes) -> None:
         """Apply the class."""

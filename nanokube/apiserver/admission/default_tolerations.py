@@ -19,6 +19,10 @@ class DefaultTolerationSeconds(chain.Plugin):
 
     made_of: ClassVar[Sequence[str]] = ()
 
+    def is_about(self, operation: str, resource: str, subresource: str) -> bool:
+        """Tell whether one of the hooks may do something about such requests."""
+        return resource == "pods" and not subresource
+
     async def mutate(self, attributes: chain.Attributes) -> None:
         """Add the two tolerations."""
         a = attributes

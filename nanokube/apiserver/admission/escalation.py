@@ -31,6 +31,10 @@ class Escalation(chain.Plugin):
         self._authorizer = authorizer
         self._rbac = rbac
 
+    def is_about(self, operation: str, resource: str, subresource: str) -> bool:
+        """Tell whether one of the hooks may do something about such requests."""
+        return resource.endswith(f".{GROUP}")
+
     async def validate(self, attributes: chain.Attributes) -> None:
         """Refuse grants beyond the user's own."""
         a = attributes

@@ -25,6 +25,10 @@ class LimitRanger(chain.Plugin):
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
 
+    def is_about(self, operation: str, resource: str, subresource: str) -> bool:
+        """Tell whether one of the hooks may do something about such requests."""
+        return resource in ("pods", "persistentvolumeclaims") and subresource in ("", "resize")
+
     def _items(self, namespace: str) -> Iterator[Mapping[str, Any]]:
         for found in self._lookup.scan("limitranges", namespace):
             yield from (found.get("spec") or {}).get("limits") or ()

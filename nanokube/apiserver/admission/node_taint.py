@@ -19,6 +19,10 @@ class NodeTaint(chain.Plugin):
     made_of: ClassVar[Sequence[str]] = ()
     name: ClassVar[str] = "TaintNodesByCondition"
 
+    def is_about(self, operation: str, resource: str, subresource: str) -> bool:
+        """Tell whether one of the hooks may do something about such requests."""
+        return (operation, resource, subresource) == (chain.CREATE, "nodes", "")
+
     async def mutate(self, attributes: chain.Attributes) -> None:
         """Taint a new node."""
         a = attributes

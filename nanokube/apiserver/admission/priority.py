@@ -34,6 +34,10 @@ class Priority(chain.Plugin):
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
 
+    def is_about(self, operation: str, resource: str, subresource: str) -> bool:
+        """Tell whether one of the hooks may do something about such requests."""
+        return resource in ("pods", CLASSES) and not subresource
+
     async def mutate(self, attributes: chain.Attributes) -> None:
         """Resolve the class of a new Pod; an update that says nothing keeps what was resolved."""
         a = attributes

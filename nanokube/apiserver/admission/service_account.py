@@ -31,6 +31,10 @@ class ServiceAccount(chain.Plugin):
         self._find = find
         self._suffix = suffix
 
+    def is_about(self, operation: str, resource: str, subresource: str) -> bool:
+        """Tell whether one of the hooks may do something about such requests."""
+        return (operation, resource, subresource) == (chain.CREATE, "pods", "")
+
     async def mutate(self, attributes: chain.Attributes) -> None:
         """Set the account and mount its token."""
         a = attributes

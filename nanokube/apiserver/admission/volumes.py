@@ -25,6 +25,10 @@ class StorageProtection(chain.Plugin):
     made_of: ClassVar[Sequence[str]] = ()
     name: ClassVar[str] = "StorageObjectInUseProtection"
 
+    def is_about(self, operation: str, resource: str, subresource: str) -> bool:
+        """Tell whether one of the hooks may do something about such requests."""
+        return operation == chain.CREATE and resource in FINALIZERS and not subresource
+
     async def mutate(self, attributes: chain.Attributes) -> None:
         """Add the finalizer."""
         a = attributes
@@ -43,6 +47,10 @@ class ClaimResize(chain.Plugin):
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
+
+    def is_about(self, operation: str, resource: str, subresource: str) -> bool:
+        """Tell whether one of the hooks may do something about such requests."""
+        return (operation, resource, subresource) == (chain.UPDATE, "persistentvolumeclaims", "")
 
     async def validate(self, attributes: chain.Attributes) -> None:
         """Refuse to grow what cannot grow."""
