@@ -52,7 +52,11 @@ def set_up(
     else:
         mounter.bind(source, place, flags)
     if group is not None and not flags & mount.MS_RDONLY and not is_shared:
-        ownership.give(place, group, only_on_mismatch=only_on_mismatch)
+        try:
+            ownership.give(place, group, only_on_mismatch=only_on_mismatch)
+        except OSError:
+            mounter.unmount(place)  # else the next try would take it for ready
+            raise
 
 
 def checked(volume: Object) -> Path:

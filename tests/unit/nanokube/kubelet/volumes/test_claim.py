@@ -158,6 +158,21 @@ def test_an_unknown_mount_option_is_refused(tmp_path: Path) -> None:
         )
 
 
+def test_a_volume_whose_owner_cannot_be_changed_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("no")
+
+    monkeypatch.setattr("nanokube.kubelet.volumes.ownership.give", refuse)
+    volume, mounter = a_volume(local={"path": str(tmp_path)}), FakeMounter()
+    place = tmp_path / "p/u/v/x/v"
+    for _ in range(2):
+        with pytest.raises(PermissionError):
+            local.set_up(volume, place, mounter, group=1, only_on_mismatch=False, read_only=False)
+    assert mounter.bound == []
+
+
 def test_a_claim_that_goes_is_used_while_it_is_protected() -> None:
     going = a_claim(deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["kubernetes.io/pvc-protection"])
     claim.check_claim(going)
