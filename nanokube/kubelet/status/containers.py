@@ -57,14 +57,22 @@ def _status(pod: Object, container: Object, field: str, old: Object | None, seen
         status = _from_attempt(pod, container, attempts[0], seen)
         if len(attempts) > 1 and attempts[1].state is State.EXITED:
             status["lastState"] = {"terminated": _terminated(attempts[1], seen)}
-        elif old and attempts[0].restart_count and (old.get("lastState") or {}).get("terminated"):
-            status["lastState"] = old["lastState"]
+        elif old and attempts[0].restart_count:
+            status["lastState"] = _last(old, status["containerID"])
     else:
         status = _unseen(pod, container, field, old)
     if field != "ephemeralContainers":
         _explain_waiting(pod, container, field, status, attempts[0] if attempts else None, seen)
     _set_ready(container, field, status, attempts[0] if attempts else None, seen)
     return _with_mounts(container, status)
+
+
+def _last(old: Object, container_id: str) -> Object:
+    """Return how the attempt before ended, from what was told: the runtime has it no more."""
+    if old.get("containerID") != container_id and (old.get("state") or {}).get("terminated"):
+        return {"terminated": old["state"]["terminated"]}  # the attempt since was not told of yet
+    last = old.get("lastState") or {}
+    return last if last.get("terminated") else {}
 
 
 def _from_attempt(pod: Object, container: Object, view: ContainerView, seen: Observed) -> dict[str, Any]:
