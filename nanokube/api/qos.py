@@ -18,7 +18,7 @@ _NOTHING: Final = quantity.parse("0")
 def of(pod: Object) -> str:
     """Return the class of a Pod with defaults filled in, from its spec alone."""
     spec = pod.get("spec") or {}
-    if spec.get("resources"):
+    if spec.get("resources") is not None:  # even if it asks for nothing, the containers' do not count
         blocks = [spec["resources"]]
     else:
         blocks = [

@@ -25,7 +25,7 @@ _BEST_EFFORT_OOM = 1000
 def qos_class(pod: Object) -> str:
     """Class a Pod: Guaranteed, Burstable or BestEffort, by cpu and memory alone."""
     spec = pod["spec"]
-    if spec.get("resources"):
+    if spec.get("resources") is not None:  # even if it asks for nothing, the containers' do not count
         return _class([spec["resources"]])
     every = [*spec["containers"], *(spec.get("initContainers") or ())]
     return _class([container.get("resources") or {} for container in every])

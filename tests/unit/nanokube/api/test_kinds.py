@@ -124,6 +124,11 @@ def test_quality_of_service(limits: dict[str, str], requests: dict[str, str], ex
     assert qos.of(new(PODS, container(resources={"limits": limits, "requests": requests}))) == expected
 
 
+def test_the_resources_of_a_pod_count_alone_even_if_there_are_none() -> None:
+    pod = container(resources={"requests": {"cpu": "1"}})
+    assert qos.of({"spec": {**pod["spec"], "resources": {}}}) == "BestEffort"
+
+
 def test_sound_objects_pass() -> None:
     for resource, body in (
         (PODS, pod()),

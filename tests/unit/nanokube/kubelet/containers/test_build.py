@@ -84,6 +84,11 @@ def test_quality_of_service(limits: dict[str, str], requests: dict[str, str], qo
     assert resources.qos_class(pod(containers=[container])) == qos
 
 
+def test_the_resources_of_a_pod_count_alone_even_if_there_are_none() -> None:
+    container = {"name": "c", "resources": {"requests": {"cpu": "1"}}}
+    assert resources.qos_class(pod(containers=[container], resources={})) == "BestEffort"
+
+
 def test_limits_become_cgroup_numbers() -> None:
     container = {"name": "c", "resources": {"limits": {"cpu": "250m", "memory": "64Mi"}}}
     found = resources.container_resources(pod(containers=[container]), container, 8 << 30)
