@@ -23,7 +23,7 @@ def wanted(links: Iterable[Link], ways: Mapping[int, Iterable[int]]) -> Sizes:
     """Decide the sizes of Pods' links.
 
     ways: by IP version the indices of the links that routes of the node leave by; some lead nowhere. Pods'
-    own links are as large as we make them. Never below the kernel's default.
+    own links are as large as we make them. Never below the kernel's default, which IPv6 keeps.
     """
     known = {each.index: each for each in links}
 
@@ -33,7 +33,8 @@ def wanted(links: Iterable[Link], ways: Mapping[int, Iterable[int]]) -> Sizes:
         ]
         return max(DEFAULT_BYTES, min(found, default=DEFAULT_BYTES))
 
-    return Sizes(least(4), least(6))
+    # Larger ones of IPv6 carry a hop-by-hop header (RFC 2675): between nodes of a lab none of them arrived.
+    return Sizes(ipv4=least(4))
 
 
 def _leads_on(known: Mapping[int, Link], index: int) -> bool:

@@ -40,7 +40,7 @@ LIMIT = """
 import sys
 from nanokube.kit import links
 with links.Socket() as here:
-    here.widen("eth0", links.Sizes(int(sys.argv[1]), int(sys.argv[1])))
+    here.widen("eth0", links.Sizes(ipv4=int(sys.argv[1])))
 """
 
 # Runs in a node's namespace: attaches a Pod and leads to the other node.

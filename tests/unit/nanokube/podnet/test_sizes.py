@@ -27,9 +27,9 @@ def link(
 @pytest.mark.parametrize(
     ("found", "ways", "expected"),
     [
-        ([link(1)], {4: [1], 6: [1]}, LARGE),
+        ([link(1)], {4: [1], 6: [1]}, Sizes(BIG)),
         ([link(1)], {4: [1]}, Sizes(BIG, DEFAULT_BYTES)),  # a cluster without IPv6
-        ([link(1), link(2, Sizes(131072, BIG))], {4: [1, 2], 6: [1, 2]}, Sizes(131072, BIG)),
+        ([link(1), link(2, Sizes(131072, BIG))], {4: [1, 2], 6: [1, 2]}, Sizes(131072)),
         ([link(1), link(2, Sizes())], {4: [1], 6: [2]}, Sizes(BIG, DEFAULT_BYTES)),
         ([link(1, Sizes(16384, 16384))], {4: [1], 6: [1]}, Sizes()),  # no way makes Pods worse than now
         ([link(1), link(2, Sizes(), is_up=False)], {4: [1, 2]}, Sizes(BIG)),
