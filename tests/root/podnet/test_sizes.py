@@ -19,8 +19,8 @@ SCRIPT = textwrap.dedent(
     run.CHECK_S = 0.3  # the kernel tells nobody that a link's limit was changed
     BIG = 196608
     LARGE, DEFAULT = links.Sizes(BIG), links.Sizes()  # IPv6 keeps the kernel's limit
-    scratch = Path(tempfile.mkdtemp())
     stack = contextlib.ExitStack()
+    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
 
     def sh(command):
         return subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout
