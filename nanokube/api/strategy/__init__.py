@@ -43,6 +43,7 @@ _RULES: Final[Mapping[str, Rules]] = {
     "replicasets.apps": replica_set.RULES,
     "endpointslices.discovery.k8s.io": endpoint_slice.RULES,
     "daemonsets.apps": workloads.DAEMON_SET,
+    "statefulsets.apps": workloads.STATEFUL_SET,
     "jobs.batch": workloads.JOB,
     "replicationcontrollers": workloads.REPLICATION_CONTROLLER,
     "podtemplates": workloads.POD_TEMPLATE,

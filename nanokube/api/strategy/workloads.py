@@ -13,6 +13,7 @@ from nanokube.api.strategy.rules import Rules
 
 TEMPLATE_GENERATION: Final = "deprecated.daemonset.template.generation"
 JOB_PREFIX: Final = "batch.kubernetes.io/"
+_MOST_AWAY: Final = "maxUnavailable"
 
 
 class DaemonSetRules(Rules):
@@ -29,6 +30,23 @@ class DaemonSetRules(Rules):
         annotations = dict(objects.annotations(new))
         annotations[TEMPLATE_GENERATION] = str(count + 1 if changed else count)
         new["metadata"]["annotations"] = annotations
+
+
+class StatefulSetRules(Rules):
+    """The field of a feature that is off by default (MaxUnavailableStatefulSet) is dropped if it is new."""
+
+    def on_create(self, obj: dict[str, Any]) -> None:
+        """Drop it."""
+        strategy = (obj.get("spec") or {}).get("updateStrategy") or {}
+        if (strategy.get("rollingUpdate") or {}).get(_MOST_AWAY) is not None:
+            rolling = {key: value for key, value in strategy["rollingUpdate"].items() if key != _MOST_AWAY}
+            obj["spec"] = {**obj["spec"], "updateStrategy": {**strategy, "rollingUpdate": rolling}}
+
+    def on_update(self, new: dict[str, Any], old: Object) -> None:
+        """Drop it, unless the object has it already."""
+        strategy = objects.spec(old).get("updateStrategy") or {}
+        if (strategy.get("rollingUpdate") or {}).get(_MOST_AWAY) is None:
+            self.on_create(new)
 
 
 class JobRules(Rules):
@@ -110,6 +128,7 @@ class FixedRules(Rules):
 LEASE: Final = LeaseRules()
 SERVICE_ACCOUNT: Final = ServiceAccountRules()
 DAEMON_SET: Final = DaemonSetRules()
+STATEFUL_SET: Final = StatefulSetRules()
 JOB: Final = JobRules()
 REPLICATION_CONTROLLER: Final = ReplicationControllerRules()
 POD_TEMPLATE: Final = FieldRules("template")
