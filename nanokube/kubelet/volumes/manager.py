@@ -188,7 +188,11 @@ class Volumes:
         if sub_path:
             directory = self._config.pod_directory(pod["metadata"]["uid"])
             place = directory / "volume-subpaths" / mount["name"] / container["name"] / str(index)
-            await asyncio.to_thread(self._mounter.bind_sub_path, path, sub_path, place)
+            try:
+                await asyncio.to_thread(self._mounter.bind_sub_path, path, sub_path, place)
+            except OSError as error:
+                whose = f'volumeMount "{mount["name"]}" of container "{container["name"]}"'
+                raise VolumeFault(f"failed to prepare subPath for {whose}: {error}") from error
             path = place
         return BoundMount(
             target,

@@ -1,6 +1,8 @@
 """Claims of Pods: what is mounted, and why a Pod waits."""
 
+import asyncio
 import dataclasses
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +158,26 @@ def test_an_unknown_mount_option_is_refused(tmp_path: Path) -> None:
         local.set_up(
             volume, tmp_path / "p/u/v/x/v", FakeMounter(), group=None, only_on_mismatch=False, read_only=False
         )
+
+
+def test_a_sub_path_that_cannot_be_made_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(FakeMounter, "bind_sub_path", refuse)
+
+    async def scenario(world: World) -> None:
+        await world.create(user(subPath="below"))
+        await world.until(lambda: "Failed" in world.reasons())
+        await asyncio.sleep(1)
+        waiting = world.state()["state"]["waiting"]
+        assert waiting["reason"] == "CreateContainerConfigError"
+        message = 'failed to prepare subPath for volumeMount "d" of container "app": '
+        assert waiting["message"].startswith(message)
+
+    play(tmp_path, scenario, a_claim(), a_volume(hostPath={"path": str(tmp_path)}))
 
 
 def test_a_volume_whose_owner_cannot_be_changed_is_not_ready(
