@@ -52,7 +52,7 @@ from nanokube.apiserver.metrics import Metrics, kind_of
 from nanokube.apiserver.nonresource import NonResource
 from nanokube.apiserver.registry import outage
 from nanokube.apiserver.registry.registry import Registry
-from nanokube.apiserver.requestinfo import RequestInfo, check_timeout, parse
+from nanokube.apiserver.requestinfo import RUNNING, RequestInfo, check_timeout, parse
 from nanokube.apiserver.resource_metrics.endpoint import ResourceMetrics
 from nanokube.apiserver.subresources import connect_options
 from nanokube.apiserver.subresources.handlers import HANDLERS
@@ -268,18 +268,7 @@ class App:
 
     def _authorize(self, user: User, info: RequestInfo) -> None:
         """Ask whether the user may do this. Raises ApiError (403)."""
-        attributes = Attributes(
-            user,
-            info.verb,
-            info.group,
-            info.version,
-            info.resource,
-            info.subresource,
-            info.namespace,
-            info.name,
-            info.path,
-            info.field_selector,
-        )
+        attributes = _attributes(user, info, info.verb)
         decision, reason = self._decide(attributes)
         if decision is Decision.ALLOW:
             return
@@ -287,6 +276,18 @@ class App:
         if resource is None and info.is_resource:
             resource = Resource(info.group, info.version, "", info.resource, "", True)
         raise errors.forbidden(resource, info.name, refusal(attributes, reason))
+
+    def _authorize_running(self, scope: Scope) -> None:
+        """Ask whether a user whose GET runs something in a Pod may create that. Raises ApiError (403).
+
+        Source: pkg/registry/core/pod/rest/authorize.go.
+        """
+        info = scope.info
+        if info.subresource not in RUNNING or scope.request.method != "GET":
+            return
+        decision, reason = self._authorizer.authorize(_attributes(scope.user, info, "create"))
+        if decision is not Decision.ALLOW:
+            raise errors.forbidden(scope.resource, info.name, reason)
 
     def _decide(self, attributes: Attributes) -> tuple[Decision, str]:
         return self._authorizer.authorize(attributes)
@@ -329,7 +330,23 @@ class App:
             )
             await self._registry.admission.mutate(attributes)
             await self._registry.admission.validate(attributes)
+        self._authorize_running(scope)
         return await serve(scope.request, self._backend, info.namespace, info.name, info.rest)
+
+
+def _attributes(user: User, info: RequestInfo, verb: str) -> Attributes:
+    return Attributes(
+        user,
+        verb,
+        info.group,
+        info.version,
+        info.resource,
+        info.subresource,
+        info.namespace,
+        info.name,
+        info.path,
+        info.field_selector,
+    )
 
 
 def refused(status: int) -> Response:

@@ -22,8 +22,8 @@ _VERBS: Final[Mapping[str, str]] = {
     "DELETE": "delete",
 }
 _NAMESPACE_SUBRESOURCES: Final = frozenset(("status", "finalize"))
-# Whatever the method, these run something in a Pod: authorized as create (CVE-free reading of k8s#78741).
-_CONNECT: Final = frozenset(("exec", "attach", "portforward"))
+# These run something in a Pod: a GET, as upgrades begin, is to be authorized as create, too (k8s#78741).
+RUNNING: Final = frozenset(("exec", "attach", "portforward"))
 _LASTING: Final = frozenset(("attach", "exec", "log", "portforward", "proxy"))
 _MANY: Final = frozenset(("list", "watch", "deletecollection"))
 _DURATION: Final = re.compile(r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
@@ -71,7 +71,7 @@ def parse(request: Request) -> RequestInfo:
     resource = rest[0]
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
-    verb = verb or _verb(request, name, subresource)
+    verb = verb or _verb(request, name)
     fields = _field_selector(request) if verb in _MANY else ""
     if not name and fields and verb in ("list", "watch"):
         name = _only_name(fields)
@@ -92,10 +92,8 @@ def _only_name(text: str) -> str:
     return "" if name in (".", "..") or "/" in name or "%" in name else name
 
 
-def _verb(request: Request, name: str, subresource: str) -> str:
+def _verb(request: Request, name: str) -> str:
     verb = _VERBS.get(request.method, "")
-    if subresource in _CONNECT and verb in ("get", "create"):
-        return "create"
     if name:
         return verb
     if verb == "get":

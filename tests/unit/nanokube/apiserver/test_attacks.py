@@ -1,23 +1,11 @@
-"""Requests that mean more than they seem to: verbs behind upgrades, bodies that grow."""
+"""Requests that mean more than they seem to: bodies that grow."""
 
 from __future__ import annotations
 
 import pytest
 
 from nanokube.api import errors
-from nanokube.apiserver import requestinfo
 from nanokube.apiserver.endpoints import negotiate
-from nanokube.kit.http.message import Headers, Peer, Request
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("subresource", ["exec", "attach", "portforward"])
-def test_running_something_in_a_pod_is_authorized_as_create(method: str, subresource: str) -> None:
-    """k8s#78741: an upgrade is a GET, but no reading."""
-    request = Request(
-        method, f"/api/v1/namespaces/d/pods/p/{subresource}", Headers(), b"", Peer("192.0.2.1", 1)
-    )
-    assert requestinfo.parse(request).verb == "create"
 
 
 def test_a_body_that_repeats_itself_is_refused() -> None:

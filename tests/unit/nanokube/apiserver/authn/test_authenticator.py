@@ -103,7 +103,7 @@ async def test_a_browser_names_its_token_as_a_protocol(api: Api) -> None:
     coded = PREFIX + base64.urlsafe_b64encode((await token(api)).encode()).decode().rstrip("=")
     reply = await api("GET", EXEC, headers=offered("v5.channel.k8s.io", coded), certificate=None)
     assert reply.code == 403
-    assert 'User "system:serviceaccount:default:sa" cannot create' in reply.json["message"]
+    assert 'User "system:serviceaccount:default:sa" cannot get' in reply.json["message"]
 
 
 @pytest.mark.parametrize(
