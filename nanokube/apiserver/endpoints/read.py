@@ -77,13 +77,20 @@ async def list_(scope: Scope) -> Answer:
     """Answer the objects selected."""
     accept = scope.request.headers.get("accept")
     form = negotiate.form_of(accept, True)
+    items, metadata = await selected(scope)
+    if form.shape:
+        negotiate.check_shape(accept, form, scope.resource, is_list=True)
+    include = render.include_object(scope.request.query.get("includeObject"), form)
+    parts = render.many(scope.resource, items, metadata, form, scope.registry.clock.time(), include)
+    return respond.encoded(scope.request, parts, form)
+
+
+async def selected(scope: Scope) -> tuple[Sequence[Item], dict[str, Any]]:
+    """Read what the options of a request select, and the metadata of such a list. Raises ApiError."""
     list_options.check(scope.request.query)
     selection = scope.selection()
     page = _page(scope)
-    registry = scope.registry
     items, revision = await _select(scope, selection, page)
-    if form.shape:
-        negotiate.check_shape(accept, form, scope.resource, is_list=True)
     metadata: dict[str, Any] = {"resourceVersion": str(revision)}
     if page.limit and len(items) > page.limit:
         rest = len(items) - page.limit
@@ -91,9 +98,7 @@ async def list_(scope: Scope) -> Answer:
         metadata["continue"] = continue_token.encode(revision, items[-1].key + "\0")
         if selection.is_plain:
             metadata["remainingItemCount"] = rest
-    include = render.include_object(scope.request.query.get("includeObject"), form)
-    parts = render.many(scope.resource, items, metadata, form, registry.clock.time(), include)
-    return respond.encoded(scope.request, parts, form)
+    return items, metadata
 
 
 async def _select(scope: Scope, selection: Selection, page: Page) -> tuple[Sequence[Item], int]:

@@ -19,7 +19,7 @@ from nanokube.api.patch import strategic
 from nanokube.api.resources import Resource
 from nanokube.api.validation.metadata import IMMUTABLE
 from nanokube.apiserver.cache.item import Item
-from nanokube.apiserver.endpoints import negotiate, render, respond, unrecognized, yaml_body
+from nanokube.apiserver.endpoints import negotiate, read, render, respond, unrecognized, yaml_body
 from nanokube.apiserver.endpoints.scope import Scope
 from nanokube.apiserver.registry import call as calls
 from nanokube.apiserver.registry import create as creating
@@ -338,13 +338,13 @@ async def delete(scope: Scope) -> Answer:
 
 
 async def delete_collection(scope: Scope) -> Answer:
-    """Delete what the selectors select."""
+    """Delete what a list with the same options shows: with a limit, that page and no more."""
     form = negotiate.form_of(scope.request.headers.get("accept"), True)
+    items, metadata = await read.selected(scope)
     options, is_dry_run = _delete_options(scope)
     call = scope.call(is_dry_run=is_dry_run)
     _warn_of_orphans(call, options)
-    items = await deleting.delete_collection(scope.registry, call, scope.selection(), options)
-    metadata = {"resourceVersion": str(scope.registry.caches.revision)}
+    await deleting.delete_all(scope.registry, call, items, options)
     parts = render.many(scope.resource, items, metadata, form, scope.registry.clock.time())
     return respond.encoded(scope.request, parts, form, warnings=call.warnings)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Final
 
 from nanokube.api import errors, objects, strategy, timestamps
@@ -148,8 +149,14 @@ def check_preconditions(call: Call, old: dict[str, Any], options: DeleteOptions)
 async def delete_collection(
     registry: Registry, call: Call, selection: Selection, options: DeleteOptions
 ) -> list[Item]:
-    """Delete what is selected; return the last states. What others delete meanwhile is no error."""
+    """Delete what is selected; return the last states."""
     items = await registry.select(call.resource, selection)
+    await delete_all(registry, call, items, options)
+    return items
+
+
+async def delete_all(registry: Registry, call: Call, items: Sequence[Item], options: DeleteOptions) -> None:
+    """Delete objects of one kind. What others delete meanwhile is no error. Raises ApiError."""
     failures: list[errors.ApiError] = []
 
     async def one(item: Item) -> None:
@@ -174,4 +181,3 @@ async def delete_collection(
                 group.create_task(one(item))
         if failures:
             raise failures[0]
-    return items

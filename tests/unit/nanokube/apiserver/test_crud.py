@@ -312,6 +312,20 @@ async def test_deletecollection_deletes_what_is_selected(api: Api) -> None:
     assert [o["metadata"]["name"] for o in left] == ["b"]
 
 
+async def test_deletecollection_deletes_no_more_than_a_list_shows(api: Api) -> None:
+    for name in "abc":
+        await api("POST", CONFIGMAPS, configmap(name))
+    for options, code in (("continue=x", 400), ("limit=x", 400), ("sendInitialEvents=true", 422)):
+        assert (await api("DELETE", f"{CONFIGMAPS}?{options}")).code == code
+    assert len((await api("GET", CONFIGMAPS)).json["items"]) == 3
+    first = (await api("DELETE", f"{CONFIGMAPS}?limit=1")).json
+    assert [o["metadata"]["name"] for o in first["items"]] == ["a"]
+    rest = f"limit=1&continue={first['metadata']['continue']}"
+    second = (await api("DELETE", f"{CONFIGMAPS}?{rest}")).json
+    assert [o["metadata"]["name"] for o in second["items"]] == ["b"]
+    assert [o["metadata"]["name"] for o in (await api("GET", CONFIGMAPS)).json["items"]] == ["c"]
+
+
 async def test_concurrent_patches_all_arrive(api: Api) -> None:
     await api("POST", CONFIGMAPS, configmap("a"))
 
