@@ -46,9 +46,9 @@ async def create(registry: Registry, call: Call, obj: dict[str, Any], *, tracks:
             return await _create_named(registry, call, candidate, tracks=tracks)
         except KeyExists as err:
             name = candidate["metadata"]["name"]
-            if not is_generated:
+            if not base:
                 raise errors.already_exists(call.resource, name) from err
-            if attempt == _NAME_ATTEMPTS - 1:
+            if not is_generated or attempt == _NAME_ATTEMPTS - 1:  # a name given is told of alike
                 raise errors.generate_name_conflict(call.resource, name) from err
     raise AssertionError("unreachable")
 

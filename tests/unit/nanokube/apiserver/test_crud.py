@@ -312,6 +312,15 @@ async def test_deletecollection_deletes_what_is_selected(api: Api) -> None:
     assert [o["metadata"]["name"] for o in left] == ["b"]
 
 
+async def test_a_name_that_is_taken_beside_a_prefix_is_refused_as_a_generated_one(api: Api) -> None:
+    body = configmap("a")
+    body["metadata"]["generateName"] = "x-"
+    assert (await api("POST", CONFIGMAPS, body)).code == 201
+    reply = await api("POST", CONFIGMAPS, body)
+    assert (reply.code, reply.json["reason"]) == (409, "AlreadyExists")
+    assert reply.json["message"].endswith("the server was not able to generate a unique name for the object")
+
+
 async def test_deletecollection_deletes_no_more_than_a_list_shows(api: Api) -> None:
     for name in "abc":
         await api("POST", CONFIGMAPS, configmap(name))
