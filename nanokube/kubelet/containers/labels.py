@@ -22,6 +22,7 @@ GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod"
 DELETION_GRACE_PERIOD = "io.kubernetes.pod.deletionGracePeriod"
 PORTS = "io.kubernetes.container.ports"
 PRE_STOP = "io.kubernetes.container.preStopHandler"
+ROUND = "io.nanokube.container.round"  # ours: when all containers were last to start again, as its start knew
 RESOURCES = "io.nanokube.container.resources"  # ours: what it was made with, which a resize compares
 
 

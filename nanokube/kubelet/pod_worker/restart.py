@@ -1,9 +1,10 @@
 """Whether a container that ended starts again: its rules by exit code, its policy, its Pod's. Pure.
 
-A rule may say that all containers of the Pod start again. They do so in their sandbox: what was made before
-that exit is of an earlier round, is killed without grace, and counts for nothing in what comes next, so that
-the Pod begins with its first init container. Upstream removes such containers from the runtime; here they
-stay, as what was there last.
+A rule may say that all containers of the Pod start again. They do so in their sandbox: what was planned
+before that exit was seen is of an earlier round, is killed without grace, and counts for nothing in what
+comes next, so that the Pod begins with its first init container. Upstream removes such containers from the
+runtime; here they stay, as what was there last. Each carries the round it was planned in: its age says
+nothing, for the exit may come while the containers after it in the same plan are yet to be made.
 Source: KEP-5307, KEP-5532, pkg/api/v1/pod/util.go ContainerShouldRestart.
 """
 
@@ -11,6 +12,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from nanokube.kubelet.containers import labels
 from nanokube.kubelet.podview import ContainerView, PodView, State
 
 Object = Mapping[str, Any]
@@ -60,10 +62,20 @@ def divided(pod: Object, view: PodView) -> tuple[PodView, tuple[ContainerView, .
     if not began:
         return view, ()
     names = {container["name"] for container in _containers(pod)}
-    former = {each.id for each in view.containers if each.name in names and each.created_at <= began}
+    former = {each.id for each in view.containers if each.name in names and _is_before(each, began)}
     present = tuple(each for each in view.containers if each.id not in former)
     alive = (each for each in view.containers if each.id in former and each.state is not State.EXITED)
     return dataclasses.replace(view, containers=present), tuple(alive)
+
+
+def annotations(pod: Object, view: PodView) -> dict[str, str]:
+    """Return what a container carries that is started because of this view."""
+    return {labels.ROUND: str(round_began(pod, view))} if may_restart_all(pod) else {}
+
+
+def _is_before(container: ContainerView, began: int) -> bool:
+    number = container.annotations.get(labels.ROUND, "")
+    return int(number) < began if number.isdecimal() else container.created_at <= began
 
 
 def _containers(pod: Object) -> tuple[Object, ...]:

@@ -16,6 +16,7 @@ from nanokube.client.events import reference_to
 from nanokube.kubelet.containers import build, environment, hosts, security, service_env
 from nanokube.kubelet.containers.build import BoundMount
 from nanokube.kubelet.images import ImageFault, field_path
+from nanokube.kubelet.pod_worker import restart
 from nanokube.kubelet.pod_worker.env import Env
 from nanokube.kubelet.podview import PodView
 from nanokube.kubelet.runtime import RuntimeFault
@@ -46,7 +47,10 @@ async def start(
     volumes: Mapping[str, Ready],
     pod_ips: Sequence[str],
 ) -> str:
-    """Create and start a container; return its id. Raises StartFault."""
+    """Create and start a container; return its id. Raises StartFault.
+
+    view: what the start was planned on, even if more was seen since.
+    """
     about = reference_to(pod, field_path=field_path(pod, container["name"]))
     volumes = await _pull_volumes(env, pod, container, sandbox, volumes)
     image = await _image(env, pod, container, sandbox)
@@ -62,6 +66,7 @@ async def start(
     ) as error:
         env.recorder.event(about, "Warning", "Failed", f"Error: {error}")
         raise StartFault("CreateContainerConfigError", str(error)) from error
+    config.annotations.update(restart.annotations(pod, view))
     try:
         container_id = await env.runtime.create_container(sandbox_id, config, sandbox)
     except RuntimeFault as fault:

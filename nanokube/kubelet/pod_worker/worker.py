@@ -300,10 +300,10 @@ class PodWorker:
             await self._set_up_volumes()
         if todo.create_sandbox:
             sandbox_id = await self._create_sandbox(todo.attempt)
-        sandbox = await self._sandbox_config(todo.attempt)
+        sandbox, view = await self._sandbox_config(todo.attempt), self.view
         await self._env.attached(self.pod, self.view.ips)
         for name in (*todo.ephemeral, *todo.init, *todo.start):
-            await self._start(name, sandbox_id, sandbox)
+            await self._start(name, sandbox_id, sandbox, view)
 
     async def _kill(self, kill: Kill) -> None:
         container = stop.container_spec(self.pod, kill.container.name) or {}
@@ -376,14 +376,14 @@ class PodWorker:
         found = await self._env.client.get(resources.get("runtimeclasses.node.k8s.io"), runtime_class)
         return str(found.get("handler") or "")
 
-    async def _start(self, name: str, sandbox_id: str, sandbox: pb.PodSandboxConfig) -> None:
+    async def _start(self, name: str, sandbox_id: str, sandbox: pb.PodSandboxConfig, view: PodView) -> None:
         container = stop.container_spec(self.pod, name)
         assert container is not None
         ended = last_exit(self.view, name)
         key = backoff_key(self.pod, name)
         metrics.count_container(self.pod, name)
         work = start.start(
-            self._env, self.pod, container, self.view, sandbox_id, sandbox, self._volumes or {}, self._ips()
+            self._env, self.pod, container, view, sandbox_id, sandbox, self._volumes or {}, self._ips()
         )
         try:
             container_id = await race.unless(self._ending, work)
