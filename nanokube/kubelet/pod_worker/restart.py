@@ -68,6 +68,13 @@ def divided(pod: Object, view: PodView) -> tuple[PodView, tuple[ContainerView, .
     return dataclasses.replace(view, containers=present), tuple(alive)
 
 
+def restarting(pod: Object, view: PodView) -> frozenset[str]:
+    """Name the containers that are yet to start again with all others, however they ended."""
+    present, _ = divided(pod, view)
+    names = {container["name"] for container in _containers(pod)}
+    return frozenset(name for name in names if view.latest(name) and not present.latest(name))
+
+
 def annotations(pod: Object, view: PodView) -> dict[str, str]:
     """Return what a container carries that is started because of this view."""
     return {labels.ROUND: str(round_began(pod, view))} if may_restart_all(pod) else {}

@@ -9,6 +9,7 @@ from typing import Any
 
 from nanokube.api import timestamps
 from nanokube.kubelet.containers import resources
+from nanokube.kubelet.pod_worker import restart
 from nanokube.kubelet.pod_worker.plan import sandbox_changed
 from nanokube.kubelet.status import conditions
 from nanokube.kubelet.status.containers import Observed, statuses
@@ -45,7 +46,8 @@ def generate(
     init = statuses(pod, "initContainers", seen)
     containers = statuses(pod, "containers", seen)
     ephemeral = statuses(pod, "ephemeralContainers", seen)
-    new_phase = phase(pod, init, containers, is_terminal=is_terminal)
+    restarting = restart.restarting(pod, seen.view)
+    new_phase = phase(pod, init, containers, restarting=restarting, is_terminal=is_terminal)
     if old.get("phase") in ("Succeeded", "Failed"):
         new_phase = old["phase"]  # a terminal phase is final
     if verdict is not None:

@@ -4,7 +4,7 @@ Source: pkg/kubelet/kubelet_pods.go getPhase.
 """
 
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from nanokube.kubelet.pod_worker.plan import is_sidecar
@@ -14,14 +14,23 @@ Object = Mapping[str, Any]
 
 
 def phase(
-    pod: Object, init: Sequence[Object], containers: Sequence[Object], *, is_terminal: bool = False
+    pod: Object,
+    init: Sequence[Object],
+    containers: Sequence[Object],
+    *,
+    restarting: Collection[str] = (),
+    is_terminal: bool = False,
 ) -> str:
-    """Return Pending, Running, Succeeded or Failed. is_terminal: nothing will be started again."""
-    count = _count_init(pod, init)
+    """Return Pending, Running, Succeeded or Failed.
+
+    restarting: names of containers that start again whatever their policy says of their exit.
+    is_terminal: nothing will be started again.
+    """
+    count = _count_init(pod, init, restarting)
     if count["init failed"]:
         return "Failed"
     running_sidecars = count["running"]
-    _count_containers(pod, containers, count)
+    _count_containers(pod, containers, restarting, count)
     # Sidecars restarting do not take a Pod back to Pending once an ordinary container exists.
     initialized = any(not _is_waiting_first(s) for s in containers)
     if count["init pending"] or (count["sidecar pending"] and not initialized) or count["waiting"]:
@@ -39,7 +48,9 @@ def phase(
     return "Succeeded" if count["stopped"] == count["succeeded"] else "Failed"
 
 
-def _count_init(pod: Object, statuses: Sequence[Object]) -> collections.Counter[str]:
+def _count_init(
+    pod: Object, statuses: Sequence[Object], restarting: Collection[str]
+) -> collections.Counter[str]:
     count: collections.Counter[str] = collections.Counter()
     by_name = {status["name"]: status for status in statuses}
     for container in pod["spec"].get("initContainers") or ():
@@ -54,7 +65,7 @@ def _count_init(pod: Object, statuses: Sequence[Object]) -> collections.Counter[
         if exited is None:
             count["init pending"] += 1
         elif exited["exitCode"] != 0:
-            if restarts(pod, container, exited["exitCode"]):
+            if container["name"] in restarting or restarts(pod, container, exited["exitCode"]):
                 count["init pending"] += 1
             else:
                 count["init failed"] += 1
@@ -72,7 +83,9 @@ def _sidecar_marks(status: Object | None) -> list[str]:
     return ["sidecar pending", "waiting" if status else "unknown"]
 
 
-def _count_containers(pod: Object, statuses: Sequence[Object], count: collections.Counter[str]) -> None:
+def _count_containers(
+    pod: Object, statuses: Sequence[Object], restarting: Collection[str], count: collections.Counter[str]
+) -> None:
     by_name = {status["name"]: status for status in statuses}
     for container in pod["spec"]["containers"]:
         status = by_name.get(container["name"])
@@ -87,7 +100,7 @@ def _count_containers(pod: Object, statuses: Sequence[Object], count: collection
             count["waiting"] += 1
             continue
         count["stopped"] += 1
-        if not restarts(pod, container, exited["exitCode"]):
+        if container["name"] not in restarting and not restarts(pod, container, exited["exitCode"]):
             count["stopped for good"] += 1
         if "terminated" in status["state"] and exited["exitCode"] == 0:
             count["succeeded"] += 1

@@ -66,3 +66,22 @@ def test_phase_while_initializing(policy: str, init: list[dict[str, Any]], expec
 def test_what_was_stopped_for_good_has_succeeded_or_failed() -> None:
     assert judged("Always", [OK], is_terminal=True) == "Succeeded"
     assert judged("Always", [BAD], is_terminal=True) == "Failed"
+
+
+@pytest.mark.parametrize(
+    ("init", "container", "restarting", "expected"),
+    [
+        (OK, BAD, {"c"}, "Running"),
+        (OK, BAD, {"i"}, "Failed"),
+        (BAD, WAITING, {"i"}, "Pending"),
+        (BAD, WAITING, {"c"}, "Failed"),
+    ],
+)
+def test_what_is_yet_to_restart_with_all_others_has_not_failed(
+    init: dict[str, Any], container: dict[str, Any], restarting: set[str], expected: str
+) -> None:
+    pod = {
+        "spec": {"restartPolicy": "Never", "initContainers": [{"name": "i"}], "containers": [{"name": "c"}]}
+    }
+    first, statuses = [{"name": "i", "state": init}], [{"name": "c", "state": container}]
+    assert phase(pod, first, statuses, restarting=restarting) == expected
