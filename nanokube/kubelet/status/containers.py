@@ -9,6 +9,7 @@ from typing import Any
 
 from nanokube.api import timestamps
 from nanokube.kubelet.containers import resources
+from nanokube.kubelet.pod_worker import restart
 from nanokube.kubelet.pod_worker.plan import is_sidecar, should_restart
 from nanokube.kubelet.podview import ContainerView, PodView, State
 from nanokube.kubelet.probes.results import Kind, Results, Verdict
@@ -172,7 +173,8 @@ def _explain_waiting(
     reason = seen.reasons.get(container["name"])
     if reason is None or (latest is not None and latest.is_running):
         return
-    if not should_restart(pod, container, latest):
+    name = container["name"]
+    if name not in restart.restarting(pod, seen.view) and not should_restart(pod, container, latest):
         return
     if "terminated" in status["state"]:
         status["lastState"] = status["state"]
