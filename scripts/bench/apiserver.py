@@ -176,7 +176,10 @@ def rows() -> dict[str, Row]:
     small, large = pods("small"), pods("large")
 
     def one(target: load.Target, accept: str = load.JSON) -> load.Requests:
-        return lambda: target.request("GET", f"{small}/pod-{random.randrange(SMALL):06d}", accept=accept)
+        requests = [
+            target.request("GET", f"{small}/pod-{number:06d}", accept=accept) for number in range(SMALL)
+        ]
+        return lambda: random.choice(requests)
 
     def loop(source: Callable[[load.Target], load.Requests], connections: int) -> Row:
         return lambda server, seconds, cpus: load.Load(
