@@ -1,5 +1,6 @@
 """Documents by digest: manifests, indexes and configs. Layers are not kept compressed (README, Why)."""
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterable
@@ -48,7 +49,10 @@ class Blobs:
 
     def usage(self) -> tuple[int, int]:
         """Return bytes and files on disk."""
-        sizes = [entry.stat().st_blocks * 512 for entry in os.scandir(self._root)]
+        sizes = []
+        for path in self._root.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
+                sizes.append(path.stat().st_blocks * 512)
         return sum(sizes), len(sizes)
 
     def keep_only(self, digests: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -50,9 +51,10 @@ class Node:
             return keeper
         children = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
         for pid in children:
-            is_contained = "/nkt-" in Path(f"/proc/{pid}/cgroup").read_text()  # cloned just now
-            if Path(f"/proc/{pid}/comm").read_text().strip() == name and not is_contained:
-                return int(pid)
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # reaped since
+                is_contained = "/nkt-" in Path(f"/proc/{pid}/cgroup").read_text()  # cloned just now
+                if Path(f"/proc/{pid}/comm").read_text().strip() == name and not is_contained:
+                    return int(pid)
         raise LookupError(name)
 
     def spec(self, *argv: str, **changes: Any) -> Spec:
