@@ -177,12 +177,11 @@ class App:
 
     def _done(self, info: RequestInfo, flow: Flow | None, answer: Answer, started: float) -> Answer:
         """Count an answer, and say in it where it belonged."""
-        if isinstance(answer, UpgradeResponse):
-            self._metrics.observe(info, 101, time.perf_counter() - started)
-            return answer
-        if flow is not None:
+        if flow is not None and not isinstance(answer, UpgradeResponse):
             answer.head = flow.head
-        self._metrics.observe(info, answer.status, time.perf_counter() - started)
+        if not isinstance(answer, Response) and (info.verb == "watch" or info.subresource):
+            self._metrics.follow(info, answer)
+        self._metrics.observe(info, answer, time.perf_counter() - started)
         return answer
 
     async def _finish(
@@ -243,12 +242,20 @@ class App:
             custom.check(scope)
         else:
             routes.check(resource, info, request.method)
+        old = deprecated.warning(resource)
+        if old:
+            self._metrics.note_deprecated(info)
+        return deprecated.warned(old, self._about(scope))
+
+    def _about(self, scope: Scope) -> Result:
+        """Find who answers a request about a resource."""
+        resource, info = scope.resource, scope.info
         if info.subresource:
             return self._subresource(scope)
         if info.verb not in resource.verbs:
-            raise errors.method_not_allowed(resource, info.verb or request.method)
+            raise errors.method_not_allowed(resource, info.verb or scope.request.method)
         if resource.name == "componentstatuses":
-            return deprecated.warned(deprecated.warning(resource), components.answer(scope))
+            return components.answer(scope)
         if resource.group == resource_metrics.GROUP and resource.custom is None:
             return self._usage.answer(scope)
         if not resource.is_stored:
@@ -258,7 +265,7 @@ class App:
         endpoint = _VERBS[info.verb]
         if resource.custom is not None:
             endpoint = custom.VERBS.get(info.verb, endpoint)
-        return deprecated.warned(deprecated.warning(resource), self._run(endpoint, scope))
+        return self._run(endpoint, scope)
 
     def _debug(self, path: str) -> Response:
         text = report.page(self.gate, path)
@@ -331,7 +338,8 @@ class App:
             await self._registry.admission.mutate(attributes)
             await self._registry.admission.validate(attributes)
         self._authorize_running(scope)
-        return await serve(scope.request, self._backend, info.namespace, info.name, info.rest)
+        with self._metrics.lasting(info):
+            return await serve(scope.request, self._backend, info.namespace, info.name, info.rest)
 
 
 def _attributes(user: User, info: RequestInfo, verb: str) -> Attributes:

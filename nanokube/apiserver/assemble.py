@@ -260,7 +260,7 @@ def _app(
     aggregator: Aggregator,
     auditor: Auditor | None,
 ) -> App:
-    metrics = Metrics(registry.caches.counts, registry.kinds.find)
+    metrics = Metrics(registry.caches.counts, registry.kinds.find, registry.store.size)
     for collector in (FlowMetrics(gate), *collectors):
         metrics.registry.register(collector)
     front_proxies = FrontProxies(config.front_proxy_ca.read_bytes()) if config.front_proxy_ca else None

@@ -63,12 +63,15 @@ class NonResource:
             return self.openapi.answer(request, path)
         return self._other(request, path)
 
-    def _other(self, request: Request, path: str) -> Response:
+    async def _counted(self) -> Response:
+        return Response(200, await self._metrics.render(), metrics.CONTENT_TYPE)
+
+    def _other(self, request: Request, path: str) -> Response | Awaitable[Response]:
         match path:
             case "/version":
                 return respond.document(request, version.info(), negotiate.OBJECT)
             case "/metrics":
-                return Response(200, self._metrics.render(), metrics.CONTENT_TYPE)
+                return self._counted()
             case "/metrics/slis":
                 return Response(200, self.health.indicators(), metrics.CONTENT_TYPE)
             case "/openid/v1/jwks":

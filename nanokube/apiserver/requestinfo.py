@@ -24,8 +24,9 @@ _VERBS: Final[Mapping[str, str]] = {
 _NAMESPACE_SUBRESOURCES: Final = frozenset(("status", "finalize"))
 # These run something in a Pod: a GET, as upgrades begin, is to be authorized as create, too (k8s#78741).
 RUNNING: Final = frozenset(("exec", "attach", "portforward"))
-_LASTING: Final = frozenset(("attach", "exec", "log", "portforward", "proxy"))
+CONNECTING: Final = frozenset(("attach", "exec", "log", "portforward", "proxy"))
 _MANY: Final = frozenset(("list", "watch", "deletecollection"))
+_APPLY: Final = "application/apply-patch+yaml"
 _DURATION: Final = re.compile(r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
 
 
@@ -44,6 +45,8 @@ class RequestInfo:
     subresource: str = ""
     rest: str = ""  # what follows the subresource in the path (proxy)
     field_selector: str = ""  # as it came, of verbs that are about many objects
+    dry_run: str = ""  # All, or invalid
+    is_apply: bool = False  # server-side, as which it is counted; else it is a patch
 
 
 def parse(request: Request) -> RequestInfo:
@@ -76,7 +79,27 @@ def parse(request: Request) -> RequestInfo:
     if not name and fields and verb in ("list", "watch"):
         name = _only_name(fields)
     tail = "/".join(rest[3:]) if len(rest) > 3 else ""
-    return RequestInfo(True, verb, path, group, version, resource, namespace, name, subresource, tail, fields)
+    dry_run = _dry_run(request.query) if "dryRun" in request.query.raw else ""
+    is_apply = verb == "patch" and request.headers.get("content-type") == _APPLY
+    return RequestInfo(
+        True,
+        verb,
+        path,
+        group,
+        version,
+        resource,
+        namespace,
+        name,
+        subresource,
+        tail,
+        fields,
+        dry_run,
+        is_apply,
+    )
+
+
+def _dry_run(query: Query) -> str:
+    return "All" if set(query.getall("dryRun")) == {"All"} else "invalid" if "dryRun" in query else ""
 
 
 def _field_selector(request: Request) -> str:
@@ -106,7 +129,7 @@ def check_timeout(info: RequestInfo, text: str) -> None:
 
     Raises ApiError (400). Source: staging apiserver pkg/endpoints/filters/request_deadline.go.
     """
-    if not text or info.verb == "watch" or info.subresource in _LASTING or _DURATION.fullmatch(text):
+    if not text or info.verb == "watch" or info.subresource in CONNECTING or _DURATION.fullmatch(text):
         return
     cause = f'invalid timeout specified in the request URL - time: invalid duration "{text}"'
     raise errors.bad_request(cause)

@@ -97,6 +97,10 @@ class MemoryStore:
         """Name keys past their expiry."""
         return self._index.expired(now)
 
+    async def size(self) -> int:
+        """Add up what is kept of values."""
+        return sum(len(event.value or b"") for event in self._log)
+
     async def close(self) -> None:
         """End all watches."""
         self._fanout.clear()

@@ -180,6 +180,10 @@ class Store(Protocol):
         """Name keys past their expiry, with their mod revision."""
         ...
 
+    async def size(self) -> int:
+        """Tell how many bytes its files take; 0: nobody knows at present."""
+        ...
+
     async def close(self) -> None:
         """End all watches; wait until what was accepted is durable."""
         ...

@@ -155,6 +155,10 @@ class EncryptedStore:
         """Name keys past their expiry."""
         return self.inner.expired(now)
 
+    async def size(self) -> int:
+        """Tell what the files take."""
+        return await self.inner.size()
+
     async def close(self) -> None:
         """Close the inner store, and the connections to plugins."""
         await self.inner.close()

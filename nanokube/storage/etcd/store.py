@@ -222,6 +222,17 @@ class EtcdStore:
         """Name nothing: leases end by themselves."""
         return ()
 
+    async def size(self) -> int:
+        """Ask the member that is used for the size of its database; 0 if it does not answer."""
+        request = pb.StatusRequest()
+        try:
+            answer = await self._connection.attempt(
+                lambda m: m.maintenance.Status(request, timeout=ATTEMPT_S)
+            )
+        except StoreError:
+            return 0
+        return int(answer.dbSize)
+
     async def close(self) -> None:
         """End all watches, and let go who waits; `opened` does the rest."""
         self._fanout.clear()

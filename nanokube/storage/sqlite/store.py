@@ -63,6 +63,7 @@ class SqliteStore:
     """Open with `await SqliteStore.open(path)`; belongs to the loop that opened it."""
 
     def __init__(self, path: Path, found: _Opened) -> None:
+        self._path = path
         self._lock_fd = found.lock_fd
         self._index = found.index
         self._revision = found.index.revision
@@ -182,6 +183,10 @@ class SqliteStore:
     def expired(self, now: float) -> Sequence[tuple[str, int]]:
         """Name keys past their expiry."""
         return self._index.expired(now)
+
+    async def size(self) -> int:
+        """Add up the tables, their journal and the log."""
+        return sum(each.stat().st_size for each in _files(self._path) if each.exists())
 
     async def close(self) -> None:
         """End all watches, commit what was accepted, release the file."""
@@ -357,6 +362,10 @@ def _fail(futures: Iterable[asyncio.Future[None]], err: Exception) -> None:
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _files(path: Path) -> list[Path]:
+    return [path, *(path.with_name(path.name + each) for each in ("-wal", *log.SUFFIXES))]
 
 
 def _recover(path: Path) -> _Opened:

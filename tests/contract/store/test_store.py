@@ -71,6 +71,11 @@ async def test_revisions_count_all_writes_and_begin_above_one(store: Store) -> N
     assert store.revision == 4
 
 
+async def test_its_size_is_told(store: Store) -> None:
+    await store.put("/a", b"1" * 5000)
+    assert await store.size() >= 5000
+
+
 async def test_an_entry_knows_its_create_and_mod_revision(store: Store) -> None:
     await store.put("/a", b"1", expect=0)
     await store.put("/a", b"2", expect=2)
