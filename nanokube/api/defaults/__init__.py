@@ -57,18 +57,20 @@ _BY_NAME: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
 }
 
 
-# whose defaults are all of the spec
-_NONE_OF_STATUS: Final = frozenset(("pods",))
+# of kinds all whose other defaults are of the spec
+_OF_STATUS: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {"pods": pod.apply_to_status}
 
 
 def apply_to_status(resource: Resource, obj: dict[str, Any]) -> None:
     """Fill in an object of which only the status is new, in place; the rest had its defaults before."""
     name = facts.name_of(resource.group, resource.version, resource.kind)
-    if resource.name not in _NONE_OF_STATUS or name is None:
+    found = _OF_STATUS.get(resource.name)
+    if found is None or name is None:
         apply(resource, obj)
         return
     if obj.get("status") is None:
         obj["status"] = {}
+    found(obj["status"])
     status = facts.definition(name).fields["status"].type.name
     zeros.fill(status, obj["status"])
     zeros.fill_nulls(status, obj["status"])

@@ -36,6 +36,19 @@ def apply(pod: dict[str, Any]) -> None:
     spec.setdefault("enableServiceLinks", True)
 
 
+def apply_to_status(status: dict[str, Any]) -> None:
+    """Make podIP and podIPs agree, whichever of them was written; podIP decides.
+
+    Source: pkg/apis/core/v1/conversion.go (PodStatus), which keeps podIPs alone.
+    """
+    address, listed = status.get("podIP"), status.get("podIPs")
+    if listed and not address:
+        if listed[0].get("ip"):
+            status["podIP"] = listed[0]["ip"]
+    elif address and (listed or [{}])[0].get("ip") != address:
+        status["podIPs"] = [{"ip": address}]
+
+
 def fill_template(template: dict[str, Any] | None) -> None:
     """Fill in a pod template, which gets fewer defaults than a Pod."""
     if template is not None:
