@@ -263,6 +263,10 @@ class FakeMounter:
     def device(self, source: Path, place: Path, fstype: str, flags: int) -> None:
         self.bind(source, place, flags)
 
+    def copy(self, source: Path, place: Path) -> None:
+        origin, _, flags = next(each for each in self.bound if each[1] == str(source))
+        self.bind(Path(origin), place, flags)
+
     def bind_sub_path(self, volume: Path, sub_path: str, place: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         if not place.is_symlink():

@@ -19,6 +19,20 @@ def names_claim(volume: Object) -> bool:
     return volume.get("persistentVolumeClaim") is not None or volume.get("ephemeral") is not None
 
 
+def is_read_only(volume: Object) -> bool:
+    """Tell whether a volume of a Pod is to be read alone."""
+    return bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
+
+
+def is_written(pod: Object, volume: Object) -> bool:
+    """Tell whether a Pod may write to a volume's claim, by this volume or another: they share a mount."""
+    name = volume_binding.claim_name(pod, volume)
+    return any(
+        volume_binding.claim_name(pod, each) == name and not is_read_only(each)
+        for each in objects.spec(pod).get("volumes") or ()
+    )
+
+
 async def resolve(pod: Object, volume: Object, references: References) -> Object:
     """Find the PersistentVolume of a Pod's volume. Raises VolumeFault, OSError."""
     try:

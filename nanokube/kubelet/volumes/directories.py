@@ -29,9 +29,8 @@ class Directories:
         """Make a volume's directory, unless it is there. Raises VolumeFault, OSError."""
         path = self._place(name)
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not path.is_dir():
-            path.mkdir()
-            path.chmod(0o777)  # whoever the Pod's processes are; the way to it is root's alone
+        path.mkdir(exist_ok=True)
+        path.chmod(0o777)  # whoever the Pod's processes are; the way to it is root's alone
         return path
 
     def remove(self, name: str) -> None:
@@ -55,5 +54,5 @@ class Directories:
 
     def _in_use(self, path: Path) -> list[Path]:
         mounted = self._mounter.mounts_below(self._pods)
-        below = [each for each in mounted if each.parts[-2:] == (local.DIRECTORY, path.name)]
+        below = [each for each in mounted if local.is_of(each, path.name)]
         return below + self._mounter.mounts_below(path)

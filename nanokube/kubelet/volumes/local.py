@@ -27,6 +27,7 @@ FLAGS = {
     "nodiratime": mount.MS_NODIRATIME,
     "relatime": mount.MS_RELATIME,
 }
+_UNREADY = "."  # begins the name of what is being made ready
 _CHANGES_NOTHING = ("rw", "bind", "defaults", "exec", "suid", "dev")
 
 
@@ -45,18 +46,29 @@ def set_up(
     if place in mounter.mounts_below(place):
         return
     is_shared = bool(_others(place, mounter))
-    place.mkdir(parents=True, exist_ok=True, mode=0o750)
+    # Made ready beside its place: what a killed agent left half done would be taken for ready there.
+    beside = place.with_name(_UNREADY + place.name)
+    for each in (beside, place):
+        each.mkdir(parents=True, exist_ok=True, mode=0o750)
+    for left in mounter.mounts_below(beside):
+        mounter.unmount(left)
     if stat.S_ISBLK(source.stat().st_mode):
         fstype = objects.spec(volume)["local"].get("fsType") or "ext4"
-        mounter.device(source, place, fstype, flags)
+        mounter.device(source, beside, fstype, flags)
     else:
-        mounter.bind(source, place, flags)
-    if group is not None and not flags & mount.MS_RDONLY and not is_shared:
-        try:
-            ownership.give(place, group, only_on_mismatch=only_on_mismatch)
-        except OSError:
-            mounter.unmount(place)  # else the next try would take it for ready
-            raise
+        mounter.bind(source, beside, flags)
+    try:
+        if group is not None and not flags & mount.MS_RDONLY and not is_shared:
+            ownership.give(beside, group, only_on_mismatch=only_on_mismatch)
+        mounter.copy(beside, place)
+    finally:
+        mounter.unmount(beside)
+    beside.rmdir()
+
+
+def is_of(point: Path, name: str) -> bool:
+    """Tell whether a Pod has, or is about to have, the volume of that name mounted there."""
+    return point.parts[-2:] in ((DIRECTORY, name), (DIRECTORY, _UNREADY + name))
 
 
 def checked(volume: Object) -> Path:

@@ -6,6 +6,7 @@ Source: pkg/kubelet/volumemanager, pkg/volume/*.
 """
 
 import asyncio
+import dataclasses
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -101,12 +102,12 @@ class Volumes:
 
     async def _set_up_claim(self, pod: Object, volume: Object) -> Ready:
         found = await claim.resolve(pod, volume, self._references)
-        read_only = bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
         directory = self._config.pod_directory(pod["metadata"]["uid"])
-        labels = self._node_labels()
-        return await asyncio.to_thread(
-            persistent.set_up, found, pod, directory, self._mounter, labels, read_only=read_only
+        labels, is_written = self._node_labels(), claim.is_written(pod, volume)
+        ready = await asyncio.to_thread(
+            persistent.set_up, found, pod, directory, self._mounter, labels, read_only=not is_written
         )
+        return dataclasses.replace(ready, is_read_only=claim.is_read_only(volume))
 
     def _path(self, pod: Object, volume: Object, kind: str) -> Path:
         plugin = "empty-dir" if kind == "emptyDir" else _plugin(kind)

@@ -1,6 +1,7 @@
 """The mounts a kubelet makes, behind a seam so that tests need no privileges. Blocking."""
 
 import contextlib
+import os
 import threading
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,10 @@ class Mounter(Protocol):
 
     def device(self, source: Path, place: Path, fstype: str, flags: int) -> None:
         """Mount the filesystem of a block device, after making one (fstype) on an empty one."""
+        ...
+
+    def copy(self, source: Path, place: Path) -> None:
+        """Mount on a directory what is mounted on another, with the same flags."""
         ...
 
     def bind_sub_path(self, volume: Path, sub_path: str, place: Path) -> None:
@@ -67,6 +72,17 @@ class LinuxMounter:
         except OSError:
             self.unmount(place)
             raise
+
+    def copy(self, source: Path, place: Path) -> None:
+        opened = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            tree = mount.clone_tree(opened, recursive=False)
+        finally:
+            os.close(opened)
+        try:
+            mount.attach_at(tree, mount.AT_FDCWD, str(place))
+        finally:
+            os.close(tree)
 
     def bind_sub_path(self, volume: Path, sub_path: str, place: Path) -> None:
         # A bind in one filesystem looks like no mount.

@@ -195,6 +195,59 @@ def test_a_volume_whose_owner_cannot_be_changed_is_not_ready(
     assert mounter.bound == []
 
 
+class Killed(BaseException):
+    """The agent's end, in the middle of what it did."""
+
+
+def test_what_a_killed_agent_left_half_done_is_not_taken_for_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Path] = []
+
+    def give(path: Path, *_: object, **__: object) -> None:
+        given.append(path)
+        if len(given) == 1:
+            monkeypatch.setattr(FakeMounter, "unmount", die)
+            raise Killed
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr("nanokube.kubelet.volumes.ownership.give", give)
+    (tmp_path / "disk").mkdir()
+    volume, mounter = a_volume(local={"path": str(tmp_path / "disk")}), FakeMounter()
+    place = tmp_path / "p/u/v/x/v"
+    with pytest.raises(Killed):
+        local.set_up(volume, place, mounter, group=1, only_on_mismatch=False, read_only=False)
+    assert mounter.mounts_below(place) == []
+    monkeypatch.undo()
+    monkeypatch.setattr("nanokube.kubelet.volumes.ownership.give", give)
+    local.set_up(volume, place, mounter, group=1, only_on_mismatch=False, read_only=False)
+    assert len(given) == 2
+    assert mounter.bound == [(str(tmp_path / "disk"), str(place), 0)]
+
+
+def test_one_claim_may_be_a_volume_to_read_and_another_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disk").mkdir()
+    mounter = FakeMounter()
+    monkeypatch.setattr("tests.unit.nanokube.kubelet.world.FakeMounter", lambda: mounter)
+
+    async def scenario(world: World) -> None:
+        made = user({"persistentVolumeClaim": {"claimName": "data", "readOnly": True}})
+        made["spec"]["volumes"].append({"name": "w", **CLAIM})
+        made["spec"]["containers"][0]["volumeMounts"].append({"name": "w", "mountPath": "/w"})
+        await world.create(made)
+        await world.until(lambda: world.condition("Ready") == "True")
+        (config,) = world.runtime.configs.values()
+        found = {each.container_path: each.readonly for each in config.mounts}
+        assert (found["/data"], found["/w"]) == (True, False)
+        assert [flags for _, _, flags in mounter.bound] == [0]
+
+    play(tmp_path, scenario, a_claim(), a_volume(local={"path": str(tmp_path / "disk")}))
+
+
 def test_a_claim_that_goes_is_used_while_it_is_protected() -> None:
     going = a_claim(deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["kubernetes.io/pvc-protection"])
     claim.check_claim(going)
