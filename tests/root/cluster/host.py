@@ -299,6 +299,7 @@ def wait_for(condition: Any, timeout_s: float = 30.0, what: str = "condition") -
     """Call condition until it returns something true; an AssertionError in it counts as not yet.
 
     What takes long is asked for less often: a kubectl each time would take the time from what is waited for.
+    A shorter limit than the usual one is for what the product promises, not for what a machine may take.
     """
     began = time.monotonic()
     deadline = began + timeout_s

@@ -30,7 +30,7 @@ def _deployment() -> dict[str, Any]:
 
 def test_a_busy_deployment_is_scaled_up(cluster: host.Host, apply: Any) -> None:
     apply(_deployment())
-    cluster.kubectl("rollout", "status", "deployment/busy", "--timeout=30s")
+    cluster.kubectl("rollout", "status", "deployment/busy", "--timeout=50s")
     cluster.kubectl("autoscale", "deployment", "busy", "--min=1", "--max=2", "--cpu=60%")
     try:
         # its period is 15 s, and a Pod counts once a whole window was measured after it got ready

@@ -41,8 +41,8 @@ def test_pods_on_the_bridge_and_off_it_are_one_network(bare_host: host.Host) -> 
             answer = bare_host.kubectl("exec", own, "--", "timeout", "3", "wget", "-qO-", f"http://{where}/")
             assert pod["metadata"]["name"] in answer, (source, where)
     bare_host.kubectl("delete", "deployment/old", "--wait=true")
-    host.wait_for(lambda: not _pods(bare_host, "old"), 20, "the end of the Pod on the bridge")
-    host.wait_for(lambda: _links(bare_host) == (0, 1), 10, "the end of its link")
+    host.wait_for(lambda: not _pods(bare_host, "old"), what="the end of the Pod on the bridge")
+    host.wait_for(lambda: _links(bare_host) == (0, 1), what="the end of its link")
 
 
 def _start(on: host.Host, name: str, port: int) -> None:

@@ -19,7 +19,7 @@ def serving(cluster: host.Host) -> Any:
         test_kubectl.service("steady")
     )
     cluster.kubectl("apply", "-f", "-", stdin=text)
-    cluster.kubectl("rollout", "status", "deployment/steady", "--timeout=30s")
+    cluster.kubectl("rollout", "status", "deployment/steady", "--timeout=50s")
     yield cluster.get("service", "steady")["spec"]["clusterIP"]
     cluster.kubectl("delete", "-f", "-", stdin=text)
 
@@ -70,7 +70,7 @@ def test_a_killed_component_comes_back_and_pods_go_on(
     cluster.kubectl("create", "configmap", f"kept-{len(victims)}-{victims[0]}", "--from-literal=a=b")
     kill(cluster, *victims)
     assert fetch(cluster, serving), "traffic goes on while a component is away"
-    host.wait_for(lambda: is_well(cluster), 15, "recovery")
+    host.wait_for(lambda: is_well(cluster), what="recovery")
     assert process_in_pod(cluster) == before
     assert cluster.get("pods", "-l", "app=steady")["items"][0]["metadata"]["uid"] == uid
     assert (
@@ -79,38 +79,38 @@ def test_a_killed_component_comes_back_and_pods_go_on(
     )
     assert cluster.get("configmap", f"kept-{len(victims)}-{victims[0]}")["data"] == {"a": "b"}
     alive = ("exec", "deployment/steady", "--", "echo", "alive")
-    host.wait_for(lambda: cluster.kubectl(*alive) == "alive\n", 10, "exec")
+    host.wait_for(lambda: cluster.kubectl(*alive) == "alive\n", what="exec")
     fresh = test_kubectl.pod(f"after-{len(victims)}-{victims[0]}", "echo", "new")
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(fresh))
     name = fresh["metadata"]["name"]
-    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", f"pod/{name}", "--timeout=20s")
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", f"pod/{name}", "--timeout=50s")
     cluster.kubectl("delete", "pod", name, "--wait=true")
 
 
 def test_a_killed_keeper_leaves_one_reachable_runtime(cluster: host.Host) -> None:
     """The old server had a call under way, for whose end it must not wait: its successor takes the socket."""
-    slow = test_kubectl.pod("slow-probe", "sleep", "60")
+    slow = test_kubectl.pod("slow-probe", "sleep", "600")
     slow["spec"]["containers"][0]["readinessProbe"] = {
-        "exec": {"command": ["sleep", "30"]},
-        "timeoutSeconds": 40,
+        "exec": {"command": ["sleep", "300"]},  # longer than all that is waited for below
+        "timeoutSeconds": 400,
         "periodSeconds": 1,
     }
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(slow))
-    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/slow-probe", "--timeout=20s")
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/slow-probe", "--timeout=50s")
     keeper = cluster.pid_of("cri")
     server = cluster.run("pgrep", "-P", str(keeper), "-f", "cri --serve").stdout.split()[0]
-    host.wait_for(lambda: "sleep 30" in cluster.run("ps", "-eo", "args").stdout, 10, "the probe")
+    host.wait_for(lambda: "sleep 300" in cluster.run("ps", "-eo", "args").stdout, what="the probe")
     cluster.run("kill", "-9", str(keeper))
-    host.wait_for(lambda: cluster.pid_of("cri") != keeper and _is_new(cluster, "cri"), 5, "a new keeper")
+    host.wait_for(lambda: cluster.pid_of("cri") != keeper and _is_new(cluster, "cri"), what="a new keeper")
 
     def is_gone() -> bool:
         return cluster.run("test", "-d", f"/proc/{server}", check=False).returncode == 1
 
-    host.wait_for(is_gone, 5, "the end of the old server")
+    host.wait_for(is_gone, what="the end of the old server")
 
     def is_reachable() -> bool:
         cluster.run("test", "-S", "/run/nanokube/cri.sock")
         return "cri.sock" in cluster.run("ss", "-lx").stdout
 
-    host.wait_for(is_reachable, 10, "the socket")
-    cluster.kubectl("delete", "pod", "slow-probe", "--wait=true", "--timeout=20s")
+    host.wait_for(is_reachable, what="the socket")
+    cluster.kubectl("delete", "pod", "slow-probe", "--wait=true", "--timeout=50s")

@@ -17,7 +17,7 @@ def test_kubectl_knows_custom_resources(cluster: host.Host) -> None:
 
     kubectl("apply", "-f", "-", body=gadgets.definition())
     try:
-        kubectl("wait", "--for=condition=Established", f"crd/{gadgets.NAME}", "--timeout=10s")
+        kubectl("wait", "--for=condition=Established", f"crd/{gadgets.NAME}", "--timeout=50s")
         kubectl("apply", "-f", "-", body=gadgets.gadget("a", size=3, replicas=1))
         assert "gadgets" in kubectl("api-resources", "--api-group=test.example.com")
         assert "gadget.test.example.com/a" in kubectl("get", "all")
@@ -32,7 +32,7 @@ def test_kubectl_knows_custom_resources(cluster: host.Host) -> None:
         assert kubectl("get", "gd", "a", "-o", "jsonpath={.spec.replicas}") == "4"
         assert f"v1.{gadgets.NAME.partition('.')[2]}" in kubectl("get", "apiservices")
     finally:
-        kubectl("delete", "crd", gadgets.NAME, "--timeout=20s")
+        kubectl("delete", "crd", gadgets.NAME, "--timeout=50s")
     assert "test.example.com" not in kubectl("api-versions")
 
 
@@ -57,28 +57,28 @@ def test_owners_and_dependents_are_custom_resources(cluster: host.Host) -> None:
         return {**made, "metadata": {**made["metadata"], **owner}}
 
     def gone(*names: str) -> None:
-        cluster.kubectl("wait", "--for=delete", *names, "--timeout=20s")
+        cluster.kubectl("wait", "--for=delete", *names, "--timeout=50s")
 
     apply(gadgets.definition())
     try:
-        cluster.kubectl("wait", "--for=condition=Established", f"crd/{gadgets.NAME}", "--timeout=10s")
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/{gadgets.NAME}", "--timeout=50s")
         apply(*(gadgets.gadget(name, size=1) for name in ("back", "fore", "orphan")))
         for name in ("back", "fore", "orphan"):
             owner = owned_by("gadget", name, blocks=True)
             apply(thing(f"of-{name}", owner), child(f"gadget-of-{name}", owner))
         cluster.kubectl("delete", "gadget/back", "--cascade=background")
         gone("configmap/of-back", "gadget/gadget-of-back")
-        cluster.kubectl("delete", "gadget/fore", "--cascade=foreground", "--timeout=20s")
+        cluster.kubectl("delete", "gadget/fore", "--cascade=foreground", "--timeout=50s")
         left = cluster.kubectl("get", "configmaps,gadgets", "-o", "name").split()
         assert not [name for name in left if "fore" in name]
-        cluster.kubectl("delete", "gadget/orphan", "--cascade=orphan", "--timeout=20s")
+        cluster.kubectl("delete", "gadget/orphan", "--cascade=orphan", "--timeout=50s")
         for name in ("configmap/of-orphan", "gadget/gadget-of-orphan"):
             assert cluster.kubectl("get", name, "-o", "jsonpath={.metadata.ownerReferences}") == ""
         apply(child("of-a-map", owned_by("configmap", "of-orphan")))
         cluster.kubectl("delete", "configmap/of-orphan")
         gone("gadget/of-a-map")
         apply(thing("last", owned_by("gadget", "gadget-of-orphan")))
-        cluster.kubectl("delete", "crd", gadgets.NAME, "--timeout=20s")
+        cluster.kubectl("delete", "crd", gadgets.NAME, "--timeout=50s")
         gone("configmap/last")
     finally:
-        cluster.kubectl("delete", "crd", gadgets.NAME, "--ignore-not-found", "--timeout=20s")
+        cluster.kubectl("delete", "crd", gadgets.NAME, "--ignore-not-found", "--timeout=50s")

@@ -68,8 +68,8 @@ def serve(on: host.Host) -> None:
     apply(
         on, web, ask, service("web", type="NodePort", **common), service("bare", clusterIP="None", **common)
     )
-    on.kubectl("rollout", "status", "deployment/web", "--timeout=40s", timeout_s=50)
-    on.kubectl("wait", "--for=condition=Ready", "pod/ask", "--timeout=30s", timeout_s=40)
+    on.kubectl("rollout", "status", "deployment/web", "--timeout=50s")
+    on.kubectl("wait", "--for=condition=Ready", "pod/ask", "--timeout=50s")
 
 
 def service(name: str, **spec: Any) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def answers(on: host.Host, ip: str, port: int = 80) -> None:
         lambda: inside(on, "timeout", "3", "wget", "-qO-", url(ip, port)),
         lambda: on.run("curl", "-gsSf", "-m", "3", url(ip, port)).stdout,
     ):
-        said = host.wait_for(asked, 15, f"an answer of {ip}")
+        said = host.wait_for(asked, what=f"an answer of {ip}")
         assert any(name in said for name in names), said
 
 
@@ -158,7 +158,7 @@ def test_a_service_is_upgraded_and_downgraded(dual: host.Host) -> None:
         slices = dual.get("endpointslices", "-l", "kubernetes.io/service-name=later")["items"]
         return [each["addressType"] for each in slices]
 
-    host.wait_for(lambda: families() == ["IPv4"], 10, "the second family's slice gone")
+    host.wait_for(lambda: families() == ["IPv4"], what="the second family's slice gone")
     dual.kubectl("delete", "service", "later")
 
 
@@ -170,15 +170,15 @@ def test_a_further_range_gives_addresses_and_stays_while_they_are_used(dual: hos
         "spec": {"cidrs": ["10.97.0.0/24", "fd00:10:97::/120"]},
     }
     apply(dual, cidr)
-    dual.kubectl("wait", "--for=condition=Ready", "servicecidr/more", "--timeout=10s")
+    dual.kubectl("wait", "--for=condition=Ready", "servicecidr/more", "--timeout=50s")
     spec = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": demo_image.PORT}]}
     apply(dual, service("far", clusterIP="fd00:10:97::7", ipFamilyPolicy="RequireDualStack", **spec))
-    host.wait_for(lambda: dual.get("ipaddress", "fd00:10:97::7"), 10, "an IPAddress")
+    host.wait_for(lambda: dual.get("ipaddress", "fd00:10:97::7"), what="an IPAddress")
     answers(dual, "fd00:10:97::7")
     dual.kubectl("delete", "servicecidr", "more", "--wait=false")
-    dual.kubectl("wait", "--for=condition=Ready=False", "servicecidr/more", "--timeout=10s")
+    dual.kubectl("wait", "--for=condition=Ready=False", "servicecidr/more", "--timeout=50s")
     dual.kubectl("delete", "service", "far")
-    dual.kubectl("wait", "--for=delete", "servicecidr/more", "--timeout=20s")
+    dual.kubectl("wait", "--for=delete", "servicecidr/more", "--timeout=50s")
 
 
 def test_the_server_is_reached_by_either_family(dual: host.Host) -> None:
@@ -245,7 +245,7 @@ def test_a_worker_joins_and_pods_reach_each_other(tmp_path: Path, families: tupl
             import_demo_image(each)
         serve(first)
         first.kubectl("delete", "pods", "-l", "app=web", "--wait=false")
-        first.kubectl("rollout", "status", "deployment/web", "--timeout=40s", timeout_s=50)
+        first.kubectl("rollout", "status", "deployment/web", "--timeout=50s")
         nodes = {each["spec"]["nodeName"] for each in first.get("pods", "-l", "app=web")["items"]}
         assert nodes == {"first", "second"}
         for ips in pod_ips(first).values():

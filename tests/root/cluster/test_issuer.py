@@ -34,7 +34,7 @@ def test_a_token_is_verified_from_outside_by_the_issuer_s_own_keys(cluster: host
     )
     try:
         code, told = host.wait_for(
-            lambda: (got := ask(cluster, server + DISCOVERY))[0] == 200 and got, 5, "leave"
+            lambda: (got := ask(cluster, server + DISCOVERY))[0] == 200 and got, what="leave"
         )
         assert code == 200
         claims = jwt.decode(token, options={"verify_signature": False})

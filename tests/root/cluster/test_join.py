@@ -78,7 +78,7 @@ def test_a_worker_joins_runs_pods_and_leaves(server: host.Host, worker: host.Hos
 
     conftest.import_demo_image(worker)
     server.kubectl("apply", "-f", "-", stdin=json.dumps(local_pod("there", "worker")))
-    server.kubectl("wait", "--for=condition=Ready", "pod/there", "--timeout=30s")
+    server.kubectl("wait", "--for=condition=Ready", "pod/there", "--timeout=50s")
     assert server.kubectl("exec", "there", "--", "cat", "/proc/sys/kernel/hostname") == "there\n"
     assert "said" in server.kubectl("logs", "there")
     projected = "/var/run/secrets/kubernetes.io/serviceaccount/token"
@@ -116,19 +116,19 @@ def a_volume_is_where_its_pod_is(server: host.Host, worker: host.Host) -> None:
     pod["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "far"}}]
     pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
     server.kubectl("apply", "-f", "-", stdin=json.dumps(claim) + json.dumps(pod))
-    server.kubectl("wait", "--for=condition=Ready", "pod/user", "--timeout=30s")
+    server.kubectl("wait", "--for=condition=Ready", "pod/user", "--timeout=50s")
     server.kubectl("exec", "user", "--", "touch", "/data/here")
     found = worker.run("sh", "-c", "ls /var/lib/nanokube/volumes/*").stdout
     assert found == "here\n"
-    server.kubectl("delete", "pod/user", "pvc/far", "--timeout=30s")
-    host.wait_for(lambda: not server.get("pv")["items"], 20, "the volume gone")
+    server.kubectl("delete", "pod/user", "pvc/far", "--timeout=50s")
+    host.wait_for(lambda: not server.get("pv")["items"], what="the volume gone")
     assert worker.run("ls", "-A", "/var/lib/nanokube/volumes").stdout == ""
 
 
 def serving_is_renewed_without_a_restart(server: host.Host, worker: host.Host) -> None:
     agent, shown = worker.pid_of("agent"), certificate_of(server, WORKER, 10250)
     assert "renewed kubelet-client\nrenewed kubelet-serving" in worker.nanokube("certs", "renew")
-    host.wait_for(lambda: certificate_of(server, WORKER, 10250) != shown, 10, "the new certificate")
+    host.wait_for(lambda: certificate_of(server, WORKER, 10250) != shown, what="the new certificate")
     assert worker.pid_of("agent") == agent
     server.kubectl("logs", "there")
 
@@ -143,8 +143,8 @@ def test_a_servers_certificates_are_renewed_without_a_restart(server: host.Host)
     pids = [server.pid_of(each) for each in ("apiserver", "agent", "manager")]
     shown = certificate_of(server, "127.0.0.1", 6443), certificate_of(server, "127.0.0.1", 10250)
     assert "renewed admin.conf" in server.nanokube("certs", "renew")
-    host.wait_for(lambda: certificate_of(server, "127.0.0.1", 6443) != shown[0], 10, "the API server's")
-    host.wait_for(lambda: certificate_of(server, "127.0.0.1", 10250) != shown[1], 10, "the kubelet's")
+    host.wait_for(lambda: certificate_of(server, "127.0.0.1", 6443) != shown[0], what="the API server's")
+    host.wait_for(lambda: certificate_of(server, "127.0.0.1", 10250) != shown[1], what="the kubelet's")
     assert server.get("node", "server")["metadata"]["name"] == "server"
     for part in ("agent", "manager"):
         log = server.run("cat", f"/var/log/nanokube/{part}.log").stdout
@@ -186,7 +186,7 @@ def test_what_cannot_join_is_told_why_and_leaves_nothing(server: host.Host, work
         (wrong(good, server="https://127.0.0.1:6443"), "nothing listens at 127.0.0.1:6443", "status"),
         (wrong(good, server="https://nowhere.invalid"), "no host is called nowhere.invalid", "address"),
     ]
-    host.wait_for(lambda: expired[2][:6] not in server.nanokube("token", "list"), 10, "the token's end")
+    host.wait_for(lambda: expired[2][:6] not in server.nanokube("token", "list"), what="the token's end")
     for arguments, cause, remedy in cases:
         said = refused(worker, arguments)
         assert cause in said[0], said
@@ -204,7 +204,7 @@ def a_port_that_is_taken_is_named(worker: host.Host, good: list[str]) -> None:
         "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', 6444)); s.listen(); time.sleep(60)"
     )
     with worker.running("python3", "-c", script):
-        host.wait_for(lambda: "6444" in worker.run("ss", "-ltn").stdout, 5, "the listener")
+        host.wait_for(lambda: "6444" in worker.run("ss", "-ltn").stdout, what="the listener")
         done = worker.run(str(host.NANOKUBE), "join", *good, "--cgroup-root", worker.cgroup_root, check=False)
     assert "ports: in use: 6444" in done.stderr
     assert "--balancer-port" in done.stderr

@@ -34,7 +34,7 @@ def test_a_second_server_joins_serves_and_leaves(tmp_path: Path, first: str, sec
         assert f"Node two ({second}) is Ready" in said
         names = {node["metadata"]["name"] for node in two.get("nodes")["items"]}
         assert names == {"one", "two"}
-        host.wait_for(lambda: addresses(two) == [first, second], 15, "both endpoints")
+        host.wait_for(lambda: addresses(two) == [first, second], what="both endpoints")
 
         two.nanokube("reset", "--yes")
         assert [node["metadata"]["name"] for node in one.get("nodes")["items"]] == ["one"]

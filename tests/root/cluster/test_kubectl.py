@@ -75,7 +75,7 @@ def apply(cluster: host.Host) -> Iterator[Any]:
 def web(cluster: host.Host, apply: Any) -> str:
     """A Deployment of two ready Pods behind a Service, called web."""
     apply(deployment("web"), service("web"))
-    cluster.kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    cluster.kubectl("rollout", "status", "deployment/web", "--timeout=50s")
     return "web"
 
 
@@ -130,12 +130,12 @@ def test_node_port_answers_on_the_nodes_address(cluster: host.Host, web: str, ap
             "busybox", "wget", "-q", "-O", "-", f"http://{host.ADDRESS}:{port}/"
         ).stdout.startswith(web)
 
-    host.wait_for(fetch, 5, "node port")
+    host.wait_for(fetch, what="node port")
 
 
 def test_logs_follow(cluster: host.Host, apply: Any) -> None:
     apply(pod("talker", "sh", "-c", "for i in 1 2 3; do echo line $i; sleep 0.3; done; echo err >&2"))
-    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/talker", "--timeout=20s")
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/talker", "--timeout=50s")
     text = cluster.kubectl("logs", "-f", "talker", timeout_s=20)
     assert text.splitlines() == ["line 1", "line 2", "line 3", "err"]
     assert cluster.kubectl("logs", "talker", "--tail=1") == "err\n"
@@ -177,7 +177,7 @@ def test_port_forward(cluster: host.Host, web: str) -> None:
 
 def test_scale(cluster: host.Host, web: str) -> None:
     cluster.kubectl("scale", f"deployment/{web}", "--replicas=4")
-    cluster.kubectl("rollout", "status", f"deployment/{web}", "--timeout=30s")
+    cluster.kubectl("rollout", "status", f"deployment/{web}", "--timeout=50s")
     assert len(cluster.get("pods", "-l", f"app={web}")["items"]) == 4
     cluster.kubectl("scale", f"deployment/{web}", "--replicas=1")
     host.wait_for(lambda: len(cluster.get("pods", "-l", f"app={web}")["items"]) == 1, 30, "scale down")
@@ -198,10 +198,10 @@ def test_rollout_and_undo(cluster: host.Host, web: str) -> None:
     ]
     assert len(ready) == 2, "a rolling update keeps the old Pods while the new ones fail"
     assert "rolled back" in cluster.kubectl("rollout", "undo", f"deployment/{web}")
-    cluster.kubectl("rollout", "status", f"deployment/{web}", "--timeout=30s")
+    cluster.kubectl("rollout", "status", f"deployment/{web}", "--timeout=50s")
     assert "REVISION" in cluster.kubectl("rollout", "history", f"deployment/{web}")
     cluster.kubectl("rollout", "restart", f"deployment/{web}")
-    cluster.kubectl("rollout", "status", f"deployment/{web}", "--timeout=30s")
+    cluster.kubectl("rollout", "status", f"deployment/{web}", "--timeout=50s")
 
 
 def test_explain_and_discovery(cluster: host.Host) -> None:
@@ -267,7 +267,7 @@ def test_volumes_and_environment(cluster: host.Host, apply: Any) -> None:
         ],
     }
     apply(config, made)
-    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/reader", "--timeout=20s")
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/reader", "--timeout=50s")
     lines = cluster.kubectl("logs", "reader").splitlines()
     assert lines[0] == "value"
     assert re.fullmatch(r"value 10\.244\.0\.\d+", lines[1])
@@ -294,16 +294,16 @@ def test_memory_limit_ends_in_oomkilled(cluster: host.Host, apply: Any) -> None:
 def test_deleting_a_namespace_deletes_what_is_in_it(cluster: host.Host) -> None:
     cluster.kubectl("create", "namespace", "gone")
     cluster.kubectl("-n", "gone", "apply", "-f", "-", stdin=json.dumps(deployment("web")))
-    cluster.kubectl("-n", "gone", "rollout", "status", "deployment/web", "--timeout=30s")
-    cluster.kubectl("delete", "namespace", "gone", "--wait=true", "--timeout=40s")
+    cluster.kubectl("-n", "gone", "rollout", "status", "deployment/web", "--timeout=50s")
+    cluster.kubectl("delete", "namespace", "gone", "--wait=true", "--timeout=50s")
     assert cluster.get("pods", "-A", "-l", "app=web")["items"] == []
 
 
 def test_deleting_a_deployment_deletes_its_pods(cluster: host.Host) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(deployment("shortlived")))
-    cluster.kubectl("rollout", "status", "deployment/shortlived", "--timeout=30s")
+    cluster.kubectl("rollout", "status", "deployment/shortlived", "--timeout=50s")
     cluster.kubectl(
-        "delete", "deployment", "shortlived", "--cascade=foreground", "--wait=true", "--timeout=30s"
+        "delete", "deployment", "shortlived", "--cascade=foreground", "--wait=true", "--timeout=50s"
     )
     assert cluster.get("pods", "-l", "app=shortlived")["items"] == []
     assert cluster.get("replicasets", "-l", "app=shortlived")["items"] == []
@@ -365,14 +365,14 @@ def test_anonymous_requests_get_health_and_version_only(cluster: host.Host) -> N
 
 def test_a_deleted_pod_leaves_no_cgroup(cluster: host.Host, apply: Any) -> None:
     apply(pod("leaver", "sleep", "60"))
-    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/leaver", "--timeout=20s")
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/leaver", "--timeout=50s")
     uid = cluster.get("pod", "leaver")["metadata"]["uid"]
 
     def groups() -> str:
         return cluster.run("find", "/sys/fs/cgroup", "-name", f"pod{uid}").stdout
 
     assert groups()
-    cluster.kubectl("delete", "pod", "leaver", "--wait=true", "--timeout=20s")
+    cluster.kubectl("delete", "pod", "leaver", "--wait=true", "--timeout=50s")
     host.wait_for(lambda: not groups(), 25, "removal of the Pod's cgroups")
 
 

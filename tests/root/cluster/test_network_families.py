@@ -137,19 +137,19 @@ def test_services_lead_to_all_nodes_from_all_nodes_and_from_outside(nodes: Hosts
     ip = f"[{server.get('service', 'all')['spec']['clusterIP']}]"
     every = {f"pod-{name}" for name in nodes}
     for source, on in nodes.items():
-        host.wait_for(lambda on=on: ask_from_host(on, ip)[0], 10, "the Service")
+        host.wait_for(lambda on=on: ask_from_host(on, ip)[0], what="the Service")
         assert {ask_from_host(on, ip)[0] for _ in range(30)} == every
         found = ask_all(nodes, f"pod-{source}", *[ip] * 12)
         askers = {asker for name, asker in found if name != f"pod-{source}"}
         assert askers == {ipv6_of(nodes, f"pod-{source}")}, "no address is translated between Pods"
         at = f"[{V6[source]}]:30080"
-        host.wait_for(lambda at=at: outside(lan, at)[0], 10, "the port")
+        host.wait_for(lambda at=at: outside(lan, at)[0], what="the port")
         assert {outside(lan, at)[0] for _ in range(30)} == every
     balanced = f"[{test_network_nodes.address_of(server, 'balanced')}]"
-    host.wait_for(lambda: outside(lan, balanced)[0], 10, "the address")
+    host.wait_for(lambda: outside(lan, balanced)[0], what="the address")
     assert {outside(lan, balanced)[1] for _ in range(6)} == {ROUTER}, "the client is seen as it is"
     server.kubectl("delete", "service", "all", "balanced")
-    host.wait_for(lambda: test_network_nodes.outside_fails(lan, balanced), 10, "the end of the address")
+    host.wait_for(lambda: test_network_nodes.outside_fails(lan, balanced), what="the end of the address")
 
 
 def test_a_node_that_left_has_nothing_left(nodes: Hosts, lan: host.Lan, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_node_that_left_has_nothing_left(nodes: Hosts, lan: host.Lan, tmp_path
         guest.run("nft", "list", "tables")
         before = test_reset.facts(guest)
         test_join.join(guest, test_join.line(server))
-        host.wait_for(lambda: "via 2001:db8::13" in server.run("ip", "-6", "route").stdout, 10, "the route")
+        host.wait_for(lambda: "via 2001:db8::13" in server.run("ip", "-6", "route").stdout, what="the route")
         assert "nk-vxlan" in guest.run("ip", "-6", "route").stdout
         guest.nanokube("reset", "--yes")
         after = test_reset.facts(guest)

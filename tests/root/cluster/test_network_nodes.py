@@ -178,7 +178,7 @@ def test_services_lead_to_all_nodes_from_all_nodes(nodes: Hosts) -> None:
     ip = server.get("service", "all")["spec"]["clusterIP"]
     local = server.get("service", "near-only")["spec"]["clusterIP"]
     for source, on in nodes.items():
-        host.wait_for(lambda on=on: ask_from_host(on, ip)[0], 10, "the Service")
+        host.wait_for(lambda on=on: ask_from_host(on, ip)[0], what="the Service")
         assert {ask_from_host(on, ip)[0] for _ in range(30)} == {"pod-server", "pod-near", "pod-far"}
         own = ip_of(nodes, f"pod-{source}")
         found = {ask(f"pod-{source}", nodes, ip) for _ in range(12)}
@@ -201,8 +201,8 @@ def test_node_ports_are_open_on_every_node(nodes: Hosts, lan: host.Lan) -> None:
         service("nobody", type="NodePort", selector=elsewhere, ports=[{"port": 80, "nodePort": 30082}]),
     )
     for name, address in ADDRESSES.items():
-        host.wait_for(lambda at=address: outside(lan, f"{at}:30080")[0], 10, "the port")
-        host.wait_for(lambda at=address: outside(lan, f"{at}:30081")[0], 10, "the port")
+        host.wait_for(lambda at=address: outside(lan, f"{at}:30080")[0], what="the port")
+        host.wait_for(lambda at=address: outside(lan, f"{at}:30081")[0], what="the port")
         assert {outside(lan, f"{address}:30080")[0] for _ in range(30)} == {f"pod-{each}" for each in nodes}
         gateway = "198.51.100.1" if name == "far" else "192.0.2.1"
         assert {outside(lan, f"{address}:30081") for _ in range(6)} == {(f"pod-{name}", gateway)}
@@ -224,9 +224,9 @@ def test_a_balanced_address_is_answered_on_the_link(nodes: Hosts, lan: host.Lan)
     given = {name: address_of(server, name) for name in ("cluster", "local", "guarded")}
     assert len(set(given.values())) == 3
     assert not server.get("service", "foreign")["status"]["loadBalancer"]
-    host.wait_for(lambda: outside(lan, given["cluster"])[0], 10, "the address")
+    host.wait_for(lambda: outside(lan, given["cluster"])[0], what="the address")
     assert {outside(lan, given["cluster"])[0] for _ in range(30)} == {f"pod-{each}" for each in nodes}
-    host.wait_for(lambda: outside(lan, given["local"])[0], 10, "the address")
+    host.wait_for(lambda: outside(lan, given["local"])[0], what="the address")
     assert {outside(lan, given["local"])[1] for _ in range(6)} == {"192.0.2.1"}, "the client is seen as it is"
     assert outside_fails(lan, given["guarded"]) == 28, "not of the ranges: silence"
     assert outside_fails(lan, f"{given['cluster']}:22") == 28, "the node itself is not behind the address"
@@ -234,7 +234,7 @@ def test_a_balanced_address_is_answered_on_the_link(nodes: Hosts, lan: host.Lan)
         assert ask(f"pod-{source}", nodes, given["local"])[0].startswith("pod-")
     health_is_told(nodes, lan)
     server.kubectl("delete", "service", "cluster", "local", "guarded", "foreign")
-    host.wait_for(lambda: outside_fails(lan, given["cluster"]), 10, "the end of the address")
+    host.wait_for(lambda: outside_fails(lan, given["cluster"]), what="the end of the address")
 
 
 def test_an_external_address_leads_to_a_service_on_the_node_it_is_routed_to(
@@ -244,7 +244,7 @@ def test_an_external_address_leads_to_a_service_on_the_node_it_is_routed_to(
     apply(server, service("external", externalIPs=[ip]))
     for name in ("server", "near"):
         lan.run("ip", "route", "replace", f"{ip}/32", "via", ADDRESSES[name])
-        host.wait_for(lambda: outside(lan, ip)[0], 10, "the address")
+        host.wait_for(lambda: outside(lan, ip)[0], what="the address")
         assert {outside(lan, ip)[0] for _ in range(30)} == {f"pod-{each}" for each in nodes}
     for source in nodes:
         assert ask(f"pod-{source}", nodes, ip)[0].startswith("pod-")
@@ -262,7 +262,7 @@ def test_a_balanced_address_is_taken_over_when_its_node_dies(nodes: Hosts, lan: 
     given = {address_of(server, each) for each in names}
     assert len(given) == 4
     for ip in given:
-        host.wait_for(lambda ip=ip: outside(lan, ip)[0], 10, f"{ip}, of whichever node")
+        host.wait_for(lambda ip=ip: outside(lan, ip)[0], what=f"{ip}, of whichever node")
     before = {ip: announcer_of(nodes, ip) for ip in given}
     assert set(before.values()) == {"server", "near"}, "a node behind a router announces none of the link"
     agent = str(nodes["near"].pid_of("agent"))
@@ -272,14 +272,14 @@ def test_a_balanced_address_is_taken_over_when_its_node_dies(nodes: Hosts, lan: 
     try:
         for ip in given:
             # Of three endpoints one is lost until the Pod's Node is known to be.
-            host.wait_for(lambda ip=ip: outside(lan, ip)[0], 10, f"{ip}, of the other node")
+            host.wait_for(lambda ip=ip: outside(lan, ip)[0], what=f"{ip}, of the other node")
     finally:
         lan.ip("link", "set", "near", "up")
         nodes["near"].run("kill", "-CONT", agent)
     said_of(server, "near", "True")
-    host.wait_for(lambda: {ip: announcer_of(nodes, ip) for ip in given} == before, 15, "as before")
+    host.wait_for(lambda: {ip: announcer_of(nodes, ip) for ip in given} == before, what="as before")
     for ip in given:
-        host.wait_for(lambda ip=ip: outside(lan, ip)[0], 10, f"{ip}, of the node that is back")
+        host.wait_for(lambda ip=ip: outside(lan, ip)[0], what=f"{ip}, of the node that is back")
     server.kubectl("delete", "service", *names)
 
 
@@ -310,7 +310,7 @@ def health_is_told(nodes: Hosts, lan: host.Lan) -> None:
     assert healthy["localEndpoints"] == 1
     assert healthy["service"] == {"namespace": "default", "name": "local"}
     server.kubectl("label", "pod", "pod-near", "app=other", "--overwrite")
-    host.wait_for(lambda: '"localEndpoints":0' in said(lan, f"http://{NEAR}:{port}/healthz"), 10, "503")
+    host.wait_for(lambda: '"localEndpoints":0' in said(lan, f"http://{NEAR}:{port}/healthz"), what="503")
     server.kubectl("label", "pod", "pod-near", "app=who", "--overwrite")
 
 
@@ -318,7 +318,7 @@ def address_of(server: host.Host, name: str) -> str:
     def given() -> Any:
         return server.get("service", name)["status"]["loadBalancer"].get("ingress")
 
-    (point,) = host.wait_for(given, 10, "an address of the pool")
+    (point,) = host.wait_for(given, what="an address of the pool")
     assert point["ipMode"] == "VIP"
     return str(point["ip"])
 
@@ -346,10 +346,10 @@ def test_a_node_that_left_is_forgotten_and_has_nothing_left(
         guest.run("nft", "list", "tables")
         before = test_reset.facts(guest)
         test_join.join(guest, test_join.line(server))
-        host.wait_for(lambda: "via 192.0.2.13" in server.run("ip", "route").stdout, 10, "the route")
+        host.wait_for(lambda: "via 192.0.2.13" in server.run("ip", "route").stdout, what="the route")
         assert "nk-vxlan" in guest.run("ip", "route").stdout
         guest.nanokube("reset", "--yes")
         after = test_reset.facts(guest)
         for name, lines in before.items():
             assert after[name] == lines, name
-        host.wait_for(lambda: "via 192.0.2.13" not in server.run("ip", "route").stdout, 10, "its end")
+        host.wait_for(lambda: "via 192.0.2.13" not in server.run("ip", "route").stdout, what="its end")

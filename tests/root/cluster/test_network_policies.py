@@ -119,7 +119,7 @@ def test_a_new_pod_is_covered_from_its_first_packet(nodes: Hosts, put: Callable[
     ask = f"timeout 1 wget -qO- http://{target}/ && echo reached || echo refused"
     fresh["spec"]["containers"][0] |= {"command": ["sh", "-c", f"{ask}; sleep 100"], "readinessProbe": None}
     test_network_nodes.apply(nodes["server"], fresh)
-    nodes["server"].kubectl("wait", "--for=condition=Ready", "pod", "fresh", "--timeout=30s")
+    nodes["server"].kubectl("wait", "--for=condition=Ready", "pod", "fresh", "--timeout=50s")
     within(lambda: "re" in nodes["server"].kubectl("logs", "fresh"))
     assert nodes["server"].kubectl("logs", "fresh").splitlines()[-1] == "refused"
     nodes["server"].kubectl("delete", "pod", "fresh", "--now")
@@ -142,7 +142,7 @@ def test_nothing_is_left(tmp_path: Path) -> None:
         alone.up()
         conftest.import_demo_image(alone)
         test_network_nodes.apply(alone, pod("web", "policies", "web"), policy())
-        alone.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=30s")
+        alone.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=50s")
         within(lambda: "jump" in alone.run(*TABLE, check=False).stdout)
         alone.nanokube("reset", "--yes")
         assert test_reset.facts(alone) == before

@@ -25,7 +25,7 @@ def test_pods_follow_the_new_range_of_their_node(tmp_path: Path) -> None:
         server.kubectl("delete", "node", "worker")
         heir = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "heir"}}
         server.kubectl("apply", "-f", "-", stdin=json.dumps(heir))
-        host.wait_for(lambda: server.get("node", "heir")["spec"].get("podCIDR"), 10, "the heir's range")
+        host.wait_for(lambda: server.get("node", "heir")["spec"].get("podCIDR"), what="the heir's range")
         worker.nanokube("down", "--keep-pods")
         worker.nanokube("up")
         assert server.get("node", "worker")["spec"]["podCIDR"] == "10.244.2.0/24"

@@ -24,7 +24,7 @@ def record(cluster: host.Host, tmp_path: Path) -> Iterator[Path]:
     properties = version["schema"]["openAPIV3Schema"]["properties"]
     properties["status"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(crd))
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/{gadgets.NAME}", "--timeout=10s")
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/{gadgets.NAME}", "--timeout=50s")
     found, log = tmp_path / "record", tmp_path / "kopf.log"
     variables = [f"GADGET_RECORD={found}", f"GADGET_KUBECTL={host.kubectl()}", f"HOME={tmp_path}"]
     kopf = str(host.NANOKUBE.with_name("kopf"))
@@ -47,7 +47,7 @@ def record(cluster: host.Host, tmp_path: Path) -> Iterator[Path]:
             yield found
     finally:
         print(log.read_text()[-4000:])
-        cluster.kubectl("delete", "crd", gadgets.NAME, "--ignore-not-found", "--timeout=20s")
+        cluster.kubectl("delete", "crd", gadgets.NAME, "--ignore-not-found", "--timeout=50s")
 
 
 def test_an_operator_follows_its_objects(cluster: host.Host, record: Path) -> None:
@@ -73,6 +73,6 @@ def test_an_operator_follows_its_objects(cluster: host.Host, record: Path) -> No
     assert (shown()["status"]["size"], child()["data"]) == (5, {"size": "5"})
     assert shown()["metadata"]["generation"] == 2
 
-    cluster.kubectl("delete", "gadget", "a", "--timeout=20s")  # waits for the finalizer
+    cluster.kubectl("delete", "gadget", "a", "--timeout=50s")  # waits for the finalizer
     assert record.read_text() == "a\n"
     host.wait_for(lambda: not cluster.get("configmap", "--field-selector=metadata.name=a")["items"])

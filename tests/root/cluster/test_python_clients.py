@@ -163,7 +163,7 @@ def wait_for(is_so: Callable[[], bool], what: str, timeout_s: float = 30.0) -> N
 
 def test_the_official_client_reads_writes_and_watches(cluster: host.Host) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=DEFINITION)
-    cluster.kubectl("wait", "--for=condition=Established", "crd/gadgets.example.com", "--timeout=20s")
+    cluster.kubectl("wait", "--for=condition=Established", "crd/gadgets.example.com", "--timeout=50s")
     try:
         assert "done" in cluster.run(sys.executable, "-c", CLIENT, timeout_s=60).stdout
     finally:
@@ -172,7 +172,7 @@ def test_the_official_client_reads_writes_and_watches(cluster: host.Host) -> Non
 
 def test_the_official_client_streams(cluster: host.Host, apply: Any) -> None:
     apply(STREAMED)
-    cluster.kubectl("wait", "pod/streams", "--for=condition=Ready", "--timeout=30s")
+    cluster.kubectl("wait", "pod/streams", "--for=condition=Ready", "--timeout=50s")
     assert "done" in cluster.run(sys.executable, "-c", STREAMS, timeout_s=90).stdout
 
 
@@ -180,7 +180,7 @@ def test_an_operator_acts_on_custom_resources(cluster: host.Host, tmp_path: Path
     operator = tmp_path / "operator.py"
     operator.write_text(OPERATOR)
     cluster.kubectl("apply", "-f", "-", stdin=DEFINITION)
-    cluster.kubectl("wait", "--for=condition=Established", "crd/gadgets.example.com", "--timeout=20s")
+    cluster.kubectl("wait", "--for=condition=Established", "crd/gadgets.example.com", "--timeout=50s")
 
     def said(handler: str) -> object:
         return cluster.get("gadget", "one").get("status", {}).get(handler)
@@ -193,6 +193,6 @@ def test_an_operator_acts_on_custom_resources(cluster: host.Host, tmp_path: Path
             wait_for(lambda: said("made") == {"size": 3}, "the operator to see what was made")
             cluster.kubectl("patch", "gadget", "one", "--type=merge", "-p", '{"spec":{"size":5}}')
             wait_for(lambda: said("changed") == {"to": 5}, "the operator to see what was changed")
-            cluster.kubectl("delete", "gadget", "one", "--timeout=30s")
+            cluster.kubectl("delete", "gadget", "one", "--timeout=50s")
     finally:
         cluster.kubectl("delete", "crd", "gadgets.example.com")

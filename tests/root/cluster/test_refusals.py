@@ -53,7 +53,7 @@ def test_a_full_range_of_pod_addresses_is_named_and_passes(bare_host: host.Host)
         events = bare_host.kubectl("get", "events", "--field-selector", "reason=FailedCreatePodSandBox")
         return "no IP addresses available in range set: 10.244.0.1-10.244.0.6" in events
 
-    host.wait_for(told, 20, "an event that names the range")
+    host.wait_for(told, what="an event that names the range")
     assert bare_host.run("sh", "-c", "ip route | grep -c 'dev nk.* proto 109 '").stdout.strip() == "5"
     bare_host.kubectl("scale", "deployment/crowd", "--replicas=5")
     bare_host.kubectl("rollout", "status", "deployment/crowd", "--timeout=60s")

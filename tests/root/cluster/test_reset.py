@@ -44,7 +44,7 @@ def test_the_host_is_as_it_was(bare_host: host.Host) -> None:
 
     made = [test_kubectl.deployment("web"), test_kubectl.service("web", type="NodePort")]
     bare_host.kubectl("apply", "-f", "-", stdin="".join(json.dumps(each) for each in made))
-    bare_host.kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    bare_host.kubectl("rollout", "status", "deployment/web", "--timeout=50s")
     assert facts(bare_host) != before
     output = bare_host.nanokube("reset", "--yes")
     assert "nothing of nanokube is left" in output
@@ -58,7 +58,7 @@ def test_down_then_up_resumes(bare_host: host.Host) -> None:
     bare_host.up()
     conftest.import_demo_image(bare_host)
     bare_host.kubectl("apply", "-f", "-", stdin=json.dumps(test_kubectl.deployment("web", replicas=1)))
-    bare_host.kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    bare_host.kubectl("rollout", "status", "deployment/web", "--timeout=50s")
     assert "node stopped" in bare_host.nanokube("down")
     assert "was not running" in bare_host.nanokube("down")
     assert not re.search(
@@ -77,7 +77,7 @@ def test_a_busy_port_is_named_before_anything_is_made(bare_host: host.Host) -> N
     before = facts(bare_host)
     script = "import socket, time; s = socket.socket(); s.bind(('', 6443)); s.listen(); time.sleep(60)"
     with bare_host.running("python3", "-c", script):
-        host.wait_for(lambda: "6443" in bare_host.run("ss", "-ltn").stdout, 5, "the listener")
+        host.wait_for(lambda: "6443" in bare_host.run("ss", "-ltn").stdout, what="the listener")
         output = bare_host.nanokube("up", "--cgroup-root", bare_host.cgroup_root, check=False)
     assert "ports: in use: 6443" in output
     assert "--api-port" in output

@@ -31,7 +31,7 @@ def limits(cluster: host.Host, uid: str, names: tuple[str, str]) -> list[int]:
     found: dict[Path, int] = {}
     for top in (*Path("/sys/fs/cgroup").glob(f"*/{cluster.cgroup_root}"), Path("/sys/fs/cgroup")):
         for name in names:
-            for path in top.glob(f"*/pod{uid}/{name}") if top.name == cluster.cgroup_root else ():
+            for path in top.glob(f"pods/*/pod{uid}/{name}") if top.name == cluster.cgroup_root else ():
                 found[path] = int(path.read_text().split()[0])
                 below = sorted(int(each.read_text().split()[0]) for each in path.parent.glob(f"*/{name}"))
                 return [found[path], *below]

@@ -35,7 +35,7 @@ def pod(name: str, script: str, **fields: Any) -> dict[str, Any]:
 
 
 def wait_ready(cluster: host.Host, name: str) -> None:
-    cluster.kubectl("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=30s")
+    cluster.kubectl("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=50s")
 
 
 def phase(cluster: host.Host, name: str) -> str:
@@ -59,7 +59,7 @@ def sleeper(cluster: host.Host, apply: Any) -> str:
 @pytest.fixture
 def web(cluster: host.Host, apply: Any) -> str:
     apply(test_kubectl.deployment("web"), test_kubectl.service("web"))
-    cluster.kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    cluster.kubectl("rollout", "status", "deployment/web", "--timeout=50s")
     return "web"
 
 

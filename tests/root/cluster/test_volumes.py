@@ -55,7 +55,7 @@ def phase(cluster: host.Host, kind: str, name: str) -> str:
 def succeeded(cluster: host.Host, *names: str) -> None:
     for name in names:
         done = "--for=jsonpath={.status.phase}=Succeeded"
-        cluster.kubectl("wait", done, f"pod/{name}", "--timeout=30s")
+        cluster.kubectl("wait", done, f"pod/{name}", "--timeout=50s")
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_pod_writes_to_a_path_of_the_host_through_its_claim(
     cluster: host.Host, apply: Any, disk: str
 ) -> None:
     apply(a_volume("plain", "", hostPath={"path": disk}), a_claim("plain", ""))
-    host.wait_for(lambda: phase(cluster, "pvc", "plain") == "Bound", 10, "bound")
+    host.wait_for(lambda: phase(cluster, "pvc", "plain") == "Bound", what="bound")
     apply(a_pod("writer", "plain", "echo hello >/data/greeting"))
     succeeded(cluster, "writer")
     assert cluster.run("cat", f"{disk}/greeting").stdout == "hello\n"
@@ -120,11 +120,11 @@ def test_a_pod_waits_for_what_its_claim_lacks(cluster: host.Host, apply: Any) ->
         return "".join(each["message"] for each in events)
 
     why = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
-    host.wait_for(lambda: why in told(), 10, "the scheduler's word")
+    host.wait_for(lambda: why in told(), what="the scheduler's word")
     missing = a_volume("lacking", "none", local={"path": "/run/not/there"}, nodeAffinity=on("alpha"))
     apply(missing)
     host.wait_for(
-        lambda: 'volume "lacking" : path "/run/not/there" does not exist' in told(), 20, "the kubelet's"
+        lambda: 'volume "lacking" : path "/run/not/there" does not exist' in told(), what="the kubelet's"
     )
     cluster.run("mkdir", "-p", "/run/not/there")
     succeeded(cluster, "waits")
@@ -144,18 +144,18 @@ def test_a_statefulset_finds_its_data_again_and_deleting_the_claim_removes_it(
         "volumeClaimTemplates": [a_claim("data")],
     }
     apply(thing("apps/v1", "StatefulSet", "keeper", spec=spec))
-    cluster.kubectl("rollout", "status", "statefulset/keeper", "--timeout=30s")
+    cluster.kubectl("rollout", "status", "statefulset/keeper", "--timeout=50s")
     claim = cluster.get("pvc", "data-keeper-0")
     assert claim["spec"]["storageClassName"] == "local"
     volume = cluster.get("pv", claim["spec"]["volumeName"])
     path = volume["spec"]["local"]["path"]
     written = cluster.run("cat", f"{path}/x").stdout
     cluster.kubectl("delete", "pod", "keeper-0")
-    cluster.kubectl("wait", "--for=condition=Ready", "pod/keeper-0", "--timeout=30s")
-    host.wait_for(lambda: cluster.kubectl("logs", "keeper-0") == written, 10, "the same data")
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/keeper-0", "--timeout=50s")
+    host.wait_for(lambda: cluster.kubectl("logs", "keeper-0") == written, what="the same data")
     cluster.kubectl("delete", "statefulset", "keeper")
-    cluster.kubectl("delete", "pvc", "data-keeper-0", "data-keeper-1", "--timeout=30s")
-    host.wait_for(lambda: not cluster.get("pv")["items"], 20, "volumes gone")
+    cluster.kubectl("delete", "pvc", "data-keeper-0", "data-keeper-1", "--timeout=50s")
+    host.wait_for(lambda: not cluster.get("pv")["items"], what="volumes gone")
     assert cluster.run("ls", "-A", "/var/lib/nanokube/volumes").stdout == ""
 
 
@@ -166,7 +166,7 @@ def test_an_ephemeral_volume_goes_with_its_pod(cluster: host.Host, apply: Any) -
     succeeded(cluster, "brief")
     assert phase(cluster, "pvc", "brief-data") == "Bound"
     cluster.kubectl("delete", "pod", "brief")
-    host.wait_for(lambda: not cluster.get("pvc,pv")["items"], 20, "claim and volume gone")
+    host.wait_for(lambda: not cluster.get("pvc,pv")["items"], what="claim and volume gone")
 
 
 def test_a_claim_grows_and_a_retained_volume_stays(cluster: host.Host, apply: Any) -> None:
@@ -174,13 +174,13 @@ def test_a_claim_grows_and_a_retained_volume_stays(cluster: host.Host, apply: An
     succeeded(cluster, "user")
     bigger = '{"spec": {"resources": {"requests": {"storage": "2Gi"}}}}'
     cluster.kubectl("patch", "pvc", "grows", "-p", bigger)
-    host.wait_for(lambda: cluster.get("pvc", "grows")["status"]["capacity"]["storage"] == "2Gi", 10, "grown")
+    host.wait_for(lambda: cluster.get("pvc", "grows")["status"]["capacity"]["storage"] == "2Gi", what="grown")
     name = cluster.get("pvc", "grows")["spec"]["volumeName"]
     path = cluster.get("pv", name)["spec"]["local"]["path"]
     cluster.kubectl("patch", "pv", name, "-p", '{"spec": {"persistentVolumeReclaimPolicy": "Retain"}}')
-    cluster.kubectl("delete", "pod/user", "pvc/grows", "--timeout=30s")
-    host.wait_for(lambda: phase(cluster, "pv", name) == "Released", 10, "released")
-    cluster.kubectl("delete", "pv", name, "--timeout=30s")
+    cluster.kubectl("delete", "pod/user", "pvc/grows", "--timeout=50s")
+    host.wait_for(lambda: phase(cluster, "pv", name) == "Released", what="released")
+    cluster.kubectl("delete", "pv", name, "--timeout=50s")
     assert cluster.run("cat", f"{path}/x").stdout == "kept\n"
     cluster.run("rm", "-r", path)
 

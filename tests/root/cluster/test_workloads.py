@@ -41,7 +41,7 @@ def test_indexed_job_completes_and_retries_what_fails(cluster: host.Host, apply:
     made = template(script, restartPolicy="OnFailure", volumes=[{"name": "data", "emptyDir": {}}])
     made["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
     apply(thing("batch/v1", "Job", "numbers", spec={**shape, "template": made}))
-    cluster.kubectl("wait", "--for=condition=complete", "job/numbers", "--timeout=40s", timeout_s=50)
+    cluster.kubectl("wait", "--for=condition=complete", "job/numbers", "--timeout=50s")
     status = cluster.get("job", "numbers")["status"]
     assert (status["completedIndexes"], status["succeeded"]) == ("0,1", 2)
     output = cluster.kubectl("logs", "-l", "batch.kubernetes.io/job-name=numbers")
@@ -53,7 +53,7 @@ def test_indexed_job_completes_and_retries_what_fails(cluster: host.Host, apply:
 def test_job_fails_at_its_limit(cluster: host.Host, apply: Any) -> None:
     failing = template("exit 3", restartPolicy="Never")
     apply(thing("batch/v1", "Job", "failing", spec={"backoffLimit": 0, "template": failing}))
-    cluster.kubectl("wait", "--for=condition=failed", "job/failing", "--timeout=20s")
+    cluster.kubectl("wait", "--for=condition=failed", "job/failing", "--timeout=50s")
     conditions = {each["type"]: each for each in cluster.get("job", "failing")["status"]["conditions"]}
     assert conditions["Failed"]["reason"] == "BackoffLimitExceeded"
 
@@ -63,22 +63,22 @@ def test_job_is_created_from_a_cronjob(cluster: host.Host, apply: Any) -> None:
     spec = {"schedule": "0 0 1 1 *", "timeZone": "Europe/Berlin", "jobTemplate": job}
     apply(thing("batch/v1", "CronJob", "yearly", spec=spec))
     cluster.kubectl("create", "job", "now", "--from=cronjob/yearly")
-    cluster.kubectl("wait", "--for=condition=complete", "job/now", "--timeout=20s")
+    cluster.kubectl("wait", "--for=condition=complete", "job/now", "--timeout=50s")
     assert cluster.kubectl("logs", "job/now") == "tick\n"
     cluster.kubectl("delete", "cronjob", "yearly")
-    host.wait_for(lambda: not pods(cluster, "batch.kubernetes.io/job-name=now"), 20, "collected")
+    host.wait_for(lambda: not pods(cluster, "batch.kubernetes.io/job-name=now"), what="collected")
 
 
 def test_daemonset_runs_on_the_node_updates_and_rolls_back(cluster: host.Host, apply: Any) -> None:
     apply(thing("apps/v1", "DaemonSet", "daemon", spec=labelled("daemon", "sleep 1000")))
-    cluster.kubectl("rollout", "status", "daemonset/daemon", "--timeout=20s")
+    cluster.kubectl("rollout", "status", "daemonset/daemon", "--timeout=50s")
     first = pods(cluster, "app=daemon")
     assert len(first) == 1
     cluster.kubectl("set", "env", "daemonset/daemon", "A=b")
-    cluster.kubectl("rollout", "status", "daemonset/daemon", "--timeout=20s")
+    cluster.kubectl("rollout", "status", "daemonset/daemon", "--timeout=50s")
     assert pods(cluster, "app=daemon") != first
     cluster.kubectl("rollout", "undo", "daemonset/daemon")
-    cluster.kubectl("rollout", "status", "daemonset/daemon", "--timeout=20s")
+    cluster.kubectl("rollout", "status", "daemonset/daemon", "--timeout=50s")
     assert "env" not in cluster.get("pods", "-l", "app=daemon")["items"][0]["spec"]["containers"][0]
     history = cluster.kubectl("rollout", "history", "daemonset/daemon")
     assert [line.split()[0] for line in history.splitlines() if line[:1].isdigit()] == ["2", "3"]
@@ -87,9 +87,9 @@ def test_daemonset_runs_on_the_node_updates_and_rolls_back(cluster: host.Host, a
 def test_statefulset_scales_in_order_and_keeps_names(cluster: host.Host, apply: Any) -> None:
     spec = {**labelled("db", "sleep 1000"), "replicas": 1, "serviceName": "db"}
     apply(thing("apps/v1", "StatefulSet", "db", spec=spec))
-    cluster.kubectl("rollout", "status", "statefulset/db", "--timeout=20s")
+    cluster.kubectl("rollout", "status", "statefulset/db", "--timeout=50s")
     cluster.kubectl("scale", "statefulset/db", "--replicas=3")
-    cluster.kubectl("rollout", "status", "statefulset/db", "--timeout=30s")
+    cluster.kubectl("rollout", "status", "statefulset/db", "--timeout=50s")
     items = sorted(cluster.get("pods", "-l", "app=db")["items"], key=lambda each: each["metadata"]["name"])
     assert [each["metadata"]["name"] for each in items] == ["db-0", "db-1", "db-2"]
     ready = [
@@ -99,10 +99,10 @@ def test_statefulset_scales_in_order_and_keeps_names(cluster: host.Host, apply: 
     assert ready == sorted(ready)
     before = items[1]["metadata"]["uid"]
     cluster.kubectl("delete", "pod", "db-1")
-    host.wait_for(lambda: cluster.get("pod", "db-1")["metadata"]["uid"] != before, 20, "db-1 anew")
+    host.wait_for(lambda: cluster.get("pod", "db-1")["metadata"]["uid"] != before, what="db-1 anew")
     assert cluster.kubectl("exec", "db-0", "--", "hostname") == "db-0\n"
     cluster.kubectl("scale", "statefulset/db", "--replicas=1")
-    host.wait_for(lambda: pods(cluster, "app=db") == ["db-0"], 20, "scaled down")
+    host.wait_for(lambda: pods(cluster, "app=db") == ["db-0"], what="scaled down")
 
 
 def test_higher_priority_takes_the_room_of_lower(cluster: host.Host, apply: Any) -> None:
@@ -115,9 +115,9 @@ def test_higher_priority_takes_the_room_of_lower(cluster: host.Host, apply: Any)
     )
     fields = {"cpu": f"{most}m", "restartPolicy": "Never"}
     apply(thing("v1", "Pod", "low", **template("sleep 1000", priorityClassName="low", **fields)))
-    cluster.kubectl("wait", "--for=condition=ready", "pod/low", "--timeout=20s")
+    cluster.kubectl("wait", "--for=condition=ready", "pod/low", "--timeout=50s")
     apply(thing("v1", "Pod", "high", **template("sleep 1000", priorityClassName="high", **fields)))
-    cluster.kubectl("wait", "--for=condition=ready", "pod/high", "--timeout=30s")
+    cluster.kubectl("wait", "--for=condition=ready", "pod/high", "--timeout=50s")
     assert "NotFound" in cluster.kubectl_fails("get", "pod", "low")
     events = cluster.kubectl("get", "events", "--field-selector=involvedObject.name=low")
     assert "Preempted by pod" in events
@@ -130,9 +130,9 @@ def test_replication_controller_and_budget_count_its_pods(cluster: host.Host, ap
         thing("v1", "ReplicationController", "old", spec=spec),
         thing("policy/v1", "PodDisruptionBudget", "old", spec={"maxUnavailable": 1, "selector": selector}),
     )
-    cluster.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "rc/old", "--timeout=20s")
+    cluster.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "rc/old", "--timeout=50s")
     allowed = "--for=jsonpath={.status.disruptionsAllowed}=1"
-    cluster.kubectl("wait", allowed, "pdb/old", "--timeout=10s")
+    cluster.kubectl("wait", allowed, "pdb/old", "--timeout=50s")
     status = cluster.get("pdb", "old")["status"]
     assert (status["expectedPods"], status["desiredHealthy"], status["currentHealthy"]) == (2, 1, 2)
 
@@ -145,7 +145,7 @@ def test_claim_gets_the_volume_that_fits_and_protects_it(cluster: host.Host, app
         thing("v1", "PersistentVolumeClaim", "data", spec=claim),
         thing("v1", "PersistentVolume", "disk", spec=volume),
     )
-    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Bound", "pvc/data", "--timeout=10s")
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Bound", "pvc/data", "--timeout=50s")
     assert cluster.get("pvc", "data")["spec"]["volumeName"] == "disk"
     cluster.kubectl("delete", "pvc", "data")
-    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Released", "pv/disk", "--timeout=10s")
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Released", "pv/disk", "--timeout=50s")
