@@ -85,6 +85,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._receiving: BodyStream | None = None
+        self._arrived = b""  # what is being parsed, if a request begins with it
 
     # --- transport side
 
@@ -143,6 +144,12 @@ class Connection(asyncio.Protocol):
             if len(self._after_upgrade) > self._server.limits.head_bytes:
                 self._transport.abort()
             return
+        if self._current is None and not (self._in_message or self._waiting or self._flow.is_paused):
+            known = self._server.heads.find(data)
+            if known is not None:  # the parser, between two requests, need not hear of this one
+                self._start(Request("GET", *known, b"", self._peer, on_disconnect=self._add_disconnect))
+                return
+            self._arrived = data
         self._overhead_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -151,6 +158,8 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, ValueError):
             self._refuse(400)
             return
+        finally:
+            self._arrived = b""
         # also chunk extensions and trailers, which no handler sees, however long
         if self._in_message and self._overhead_bytes > self._server.limits.head_bytes:
             self._refuse(431 if self._in_head else 400)
@@ -223,7 +232,15 @@ class Connection(asyncio.Protocol):
             self._receiving.feed_eof()
             self._receiving = None
             return
-        self._enqueue(self._make_request())
+        request = self._make_request()
+        if (
+            self._arrived
+            and request.method == "GET"
+            and not request.upgrade
+            and self._headers_keep_alive(request)
+        ):
+            self._server.heads.remember(self._arrived, self._headers)
+        self._enqueue(request)
 
     def _make_request(self) -> Request:
         parser = self._parser

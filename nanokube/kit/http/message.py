@@ -32,24 +32,48 @@ REASONS: Mapping[int, str] = {
 
 
 class Headers:
-    """Header fields in order of arrival; names compare without case and are kept in lower case."""
+    """Header fields in order of arrival; names compare without case and are kept in lower case.
 
-    __slots__ = ("_fields",)
+    memo: free for the application to remember what it derived from these fields (of whom the token is, say).
+    Copies share it, as long as none of them changes.
+    """
+
+    __slots__ = ("_fields", "_first", "_is_shared", "memo")
 
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
-        self._fields = [(name.lower(), value) for name, value in fields]
+        self._fields: list[tuple[str, str]] = []
+        self._first: dict[str, str] = {}
+        self._is_shared = False
+        self.memo: dict[str, Any] = {}
+        for name, value in fields:
+            self.add(name, value)
+
+    def copy(self) -> Headers:
+        """Give the same fields to somebody else, who may change them."""
+        found = Headers.__new__(Headers)
+        found._fields, found._first, found.memo = self._fields, self._first, self.memo
+        found._is_shared = self._is_shared = True
+        return found
+
+    def _change(self) -> None:
+        """Part from copies, and from what was derived."""
+        if self._is_shared:
+            self._fields, self._first, self._is_shared = list(self._fields), dict(self._first), False
+        self.memo = {}
 
     def add(self, name: str, value: str) -> None:
         """Append one field."""
-        self._fields.append((name.lower(), value))
+        if self._is_shared or self.memo:
+            self._change()
+        name = name.lower()
+        self._fields.append((name, value))
+        if name not in self._first:
+            self._first[name] = value
 
     def get(self, name: str, default: str = "") -> str:
         """Read the first field called name."""
-        name = name.lower()
-        for key, value in self._fields:
-            if key == name:
-                return value
-        return default
+        found = self._first.get(name)
+        return self._first.get(name.lower(), default) if found is None else found
 
     def getall(self, name: str) -> list[str]:
         """Read every field called name, in order."""
@@ -58,12 +82,13 @@ class Headers:
 
     def replace(self, name: str, value: str) -> None:
         """Put one field in the place of every field called name."""
+        self._change()
         name = name.lower()
         self._fields = [*(each for each in self._fields if each[0] != name), (name, value)]
+        self._first[name] = value
 
     def __contains__(self, name: str) -> bool:
-        name = name.lower()
-        return any(key == name for key, _ in self._fields)
+        return name.lower() in self._first
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._fields)

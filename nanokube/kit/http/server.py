@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Never
 
 from nanokube.kit.http.connection import Connection
+from nanokube.kit.http.heads import Heads
 from nanokube.kit.http.message import REASONS, Handler, Request, Response
 
 
@@ -77,6 +78,7 @@ class Server:
         self.streams_body = streams_body
         self.on_error = on_error
         self.on_refusal = on_refusal
+        self.heads = Heads()
         self.connections: set[Connection] = set()
         self.closing = False
         self._listeners: list[asyncio.Server] = []
