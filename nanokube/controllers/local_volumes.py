@@ -27,6 +27,7 @@ NODE = "nanokube.io/node"  # annotation of a volume: the name of the Node that h
 FINALIZER = "external-provisioner.volume.kubernetes.io/finalizer"
 PROTECTION = "kubernetes.io/pv-protection"
 MODES = {"ReadWriteOnce", "ReadWriteOncePod"}
+LISTEN_S = 30.0  # between looks at whether a silent node is back
 
 
 class LocalVolumesController:
@@ -56,7 +57,7 @@ class LocalVolumesController:
                 await self._provision(claim)
         volume = self._volumes.get(key)
         if volume is not None and is_ours(volume) and is_over(volume):
-            await self._remove(volume)
+            return await self._remove(volume)
         return None
 
     async def _provision(self, claim: Object) -> None:
@@ -68,10 +69,9 @@ class LocalVolumesController:
             return  # the binder's turn
         chosen = objects.annotations(claim).get(volume_binding.SELECTED_NODE, "")
         node = self._nodes.get(chosen)
-        if chosen and node is None:
+        if chosen and (node is None or is_silent(node)):
             await self._ask_for_another_node(claim)
-            return
-        if cause := unfit(claim, found):
+        elif cause := unfit(claim, found):
             self._failed(claim, found, cause)
         elif node is not None:
             try:
@@ -90,7 +90,7 @@ class LocalVolumesController:
         self._env.events.event(claim, "Warning", "ProvisioningFailed", message)
 
     async def _ask_for_another_node(self, claim: Object) -> None:
-        """Have the scheduler choose again: the node is gone from the cluster."""
+        """Have the scheduler choose again: the node is gone, or not heard of, and has no data yet."""
         annotations = {volume_binding.SELECTED_NODE: None}
         body = {"metadata": {"uid": objects.uid(claim), "annotations": annotations}}
         await self._env.client.patch(CLAIMS, objects.name(claim), body, objects.namespace(claim))
@@ -115,11 +115,16 @@ class LocalVolumesController:
             message = "Resize volume succeeded"
             self._env.events.event(claim, "Normal", "VolumeResizeSuccessful", message)
 
-    async def _remove(self, volume: Object) -> None:
-        name, node = objects.name(volume), objects.annotations(volume).get(NODE, "")
-        if objects.spec(volume).get("persistentVolumeReclaimPolicy") == "Delete" and node in self._nodes:
+    async def _remove(self, volume: Object) -> float | None:
+        name, place = objects.name(volume), objects.annotations(volume).get(NODE, "")
+        node = self._nodes.get(place)
+        if objects.spec(volume).get("persistentVolumeReclaimPolicy") == "Delete" and node is not None:
+            if is_silent(node):
+                message = f"node {place} is not heard of"
+                self._env.events.event(volume, "Warning", "VolumeFailedDelete", message)
+                return LISTEN_S
             try:
-                await self._env.client.raw("DELETE", _place(name, node))
+                await self._env.client.raw("DELETE", _place(name, place))
             except (errors.ApiError, OSError) as err:
                 self._env.events.event(volume, "Warning", "VolumeFailedDelete", str(err))
                 raise
@@ -129,6 +134,7 @@ class LocalVolumesController:
         kept = [each for each in objects.finalizers(volume) if each != FINALIZER]
         metadata = {**volume["metadata"], "finalizers": kept}
         await self._env.client.update(VOLUMES, {**volume, "metadata": metadata})
+        return None
 
 
 def volume_name(claim: Object) -> str:
@@ -139,6 +145,11 @@ def volume_name(claim: Object) -> str:
 def is_ours(volume: Object) -> bool:
     """Tell whether this provisioner made a volume."""
     return objects.annotations(volume).get(volume_binding.PROVISIONED_BY) == volume_binding.LOCAL
+
+
+def is_silent(node: Object) -> bool:
+    """Tell whether a node is not heard of: asking it would hold a worker until the connection times out."""
+    return any((each["type"], each["status"]) == ("Ready", "Unknown") for each in objects.conditions(node))
 
 
 def is_over(volume: Object) -> bool:

@@ -184,6 +184,31 @@ def test_a_node_that_is_gone_has_no_data_and_gets_none() -> None:
     virtual_time.run(scenario())
 
 
+def test_a_node_that_is_silent_is_not_asked_before_it_is_heard_of_again() -> None:
+    """Each question would hold a worker for as long as a connection may take."""
+
+    async def scenario() -> None:
+        made, client = stage()
+        silent = {"conditions": [{"type": "Ready", "status": "Unknown"}]}
+        async with made.running():
+            client.put(a_claim())
+            await asyncio.sleep(1)
+            client.put({**NODE, "status": silent})
+            await client.delete(CLAIMS, "data", "ns")
+            other = a_claim()
+            other["metadata"] |= {"name": "other", "uid": "o"}
+            client.put(other)
+            await asyncio.sleep(100)
+            assert len(client.asked) == 1
+            assert "Warning VolumeFailedDelete node n is not heard of" in made.events.lines
+            assert SELECTED not in objects.annotations(found(client, CLAIMS, "ns/other"))
+            client.put(NODE)
+            await asyncio.sleep(local_volumes.LISTEN_S)
+            assert client.read(VOLUMES, "pvc-u") is None
+
+    virtual_time.run(scenario())
+
+
 def test_a_claim_that_asks_for_more_gets_it() -> None:
     async def scenario() -> None:
         made, client = stage(allowVolumeExpansion=True)

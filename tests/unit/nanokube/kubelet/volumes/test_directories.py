@@ -23,6 +23,12 @@ def test_a_volume_is_made_once_and_removed_with_its_data(tmp_path: Path) -> None
     assert list((tmp_path / "volumes").iterdir()) == []
 
 
+def test_what_was_made_halfway_is_made_by_the_next_try(tmp_path: Path) -> None:
+    (tmp_path / NAME).mkdir(mode=0o755)
+    made = Directories(tmp_path, tmp_path / "pods", FakeMounter()).make(NAME)
+    assert made.stat().st_mode & 0o777 == 0o777
+
+
 def test_what_was_removed_halfway_is_removed_by_the_next_try(tmp_path: Path) -> None:
     directories = Directories(tmp_path, tmp_path / "pods", FakeMounter())
     (tmp_path / f".{NAME}.removed" / "sub").mkdir(parents=True)
