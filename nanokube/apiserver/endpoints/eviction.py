@@ -31,7 +31,10 @@ async def evict(scope: Scope) -> Answer:
     scope.check_namespace(body)
     if objects.name(body) != call.name:
         raise errors.bad_request("name in URL does not match name in Eviction object")
-    options, is_dry_run = calls.delete_options(scope.request.query, body.get("deleteOptions") or {})
+    asked = body.get("deleteOptions") or {}
+    if scope.request.query.getall("dryRun"):
+        asked = {**asked, "dryRun": scope.request.query.getall("dryRun")}
+    options, is_dry_run = calls.delete_options(scope.request.query, asked)
     call.is_dry_run = call.is_dry_run or is_dry_run
     await subresources.ask(scope, call, call.name, body)
     call.subresource, call.is_consequence = "", True

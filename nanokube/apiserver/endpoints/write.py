@@ -355,7 +355,7 @@ def _warn_of_orphans(call: Call, options: calls.DeleteOptions) -> None:
 
 
 def _delete_options(scope: Scope) -> tuple[calls.DeleteOptions, bool]:
-    body: Any = {}
+    body: Any = None
     if scope.request.body:
         parsed = negotiate.parse(scope.request.body, scope.request.headers.get("content-type"))
         unrecognized.check_options(parsed, "DeleteOptions")

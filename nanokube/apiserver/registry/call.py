@@ -132,20 +132,16 @@ def options_of(query: Query) -> dict[str, Any]:
     return {name: value for name, value in named if value}
 
 
-def delete_options(query: Query, body: dict[str, Any]) -> tuple[DeleteOptions, bool]:
+def delete_options(query: Query, body: dict[str, Any] | None) -> tuple[DeleteOptions, bool]:
     """Read DeleteOptions from the body or, without one, the query; and whether it is a dry run.
 
     Raises ApiError.
     """
-    if not body:
-        body = {key: query.get(key) for key in ("gracePeriodSeconds", "propagationPolicy") if key in query}
-        if query.getall("dryRun"):
-            body["dryRun"] = query.getall("dryRun")
-        if "orphanDependents" in query:
-            body["orphanDependents"] = requestinfo.is_asked(query, "orphanDependents")
+    if body is None:
+        body = _options_asked(query)
     grace = body.get("gracePeriodSeconds")
     try:
-        grace_s = None if grace is None or grace == "" else int(grace)
+        grace_s = None if grace is None else int(grace)
     except (TypeError, ValueError) as err:
         raise errors.bad_request(f'strconv.ParseInt: parsing "{grace}": invalid syntax') from err
     propagation, orphans = body.get("propagationPolicy") or "", body.get("orphanDependents")
@@ -166,3 +162,16 @@ def delete_options(query: Query, body: dict[str, Any]) -> tuple[DeleteOptions, b
         grace_s, propagation, preconditions.get("uid") or "", preconditions.get("resourceVersion") or ""
     )
     return options, bool(dry_run)
+
+
+def _options_asked(query: Query) -> dict[str, Any]:
+    """Source: apimachinery pkg/apis/meta/v1/conversion.go: preconditions stand by themselves in a query."""
+    body: dict[str, Any] = {
+        key: query.get(key) for key in ("gracePeriodSeconds", "propagationPolicy") if key in query
+    }
+    if query.getall("dryRun"):
+        body["dryRun"] = query.getall("dryRun")
+    if "orphanDependents" in query:
+        body["orphanDependents"] = requestinfo.is_asked(query, "orphanDependents")
+    preconditions = {key: query.get(key) for key in ("uid", "resourceVersion") if query.get(key)}
+    return {**body, "preconditions": preconditions} if preconditions else body

@@ -175,9 +175,11 @@ async def delete_all(registry: Registry, call: Call, items: Sequence[Item], opti
             if not errors.is_not_found(err):
                 failures.append(err)
 
-    for start in range(0, len(items), _PARALLEL):
+    # what holds of one object at most is not tried on others after it failed
+    parallel = 1 if options.uid or options.resource_version else _PARALLEL
+    for start in range(0, len(items), parallel):
         async with asyncio.TaskGroup() as group:
-            for item in items[start : start + _PARALLEL]:
+            for item in items[start : start + parallel]:
                 group.create_task(one(item))
         if failures:
             raise failures[0]

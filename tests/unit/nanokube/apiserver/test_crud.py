@@ -200,6 +200,32 @@ async def test_deleting_answers_a_status_and_checks_preconditions(api: Api) -> N
     assert gone.json["details"] == {"name": "a", "kind": "configmaps", "uid": made["metadata"]["uid"]}
 
 
+@pytest.mark.parametrize(
+    ("query", "body", "code"),
+    [
+        ("uid=x", None, 409),
+        ("resourceVersion=1", None, 409),
+        ("resourceVersion=0", None, 409),
+        ("uid=&resourceVersion=", None, 200),
+        ("uid=x", {}, 200),  # a body says it all
+        ("gracePeriodSeconds=", None, 400),
+    ],
+)
+async def test_preconditions_of_a_deletion_may_stand_in_the_query(
+    api: Api, query: str, body: Any, code: int
+) -> None:
+    await api("POST", CONFIGMAPS, configmap("a"))
+    assert (await api("DELETE", f"{CONFIGMAPS}/a?{query}", body)).code == code
+    assert (await api("GET", f"{CONFIGMAPS}/a")).code == (404 if code == 200 else 200)
+
+
+async def test_a_precondition_on_many_objects_ends_with_the_first_that_it_fails_at(api: Api) -> None:
+    made = [(await api("POST", CONFIGMAPS, configmap(name))).json["metadata"] for name in ("a", "b")]
+    refused = await api("DELETE", CONFIGMAPS, {"preconditions": {"uid": made[1]["uid"]}})
+    assert refused.code == 409
+    assert (await api("GET", f"{CONFIGMAPS}/b")).code == 200
+
+
 async def test_deleting_answers_the_object_where_the_kind_says_so(api: Api) -> None:
     services = "/api/v1/namespaces/default/services"
     body = {"metadata": {"name": "a"}, "spec": {"ports": [{"port": 80}]}}
