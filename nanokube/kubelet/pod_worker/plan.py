@@ -139,7 +139,8 @@ def _fresh(pod: Object, view: PodView, attempt: int, sandbox_id: str) -> Plan:
     start = []
     for container in spec["containers"]:
         latest = view.latest(container["name"])
-        if policy == "OnFailure" and latest is not None and latest.has_succeeded:
+        is_once = (container.get("restartPolicy") or policy) == "OnFailure"
+        if is_once and latest is not None and latest.has_succeeded:
             continue
         start.append(container["name"])
     if not start and any(view.latest(c["name"]) for c in spec["containers"]):

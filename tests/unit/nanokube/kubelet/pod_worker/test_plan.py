@@ -78,6 +78,25 @@ def test_a_dead_sandbox_takes_everything_with_it() -> None:
     assert (found.kill_pod, found.create_sandbox, found.attempt) == (True, True, 4)
 
 
+@pytest.mark.parametrize(
+    ("pods", "own", "start"),
+    [
+        ("Always", "OnFailure", ("b",)),
+        ("Always", "Never", ("a", "b")),
+        ("OnFailure", "Always", ("a", "b")),
+        ("OnFailure", "Never", ("a", "b")),
+    ],
+)
+def test_a_containers_own_policy_says_whether_it_runs_again_in_a_new_sandbox(
+    pods: str, own: str, start: tuple[str, ...]
+) -> None:
+    spec = pod(pods)
+    spec["spec"]["containers"][0]["restartPolicy"] = own
+    dead = SandboxView("box", 3, False, 1)
+    found = planned(spec, container("a", EXITED), container("b", RUNNING), box=dead)
+    assert found.start == start
+
+
 def test_a_finished_pod_gets_no_new_sandbox() -> None:
     dead = SandboxView("box", 0, False, 1)
     found = planned(pod("OnFailure"), container("a", EXITED), container("b", EXITED), box=dead)
