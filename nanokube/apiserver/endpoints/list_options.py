@@ -18,19 +18,30 @@ _NOT_OLDER: Final = "NotOlderThan"
 _NUMBERS: Final = ("limit", "timeoutSeconds")
 
 
-def check(query: Query, *, is_watch: bool = False) -> None:
-    """Refuse options that are malformed or contradict each other. Raises ApiError (400, 422).
-
-    is_watch: whatever the query says.
-    """
+def check(query: Query) -> None:
+    """Refuse options that are malformed or contradict each other. Raises ApiError (400, 422)."""
     if not query.raw:
         return
     for name in _NUMBERS:
         if name in query:
             number(query.get(name))
-    found = _of_watch(query) if is_watch or requestinfo.is_asked(query, "watch") else _of_list(query)
+    found = _of_watch(query) if requestinfo.is_asked(query, "watch") else _of_list(query)
     if found:
         raise calls.options_invalid("ListOptions", found)
+
+
+def wants_initial(query: Query) -> bool | None:
+    """Say whether a watch begins with what exists, and tells so with a bookmark. None: not settled by that.
+
+    Whoever watches from no version is taken to have asked for it, unless by a path below /watch/ alone.
+    """
+    if "sendInitialEvents" in query:
+        return requestinfo.is_asked(query, "sendInitialEvents")
+    return True if _is_from_nothing(query) else None
+
+
+def _is_from_nothing(query: Query) -> bool:
+    return requestinfo.is_asked(query, "watch") and query.get("resourceVersion") in ("", "0")
 
 
 def number(text: str) -> int:
@@ -45,13 +56,15 @@ def number(text: str) -> int:
 
 def _of_watch(query: Query) -> list[FieldError]:
     match, found = query.get(_MATCH), list[FieldError]()
-    wants_initial = "sendInitialEvents" in query
-    if wants_initial and match != _NOT_OLDER:
+    says_initial = "sendInitialEvents" in query
+    if not match and not says_initial and _is_from_nothing(query):
+        return _continued(query)  # as if it had said NotOlderThan
+    if says_initial and match != _NOT_OLDER:
         detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
         found.append(field.forbidden(_MATCH, detail))
     if not match:
         return found
-    if not wants_initial:
+    if not says_initial:
         detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
         found.append(field.forbidden(_MATCH, detail))
     if match != _NOT_OLDER:

@@ -205,14 +205,14 @@ def watch(scope: Scope, make: type[Sender] = Sender) -> Answer:
     """Answer changes until the client leaves or the time is up. make: what sends them."""
     query = scope.request.query
     form = negotiate.form_of(scope.request.headers.get("accept"), True)
+    list_options.check(query)
     if form.media == negotiate.YAML:
         raise errors.not_acceptable((negotiate.JSON,))
-    list_options.check(query, is_watch=True)
     selection = scope.selection()
     if scope.info.name and not selection.name:
         selection = Selection(selection.namespace, scope.info.name, selection.labels, selection.fields)
     since = revision_of(query.get("resourceVersion"))
-    wants_initial = is_asked(query, "sendInitialEvents") if "sendInitialEvents" in query else None
+    wants_initial = list_options.wants_initial(query)
     timeout_s = _timeout(query.get("timeoutSeconds"))
     cache = scope.registry.cache(scope.resource)
     if since and not wants_initial:

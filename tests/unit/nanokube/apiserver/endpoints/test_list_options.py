@@ -29,7 +29,9 @@ NEEDS = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to N
         ),
         ("watch=1&sendInitialEvents=true", [MATCH + NEEDS]),
         ("watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan", []),
-        ("watch=1&continue=x", []),
+        ("watch=1&continue=x", [MATCH + CONTINUED]),
+        ("watch=1&continue=x&resourceVersion=0", [MATCH + CONTINUED]),
+        ("watch=1&continue=x&resourceVersion=5", []),
         (
             "watch=&resourceVersionMatch=NotOlderThan&continue=x",
             [MATCH + UNLESS_INITIAL, MATCH + CONTINUED],
@@ -56,3 +58,18 @@ def test_numbers(query: str) -> None:
     with pytest.raises(errors.ApiError, match=r"strconv.ParseInt: parsing .*: (invalid syntax|value out)"):
         list_options.check(Query(query))
     list_options.check(Query("limit=-1&timeoutSeconds=-1"))
+
+
+@pytest.mark.parametrize(
+    ("query", "wants"),
+    [
+        ("", None),
+        ("watch=1", True),
+        ("watch=1&resourceVersion=0", True),
+        ("watch=1&resourceVersion=5", None),
+        ("watch=1&sendInitialEvents=false", False),
+        ("sendInitialEvents=true&resourceVersion=5", True),
+    ],
+)
+def test_a_watch_from_no_version_begins_with_what_exists(query: str, wants: bool | None) -> None:
+    assert list_options.wants_initial(Query(query)) is wants
