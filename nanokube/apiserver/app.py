@@ -56,6 +56,7 @@ from nanokube.apiserver.requestinfo import RUNNING, RequestInfo, check_timeout, 
 from nanokube.apiserver.resource_metrics.endpoint import ResourceMetrics
 from nanokube.apiserver.subresources import connect_options
 from nanokube.apiserver.subresources.handlers import HANDLERS
+from nanokube.apiserver.targets import Target, Targets, question
 from nanokube.kit.http import server
 from nanokube.kit.http.message import Answer, Request, Response, UpgradeResponse
 from nanokube.storage.store import Broken, Unavailable, Uncertain
@@ -124,6 +125,7 @@ class App:
         self._usage = ResourceMetrics(registry, backend)
         self.gate = gate
         self._aggregator = aggregator
+        self._targets = Targets()
 
     async def prepare(self) -> None:
         """Make ahead what the first clients would wait for."""
@@ -139,7 +141,8 @@ class App:
         What may have to wait for a seat begins in _finish, once it has one; all else begins here.
         """
         started = time.perf_counter()
-        info = parse(request)
+        known = self._targets.find(request)
+        info = parse(request) if known is None else known.info
         flow: Flow | None = None
         result: Result
         try:
@@ -148,8 +151,8 @@ class App:
             user = self._identify(request, info)
             flow = self.gate.flow(user, info)
             if flow is None or flow.level.is_free:
-                result = self._route(request, info, user)
-                if inspect.isawaitable(result):
+                result = (known and self._again(request, known, user)) or self._route(request, info, user)
+                if not isinstance(result, Response) and inspect.isawaitable(result):
                     return self._finish(request, info, user, flow, result, started)
                 if flow is not None:
                     flow.dispatched += 1
@@ -222,9 +225,14 @@ class App:
                 pending.close()  # refused
         return self._done(info, flow, answer, started)
 
+    def _again(self, request: Request, known: Target, user: User) -> Response | None:
+        """Answer a GET whose target is known, unless more than a look into a cache is needed."""
+        self._authorize(known.question(user))
+        return known.answer(request) if self._aggregator.find(known.info) is None else None
+
     def _route(self, request: Request, info: RequestInfo, user: User) -> Result:
         """Authorize a request, then find who answers it: another server, a page, a subresource, a verb."""
-        self._authorize(user, info)
+        self._authorize(question(user, info, info.verb))
         remote = self._aggregator.find(info)
         if remote is not None:
             return self._aggregator.forward(request, info, user, remote)
@@ -262,6 +270,7 @@ class App:
             return self._reviews.create(scope) if resource.plural != "bindings" else subresources.bind(scope)
         if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):
             raise errors.method_not_allowed(resource, info.verb)
+        self._targets.note(scope)
         endpoint = _VERBS[info.verb]
         if resource.custom is not None:
             endpoint = custom.VERBS.get(info.verb, endpoint)
@@ -273,16 +282,15 @@ class App:
             raise errors.no_such_path()
         return respond.text(200, text)
 
-    def _authorize(self, user: User, info: RequestInfo) -> None:
-        """Ask whether the user may do this. Raises ApiError (403)."""
-        attributes = _attributes(user, info, info.verb)
-        decision, reason = self._decide(attributes)
+    def _authorize(self, asked: Attributes) -> None:
+        """Ask whether a user may do something. Raises ApiError (403)."""
+        decision, reason = self._decide(asked)
         if decision is Decision.ALLOW:
             return
-        resource = self._registry.kinds.find(info.group, info.version, info.resource)
-        if resource is None and info.is_resource:
-            resource = Resource(info.group, info.version, "", info.resource, "", True)
-        raise errors.forbidden(resource, info.name, refusal(attributes, reason))
+        resource = self._registry.kinds.find(asked.group, asked.version, asked.resource)
+        if resource is None and asked.is_resource:
+            resource = Resource(asked.group, asked.version, "", asked.resource, "", True)
+        raise errors.forbidden(resource, asked.name, refusal(asked, reason))
 
     def _authorize_running(self, scope: Scope) -> None:
         """Ask whether a user whose GET runs something in a Pod may create that. Raises ApiError (403).
@@ -292,7 +300,7 @@ class App:
         info = scope.info
         if info.subresource not in RUNNING or scope.request.method != "GET":
             return
-        decision, reason = self._authorizer.authorize(_attributes(scope.user, info, "create"))
+        decision, reason = self._authorizer.authorize(question(scope.user, info, "create"))
         if decision is not Decision.ALLOW:
             raise errors.forbidden(scope.resource, info.name, reason)
 
@@ -340,21 +348,6 @@ class App:
         self._authorize_running(scope)
         with self._metrics.lasting(info):
             return await serve(scope.request, self._backend, info.namespace, info.name, info.rest)
-
-
-def _attributes(user: User, info: RequestInfo, verb: str) -> Attributes:
-    return Attributes(
-        user,
-        verb,
-        info.group,
-        info.version,
-        info.resource,
-        info.subresource,
-        info.namespace,
-        info.name,
-        info.path,
-        info.field_selector,
-    )
 
 
 def refused(status: int) -> Response:

@@ -161,7 +161,7 @@ async def assemble(config: ApiServerConfig, store: Store, clock: Clock) -> Serve
     rbac = Rbac(caches)
     policies = caches.of("networkpolicies.networking.k8s.io")
     nodes = NodeAuthorizer(caches.pods_of_node, lookup.find, lambda: len(policies) > 0)
-    authorizer = Union((Masters(), nodes, rbac))
+    authorizer = Union((Masters(), nodes, rbac), rbac.remembered)
     quota = ResourceQuota(lookup)
     configured = Configured(caches, Versions(kinds, converter), authorizer, outgoing)
     auditor = open_auditor(config.audit, clock)

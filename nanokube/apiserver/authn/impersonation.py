@@ -21,12 +21,16 @@ from nanokube.kit.http.message import Request
 
 _EXTRA: Final = "impersonate-extra-"
 _AUTHENTICATION: Final = "authentication.k8s.io"
+_NOBODY: Final = "impersonates nobody"
 
 
 def apply(request: Request, user: User, authorizer: Authorizer) -> User:
     """Return whom the request acts as, user itself without the headers. Raises ApiError (403, 400)."""
     headers = request.headers
+    if _NOBODY in headers.memo:
+        return user
     if not any(name.startswith("impersonate-") for name, _ in headers):
+        headers.memo[_NOBODY] = True
         return user
     name, groups = headers.get("impersonate-user"), headers.getall("impersonate-group")
     if not name:

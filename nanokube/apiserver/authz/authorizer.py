@@ -6,16 +6,14 @@ Source: staging apiserver pkg/authorization/authorizer, pkg/endpoints/handlers/r
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from nanokube.api import selectors
 from nanokube.apiserver.authn.user import User
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):
     """A question. Resource requests have resource set, others path. subresource is apart from resource."""
 
     user: User
@@ -64,13 +62,23 @@ class Authorizer(Protocol):
 
 
 class Union:
-    """Asks each authorizer in turn until one has an opinion."""
+    """Asks each authorizer in turn until one has an opinion.
 
-    def __init__(self, authorizers: Sequence[Authorizer]) -> None:
+    remembered: answers of one of them that hold now. What one allows none of the others denies, so nobody is
+    asked where it is known that one allows it.
+    """
+
+    def __init__(
+        self, authorizers: Sequence[Authorizer], remembered: Mapping[Attributes, tuple[Decision, str]]
+    ) -> None:
         self._authorizers = authorizers
+        self._remembered = remembered
 
     def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
         """Decide."""
+        known = self._remembered.get(attributes)
+        if known is not None and known[0] is Decision.ALLOW:
+            return known
         reasons = []
         for authorizer in self._authorizers:
             decision, reason = authorizer.authorize(attributes)

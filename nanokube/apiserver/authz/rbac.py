@@ -43,31 +43,34 @@ class _Index:
 
 
 class Rbac:
-    """The authorizer, and the rules that escalation checks and reviews ask for."""
+    """The authorizer, and the rules that escalation checks and reviews ask for.
+
+    remembered: its answers, as long as they hold; to be read.
+    """
 
     def __init__(self, caches: Caches) -> None:
         self._caches = caches
         self._index: _Index | None = None
-        self._answers: dict[Attributes, _Answer] = {}
+        self.remembered: dict[Attributes, _Answer] = {}
         for name in (CLUSTER_ROLES, ROLES, CLUSTER_BINDINGS, BINDINGS):
             caches.of(name).attach(self)
 
     def offer(self, change: Change) -> None:
         """Forget the index: roles or bindings changed."""
         self._index = None
-        self._answers.clear()
+        self.remembered.clear()
 
     def tick(self, now: float, revision: int) -> None:
         """Nothing depends on time."""
 
     def authorize(self, attributes: Attributes) -> _Answer:
         """Decide."""
-        found = self._answers.get(attributes)
+        found = self.remembered.get(attributes)
         if found is None:
             found = self._decide(attributes)
-            if len(self._answers) >= _REMEMBERED:
-                self._answers.clear()
-            self._answers[attributes] = found
+            if len(self.remembered) >= _REMEMBERED:
+                self.remembered.clear()
+            self.remembered[attributes] = found
         return found
 
     def _decide(self, a: Attributes) -> _Answer:

@@ -50,7 +50,8 @@ def form_of(accept: str, allows_shapes: bool) -> Form:
     found = [form for clause in accept.split(",") if (form := _form(clause, allows_shapes)) is not None]
     if not found:
         raise errors.not_acceptable(_SUPPORTED)
-    return next((form for form in found if form.media not in _BINARY), found[0])
+    chosen = next((form for form in found if form.media not in _BINARY), found[0])
+    return OBJECT if chosen == OBJECT else chosen
 
 
 def check_shape(accept: str, form: Form, resource: Resource, *, is_list: bool) -> None:

@@ -22,6 +22,7 @@ GZIP_FROM_BYTES: Final = 128 * 1024
 MAX_WARNINGS_CHARS: Final = 4 * 1024
 MAX_WARNING_CHARS: Final = 256
 _BROWSERS: Final = re.compile(r"curl|Wget|Mozilla")
+_PERSON: Final = "a person reads"
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PRIVATE: Final = (("Cache-Control", "no-cache, private"),)
 
@@ -56,6 +57,8 @@ def encoded(
     request: Request, parts: Parts, form: Form, status: int = 200, warnings: Sequence[str] = ()
 ) -> Response:
     """Answer JSON bytes, in the encoding that form and request ask for."""
+    if form.media == JSON and not warnings and not is_pretty(request) and size_of(parts) < GZIP_FROM_BYTES:
+        return Response(status, parts, JSON, _PRIVATE)
     headers: Fields = _PRIVATE
     if warnings:
         headers = [*_PRIVATE, *_warnings(warnings)]
@@ -125,6 +128,10 @@ def warning(text: str) -> tuple[str, str]:
 
 def is_pretty(request: Request) -> bool:
     """Tell whether a person reads the answer: asked for, or a command line tool or browser."""
-    if "pretty" in request.query:
+    if request.query.raw and "pretty" in request.query:
         return is_asked(request.query, "pretty")
-    return _BROWSERS.match(request.headers.get("user-agent")) is not None
+    memo = request.headers.memo
+    found: bool | None = memo.get(_PERSON)
+    if found is None:
+        found = memo[_PERSON] = _BROWSERS.match(request.headers.get("user-agent")) is not None
+    return found
