@@ -24,6 +24,7 @@ from nanokube.apiserver.admission.matching.versions import Versions
 from nanokube.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from nanokube.apiserver.admission.node_restriction import NodeRestriction
 from nanokube.apiserver.admission.node_taint import NodeTaint
+from nanokube.apiserver.admission.pod_resize import PodResize
 from nanokube.apiserver.admission.pod_security import PodSecurity
 from nanokube.apiserver.admission.policies.status import PolicyStatus
 from nanokube.apiserver.admission.policies.warm import Warm
@@ -139,6 +140,7 @@ def admission(
         RuntimeClass(lookup),
         Certificates(authorizer),
         Escalation(authorizer, rbac),
+        PodResize(find),
         *configured,
         quota,
     )
