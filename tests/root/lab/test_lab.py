@@ -55,7 +55,7 @@ def delay_is_felt_or_refused(lab: place.Lab) -> None:
         faults.inject(lab, faults.given(lab, {}, "w2", delay_ms=300))
     except place.LabError as err:
         refused = str(err)
-    host.wait_for(lambda: reaches(lab, "w2", "s1"), 5, "s1")
+    host.wait_for(lambda: reaches(lab, "w2", "s1"), what="s1")
     began = time.monotonic()
     assert reaches(lab, "w2", "s1")
     assert "no netem" in refused if refused else time.monotonic() - began > 0.3
@@ -67,12 +67,12 @@ def test_faults_come_and_go_and_nothing_stays(tmp_path: Path) -> None:
         assert facts(tmp_path) != before
         names = {control.run(lab, node.name, ["hostname"]).stdout.strip() for node in lab.nodes}
         assert names == {"s1", "w1", "w2"}
-        assert reaches(lab, "w1", "s1")
+        host.wait_for(lambda: reaches(lab, "w1", "s1"), what="s1")
 
         faults.inject(lab, faults.cut(lab, {}, ["w1"], ["s1"]))
         assert not reaches(lab, "w1", "s1")
         assert not reaches(lab, "s1", "w1")
-        assert reaches(lab, "w1", "w2")
+        host.wait_for(lambda: reaches(lab, "w1", "w2"), what="w2")
 
         control.run(lab, "w1", ["sh", "-c", "echo kept > /etc/kept; echo gone > /run/gone"])
         control.power(lab, "w1", on=False)
@@ -84,7 +84,7 @@ def test_faults_come_and_go_and_nothing_stays(tmp_path: Path) -> None:
         assert control.run(lab, "w1", ["cat", "/run/gone"], check=False).returncode == 1
         assert not reaches(lab, "w1", "s1"), "a partition outlives a restart"
         faults.inject(lab, faults.healed(lab, place.load_faults(lab)))
-        host.wait_for(lambda: reaches(lab, "w1", "s1"), 5, "s1")  # ARP asks once a second
+        host.wait_for(lambda: reaches(lab, "w1", "s1"), what="s1")  # ARP asks once a second
 
         faults.inject(lab, faults.given(lab, {}, "w1", loss_percent=100, clock_s=-3600))
         assert not reaches(lab, "w1", "s1")

@@ -19,7 +19,7 @@ def test_servers_change_keys_in_stages_and_one_that_lost_its_disk_comes_back(tmp
         host.new(tmp_path / "one", "one", on=lan) as one,
         host.new(tmp_path / "two", "two", "192.0.2.11", lan) as two,
     ):
-        one.up("--etcd")
+        one.up("--etcd", "--node-monitor-grace-period", "15")
         line = shlex.split(one.nanokube("token", "create", "--control-plane").strip())[3:]
         two.nanokube("join", *line, "--cgroup-root", two.cgroup_root)
         change_keys(one, two)
@@ -32,7 +32,7 @@ def test_servers_change_keys_in_stages_and_one_that_lost_its_disk_comes_back(tmp
             one.kubectl("create", "configmap", "before")
         # It ended with all that it held, and is a member of etcd still: a server that is off counts.
         assert "the cluster has 3 servers" in one.nanokube("encryption", "rotate", check=False)
-        host.wait_for(lambda: not is_ready(one, "three"), 60, "three is not Ready")
+        host.wait_for(lambda: not is_ready(one, "three"), 90, "three is not Ready")
         with host.new(tmp_path / "again", "three", "192.0.2.12", lan) as three:
             line = shlex.split(one.nanokube("token", "create", "--control-plane").strip())[3:]
             said = three.nanokube("join", *line, "--cgroup-root", three.cgroup_root)

@@ -106,6 +106,6 @@ def test_pods_end_before_the_host_and_at_no_restart(tmp_path: Path) -> None:
 
         tell(process, signal.SIGUSR2)
         said(process, "taken")
-        host.wait_for(lambda: is_ready(lab), 5, "Node is Ready again")
+        host.wait_for(lambda: is_ready(lab), what="Node is Ready again")
         control.nanokube(lab, "s1", "reset", "--yes")
         assert control.run(lab, "s1", ["test", "-e", str(logind.OVERRIDE)], check=False).returncode == 1
