@@ -60,8 +60,25 @@ def _sizes(new: Object, old: Object, key: str) -> list[FieldError]:
             if set(had) - set(wanted):
                 path = f"spec.{key}[{index}].resources.{part}"
                 found.append(field.forbidden(path, f"resource {part} cannot be removed"))
-            if any(name not in _RESIZABLE and wanted[name] != had.get(name) for name in wanted):
-                rest.append(field.forbidden("spec", "only cpu and memory resources are mutable"))
-        if (container.get("resizePolicy") or []) != (before.get("resizePolicy") or []):
-            rest.append(field.forbidden("spec", "only cpu and memory resources are mutable"))
+        if _changes_more(container, before):
+            rest.append(_FIXED if key == "containers" else _fixed_init(index))
     return found + rest
+
+
+_FIXED = field.forbidden("spec", "only cpu and memory resources are mutable")
+
+
+def _fixed_init(index: int) -> FieldError:
+    detail = "only cpu and memory resources for init or sidecar containers are mutable"
+    return field.forbidden(f"spec.initContainers[{index}]", detail)
+
+
+def _changes_more(new: Object, old: Object) -> bool:
+    """Tell whether something else than CPU and memory of a container changes."""
+    if (new.get("resizePolicy") or []) != (old.get("resizePolicy") or []):
+        return True
+    for part in ("requests", "limits"):
+        wanted, had = ((c.get("resources") or {}).get(part) or {} for c in (new, old))
+        if any(name not in _RESIZABLE and wanted[name] != had.get(name) for name in wanted):
+            return True
+    return False

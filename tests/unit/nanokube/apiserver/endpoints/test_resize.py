@@ -80,3 +80,21 @@ async def bound(
     made = pod(nodeName="n")
     made["spec"]["containers"][0]["resources"] = resources or {"requests": {"cpu": "500u"}}
     assert (await api("POST", PODS, made)).code == 201
+
+
+async def test_of_an_init_container_only_cpu_and_memory_are_resized(api: Api) -> None:
+    made = pod("i", restartPolicy="Never")
+    amounts = {"requests": {"cpu": "100m"}}
+    made["spec"]["initContainers"] = [{"name": "first", "image": "i", "resources": amounts}]
+    assert (await api("POST", PODS, made)).code == 201
+
+    async def resize(**wanted: str) -> Any:
+        change = {"initContainers": [{"name": "first", "resources": {"requests": wanted}}]}
+        return (await api("PATCH", f"{PODS}/i/resize", {"spec": change}, content_type=STRATEGIC)).json
+
+    assert (await resize(cpu="200m"))["spec"]["initContainers"][0]["resources"]["requests"] == {"cpu": "200m"}
+    refused = (await resize(**{"ephemeral-storage": "1Gi"}))["details"]["causes"]
+    detail = "only cpu and memory resources for init or sidecar containers are mutable"
+    assert [(each["field"], each["message"]) for each in refused] == [
+        ("spec.initContainers[0]", f"Forbidden: {detail}")
+    ]

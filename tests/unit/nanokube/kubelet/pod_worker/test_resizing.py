@@ -102,6 +102,24 @@ def test_a_resize_waits_for_room_and_is_refused_where_there_can_be_none(tmp_path
     play(tmp_path, scenario)
 
 
+def test_an_init_container_that_is_to_start_is_judged_too(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        first = {**sized("1", "32Mi"), "name": "first"}
+        await world.create(pod(containers=[app()], initContainers=[first]))
+        await world.until(lambda: world.runtime.running() == ["first"])
+        found = world.pod()
+        assert found is not None
+        body = {"spec": {"initContainers": [{**first, "resources": {"requests": {"cpu": "9"}}}]}}
+        await world.client.patch(PODS, "web", body, "default")
+        await world.until(lambda: world.condition("PodResizePending") == "True")
+        body["spec"]["initContainers"][0]["resources"] = {"requests": {"cpu": "2"}}
+        await world.client.patch(PODS, "web", body, "default")
+        await world.until(lambda: world.condition("PodResizePending") != "True")
+        assert not world.runtime.updates  # it has its new size when it starts again
+
+    play(tmp_path, scenario)
+
+
 def test_a_memory_limit_below_what_is_used_is_not_set(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         await world.create(pod(containers=[sized("1", "64Mi")]))
