@@ -10,7 +10,7 @@ import asyncio
 import logging
 from typing import Any, Final, Never
 
-from nanokube.api import errors, flow_defaults, objects, resources
+from nanokube.api import errors, flow_defaults, objects, patch, resources
 from nanokube.api.objects import Object
 from nanokube.apiserver.authn.user import OWN
 from nanokube.apiserver.cache.cache import Change
@@ -95,7 +95,7 @@ class Controller:
         for name in specs.keys() & live.keys():
             wanted = maintain.revised(live[name], specs[name], is_mandatory=name in mandatory)
             if wanted is not None and not objects.is_deleting(live[name]):
-                await self._update(self._call(resource, name, _BOOTSTRAP), wanted)
+                await self._update(self._call(resource, name, _BOOTSTRAP), _always(wanted))
         for name in maintain.unwanted(live.values(), specs):
             try:
                 await delete.delete(self._registry, self._call(resource, name, _BOOTSTRAP), DeleteOptions())
@@ -104,15 +104,28 @@ class Controller:
                     raise
 
     async def _set(self, schema: Object, condition: dict[str, Any]) -> None:
+        """Apply the condition, so that conditions of others stay theirs."""
         call = self._call(SCHEMAS, objects.name(schema), _CONSUMER, "status")
-        await self._update(call, maintain.with_condition(schema, condition))
+        definition, config = create.definition_of(call.resource), maintain.applied(schema, condition)
+        assert definition is not None
 
-    async def _update(self, call: Call, wanted: dict[str, Any]) -> None:
+        def change(old: dict[str, Any]) -> dict[str, Any]:
+            now = self._registry.now()
+            options = {"manager": call.manager, "subresource": call.subresource, "now": now}
+            return patch.apply_configuration(definition, old, config, force=True, **options)
+
+        await self._update(call, change, tracks=False)
+
+    async def _update(self, call: Call, change: update.Transform, *, tracks: bool = True) -> None:
         try:
-            await update.update(self._registry, call, lambda old: wanted)
+            await update.update(self._registry, call, change, tracks=tracks)
         except errors.ApiError as err:  # changed or gone meanwhile: the next change settles it
             if not (errors.is_not_found(err) or errors.is_conflict(err)):
                 raise
 
     def _call(self, resource: str, name: str, manager: str, subresource: str = "") -> Call:
         return Call(OWN, resources.get(resource), name=name, subresource=subresource, manager=manager)
+
+
+def _always(wanted: dict[str, Any]) -> update.Transform:
+    return lambda old: wanted

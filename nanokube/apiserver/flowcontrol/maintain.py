@@ -76,7 +76,11 @@ def dangling(schema: Object, levels: Iterable[str], now: str) -> dict[str, Any] 
     return {"type": DANGLING, "lastTransitionTime": now, **wanted}
 
 
-def with_condition(schema: Object, condition: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a FlowSchema with one condition set."""
-    others = [c for c in objects.conditions(schema) if c.get("type") != condition["type"]]
-    return {**schema, "status": {**objects.status(schema), "conditions": [*others, dict(condition)]}}
+def applied(schema: Object, condition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration by which a FlowSchema's status gets one condition."""
+    return {
+        "apiVersion": flow_defaults.API_VERSION,
+        "kind": "FlowSchema",
+        "metadata": {"name": objects.name(schema)},
+        "status": {"conditions": [dict(condition)]},
+    }

@@ -62,6 +62,30 @@ async def test_the_default_objects_are_there(api: Api) -> None:
     assert (condition["type"], condition["status"], condition["reason"]) == ("Dangling", "False", "Found")
 
 
+async def test_the_default_objects_belong_to_upstreams_managers(api: Api) -> None:
+    consumer, producer = (f"api-priority-and-fairness-config-{side}-v1" for side in ("consumer", "producer"))
+    made = (producer, "Update", "")
+    for schema in (await api("GET", SCHEMAS)).json["items"]:
+        assert _managers(schema) == {made, (consumer, "Apply", "status")}
+    for level in (await api("GET", LEVELS)).json["items"]:
+        assert _managers(level) == {made}
+    condition = {"type": "Own", "status": "True", "reason": "R", "lastTransitionTime": "2025-06-15T15:06:40Z"}
+    change = {"status": {"conditions": [condition]}, **_head("global-default")}
+    target = f"{SCHEMAS}/global-default/status?fieldManager=other"
+    apply = {"content_type": "application/apply-patch+yaml"}
+    found = (await api("PATCH", target, {**change}, **apply)).json
+    assert {each["type"] for each in found["status"]["conditions"]} == {"Dangling", "Own"}
+
+
+def _managers(obj: dict[str, Any]) -> set[tuple[str, str, str]]:
+    entries = obj["metadata"]["managedFields"]
+    return {(each["manager"], each["operation"], each.get("subresource", "")) for each in entries}
+
+
+def _head(name: str) -> dict[str, Any]:
+    return {"apiVersion": flow_defaults.API_VERSION, "kind": "FlowSchema", "metadata": {"name": name}}
+
+
 async def test_answers_say_where_they_belong(api: Api) -> None:
     uid = (await api("GET", f"{SCHEMAS}/exempt")).json["metadata"]["uid"]
     for target in (NAMESPACES, "/version", f"{NAMESPACES}/nowhere", f"{NAMESPACES}?watch=1"):
