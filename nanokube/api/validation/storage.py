@@ -290,6 +290,6 @@ def _is_same_place(new: Any, old: Any) -> bool:
         return len(new) == len(old) and all(map(_is_same_place, new, old))
     if type(old) is not dict:
         return bool(new == old)
-    if isinstance(old.get("key"), str) and _STABLE.get(old["key"]) == new.get("key"):
+    if old.get("key") in _STABLE and _STABLE[old["key"]] == new.get("key"):
         old = {**old, "key": new["key"]}
     return all(_is_same_place(new.get(key), old.get(key)) for key in {*new, *old})

@@ -232,9 +232,11 @@ def test_a_volume_stays_where_it_is() -> None:
     beta, stable = "failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"
     assert storage.validate_volume_update(_placed(stable), _placed(beta)) == []
     assert storage.validate_volume_update(_placed(stable), {"spec": {}}) == []
-    elsewhere: list[dict[str, Any]] = [_placed("other"), {"spec": {}}]
-    for moved in elsewhere:
-        (found,) = storage.validate_volume_update(moved, _placed(stable))
+    nameless = _placed("other")
+    del nameless["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"][0]["key"]
+    cases = [(_placed("other"), stable), ({"spec": {}}, stable), (nameless, "other"), (nameless, beta)]
+    for moved, was in cases:
+        (found,) = storage.validate_volume_update(moved, _placed(was))
         assert str(found).endswith("field is immutable, except for updating from beta label to GA")
 
 
