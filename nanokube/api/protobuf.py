@@ -29,6 +29,7 @@ _MAX_DEPTH: Final = 64
 _LENGTH: Final = 2
 _FIRST_S: Final = -62_135_596_800  # what RFC 3339 can say, in seconds since the epoch
 _END_S: Final = 253_402_300_800
+_WHOLE_BELOW: Final = 1 << 53  # numbers that Go's JSON writes without a fraction, digit for digit
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1."
 
 
@@ -158,7 +159,9 @@ def _value(code: str, inner: str, value: Any, depth: int) -> Any:
             return _signed(value) or (0 if code == "I" else None)
         case "n" | "N":
             number = struct.unpack("<d", value)[0]
-            return number or (0.0 if code == "N" else None)
+            if number.is_integer() and abs(number) < _WHOLE_BELOW:
+                number = int(number)
+            return number or (0 if code == "N" else None)
     return _TEXTS[code](_bytes(value))
 
 

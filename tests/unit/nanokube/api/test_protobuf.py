@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import struct
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -84,3 +86,16 @@ def test_malformed(data: bytes) -> None:
 def test_any_bytes_decode_or_are_refused(raw: bytes) -> None:
     with contextlib.suppress(errors.ApiError):  # anything else fails the test
         assert protobuf.decode(body("Pod", raw))["kind"] == "Pod"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(5.0, b"5"), (0.5, b"0.5"), (-3.0, b"-3"), (0.0, b"0"), (1e300, b"1e300")],
+)
+def test_numbers_are_written_as_go_writes_them(number: float, text: bytes) -> None:
+    maximum = bytes([9 << 3 | 1]) + struct.pack("<d", number)
+    version = field(1, b"v1") + field(4, field(1, maximum))
+    raw = field(2, field(7, version))
+    found = protobuf.decode(body("CustomResourceDefinition", raw, "apiextensions.k8s.io/v1"))
+    (served,) = found["spec"]["versions"]
+    assert orjson.dumps(served["schema"]["openAPIV3Schema"]["maximum"]) == text
