@@ -65,5 +65,5 @@ def _fill_rules(rules: list[dict[str, Any]] | None) -> None:
 def api_service(obj: dict[str, Any]) -> None:
     """Fill in an APIService's port."""
     service = obj.get("spec", {}).get("service")
-    if service is not None and not service.get("port"):
+    if service is not None and service.get("port") is None:
         service["port"] = 443

@@ -7,7 +7,7 @@ from typing import Final
 from nanokube.api import field, objects
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import container_resources, formats, names
+from nanokube.api.validation import container_resources, formats, metadata, names
 
 _FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
 _EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -56,12 +56,25 @@ def _ranges(ranges: list[str]) -> list[FieldError]:
 
 def validate_namespace(obj: Object) -> list[FieldError]:
     """Check a Namespace."""
-    found, path = list[FieldError](), "spec.finalizers"
+    found = list[FieldError]()
     for name in objects.spec(obj).get("finalizers") or ():
-        found += formats.each(names.qualified_name, name, path)
-        if "/" not in name and name not in _FINALIZERS:
-            detail = "name is neither a standard finalizer name nor is it fully qualified"
-            found.append(field.invalid(path, name, detail))
+        found += _finalizer(name, "spec.finalizers")
+    return found
+
+
+def validate_namespace_finalize(new: Object, old: Object) -> list[FieldError]:
+    """Check what the finalizers of a Namespace are to be."""
+    found = metadata.validate_update(new, old)
+    for index, name in enumerate(objects.spec(new).get("finalizers") or ()):
+        found += _finalizer(name, f"spec.finalizers[{index}]")
+    return found
+
+
+def _finalizer(name: str, path: str) -> list[FieldError]:
+    found = formats.each(names.qualified_name, name, path)
+    if "/" not in name and name not in _FINALIZERS:
+        detail = "name is neither a standard finalizer name nor is it fully qualified"
+        found.append(field.invalid(path, name, detail))
     return found
 
 

@@ -15,7 +15,7 @@ from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
 from nanokube.api.strategy import namespace as namespaces
 from nanokube.api.strategy import pod as pods
-from nanokube.api.validation import pod, whole
+from nanokube.api.validation import cluster, pod, whole
 from nanokube.api.validation import resize as resizing
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.authn import serviceaccount
@@ -98,7 +98,7 @@ async def finalize(scope: Scope) -> Answer:
         call,
         write.replacement(body),
         prepare=namespaces.finalize,
-        check=no_check,
+        check=lambda resource, new, old: cluster.validate_namespace_finalize(new, old),
         tracks=False,
     )
     return respond.encoded(scope.request, [item.raw], form)

@@ -112,7 +112,7 @@ async def patch_(scope: Scope) -> Answer:
     change = transform(scope, call, kind)
     # the status endpoint puts all but the status and metadata, which are new, back as they were
     shares = call.subresource != "status"
-    item = await updating.update(scope.registry, call, change, shares=shares)
+    item = await updating.update(scope.registry, call, change, demands_version=True, shares=shares)
     return _answer(scope, call, item, form, 200)
 
 
@@ -169,10 +169,10 @@ def configuration(
 
 
 def _check_applied_name(call: Call, config: Mapping[str, Any]) -> None:
-    """Demand that a configuration names the object of the path. Raises ApiError (400)."""
+    """Demand that a configuration names no object but that of the path. Raises ApiError (400)."""
     metadata = config.get("metadata")
     name = metadata.get("name") if type(metadata) is dict else None
-    if not name:
+    if name == "":
         raise errors.nameless(call.name)
     if type(name) is str and name != call.name:
         raise errors.misnamed(name, call.name)
@@ -312,10 +312,12 @@ async def _apply(scope: Scope, call: Call, form: negotiate.Form) -> Answer:
             cause = "uid mismatch: the provided object specified uid but no existing object was found"
             raise errors.conflict(resource, call.name, cause)
         obj = change(None)
+        if not obj["metadata"].get("name"):
+            raise errors.nameless(call.name)
         obj["metadata"].pop("resourceVersion", None)
         item = await creating.create(scope.registry, call, obj, tracks=False)
         return _answer(scope, call, item, form, 201)
-    item = await updating.update(scope.registry, call, change, tracks=False)
+    item = await updating.update(scope.registry, call, change, tracks=False, demands_version=True)
     return _answer(scope, call, item, form, 200)
 
 

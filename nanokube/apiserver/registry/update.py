@@ -66,7 +66,7 @@ async def update(
     """Change the object of a call and return it as written.
 
     prepare(new, old): replaces the kind's strategy for this subresource; check, its validation.
-    tracks: record the writer in managedFields. demands_version: the kind's rule for PUT applies.
+    tracks: record the writer in managedFields. demands_version: the kind's rule for clients' writes applies.
     shares: what is done to the result of transform could be done to its argument too.
     Raises ApiError, with the warnings that there are.
     """

@@ -306,6 +306,9 @@ async def test_a_namespace_ends_when_it_is_finalized(api: Api) -> None:
     assert "because it is being terminated" in late.json["message"]
     assert late.json["details"]["causes"][0]["reason"] == "NamespaceTerminating"
     ending["spec"]["finalizers"] = []
+    odd = {**ending, "spec": {"finalizers": ["a.b/c", "odd"]}}
+    refused = await api("PUT", "/api/v1/namespaces/n/finalize", odd)
+    assert (refused.code, refused.json["details"]["causes"][0]["field"]) == (422, "spec.finalizers[1]")
     assert (await api("PUT", "/api/v1/namespaces/n/finalize", ending)).code == 200
     assert (await api("GET", "/api/v1/namespaces/n")).code == 404
 
@@ -726,7 +729,7 @@ async def test_options_of_deletions_are_refused_in_upstreams_words(
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({}, "the name of the object (a based on URL) was undeterminable: name must be provided"),
+        ({"name": ""}, "the name of the object (a based on URL) was undeterminable: name must be provided"),
         ({"name": "b"}, "the name of the object (b) does not match the name on the URL (a)"),
     ],
 )

@@ -119,3 +119,36 @@ async def test_a_refusal_carries_warnings(api: Api) -> None:
     body = {"metadata": {"resourceVersion": "1"}, "odd": 1}
     reply = await api("PATCH", f"{CONFIGMAPS}/a", body, content_type=MERGE)
     assert (reply.code, reply.headers.get("warning")) == (409, '299 - "unknown field \\"odd\\""')
+
+
+async def test_a_configuration_without_a_name_is_of_the_object_of_the_path_if_there_is_one(api: Api) -> None:
+    text = b"apiVersion: v1\nkind: ConfigMap\ndata: {k: '1'}\n"
+    url = f"{CONFIGMAPS}/a?fieldManager=x"
+    refused = await api("PATCH", url, text, content_type=APPLY)
+    assert (refused.code, refused.json["message"]) == (
+        400,
+        "the name of the object (a based on URL) was undeterminable: name must be provided",
+    )
+    await api("POST", CONFIGMAPS, configmap("a"))
+    applied = await api("PATCH", url, text, content_type=APPLY)
+    assert (applied.code, applied.json["data"]) == (200, {"k": "1"})
+    empty = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ''}\n"
+    assert (await api("PATCH", url, empty, content_type=APPLY)).code == 400
+
+
+@pytest.mark.parametrize("version", [None, "", "0"])
+async def test_patches_may_not_take_the_version_away_where_updates_need_one(api: Api, version: Any) -> None:
+    leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+    await api("POST", leases, {"metadata": {"name": "l"}})
+    change = {"metadata": {"resourceVersion": version, "labels": {"a": "b"}}}
+    refused = await api("PATCH", f"{leases}/l", change, content_type=MERGE)
+    assert refused.code == 422
+    assert refused.json["message"].endswith("must be specified for an update")
+    config = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", **change}
+    applied = await api("PATCH", f"{leases}/l?fieldManager=x", config, content_type=APPLY)
+    assert applied.code == (200 if version is None else 422)
+    change["metadata"].pop("resourceVersion")
+    assert (await api("PATCH", f"{leases}/l", change, content_type=MERGE)).code == 200
+    await api("POST", CONFIGMAPS, configmap("a"))
+    change["metadata"]["resourceVersion"] = version
+    assert (await api("PATCH", f"{CONFIGMAPS}/a", change, content_type=MERGE)).code == 200
