@@ -146,7 +146,7 @@ async def test_patches_may_not_take_the_version_away_where_updates_need_one(api:
     assert refused.json["message"].endswith("must be specified for an update")
     config = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", **change}
     applied = await api("PATCH", f"{leases}/l?fieldManager=x", config, content_type=APPLY)
-    assert applied.code == (200 if version is None else 422)
+    assert applied.code == (422 if version else 200)  # pruned, as null is
     change["metadata"].pop("resourceVersion")
     assert (await api("PATCH", f"{leases}/l", change, content_type=MERGE)).code == 200
     await api("POST", CONFIGMAPS, configmap("a"))
