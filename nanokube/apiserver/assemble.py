@@ -22,6 +22,7 @@ from nanokube.apiserver.admission.limit_ranger import LimitRanger
 from nanokube.apiserver.admission.lookup import SHARED, Lookup
 from nanokube.apiserver.admission.matching.versions import Versions
 from nanokube.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
+from nanokube.apiserver.admission.node_features import NodeFeatures
 from nanokube.apiserver.admission.node_restriction import NodeRestriction
 from nanokube.apiserver.admission.node_taint import NodeTaint
 from nanokube.apiserver.admission.pod_resize import PodResize
@@ -140,6 +141,7 @@ def admission(
         RuntimeClass(lookup),
         Certificates(authorizer),
         Escalation(authorizer, rbac),
+        NodeFeatures(find),
         PodResize(find),
         *configured,
         quota,

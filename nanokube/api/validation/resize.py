@@ -10,22 +10,42 @@ from nanokube.api.objects import Object
 from nanokube.api.validation import pod
 
 _RESIZABLE = ("cpu", "memory")
+_MIRROR = "kubernetes.io/config.mirror"
 
 
 def validate(new: Object, old: Object) -> list[FieldError]:
     """Check that a resize keeps the class and touches only CPU and memory."""
     found = pod.validate(new)
+    for is_so, what in ((_MIRROR in objects.annotations(old), "static"), (_is_windows(old), "windows")):
+        if is_so:
+            return [field.forbidden("[]", f"{what} pods cannot be resized")]
     was = objects.status(old).get("qosClass") or qos.of(old)
     if qos.of(new) != was:
         found.append(field.invalid("spec", was, "Pod QOS Class may not change as a result of resizing"))
+    if not _is_supported(old):
+        found.append(field.forbidden("spec", "Pod running on node without support for resize"))
     kept, had = amounts(new), amounts(old)
     for part in ("requests", "limits"):
         if any(key not in kept for key in had if key[0] == part):
             detail = f"pod-level resource {part} cannot be removed"
             found.append(field.forbidden(f"spec.resources.{part}", detail))
+    if any(kept.get(key) != had.get(key) for key in {*kept, *had} if key[1] not in _RESIZABLE):
+        found.append(field.forbidden("spec", "only cpu and memory resources are mutable at pod-level"))
     if moved := _order(objects.spec(new), objects.spec(old)):
         return found + moved
     return found + [error for key in ("initContainers", "containers") for error in _sizes(new, old, key)]
+
+
+def _is_windows(pod: Object) -> bool:
+    return (objects.spec(pod).get("os") or {}).get("name") == "windows"
+
+
+def _is_supported(pod: Object) -> bool:
+    """Tell whether a Pod's node tells of the resources of what runs, as those do that can resize."""
+    statuses = objects.status(pod).get("containerStatuses") or ()
+    running = (each for each in statuses if (each.get("state") or {}).get("running") is not None)
+    first = next(running, None)
+    return first is None or first.get("resources") is not None
 
 
 def amounts(pod: Object) -> dict[tuple[str, str], Any]:

@@ -95,6 +95,10 @@ def allocatable(config: KubeletConfig, has: Mapping[str, str]) -> dict[str, str]
     return found
 
 
+# What API server and scheduler ask of a node, sorted; source: component-helpers nodedeclaredfeatures.
+DECLARED = ("InPlacePodVerticalScalingInitContainers", "RestartAllContainersOnContainerExits")
+
+
 def status(
     config: KubeletConfig,
     facts: Facts,
@@ -134,6 +138,7 @@ def status(
             "architecture": facts.architecture,
         },
         **(runtime if runtime is not None else {}),
+        "declaredFeatures": list(DECLARED),
         "images": [dict(image) for image in images[:MAX_IMAGES]],
     }
 

@@ -72,14 +72,79 @@ async def test_pods_of_other_systems_are_not_resized(api: Api) -> None:
 
 
 async def bound(
-    api: Api, *, resources: dict[str, Any] | None = None, labels: dict[str, str] | None = None
+    api: Api,
+    *,
+    resources: dict[str, Any] | None = None,
+    labels: dict[str, str] | None = None,
+    **spec: Any,
 ) -> None:
     await api("POST", "/api/v1/nodes", {"metadata": {"name": "n", "labels": labels or {}}})
     status = {"status": {"allocatable": {"cpu": "2", "memory": "1Gi"}}}
     await api("PATCH", "/api/v1/nodes/n/status", status, content_type=STRATEGIC)
-    made = pod(nodeName="n")
+    made = pod(nodeName="n", **spec)
     made["spec"]["containers"][0]["resources"] = resources or {"requests": {"cpu": "500u"}}
     assert (await api("POST", PODS, made)).code == 201
+
+
+async def test_what_a_resize_needs_the_node_must_declare(api: Api) -> None:
+    await bound(api, initContainers=[{"name": "first", "image": "i"}])
+    change = {
+        "initContainers": [{"name": "first", "resources": {"requests": {"cpu": "100m"}}}],
+        "resources": {"requests": {"cpu": "1"}},
+    }
+    refused = await api("PATCH", f"{PODS}/p/resize", {"spec": change}, content_type=STRATEGIC)
+    assert refused.code == 403
+    del change["resources"]
+    refused = await api("PATCH", f"{PODS}/p/resize", {"spec": change}, content_type=STRATEGIC)
+    feature = "InPlacePodVerticalScalingInitContainers"
+    cause = f'pod update requires features {feature} which are not available on node "n"'
+    assert refused.json["message"] == f'pods "p" is forbidden: {cause}'
+    status = {"status": {"declaredFeatures": [feature]}}
+    await api("PATCH", "/api/v1/nodes/n/status", status, content_type=STRATEGIC)
+    assert (await api("PATCH", f"{PODS}/p/resize", {"spec": change}, content_type=STRATEGIC)).code == 200
+
+
+@pytest.mark.parametrize(
+    ("made", "refusal"),
+    [
+        (
+            {"annotations": {"kubernetes.io/config.mirror": "x"}},
+            "[]: Forbidden: static pods cannot be resized",
+        ),
+        ({"os": {"name": "windows"}}, "[]: Forbidden: windows pods cannot be resized"),
+        (
+            {"status": {"state": {"running": {}}}},
+            "spec: Forbidden: Pod running on node without support for resize",
+        ),
+        ({"status": {"state": {"running": {}}, "resources": {}}}, ""),
+        ({"status": {"state": {"waiting": {}}}}, ""),
+        ({}, ""),
+    ],
+)
+async def test_pods_that_nobody_resizes(api: Api, made: dict[str, Any], refusal: str) -> None:
+    body = pod("p", **({"os": made["os"]} if "os" in made else {}))
+    if "annotations" in made:
+        body["metadata"]["annotations"] = made["annotations"]
+        body["spec"]["nodeName"] = "n"
+    body["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1m"}}
+    assert (await api("POST", PODS, body)).code == 201
+    if "status" in made:
+        one = {"name": "c", "image": "i", "imageID": "", "ready": False, "restartCount": 0, **made["status"]}
+        status = {"status": {"containerStatuses": [one]}}
+        assert (await api("PATCH", f"{PODS}/p/status", status, content_type=STRATEGIC)).code == 200
+    change = {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "2m"}}}]}}
+    reply = await api("PATCH", f"{PODS}/p/resize", change, content_type=STRATEGIC)
+    assert reply.json.get("message", "").partition(" is invalid: ")[2] == refusal
+
+
+async def test_of_a_pod_itself_only_cpu_and_memory_are_resized(api: Api) -> None:
+    body = pod("p", resources={"requests": {"cpu": "1"}})
+    assert (await api("POST", PODS, body)).code == 201
+    pages = {"hugepages-2Mi": "2Mi"}
+    change = {"spec": {"resources": {"requests": pages, "limits": pages}}}
+    reply = await api("PATCH", f"{PODS}/p/resize", change, content_type=STRATEGIC)
+    detail = "only cpu and memory resources are mutable at pod-level"
+    assert reply.json["message"] == f'Pod "p" is invalid: spec: Forbidden: {detail}'
 
 
 async def test_of_an_init_container_only_cpu_and_memory_are_resized(api: Api) -> None:
