@@ -24,7 +24,7 @@ def validate(new: Object, old: Object) -> list[FieldError]:
         found.append(field.invalid("spec", was, "Pod QOS Class may not change as a result of resizing"))
     if not _is_supported(old):
         found.append(field.forbidden("spec", "Pod running on node without support for resize"))
-    kept, had = amounts(new), amounts(old)
+    kept, had = _amounts(new), _amounts(old)
     for part in ("requests", "limits"):
         if any(key not in kept for key in had if key[0] == part):
             detail = f"pod-level resource {part} cannot be removed"
@@ -48,7 +48,7 @@ def _is_supported(pod: Object) -> bool:
     return first is None or first.get("resources") is not None
 
 
-def amounts(pod: Object) -> dict[tuple[str, str], Any]:
+def _amounts(pod: Object) -> dict[tuple[str, str], Any]:
     """Return the resources of a Pod itself, by part ("requests", "limits") and name."""
     own = objects.spec(pod).get("resources") or {}
     parts = ("requests", "limits")

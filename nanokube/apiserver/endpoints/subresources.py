@@ -9,14 +9,13 @@ from typing import Any, Final
 
 import orjson
 
-from nanokube.api import errors, field, objects, resources, timestamps
+from nanokube.api import errors, field, resources, timestamps
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
 from nanokube.api.strategy import namespace as namespaces
 from nanokube.api.strategy import pod as pods
 from nanokube.api.validation import cluster, pod, whole
-from nanokube.api.validation import resize as resizing
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.authn import serviceaccount
 from nanokube.apiserver.authn.serviceaccount import Tokens
@@ -26,7 +25,6 @@ from nanokube.apiserver.registry import update as updating
 from nanokube.apiserver.registry.call import Call
 from nanokube.kit.http.message import Answer, Response
 
-_POD_RESIZE: Final = "InPlacePodLevelResourcesVerticalScaling"
 MIN_TOKEN_S: Final = 600
 MAX_TOKEN_S: Final = 1 << 32
 _TOKEN_REQUEST: Final = Resource("authentication.k8s.io", "v1", "TokenRequest", "", "", True)
@@ -140,8 +138,6 @@ async def resize(scope: Scope) -> Answer:
         wanted = new.get("spec") or {}
         write.start_from(new, old)
         pods.resize(new["spec"], wanted)
-        if resizing.amounts(new) != resizing.amounts(old):
-            _demand_feature(scope, call, old["spec"].get("nodeName"))
         if new["spec"] != old["spec"]:
             new["metadata"]["generation"] = new["metadata"].get("generation", 0) + 1
 
@@ -150,19 +146,6 @@ async def resize(scope: Scope) -> Answer:
 
     item = await updating.update(scope.registry, call, change, prepare=prepare, check=check)
     return respond.encoded(scope.request, [item.raw], form, warnings=call.warnings)
-
-
-def _demand_feature(scope: Scope, call: Call, node: str | None) -> None:
-    """Refuse to resize a Pod's own resources on a node that does not say that it can. Raises ApiError (403).
-
-    Source: plugin/pkg/admission/nodedeclaredfeatures.
-    """
-    found = scope.registry.find("nodes", node) if node else None
-    if node and found is None:
-        raise errors.forbidden(scope.resource, call.name, f'node "{node}" not found')
-    if found is not None and _POD_RESIZE not in (objects.status(found).get("declaredFeatures") or ()):
-        cause = f'pod update requires features {_POD_RESIZE} which are not available on node "{node}"'
-        raise errors.forbidden(scope.resource, call.name, cause)
 
 
 class TokenRequests:
