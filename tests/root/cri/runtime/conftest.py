@@ -42,7 +42,7 @@ class Node:
         """Start a keeper, with a server to keep; returns when it serves."""
         command = [sys.executable, "-m", "cri.runtime.keeper", "--run-dir", str(self.run_dir)]
         command += ["--", *server] if server else ["--no-server"]
-        subprocess.run(command, check=True, timeout=20)
+        subprocess.run(command, check=True, timeout=60)
 
     def pid(self, name: str) -> int:
         """The process id of one of the daemons, by its name as ps shows it."""
@@ -84,7 +84,7 @@ class Node:
         spec = self.spec(*argv, **changes)
         self.client.create(spec)
         self.client.start(spec.id)
-        return self.client.wait(spec.id, 20).exit_code, self.lines(spec.id)
+        return self.client.wait(spec.id, 30).exit_code, self.lines(spec.id)
 
     def make_image(self) -> None:
         """Make the image's only layer: busybox and its applets."""
@@ -119,7 +119,7 @@ class Node:
         wait_for(top.remove)
 
 
-def wait_for(condition: Any, timeout_s: float = 10) -> None:
+def wait_for(condition: Any, timeout_s: float = 30) -> None:
     """Poll until true."""
     deadline = time.monotonic() + timeout_s
     while not condition():

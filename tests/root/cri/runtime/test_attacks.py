@@ -52,7 +52,7 @@ def test_a_mount_target_swapped_for_a_link_never_leads_outside(node: Node) -> No
             except RuntimeFault:
                 pass  # refused is as good as mounted inside
             else:
-                node.client.wait(spec.id, 20)
+                node.client.wait(spec.id, 30)
             node.client.remove(spec.id)
             assert list(outside.iterdir()) == []
             assert str(outside) not in Path("/proc/self/mountinfo").read_text()
@@ -87,7 +87,7 @@ def test_a_mount_point_that_is_a_link_stays_in_the_root(node: Node, name: str) -
     node.client.create(spec)
     try:
         node.client.start(spec.id)
-        node.client.wait(spec.id, 10)
+        node.client.wait(spec.id, 30)
     except RuntimeFault:
         pass
     assert list(outside.iterdir()) == []
@@ -250,6 +250,6 @@ def test_a_container_that_left_its_cgroup_is_killed(node: Node) -> None:
     aside.create()
     for directory in filter(None, [*aside.v1_directories(), aside.unified]):
         (Path(directory) / "cgroup.procs").write_text(str(pid))
-    state = node.client.wait(spec.id, 10)
+    state = node.client.wait(spec.id, 30)
     assert (state.exit_code, state.reason) == (137, verify.REASON)
     assert "is not in its cgroup" in state.message

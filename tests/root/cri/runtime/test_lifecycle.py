@@ -56,7 +56,7 @@ def test_a_command_that_cannot_run_is_told_by_start(node: Node, argv: tuple[str,
     with pytest.raises(RuntimeFault) as caught:
         node.client.start(spec.id)
     assert message in caught.value.message
-    state = node.client.wait(spec.id, 5)
+    state = node.client.wait(spec.id, 30)
     assert (state.phase, state.exit_code, state.reason) == ("exited", 128, "StartError")
     assert message in state.message
 
@@ -105,7 +105,7 @@ def test_memory_limit_ends_in_oomkilled(node: Node) -> None:
     )
     node.client.create(spec)
     node.client.start(spec.id)
-    state = node.client.wait(spec.id, 10)
+    state = node.client.wait(spec.id, 30)
     assert (state.exit_code, state.reason) == (137, "OOMKilled")
 
 
@@ -155,7 +155,7 @@ def test_kill_delivers_a_signal(node: Node) -> None:
     node.client.start(spec.id)
     wait_for(lambda: node.lines(spec.id) == ["up"])
     node.client.kill(spec.id, signal.SIGUSR1)
-    assert node.client.wait(spec.id, 5).exit_code == 5
+    assert node.client.wait(spec.id, 30).exit_code == 5
     assert node.lines(spec.id) == ["up", "got"]
 
 
@@ -165,7 +165,7 @@ def test_a_host_pid_container_leaves_no_process(node: Node) -> None:
     spec = node.spec("sh", "-c", "sleep 4321 & echo $!", namespaces=Namespaces(pid="host"))
     node.client.create(spec)
     node.client.start(spec.id)
-    node.client.wait(spec.id, 5)
+    node.client.wait(spec.id, 30)
     child = int(node.lines(spec.id)[0])
     wait_for(lambda: not os.path.exists(f"/proc/{child}"))
 

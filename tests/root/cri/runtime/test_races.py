@@ -64,7 +64,7 @@ def tried(node: Node, *argv: str, **changes: Any) -> list[str]:
     except RuntimeFault:
         return []  # refused is as good as kept inside
     else:
-        node.client.wait(made.id, 20)
+        node.client.wait(made.id, 30)
         return node.lines(made.id)
     finally:
         node.client.remove(made.id)
@@ -198,7 +198,7 @@ def test_a_half_made_process_shows_nothing_of_the_host(node: Node) -> None:
     for _ in rounds(15):
         node.client.exec_sync(target.id, ["true"], 10)
         tried(node, "true", namespaces=shared)
-    assert node.client.wait(spy, 20).exit_code == 0
+    assert node.client.wait(spy, 30).exit_code == 0
     *found, last = node.lines(spy)
     assert found == ["ready"]
     assert int(last.split()[1]) > 2
@@ -213,7 +213,7 @@ def test_the_holder_of_a_pid_namespace_remembers_nothing(node: Node) -> None:
     shared = Namespaces(pid="container", pid_target="pod")
     granted = capabilities.change(capabilities.DEFAULT, ["SYS_PTRACE"], [])
     spy = _spy(node, shared, secret, granted)
-    assert node.client.wait(spy, 20).exit_code == 0
+    assert node.client.wait(spy, 30).exit_code == 0
     assert node.lines(spy) == ["ready", "saw 1"]
 
 
@@ -229,7 +229,7 @@ def test_a_command_never_starts_in_a_container_that_is_gone(node: Node) -> None:
             except RuntimeFault:
                 break
             assert b"host" not in result.stdout
-        state = node.client.wait(made.id, 10)
+        state = node.client.wait(made.id, 30)
         assert state.exit_code == 0
         node.client.remove(made.id)
 
@@ -254,6 +254,6 @@ def test_a_log_file_that_was_replaced_is_not_followed(node: Node, trap: str) -> 
     other = node.spec("echo", "alive")
     node.client.create(other)  # the log pump serves the others
     node.client.start(other.id)
-    node.client.wait(other.id, 10)
+    node.client.wait(other.id, 30)
     assert node.lines(other.id) == ["alive"]
     assert victim.read_text() == "untouched"

@@ -85,7 +85,7 @@ def test_a_read_only_root(node: Node) -> None:
     spec = dataclasses.replace(spec, rootfs=dataclasses.replace(spec.rootfs, readonly=True))
     node.client.create(spec)
     node.client.start(spec.id)
-    assert node.client.wait(spec.id, 5).exit_code == 1
+    assert node.client.wait(spec.id, 30).exit_code == 1
     assert node.lines(spec.id) == ["touch: /x: Read-only file system"]
 
 
@@ -148,7 +148,7 @@ def test_an_image_cannot_run_the_interpreter_through_proc_self_exe(node: Node) -
     node.client.create(spec)
     try:
         node.client.start(spec.id)
-        assert node.client.wait(spec.id, 5).exit_code != 0
+        assert node.client.wait(spec.id, 30).exit_code != 0
     except RuntimeFault:
         pass
     assert os.statvfs(f"/proc/{node.pid('nk-super')}/exe").f_flag & os.ST_RDONLY
@@ -250,7 +250,7 @@ def test_a_root_of_120_layers(node: Node) -> None:
     )
     node.client.create(spec)
     node.client.start(spec.id)
-    assert node.client.wait(spec.id, 20).exit_code == 0
+    assert node.client.wait(spec.id, 30).exit_code == 0
 
 
 _OLD_KERNEL = """

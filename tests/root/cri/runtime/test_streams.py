@@ -22,7 +22,7 @@ def started(node: Node, *argv: str, **changes: object) -> str:
 
 def test_log_lines_have_the_cri_form(node: Node) -> None:
     name = started(node, "sh", "-c", "echo out; echo err >&2; printf tail")
-    node.client.wait(name, 5)
+    node.client.wait(name, 30)
     lines = node.log(name).read_text().splitlines()
     assert {re.sub(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z ", "", line) for line in lines} == {
         "stdout F out",
@@ -67,7 +67,7 @@ def test_exec_with_a_terminal(node: Node) -> None:
         session.resize(33, 99)
         os.write(session.master, b"word\n")
         output = read_all(session.master)
-        assert session.wait(5) == 6
+        assert session.wait(30) == 6
     assert b"/dev/pts/" in output
     assert b"got word" in output
 
@@ -81,7 +81,7 @@ def test_exec_with_stdin(node: Node) -> None:
     os.write(in_w, b"through")
     os.close(in_w)
     assert read_all(out_r) == b"through"
-    assert session.wait(5) == 0
+    assert session.wait(30) == 0
     session.close()
     os.close(out_r)
 
@@ -93,7 +93,7 @@ def test_attach_to_a_shell_with_stdin_once(node: Node) -> None:
     assert os.read(joined.stdout, 100) == b"hello\n"
     joined.close_stdin()
     assert read_all(joined.stdout) == b""
-    assert node.client.wait(name, 5).exit_code == 0
+    assert node.client.wait(name, 30).exit_code == 0
     joined.close()
     assert node.lines(name) == ["hello"]
 
@@ -107,7 +107,7 @@ def test_attach_to_a_terminal(node: Node) -> None:
     joined.close()
     assert b"40 120" in output
     assert b"/dev/pts/0" in output
-    assert node.client.wait(name, 5).exit_code == 7
+    assert node.client.wait(name, 30).exit_code == 7
 
 
 def read_all(fd: int) -> bytes:

@@ -40,7 +40,7 @@ def test_a_daemon_killed_is_replaced_and_nothing_is_lost(lone_node: Node, daemon
     wait_for(lambda: node.log(spec.id).exists())
     kill_daemon(node, daemon)
     assert node.client.state(spec.id).pid == pid
-    state = node.client.wait(spec.id, 20)
+    state = node.client.wait(spec.id, 30)
     assert (state.exit_code, state.reason) == (9, "Error")
     assert node.lines(spec.id) == [f"line {i}" for i in range(60)]
 
@@ -54,7 +54,7 @@ def test_an_exit_while_the_supervisor_is_away_is_known(lone_node: Node) -> None:
     os.kill(supervisor, signal.SIGSTOP)
     os.kill(pid, signal.SIGKILL)
     os.kill(supervisor, signal.SIGKILL)
-    assert node.client.wait(spec.id, 10).exit_code == 137
+    assert node.client.wait(spec.id, 30).exit_code == 137
 
 
 def test_a_created_container_starts_after_the_supervisor_was_killed(lone_node: Node) -> None:
@@ -63,7 +63,7 @@ def test_a_created_container_starts_after_the_supervisor_was_killed(lone_node: N
     node.client.create(spec)
     kill_daemon(node, "nk-super")
     node.client.start(spec.id)
-    assert node.client.wait(spec.id, 5).exit_code == 0
+    assert node.client.wait(spec.id, 30).exit_code == 0
     assert node.lines(spec.id) == ["late"]
 
 
@@ -81,10 +81,10 @@ def test_a_terminal_and_stdin_survive_the_supervisor(lone_node: Node) -> None:
     os.write(joined.stdin, b"still here\n")
     assert os.read(joined.stdout, 100) == b"still here\n"
     joined.close()
-    assert node.client.wait(once.id, 5).exit_code == 0
+    assert node.client.wait(once.id, 30).exit_code == 0
     joined = node.client.attach(tty.id, stdin=True, stdout=True, stderr=False)
     os.write(joined.stdin, b"exit 5\n")
-    assert node.client.wait(tty.id, 5).exit_code == 5
+    assert node.client.wait(tty.id, 30).exit_code == 5
     joined.close()
 
 
@@ -99,7 +99,7 @@ def test_containers_outlive_the_keeper(lone_node: Node, number: int) -> None:
     wait_for(lambda: is_ended(keeper))
     assert not is_ended(pid)
     node.start()
-    state = node.client.wait(spec.id, 20)
+    state = node.client.wait(spec.id, 30)
     assert state.pid == pid
     kernel = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2]))
     keeps_exits = kernel >= (6, 15)  # of processes whose parent is gone, by their pidfd
@@ -136,9 +136,9 @@ def test_an_exit_while_all_are_dead_is_known_until_it_is_reaped(tmp_path: Path) 
             os.kill(node.pid("nk-keeper"), signal.SIGKILL)
             wait_for(lambda: is_ended(pids[0]))
             node.start()
-            assert node.client.wait(ended.id, 5).exit_code == 7
+            assert node.client.wait(ended.id, 30).exit_code == 7
             os.kill(pids[1], signal.SIGKILL)
-            assert node.client.wait(ending.id, 5).exit_code == 137
+            assert node.client.wait(ending.id, 30).exit_code == 137
         finally:
             node.stop()
             adopter.stdin.close()
