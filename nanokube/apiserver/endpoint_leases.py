@@ -1,7 +1,8 @@
 """Which API servers live: each renews a key of its own, and all write who is there to Service kubernetes.
 
 The keys stand outside the API's objects. One that is not renewed goes after TTL_S, by the store: then the
-servers that are left take its address away.
+servers that are left take its address away. In a store that servers share each leaves a second key, which
+stays: what is written by new keys of encryption must be readable by servers that are off, too.
 Source: pkg/controlplane/reconcilers/lease.go.
 """
 
@@ -21,6 +22,7 @@ from nanokube.storage.store import NotFound, StoreError, prefix_end
 log = logging.getLogger(__name__)
 
 PREFIX: Final = "/masterleases/"
+KNOWN: Final = "/servers/"  # of all that ever were, until they are reset
 TTL_S: Final = 15.0  # DefaultEndpointReconcilerTTL and its interval, pkg/controlplane/instance.go
 RENEW_S: Final = 10.0
 LEAVE_TIMEOUT_S: Final = 2.0
@@ -33,6 +35,7 @@ class EndpointLeases:
         self._registry = registry
         self._config = config
         self._clock = clock
+        self._is_known = False
 
     async def run(self) -> Never:
         """Renew until cancelled."""
@@ -47,6 +50,9 @@ class EndpointLeases:
         """Say that this server lives, and write who does. Raises StoreError, ApiError."""
         store = self._registry.store
         await store.put(self._key, b"{}", expires=self._clock.time() + TTL_S)
+        if store.is_shared and not self._is_known:
+            await store.put(KNOWN + self._config.advertise_address, b"{}")
+            self._is_known = True
         await self._publish()
 
     async def leave(self) -> None:

@@ -45,7 +45,13 @@ def status() -> None:
     type=click.Choice(["add", "use", "drop"]),
     help="Do this step alone: of several servers, each needs the file in between.",
 )
-def rotate(stage: str | None) -> None:
+@click.option(
+    "--lost",
+    multiple=True,
+    metavar="ADDRESS",
+    help="A server on --store that is gone for good: it needs no keys any more.",
+)
+def rotate(stage: str | None, lost: tuple[str, ...]) -> None:
     """Make a new key, write everything again by it, and drop the old one.
 
     Call it again if it was interrupted. With several servers: --stage add, copy the file to all; --stage use,
@@ -55,6 +61,8 @@ def rotate(stage: str | None) -> None:
     from nanokube.roles import encryption as roles_encryption
 
     try:
+        for address in lost:
+            roles_encryption.forget(config, address)
         done = roles_encryption.rotate(config, roles_encryption.Stage(stage) if stage else None, phases.phase)
     except roles_encryption.EncryptionError as err:
         raise errors.failure(str(err), err.hint) from err

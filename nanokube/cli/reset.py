@@ -29,6 +29,8 @@ def reset(yes: bool, keep_volumes: bool) -> None:
     with phases.phase("components"):
         down.stop_components(config)
     down.stop_everything_else(config)
+    if config.store not in ("", node_config.ETCD):
+        _leave_store(config)
     if config.joined:
         _leave(config)
     with phases.phase("files"):
@@ -71,6 +73,16 @@ def _leave_etcd(config: node_config.NodeConfig) -> None:
         click.echo(
             f"warning: {err}; hint: on another server, nanokube etcd remove {config.node_name}", err=True
         )
+
+
+def _leave_store(config: node_config.NodeConfig) -> None:
+    """Take this server off an etcd that is not ours, which outlives it: no rotation waits for it then."""
+    from nanokube.roles import encryption
+
+    try:
+        encryption.leave(config)
+    except encryption.EncryptionError as err:
+        click.echo(f"warning: {err}; hint: {err.hint}", err=True)
 
 
 def _config() -> node_config.NodeConfig:

@@ -141,6 +141,34 @@ def rotate(config: node_config.NodeConfig, stage: Stage | None, say: Say) -> Rot
     return Rotated(is_over=True)
 
 
+def forget(config: node_config.NodeConfig, address: str) -> None:
+    """Take a server that is gone for good off the store that it shared. Blocks. Raises EncryptionError."""
+    if config.store in ("", node_config.ETCD):
+        hint = f"nanokube etcd remove {address}" if config.store else "it has no other servers"
+        raise EncryptionError("the cluster's store is its own", hint)
+    if address in config.node_ips:
+        raise EncryptionError(f"{address} is this server", "nanokube reset takes it out")
+    try:
+        is_known = asyncio.run(encryption_servers.forget(config, address))
+    except (OSError, StoreError) as err:
+        raise EncryptionError(f"cannot forget server {address}: {err}") from err
+    if not is_known:
+        known = ", ".join(each for each in _servers(config) if each not in config.node_ips) or "none"
+        raise EncryptionError(f"there is no server {address}", f"the others are: {known}")
+
+
+def leave(config: node_config.NodeConfig) -> None:
+    """Take this server off the store that it shared: no rotation waits for it then. Blocks.
+
+    Raises EncryptionError.
+    """
+    try:
+        asyncio.run(encryption_servers.forget(config, config.first_node_ip))
+    except (OSError, StoreError) as err:
+        hint = f"before keys are rotated there: nanokube encryption rotate --lost {config.first_node_ip}"
+        raise EncryptionError(f"cannot tell {config.store} that this server is gone: {err}", hint) from err
+
+
 def _begins(document: encryption_keys.Document) -> bool:
     """Tell whether the newest keys are in the file but nothing is written by them."""
     return encryption_keys.with_newest_keys_first(document) != document

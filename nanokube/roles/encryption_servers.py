@@ -1,7 +1,7 @@
 """The servers that share a store, and whether each has a file of keys: before any writes by a new one.
 
 A server that is off is one too: what is written by a key that it lacks ends it at its next start. etcd's
-members tell of those; a store that is not ours (`--store etcd://…`) knows but the ones that run.
+members tell of those; in a store that is not ours (`--store etcd://…`) each server has left its address.
 """
 
 import asyncio
@@ -19,9 +19,11 @@ from nanokube.storage.encryption import configuration, metrics
 from nanokube.storage.etcd import members
 from nanokube.storage.etcd import store as etcd_store
 from nanokube.storage.etcd.settings import EtcdSettings
-from nanokube.storage.store import prefix_end
+from nanokube.storage.store import NotFound, prefix_end
 
-LEASES = "/masterleases/"  # as nanokube.apiserver.endpoint_leases names them: beside the objects
+# As nanokube.apiserver.endpoint_leases names them, beside the objects: servers that run, all that ever did.
+LEASES = "/masterleases/"
+KNOWN = "/servers/"
 TAKEN_S = 10.0  # a server takes a changed file within a second; a large store is read first
 LOOK_S = 0.5
 ASK_S = 3.0
@@ -43,12 +45,29 @@ async def known(config: node_config.NodeConfig) -> Sequence[str]:
         return [config.first_node_ip]
     if config.store == node_config.ETCD:
         return await members.hosts(dataclasses.replace(store, learns=False))
-    return [key.removeprefix(LEASES) for key in await _keys(store)]
+    return sorted({key.removeprefix(LEASES).removeprefix(KNOWN) for key in await _keys(store)})
 
 
 async def _keys(store: EtcdSettings) -> list[str]:
     async with etcd_store.opened(dataclasses.replace(store, learns=False), compacts=False) as shared:
-        return [each.key for each in (await shared.range(LEASES, prefix_end(LEASES))).entries]
+        found = [await shared.range(each, prefix_end(each)) for each in (LEASES, KNOWN)]
+    return [entry.key for each in found for entry in each.entries]
+
+
+async def forget(config: node_config.NodeConfig, address: str) -> bool:
+    """Take a server that is gone for good off the store that it shared; False: it was not known there.
+
+    Raises OSError, StoreError.
+    """
+    store = etcd.store(config)
+    if isinstance(store, Path):
+        return False
+    async with etcd_store.opened(dataclasses.replace(store, learns=False), compacts=False) as shared:
+        try:
+            await shared.delete(KNOWN + address)
+        except NotFound:
+            return False
+    return True
 
 
 async def behind(config: node_config.NodeConfig, servers: Sequence[str], digest: str) -> Behind | None:
@@ -77,9 +96,10 @@ async def _asked(
         async with rest.Client(dataclasses.replace(own, server=server), timeout_s=ASK_S) as client:
             said = (await client.raw("GET", "/metrics")).decode()
     except (OSError, errors.ApiError) as err:
+        lost = f"nanokube etcd remove {address}" if config.store == node_config.ETCD else f"--lost {address}"
         remedy = (
             f"switch it on and copy {file} to it; or take it out for good: `nanokube reset` there, "
-            f"or if it is lost, nanokube etcd remove {address}"
+            f"or if it is lost, {lost}"
         )
         return Behind(address, f"does not answer: {str(err) or type(err).__name__}", remedy)
     if in_use(digest) in said:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from nanokube.apiserver.config import ApiServerConfig
-from nanokube.apiserver.endpoint_leases import TTL_S, EndpointLeases
+from nanokube.apiserver.endpoint_leases import KNOWN, TTL_S, EndpointLeases
 from nanokube.storage import maintenance
+from nanokube.storage.store import prefix_end
 from tests.unit.nanokube.apiserver.conftest import Api
 
 NOWHERE = Path("/nonexistent")
@@ -48,4 +51,22 @@ async def test_a_server_that_died_is_taken_away_by_another(api: Api) -> None:
     api.clock.advance(2)
     await maintenance.sweep(api.store, api.clock.time())
     await one.renew()
+    assert await addresses(api) == ["192.0.2.1"]
+
+
+async def test_a_shared_store_remembers_servers_that_are_off(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their files of keys must be able to read what is written meanwhile."""
+
+    async def known() -> list[str]:
+        return [entry.key for entry in (await api.store.range(KNOWN, prefix_end(KNOWN))).entries]
+
+    one = leases(api, "192.0.2.1")
+    await one.renew()
+    assert await known() == [], "its own store"
+    monkeypatch.setattr(type(api.store), "is_shared", True)
+    await one.renew()
+    await one.leave()
+    assert await known() == [f"{KNOWN}192.0.2.1"]
     assert await addresses(api) == ["192.0.2.1"]

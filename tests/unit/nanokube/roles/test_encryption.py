@@ -156,18 +156,19 @@ def test_what_is_plain_is_told(config: node_config.NodeConfig) -> None:
 def test_two_servers_are_not_rotated_at_once(
     config: node_config.NodeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a foreign etcd they are counted by the keys that they renew, of our own by its members: also those
+    """Of a foreign etcd they are counted by the keys that they left, of our own by its members: also those
     that are off. The second would write by a key that is dropped."""
 
     async def keys(_store: object) -> list[str]:
-        return [f"{endpoint_leases.PREFIX}192.0.2.{host}" for host in (10, 11)]
+        running = [f"{endpoint_leases.PREFIX}192.0.2.{host}" for host in (10, 11)]
+        return running + [f"{endpoint_leases.KNOWN}192.0.2.{host}" for host in (11, 12, 13)]
 
     async def hosts(_settings: object) -> list[str]:
         return ["192.0.2.10", "192.0.2.11", "192.0.2.12"]
 
     monkeypatch.setattr(encryption_servers, "_keys", keys)
     monkeypatch.setattr(members, "hosts", hosts)
-    for store, count in (("etcd://192.0.2.99:2379", 2), (node_config.ETCD, 3)):
+    for store, count in (("etcd://192.0.2.99:2379", 4), (node_config.ETCD, 3)):
         shared = dataclasses.replace(config, store=store)
         with pytest.raises(encryption.EncryptionError, match=f"the cluster has {count} servers"):
             encryption.rotate(shared, None, say)
@@ -196,3 +197,37 @@ def test_no_stage_goes_on_while_a_server_lacks_the_file_of_the_one_before(
     assert caught.value.hint == "switch it on"
     assert keys(config) == before
     assert asked == [encryption_servers.digest_of(file)]
+
+
+def test_a_server_that_is_lost_is_forgotten_by_its_address(
+    config: node_config.NodeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = dataclasses.replace(config, store="etcd://192.0.2.99:2379")
+    left = ["192.0.2.10", "192.0.2.11"]
+
+    async def forget(_config: object, address: str) -> bool:
+        was_known = address in left
+        left[:] = [each for each in left if each != address]
+        return was_known
+
+    async def known(_config: object) -> list[str]:
+        return left
+
+    monkeypatch.setattr(encryption_servers, "forget", forget)
+    monkeypatch.setattr(encryption_servers, "known", known)
+    encryption.forget(shared, "192.0.2.11")
+    for asked, address, cause, hint in (
+        (shared, "192.0.2.11", "there is no server", "the others are: none"),
+        (shared, "192.0.2.10", "is this server", "nanokube reset"),
+        (config, "192.0.2.11", "its own", "no other servers"),
+        (
+            dataclasses.replace(config, store=node_config.ETCD),
+            "192.0.2.12",
+            "its own",
+            "nanokube etcd remove",
+        ),
+    ):
+        with pytest.raises(encryption.EncryptionError, match=cause) as caught:
+            encryption.forget(asked, address)
+        assert hint in caught.value.hint
+    assert left == ["192.0.2.10"]
