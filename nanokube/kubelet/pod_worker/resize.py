@@ -53,30 +53,22 @@ class Update:
         return mix
 
 
-def allocated_to(pod: Object) -> Iterator[Object]:
-    """Yield the containers that a Pod's allocation is of: init containers have theirs when they start."""
+def resizable(pod: Object) -> Iterator[Object]:
+    """Yield the containers that can be resized: all but ephemeral ones."""
     yield from pod["spec"]["containers"]
     yield from pod["spec"].get("initContainers") or ()
 
 
-def resizable(pod: Object) -> Iterator[Object]:
-    """Yield the containers that are resized while they run: ordinary ones and sidecars."""
-    yield from pod["spec"]["containers"]
-    for container in pod["spec"].get("initContainers") or ():
-        if container.get("restartPolicy") == "Always":
-            yield container
-
-
 def allocation_of(pod: Object) -> dict[str, Object]:
     """Return what a Pod's spec asks for, by container."""
-    return {container["name"]: container.get("resources") or {} for container in allocated_to(pod)}
+    return {container["name"]: container.get("resources") or {} for container in resizable(pod)}
 
 
 def differs(pod: Object, allocated: Allocation) -> bool:
     """Tell whether the spec asks for something else than was allocated."""
     return any(
         _changed(container, allocated[container["name"]])
-        for container in allocated_to(pod)
+        for container in resizable(pod)
         if container["name"] in allocated
     )
 

@@ -102,7 +102,7 @@ def test_a_resize_waits_for_room_and_is_refused_where_there_can_be_none(tmp_path
     play(tmp_path, scenario)
 
 
-def test_an_init_container_that_is_to_start_is_judged_too(tmp_path: Path) -> None:
+def test_an_init_container_is_resized_while_it_runs_if_there_is_room(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         first = {**sized("1", "32Mi"), "name": "first"}
         await world.create(pod(containers=[app()], initContainers=[first]))
@@ -115,7 +115,9 @@ def test_an_init_container_that_is_to_start_is_judged_too(tmp_path: Path) -> Non
         body["spec"]["initContainers"][0]["resources"] = {"requests": {"cpu": "2"}}
         await world.client.patch(PODS, "web", body, "default")
         await world.until(lambda: world.condition("PodResizePending") != "True")
-        assert not world.runtime.updates  # it has its new size when it starts again
+        await world.until(lambda: "ResizeCompleted" in world.reasons())
+        assert world.runtime.updates[-1][0] == "first"
+        assert world.state(field="initContainerStatuses")["allocatedResources"]["cpu"] == "2"
 
     play(tmp_path, scenario)
 
