@@ -79,31 +79,41 @@ def best(claim: Object, volumes: Iterable[dict[str, Any]]) -> dict[str, Any] | N
 
 def candidates(claim: Object, volumes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Give the volumes reserved for a claim; if there are none, those that it may take, the best first."""
-    fitting = [volume for volume in volumes if fits(claim, volume)]
-    reserved = [volume for volume in fitting if is_for(volume, claim)]
-    free = [
-        volume
-        for volume in fitting
-        if objects.spec(volume).get("claimRef") is None and objects.status(volume).get("phase") == "Available"
-    ]
-    return sorted(reserved or free, key=_size_rank)
+    known = list(volumes)
+    reserved = [each for each in known if is_for(each, claim) and not mismatch(claim, each, is_reserved=True)]
+    free = [each for each in known if is_free(each) and _is_selected(claim, each)]
+    return sorted(reserved or (each for each in free if not mismatch(claim, each)), key=_size_rank)
 
 
-def fits(claim: Object, volume: Object) -> bool:
-    """Tell whether a volume is what a claim asks for, whoever has it."""
+def is_free(volume: Object) -> bool:
+    """Tell whether a volume is nobody's yet."""
+    return objects.spec(volume).get("claimRef") is None and objects.status(volume).get("phase") == "Available"
+
+
+def mismatch(claim: Object, volume: Object, *, is_reserved: bool = False) -> str:
+    """Say why a volume is not what a claim asks for; "" if it is.
+
+    is_reserved: somebody reserved it for this claim, so that its class does not count.
+    """
     wanted, offered = objects.spec(claim), objects.spec(volume)
-    if objects.is_deleting(volume) or class_of(claim) != class_of(volume):
-        return False
-    if (wanted.get("volumeMode") or "Filesystem") != (offered.get("volumeMode") or "Filesystem"):
-        return False
+    if objects.is_deleting(volume):
+        return f'the volume is marked for deletion "{objects.name(volume)}"'
+    if _capacity(volume) < requested(claim):
+        return "requested PV is too small"
+    if not is_reserved and class_of(claim) != class_of(volume):
+        return "storageClassName does not match"
     if (wanted.get("volumeAttributesClassName") or "") != (offered.get("volumeAttributesClassName") or ""):
-        return False
+        return "volumeAttributesClassName does not match"
+    if (wanted.get("volumeMode") or "Filesystem") != (offered.get("volumeMode") or "Filesystem"):
+        return "incompatible volumeMode"
     if not set(wanted.get("accessModes") or ()) <= set(offered.get("accessModes") or ()):
-        return False
-    selector = wanted.get("selector")
-    if selector is not None and not selectors.from_object(selector).matches(objects.labels(volume)):
-        return False
-    return _capacity(volume) >= requested(claim)
+        return "incompatible accessMode"
+    return ""
+
+
+def _is_selected(claim: Object, volume: Object) -> bool:
+    selector = objects.spec(claim).get("selector")
+    return selector is None or selectors.from_object(selector).matches(objects.labels(volume))
 
 
 def reserved(volume: Object, claim: Object) -> dict[str, Any]:

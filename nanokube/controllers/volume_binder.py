@@ -71,9 +71,15 @@ class VolumeBinderController:
     async def _take_named(self, claim: Object, volume: dict[str, Any]) -> None:
         """Bind a claim to the volume it names, unless that is another's."""
         reference = objects.spec(volume).get("claimRef")
-        if reference is None or volume_binding.is_for(volume, claim):
+        is_completed = volume_binding.COMPLETED in objects.annotations(claim)
+        cause = volume_binding.mismatch(claim, volume)
+        if reference is None and not is_completed and cause:
+            message = f'Cannot bind to requested volume "{objects.name(volume)}": {cause}'
+            self._env.events.event(claim, "Warning", "VolumeMismatch", message)
+            await self._set_phase(claim, "Pending")
+        elif reference is None or volume_binding.is_for(volume, claim):
             await self._bind(claim, volume)
-        elif volume_binding.COMPLETED in objects.annotations(claim):
+        elif is_completed:
             await self._lose(
                 claim,
                 "Two claims are bound to the same volume, this one is bound incorrectly",

@@ -50,6 +50,12 @@ def a_claim(size: str = "1Gi", **spec: Any) -> dict[str, Any]:
         ),
         (a_claim(), [a_volume("a", claimRef={"name": "other", "namespace": "ns"})], None),
         (a_claim(), [a_volume("a"), a_volume("b", "9Gi", claimRef={"name": "c", "namespace": "ns"})], "b"),
+        (
+            a_claim(storageClassName="fast", selector={"matchLabels": {"a": "b"}}),
+            [a_volume("a", claimRef={"name": "c", "namespace": "ns"})],
+            "a",
+        ),
+        (a_claim("2Gi"), [a_volume("a", claimRef={"name": "c", "namespace": "ns"})], None),
     ],
 )
 def test_best(claim: dict[str, Any], volumes: list[dict[str, Any]], expected: str | None) -> None:
@@ -76,6 +82,31 @@ def test_claim_is_bound_when_its_volume_comes_and_lost_when_it_goes() -> None:
             stage.client.remove(VOLUMES, "v")
             await asyncio.sleep(0.1)
             assert stage.status(CLAIMS, "ns/c")["phase"] == "Lost"
+
+    virtual_time.run(story())
+
+
+@pytest.mark.parametrize(
+    ("claim", "cause"),
+    [
+        (a_claim("2Gi"), "requested PV is too small"),
+        (a_claim(storageClassName="fast"), "storageClassName does not match"),
+        (a_claim(volumeMode="Block"), "incompatible volumeMode"),
+        (a_claim(accessModes=["ReadWriteMany"]), "incompatible accessMode"),
+    ],
+)
+def test_a_volume_that_a_claim_names_must_be_what_it_asks_for(claim: dict[str, Any], cause: str) -> None:
+    async def story() -> None:
+        stage = Stage(volume_binder.VolumeBinderController)
+        async with stage.running():
+            await stage.client.create(VOLUMES, a_volume("v"))
+            named = {**claim, "spec": {**claim["spec"], "volumeName": "v"}}
+            await stage.client.create(CLAIMS, named)
+            await asyncio.sleep(0.1)
+            assert stage.status(CLAIMS, "ns/c") == {"phase": "Pending"}
+            assert stage.status(VOLUMES, "v")["phase"] == "Available"
+            told = f'Warning VolumeMismatch Cannot bind to requested volume "v": {cause}'
+            assert told in stage.events.lines
 
     virtual_time.run(story())
 
