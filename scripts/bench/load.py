@@ -30,7 +30,9 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 STRATEGIC = "application/strategic-merge-patch+json"
 MERGE = "application/merge-patch+json"
 _RECORD = 1 << 14  # no read of TLS returns more
-_READ = 1 << 16
+_READ = 1 << 18
+# buffers of all connections of a process: fresh memory for each read would cost as much as to decrypt it
+_encrypted, _plain = memoryview(bytearray(_READ)), memoryview(bytearray(_RECORD))
 _LENGTH = b"\r\nContent-Length: "
 _ANY_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _END = b"0\r\n\r\n"
@@ -153,30 +155,36 @@ class Connection:
             try:
                 data = data[self.socket.send(data) :]
             except BlockingIOError:
-                select.select([], [self.socket], [], 60)
+                self._wait(select.POLLOUT)
 
-    def receive(self) -> list[bytes]:
-        """Read what one system call gives. Raises ConnectionError at the end of the stream."""
+    def receive(self) -> Iterator[memoryview]:
+        """Read what one system call gives, as pieces that last until the next.
+
+        Raises ConnectionError at the end of the stream.
+        """
         try:
-            data = self.socket.recv(_READ)
+            count = self.socket.recv_into(_encrypted)
         except BlockingIOError:
-            return []
-        self._incoming.write(data)
-        pieces = []
+            return
+        self._incoming.write(_encrypted[:count])
         while self._incoming.pending:  # an exception where nothing is left would cost more than all else here
             try:
-                pieces.append(self._tls.read(_RECORD))
+                size: int = self._tls.read(_RECORD, _plain)  # type: ignore[assignment]  # into a buffer: how many
             except ssl.SSLWantReadError:
                 break
-        if not data or (pieces and not pieces[-1]):
+            count = min(count, size)
+            yield _plain[:size]
+        if not count:
             raise ConnectionError("closed by the server")
-        return pieces
 
     def pump(self) -> bool:
         """Read what is there; True when the answer is complete."""
         for piece in self.receive():
             self.size += len(piece)
-            data = piece if self.status else self._start(piece)
+            if self.status and self._missing is not None and self.kept is None:
+                self._missing -= len(piece)
+                continue
+            data = bytes(piece) if self.status else self._start(bytes(piece))
             if not self.status:
                 continue
             if self.kept is not None:
@@ -205,12 +213,17 @@ class Connection:
         """Return the end of what the server has answered."""
         return self._head[-500:].decode("latin1")
 
+    def _wait(self, event: int) -> None:
+        poll = select.poll()  # select() takes no descriptor above 1,023
+        poll.register(self.socket, event)
+        poll.poll(60_000)
+
     def exchange(self, request: bytes) -> tuple[int, bytes]:
         """Send one request and wait for its answer: (status, body without chunk headers)."""
         self.kept = []
         self.send(request)
         while not self.pump():
-            select.select([self.socket], [], [], 60)
+            self._wait(select.POLLIN)
         body, self.kept = b"".join(self.kept), None
         return self.status, body if self._missing is not None else b"".join(_chunks(body))
 
@@ -393,7 +406,7 @@ class Fanout:
         while not stop.is_set() or poll.poll(0):
             for descriptor, _events in poll.poll(0.2):
                 try:
-                    data = b"".join(connections[descriptor].receive())
+                    data = b"".join(map(bytes, connections[descriptor].receive()))
                 except ConnectionError:
                     closed += 1
                     poll.unregister(descriptor)
