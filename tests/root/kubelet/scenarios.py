@@ -42,7 +42,7 @@ class World:
         ready = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             task = group.create_task(kubelet.run(self.config, self.client, ready.set))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(40):
                 await ready.wait()
             try:
                 yield
@@ -82,7 +82,7 @@ class World:
             lines += [line.split(" ", 3)[3] for line in path.read_text().splitlines()]
         return lines
 
-    async def until(self, test: Callable[[], Any], seconds: float = 15) -> None:
+    async def until(self, test: Callable[[], Any], seconds: float = 40) -> None:
         try:
             async with asyncio.timeout(seconds):
                 while not test():  # noqa: ASYNC110 - the fake has no event for it
@@ -174,7 +174,7 @@ async def adoption(world: World) -> None:
     before = world.status("kept")["containerStatuses"][0]["containerID"]
     world.client.remove(PODS, "default/orphan")
     async with world.kubelet(), CriClient(world.config.cri_socket) as runtime:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             while len(await runtime.pods()) > 1:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)
@@ -195,7 +195,7 @@ async def probes(world: World) -> None:
             "failureThreshold": 1,
         },
     }
-    script = "sleep 2; touch /tmp/ready; sleep 3; touch /tmp/sick; " + SLEEP
+    script = "sleep 4; touch /tmp/ready; sleep 3; touch /tmp/sick; " + SLEEP
     async with world.kubelet():
         await world.create("probed", script, container=container)
         await world.until(lambda: world.status("probed").get("phase") == "Running")

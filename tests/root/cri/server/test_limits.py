@@ -30,7 +30,7 @@ def test_stopping_a_sandbox_ends_what_never_started(node: Node) -> None:
 def test_a_client_that_leaves_frees_the_thread_of_its_stop_which_goes_on(node: Node) -> None:
     pod = node.sandbox("left")
     identity = node.container(pod, "a", "trap 'echo asked' TERM; while :; do sleep 0.05; done")
-    request = pb.StopContainerRequest(container_id=identity, timeout=3)
+    request = pb.StopContainerRequest(container_id=identity, timeout=5)
     asked = node.runtime.StopContainer.future(request)  # no deadline
     wait_for(lambda: node.log("left", "a") == ["asked"])
     asked.cancel()
