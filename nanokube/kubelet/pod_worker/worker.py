@@ -10,7 +10,6 @@ Source: pkg/kubelet/kubelet.go SyncPod, SyncTerminatingPod, SyncTerminatedPod; p
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -21,19 +20,19 @@ from nanokube.api import errors, resources, timestamps
 from nanokube.client.events import reference_to
 from nanokube.kit import backoff, tasks
 from nanokube.kubelet import hooks, metrics
-from nanokube.kubelet.containers import build, dns, labels, security
+from nanokube.kubelet.containers import labels, security
 from nanokube.kubelet.images import field_path
-from nanokube.kubelet.pod_worker import files, messages, race, start, stop
+from nanokube.kubelet.pod_worker import files, messages, race, sandbox, start, stop
 from nanokube.kubelet.pod_worker.env import Env
 from nanokube.kubelet.pod_worker.plan import Kill, Plan, backoff_key, last_exit, plan
 from nanokube.kubelet.pod_worker.resizing import Resizing, rank
+from nanokube.kubelet.pod_worker.waiting import Waiting
 from nanokube.kubelet.podview import PodView
 from nanokube.kubelet.probes.manager import Probers
 from nanokube.kubelet.probes.results import ENDING_A_CONTAINER, Results
-from nanokube.kubelet.runtime import FaultKind, RuntimeFault
+from nanokube.kubelet.runtime import RuntimeFault
 from nanokube.kubelet.status.containers import Observed, Reason
 from nanokube.kubelet.status.generate import Verdict, generate, rejected
-from nanokube.kubelet.user_namespaces import NoRange
 from nanokube.kubelet.volumes.errors import VolumeFault
 from nanokube.kubelet.volumes.manager import WRITTEN, kind_of
 from nanokube.kubelet.volumes.ready import Ready
@@ -86,9 +85,7 @@ class PodWorker:
         self._results = Results(self.wake)
         self._probers = Probers(env.runtime, self._results, env.recorder, env.clock)
         self._probers.adopt(pod)
-        self._reasons: dict[str, Reason] = {}
-        self._retry_at: dict[str, float] = {}
-        self._delays: dict[str, backoff.Backoff] = {}
+        self._waiting = Waiting(env)
         self._starting: set[str] = set()
         self._messages: dict[str, str] = {}
         self._volumes: dict[str, Ready] | None = None
@@ -206,11 +203,11 @@ class PodWorker:
         if self._ending.is_set():
             return await self._end()
         restarts = self.resizing.restarts(self.pod, self.view)
-        todo = self._without_held(
+        todo = self._waiting.without_held(
             plan(self.pod, self.view, self._results, self._env.backoffs, self._env.clock.time(), restarts)
         )
         is_resize = self.resizing.is_due(self.pod, self.view)
-        self._note_delays(todo)
+        self._waiting.note_delays(self.pod, todo)
         self._publish()
         if todo.is_idle and not is_resize:
             self._probers.reconcile(group, self.pod, self.view, frozenset(self._starting))
@@ -219,7 +216,7 @@ class PodWorker:
             self._resync_status()
             return self._next_delay(todo)
         await self._act(todo)
-        return 0.0 if not self._retry_at else min(0.05, self._next_delay(todo))
+        return min(0.05, self._next_delay(todo)) if self._waiting.is_any_held else 0.0
 
     async def _observe(self) -> None:
         if self._is_fresh:
@@ -241,39 +238,10 @@ class PodWorker:
         shown = self._known_status().get("startTime")
         return timestamps.parse(shown) + seconds if seconds and shown else float("inf")
 
-    def _without_held(self, todo: Plan) -> Plan:
-        """Leave out containers whose last start failed a moment ago."""
-        now = self._env.clock.time()
-        held = {name for name, at in self._retry_at.items() if at > now}
-        if not held:
-            return todo
-        return dataclasses.replace(
-            todo,
-            init=tuple(name for name in todo.init if name not in held),
-            start=tuple(name for name in todo.start if name not in held),
-            ephemeral=tuple(name for name in todo.ephemeral if name not in held),
-            delayed=tuple(delay for delay in todo.delayed if delay.name not in held),
-        )
-
-    def _note_delays(self, todo: Plan) -> None:
-        """Say that containers wait for their back-off."""
-        meta = self.pod["metadata"]
-        for delay in todo.delayed:
-            where = f"{meta['name']}_{meta['namespace']}({self.uid})"
-            message = (
-                f"back-off {_spelled(delay.delay_s)} restarting failed container={delay.name} pod={where}"
-            )
-            reason = Reason("CrashLoopBackOff", message)
-            if self._reasons.get(delay.name) != reason:
-                about = reference_to(self.pod, field_path=field_path(self.pod, delay.name))
-                text = f"Back-off restarting failed container {delay.name} in pod {where}"
-                self._env.recorder.event(about, "Warning", "BackOff", text)
-            self._reasons[delay.name] = reason
-
     def _next_delay(self, todo: Plan) -> float:
         now = self._env.clock.time()
         moments = [self._deadline(), now + RESYNC_S, *(delay.until for delay in todo.delayed)]
-        moments.extend(at for at in self._retry_at.values() if at > now)
+        moments.extend(self._waiting.moments())
         if self._follows_api():
             moments.append(self._refresh_at)
         return max(0.01, min(moments) - now)
@@ -300,10 +268,10 @@ class PodWorker:
             await self._set_up_volumes()
         if todo.create_sandbox:
             sandbox_id = await self._create_sandbox(todo.attempt)
-        sandbox, view = await self._sandbox_config(todo.attempt), self.view
+        config, view = await sandbox.configuration(self._env, self.pod, todo.attempt), self.view
         await self._env.attached(self.pod, self.view.ips)
         for name in (*todo.ephemeral, *todo.init, *todo.start):
-            await self._start(name, sandbox_id, sandbox, view)
+            await self._start(name, sandbox_id, config, view)
 
     async def _kill(self, kill: Kill) -> None:
         container = stop.container_spec(self.pod, kill.container.name) or {}
@@ -330,32 +298,13 @@ class PodWorker:
             raise
         self._refresh_at = self._env.clock.time() + REFRESH_S * (1 + random.random() / 4)
 
-    async def _sandbox_config(self, attempt: int) -> pb.PodSandboxConfig:
-        config = self._env.config
-        resolver = dns.for_pod(
-            self.pod,
-            cluster_dns=config.cluster_dns,
-            cluster_domain=config.cluster_domain,
-            host=self._env.host_resolver(),
-        )
-        return build.sandbox(self.pod, attempt, config, resolver, await self._first_id())
-
-    async def _first_id(self) -> int | None:
-        """Return where a Pod's own ids begin on the host; None if it has the host's. Raises RuntimeFault."""
-        if not security.has_own_users(self.pod):
-            return None
-        try:
-            return await asyncio.to_thread(self._env.user_namespaces.of, self.uid)
-        except NoRange as error:
-            raise RuntimeFault(FaultKind.OTHER, str(error)) from error
-
     async def _create_sandbox(self, attempt: int) -> str:
-        handler = await self._handler(self.pod["spec"].get("runtimeClassName") or "")
+        handler = await sandbox.handler(self._env, self.pod)
         metrics.count_pod(self.pod)
         try:
             if security.has_own_users(self.pod):
                 security.check_own_users(await self._env.runtime.status(), handler)
-            config = await self._sandbox_config(attempt)
+            config = await sandbox.configuration(self._env, self.pod, attempt)
             await asyncio.to_thread(files.make_directory, config.log_directory)
             sandbox_id = await self._env.runtime.run_sandbox(config, handler)
             await asyncio.to_thread(self.resizing.limit, self.pod)
@@ -369,21 +318,14 @@ class PodWorker:
         self._publish()
         return sandbox_id
 
-    async def _handler(self, runtime_class: str) -> str:
-        """Return the runtime handler of a RuntimeClass; "" is the default."""
-        if not runtime_class:
-            return ""
-        found = await self._env.client.get(resources.get("runtimeclasses.node.k8s.io"), runtime_class)
-        return str(found.get("handler") or "")
-
-    async def _start(self, name: str, sandbox_id: str, sandbox: pb.PodSandboxConfig, view: PodView) -> None:
+    async def _start(self, name: str, sandbox_id: str, config: pb.PodSandboxConfig, view: PodView) -> None:
         container = stop.container_spec(self.pod, name)
         assert container is not None
         ended = last_exit(self.view, name)
         key = backoff_key(self.pod, name)
         metrics.count_container(self.pod, name)
         work = start.start(
-            self._env, self.pod, container, view, sandbox_id, sandbox, self._volumes or {}, self._ips()
+            self._env, self.pod, container, view, sandbox_id, config, self._volumes or {}, self._ips()
         )
         try:
             container_id = await race.unless(self._ending, work)
@@ -391,24 +333,13 @@ class PodWorker:
             metrics.count_container_fault(self.pod, name, fault.reason)
             if ended and fault.reason == "RunContainerError":  # it left a container that ended
                 self._env.backoffs.next(key, ended, self._env.clock.time())
-            self._hold(name, fault)
+            self._waiting.hold(name, fault)
             return
         if ended:
             self._env.backoffs.next(key, ended, self._env.clock.time())
-        self._reasons.pop(name, None)
-        self._retry_at.pop(name, None)
-        self._delays.pop(name, None)
+        self._waiting.forget(name)
         if hook := (container.get("lifecycle") or {}).get("postStart"):
             await self._post_start(container, container_id, hook)
-
-    def _hold(self, name: str, fault: start.StartFault) -> None:
-        """Remember why a container did not start and when to try again."""
-        self._reasons[name] = Reason(fault.reason, fault.message)
-        delays = self._delays.setdefault(name, backoff.Backoff(first_s=1.0, cap_s=10.0, jitter=0))
-        now = self._env.clock.time()
-        self._retry_at[name] = max(fault.retry_at, now + delays.next())
-        if fault.reason == "ErrImagePull":
-            self._retry_at[name] = now + 1.0  # to say ImagePullBackOff, which then waits its time
 
     async def _post_start(self, container: Object, container_id: str, hook: Object) -> None:
         self._starting.add(container_id)
@@ -442,7 +373,7 @@ class PodWorker:
                 grace_s=stop.grace_period(self.pod),
                 pod_ips=ips,
             )
-        self._reasons[name] = Reason("PostStartHookError", outcome.output)
+        self._waiting.reasons[name] = Reason("PostStartHookError", outcome.output)
 
     def _ips(self) -> Sequence[str]:
         if self.pod["spec"].get("hostNetwork"):
@@ -475,9 +406,9 @@ class PodWorker:
                 self._messages.pop(old.id, None)
                 await asyncio.to_thread(files.unlink, old.annotations.get(labels.TERMINATION_FILE, ""))
         used = {container.sandbox_id for container in self.view.containers}
-        for sandbox in self.view.sandboxes[1:]:
-            if not sandbox.is_ready and sandbox.id not in used:
-                await self._env.runtime.remove_sandbox(sandbox.id)
+        for former in self.view.sandboxes[1:]:
+            if not former.is_ready and former.id not in used:
+                await self._env.runtime.remove_sandbox(former.id)
 
     def _resync_status(self) -> None:
         """Restore a status that others overwrote; after a while, for our own writes take time to return."""
@@ -494,7 +425,7 @@ class PodWorker:
         if self._settled.is_set() and not leaving:
             return RESYNC_S * 60
         self._probers.stop(ENDING_A_CONTAINER)
-        self._reasons.clear()
+        self._waiting.reasons.clear()
         self.resizing.end()
         if not self.view.is_stopped:
             self._publish()
@@ -576,7 +507,7 @@ class PodWorker:
             Observed(
                 self.view,
                 self._results,
-                dict(self._reasons),
+                dict(self._waiting.reasons),
                 frozenset(self._starting),
                 self.resizing.conditions(),
             ),
@@ -592,9 +523,3 @@ class PodWorker:
 def _typed(pod: Object) -> Object:
     """Name a Pod's kind, which items of a list do not; events refer to it."""
     return {"apiVersion": "v1", "kind": "Pod", **pod}
-
-
-def _spelled(seconds: float) -> str:
-    """Spell a duration as Go does: 10s, 2m40s, 5m0s."""
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
