@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from typing import Any, Final
 
 from nanokube.api import field, known_specs, objects
 from nanokube.api.field import FieldError
 from nanokube.api.known_specs import Known
 from nanokube.api.objects import Object
-from nanokube.api.validation import containers, pod_annotations, pod_spec, volumes
+from nanokube.api.validation import containers, differences, pod_annotations, pod_spec, volumes
 
 _MUTABLE: Final = (
     "`spec.containers[*].image`",
@@ -86,7 +84,8 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
     wanted, frozen = _frozen(spec, before), _frozen(before, before)
     if wanted != frozen:
         listed = ",".join(_MUTABLE)
-        detail = f"pod updates may not change fields other than {listed}\n{_diff(frozen, wanted)}"
+        shown = differences.show(_in_order(frozen), _in_order(wanted))
+        detail = f"pod updates may not change fields other than {listed}\n{shown}"
         found.append(field.forbidden("spec", detail))
     return found
 
@@ -171,7 +170,8 @@ def _frozen(spec: Object, before: Object) -> dict[str, Any]:
     return found
 
 
-def _diff(old: Object, new: Object) -> str:
-    """Show what changed, as upstream does: a unified diff of indented JSON."""
-    before, after = (json.dumps(o, indent=1, sort_keys=True).splitlines(keepends=True) for o in (old, new))
-    return "".join(list(difflib.unified_diff(before, after))[2:])
+def _in_order(tree: Any) -> Any:
+    """Sort the keys of objects, which writers order differently."""
+    if isinstance(tree, dict):
+        return {key: _in_order(tree[key]) for key in sorted(tree)}
+    return [_in_order(item) for item in tree] if isinstance(tree, list) else tree

@@ -9,7 +9,7 @@ from typing import Any, Final
 from nanokube.api import field, objects, quantity
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
-from nanokube.api.validation import formats, metadata, names, scheduling, volume_sources
+from nanokube.api.validation import differences, formats, metadata, names, scheduling, volume_sources
 
 MODES: Final = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES: Final = ("Block", "Filesystem")
@@ -134,15 +134,15 @@ def validate_claim_update(new: Object, old: Object) -> list[FieldError]:
     is_bound = objects.status(new).get("phase") == "Bound"
     if is_bound:
         before["volumeAttributesClassName"] = spec.get("volumeAttributesClassName")
-        for each in (spec, before):
-            requests = dict((each.get("resources") or {}).get("requests") or {})
-            requests.pop("storage", None)
-            each["resources"] = {**(each.get("resources") or {}), "requests": requests}
+        resources, had = spec.get("resources") or {}, before.get("resources") or {}
+        if resources.get("requests"):
+            amount = {"storage": (had.get("requests") or {}).get("storage", "0")}
+            spec["resources"] = {**resources, "requests": {**resources["requests"], **amount}}
     found: list[FieldError] = []
     if _present(spec) != _present(before):
         detail = (
             "spec is immutable after creation except resources.requests and volumeAttributesClassName "
-            "for bound claims"
+            f"for bound claims\n{differences.show(differences.claim(before), differences.claim(spec))}"
         )
         found.append(field.forbidden("spec", detail))
     size, was = _size(new), _size(old)
@@ -267,7 +267,9 @@ def validate_volume_update(new: Object, old: Object) -> list[FieldError]:
     if wanted != had:
         found.append(
             field.forbidden(
-                "spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation"
+                "spec.persistentvolumesource",
+                "spec.persistentvolumesource is immutable after creation\n"
+                + differences.show(had, {key: wanted[key] for key in {**had, **wanted} if key in wanted}),
             )
         )
     before, after = objects.spec(old), objects.spec(new)

@@ -190,9 +190,11 @@ class TokenRequests:
         bound = _binding(scope, call, spec.get("boundObjectRef"))
         token, expiry = self._tokens.issue(account, audiences, seconds, now, bound)
         spec.update(audiences=audiences, expirationSeconds=seconds)
+        spec.setdefault("boundObjectRef", None)
         body["metadata"] = {
             "name": call.name,
             "namespace": call.namespace,
+            "uid": scope.registry.random_uid(),
             "creationTimestamp": timestamps.format_time(now),
         }
         body["status"] = {"token": token, "expirationTimestamp": timestamps.format_time(expiry)}
@@ -213,7 +215,8 @@ def _binding(scope: Scope, call: Call, ref: dict[str, Any] | None) -> serviceacc
     kind, name = ref.get("kind", ""), ref.get("name", "")
     plurals = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
     if kind not in plurals:
-        raise errors.bad_request(f"cannot bind token for serviceaccount {call.name}: unsupported type {kind}")
+        group, _, version = ref.get("apiVersion", "").rpartition("/")
+        raise errors.bad_request(f"cannot bind token to object of type {group}/{version}, Kind={kind}")
     key = name if kind == "Node" else f"{call.namespace}/{name}"
     found = scope.registry.find(plurals[kind], key)
     if found is None:
@@ -228,8 +231,8 @@ def _binding(scope: Scope, call: Call, ref: dict[str, Any] | None) -> serviceacc
         spec = found.get("spec") or {}
         if spec.get("serviceAccountName") != call.name:
             raise errors.bad_request(
-                f"cannot bind token for serviceaccount {call.name} to pod running with different "
-                f"serviceaccount {spec.get('serviceAccountName')}"
+                f"cannot bind token for serviceaccount {field.quote(call.name)} "
+                "to pod running with different serviceaccount name."
             )
         if spec.get("nodeName"):
             live = scope.registry.find("nodes", spec["nodeName"])

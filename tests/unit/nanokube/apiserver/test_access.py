@@ -309,7 +309,7 @@ async def test_tokens_name_their_account_and_die_with_what_they_are_bound_to(api
     request = {"spec": {"boundObjectRef": {"kind": "Pod", "name": "p", "uid": uid}, "expirationSeconds": 600}}
     target = "/api/v1/namespaces/default/serviceaccounts/default/token"
     made = await api("POST", target, request)
-    assert made.code == 201
+    assert (made.code, "uid" in made.json["metadata"]) == (201, True)
     token = made.json["status"]["token"]
     who = (await api("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, **bearer(token))).json
     info = who["status"]["userInfo"]
@@ -326,6 +326,11 @@ async def test_tokens_name_their_account_and_die_with_what_they_are_bound_to(api
     await api("DELETE", f"{PODS}/p")
     assert (await api("GET", "/api", **bearer(token))).code == 401
     assert (await api("POST", target, {"spec": {"expirationSeconds": 5}})).code == 422
+    free = await api("POST", target, {"spec": {}})
+    assert free.json["spec"]["boundObjectRef"] is None
+    odd = await api("POST", target, {"spec": {"boundObjectRef": {"kind": "Odd", "apiVersion": "v1"}}})
+    told = "cannot bind token to object of type /v1, Kind=Odd"
+    assert (odd.code, odd.json["message"]) == (400, told)
 
 
 async def test_expired_and_forged_tokens_are_refused(api: Api) -> None:

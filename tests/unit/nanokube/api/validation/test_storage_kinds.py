@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nanokube.api import resources, strategy
-from nanokube.api.validation import storage
+from nanokube.api.validation import differences, storage
 
 Check = Callable[[str, dict[str, Any], dict[str, Any]], list[str]]
 Compare = Callable[[str, dict[str, Any], dict[str, Any], dict[str, Any]], list[str]]
@@ -248,4 +248,37 @@ def test_a_volume_may_get_a_secret_to_grow_by_and_keeps_its_class() -> None:
     assert (
         str(found)
         == "spec.volumeAttributesClassName: Forbidden: update from non-nil value to nil is forbidden"
+    )
+
+
+def test_a_refused_change_of_a_claim_shows_what_it_changes() -> None:
+    def claim(size: str, **spec: Any) -> dict[str, Any]:
+        requests = {"requests": {"storage": size}}
+        return {"spec": {"resources": requests, **spec}, "status": {"phase": "Bound"}}
+
+    old = claim("1Gi", accessModes=["ReadWriteOnce"], dataSourceRef={"kind": "K", "name": "n"})
+    new = claim("2Gi", accessModes=["ReadOnlyMany"], dataSourceRef={"kind": "K", "name": "n"})
+    (found,) = storage.validate_claim_update(new, old)
+    assert str(found) == (
+        "spec: Forbidden: spec is immutable after creation except resources.requests and "
+        "volumeAttributesClassName for bound claims\n"
+        '@@ -1,6 +1,6 @@\n {\n  "AccessModes": [\n-  "ReadWriteOnce"\n+  "ReadOnlyMany"\n  ],\n'
+        '  "Selector": null,\n  "Resources": {\n'
+    )
+    grown = {**old["spec"], "resources": new["spec"]["resources"]}
+    assert storage.validate_claim_update({**old, "spec": grown}, old) == []
+
+
+def test_the_reference_of_a_claim_is_shown_with_upstreams_names() -> None:
+    shown = differences.claim({"dataSource": {"kind": "K", "name": "n"}, "dataSourceRef": {"kind": "K"}})
+    assert shown["DataSource"] == {"APIGroup": None, "Kind": "K", "Name": "n"}
+    assert shown["DataSourceRef"] == {"APIGroup": None, "Kind": "K", "Name": "", "Namespace": None}
+
+
+def test_a_refused_change_of_a_volume_shows_what_it_changes() -> None:
+    old, new = ({"spec": {"nfs": {"server": s, "path": "/"}}} for s in "ab")
+    (found,) = storage.validate_volume_update(new, old)
+    assert str(found).endswith(
+        'immutable after creation\n@@ -1,6 +1,6 @@\n {\n  "nfs": {\n-  "server": "a",\n+  "server": "b",\n'
+        '   "path": "/"\n  }\n }\n'
     )
