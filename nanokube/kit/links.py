@@ -19,7 +19,7 @@ _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
 _RTM_NEWROUTE, _RTM_DELROUTE, _RTM_NEWNSID, _RTM_GETNSID = 24, 25, 88, 90
 _RTMGRP_LINK = 1
-_IFLA_IFNAME, _IFLA_LINK, _IFLA_MASTER, _IFLA_EXT_MASK, _IFLA_LINK_NETNSID = 3, 5, 10, 29, 37
+_IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER, _IFLA_EXT_MASK, _IFLA_LINK_NETNSID = 3, 4, 5, 10, 29, 37
 _IFLA_LINKINFO, _IFLA_INFO_KIND = 18, 1
 _IFLA_GSO_MAX_SIZE, _IFLA_TSO_MAX_SIZE, _IFLA_GSO_IPV4_MAX_SIZE = 41, 59, 63
 _RTEXT_FILTER_SKIP_STATS = 8
@@ -65,6 +65,7 @@ class Link:
     peer_space: int | None = None
     master: int | None = None
     kind: str = ""
+    mtu: int = 0
 
     def fitted(self, wanted: Sizes) -> Sizes:
         """Return what of the wanted sizes the link can have."""
@@ -194,6 +195,7 @@ def parse(payload: bytes) -> Link:
         peer_space=number(_IFLA_LINK_NETNSID),
         master=number(_IFLA_MASTER),
         kind=_text(info.get(_IFLA_INFO_KIND)),
+        mtu=number(_IFLA_MTU) or 0,
     )
 
 

@@ -42,7 +42,7 @@ CLOCK_FILE: Final = "/run/nanokube-lab-clock"  # in each node
 SERVER, WORKER = "server", "worker"
 FIRST_HOST: Final = 10  # the first node's address in the range; the network itself has the first one
 # Of packets on the lab's links: Pods may use as much where all ways of a node do (nanokube/podnet).
-LARGEST_PACKET: Final = links.Sizes(ipv4=196608)
+LARGEST_PACKET: Final = links.Sizes(196608, 196608)
 MOST_NODES: Final = 100
 NO_DAD: Final = 2  # IFA_F_NODAD: addresses of IPv6 are used at once, the lab gives each only once
 

@@ -3,6 +3,8 @@
 The Pod's end comes first and the host's last, so the host's tells whether a Pod has what is wanted.
 """
 
+import contextlib
+import dataclasses
 import logging
 import os
 import threading
@@ -64,10 +66,22 @@ def _fit_inside(peers: set[int], wanted: links.Sizes) -> None:
         for each in inside.links():
             fitted = each.fitted(wanted)
             if each.below in peers and each.peer_space is not None and each.sizes != fitted:
-                inside.fit(each.index, fitted)
+                _fit_end(inside, each, fitted)
                 is_changed = True
         if is_changed:
             inside.forget_ways()
+
+
+def _fit_end(inside: links.Socket, link: links.Link, wanted: links.Sizes) -> None:
+    """Set a Pod's end. Its MTU of IPv6 is small while its packets may be large, also for open connections."""
+    is_large = wanted.ipv6 > links.DEFAULT_BYTES
+    if not is_large:
+        inside.fit(link.index, wanted)
+    with contextlib.suppress(FileNotFoundError):  # a link without IPv6
+        fitted = sizes.mtu_of_ipv6(dataclasses.replace(link, sizes=wanted))
+        Path(f"/proc/sys/net/ipv6/conf/{link.name}/mtu").write_text(str(fitted))
+    if is_large:
+        inside.fit(link.index, wanted)
 
 
 class _Opened:

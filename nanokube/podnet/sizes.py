@@ -3,13 +3,19 @@
 Beyond 64 KiB (BIG TCP) each hop's price is shared among more bytes, but a link on the way that does not take
 them has the sender's processor cut them up and sum them, which costs most of the throughput. A Pod has one
 link for all ways out of its node. So the least of the ways' limits rules; their administrator sets those.
-Source: Linux net/core/dev.c netif_set_gso_ipv4_max_size; net/core/sock.c sk_dst_gso_max_size.
+Source: Linux net/core/dev.c netif_set_gso_ipv4_max_size; net/core/sock.c sk_dst_gso_max_size; of IPv6
+net/ipv6/ip6_output.c ip6_forward, net/core/gso.c skb_gso_network_seglen.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 
 from nanokube.kit.links import DEFAULT_BYTES, Link, Sizes
+
+# The hop-by-hop header of a packet of IPv6 beyond 64 KiB (RFC 2675, 2). Who forwards it counts it into each
+# of the pieces, too, though they have none, and refuses those beyond the MTU.
+JUMBO_HEADER_BYTES = 8
+_IPV6_MTU_MIN = 1280  # RFC 8200, 5
 
 # What the host's end of a Pod's link is called (cni/links.py).
 POD_LINK = re.compile(r"nk[0-9a-f]{12}")
@@ -23,7 +29,7 @@ def wanted(links: Iterable[Link], ways: Mapping[int, Iterable[int]]) -> Sizes:
     """Decide the sizes of Pods' links.
 
     ways: by IP version the indices of the links that routes of the node leave by; some lead nowhere. Pods'
-    own links are as large as we make them. Never below the kernel's default, which IPv6 keeps.
+    own links are as large as we make them. Never below the kernel's default.
     """
     known = {each.index: each for each in links}
 
@@ -33,8 +39,14 @@ def wanted(links: Iterable[Link], ways: Mapping[int, Iterable[int]]) -> Sizes:
         ]
         return max(DEFAULT_BYTES, min(found, default=DEFAULT_BYTES))
 
-    # Larger ones of IPv6 carry a hop-by-hop header (RFC 2675): between nodes of a lab none of them arrived.
-    return Sizes(ipv4=least(4))
+    return Sizes(least(4), least(6))
+
+
+def mtu_of_ipv6(link: Link) -> int:
+    """Decide the MTU of IPv6 of the Pod's end of a link with its sizes: large packets' pieces leave room."""
+    if link.sizes.ipv6 <= DEFAULT_BYTES:
+        return link.mtu
+    return max(link.mtu - JUMBO_HEADER_BYTES, min(link.mtu, _IPV6_MTU_MIN))
 
 
 def _leads_on(known: Mapping[int, Link], index: int) -> bool:

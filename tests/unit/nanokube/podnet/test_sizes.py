@@ -1,5 +1,7 @@
 """How large packets of Pods may be: what every way out takes."""
 
+import dataclasses
+
 import pytest
 
 from nanokube.kit import links
@@ -27,9 +29,9 @@ def link(
 @pytest.mark.parametrize(
     ("found", "ways", "expected"),
     [
-        ([link(1)], {4: [1], 6: [1]}, Sizes(BIG)),
+        ([link(1)], {4: [1], 6: [1]}, LARGE),
         ([link(1)], {4: [1]}, Sizes(BIG, DEFAULT_BYTES)),  # a cluster without IPv6
-        ([link(1), link(2, Sizes(131072, BIG))], {4: [1, 2], 6: [1, 2]}, Sizes(131072)),
+        ([link(1), link(2, Sizes(131072, BIG))], {4: [1, 2], 6: [1, 2]}, Sizes(131072, BIG)),
         ([link(1), link(2, Sizes())], {4: [1], 6: [2]}, Sizes(BIG, DEFAULT_BYTES)),
         ([link(1, Sizes(16384, 16384))], {4: [1], 6: [1]}, Sizes()),  # no way makes Pods worse than now
         ([link(1), link(2, Sizes(), is_up=False)], {4: [1, 2]}, Sizes(BIG)),
@@ -65,3 +67,19 @@ def test_a_link_takes_no_more_than_what_it_is_upon() -> None:
     assert sizes.wanted([link(1, below=2), link(2, below=1)], {4: [1]}) == Sizes(BIG)  # a veth pair
     # Of a link whose other end is elsewhere the same number means another one here.
     assert sizes.wanted([link(1, below=2, space=0), link(2, Sizes())], {4: [1]}) == Sizes(BIG)
+
+
+@pytest.mark.parametrize(
+    ("mtu", "held", "expected"),
+    [
+        (1500, Sizes(), 1500),
+        (1500, Sizes(BIG), 1500),
+        (1500, LARGE, 1492),
+        (1284, LARGE, 1280),
+        (1200, LARGE, 1200),
+    ],
+)
+def test_pieces_of_large_packets_of_ipv6_leave_room_for_what_forwarders_count(
+    mtu: int, held: Sizes, expected: int
+) -> None:
+    assert sizes.mtu_of_ipv6(dataclasses.replace(link(1, held), mtu=mtu)) == expected
