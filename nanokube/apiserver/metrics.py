@@ -91,12 +91,14 @@ class _Objects(Collector):
         self._counts = counts
 
     def collect(self) -> Iterable[Metric]:
-        family = GaugeMetricFamily(
-            "apiserver_storage_objects", "Number of stored objects by resource.", labels=["resource"]
-        )
+        text = "Number of stored objects by resource."
+        family = GaugeMetricFamily("apiserver_storage_objects", text, labels=["resource"])  # as before v1.34
+        newer = GaugeMetricFamily("apiserver_resource_objects", text, labels=["group", "resource"])
         for name, count in self._counts().items():
+            plural, _, group = name.partition(".")
             family.add_metric([name], count)
-        yield family
+            newer.add_metric([group, plural], count)
+        yield from (family, newer)
 
 
 class _Indicators(Collector):

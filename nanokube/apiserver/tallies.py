@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 
 class Tally:
@@ -52,7 +51,7 @@ class Tallies(Collector):
     ) -> HistogramMetricFamily:
         """Show some series under a name and labels of their own."""
         found = HistogramMetricFamily(name, about, labels=labels)
-        bounds = [*map(_bound, self.bounds), "+Inf"]
+        bounds = [*map(shown, self.bounds), "+Inf"]
         for values, tally in rows:
             sum_, buckets = 0, []
             for bound, count in zip(bounds, tally.counts, strict=True):
@@ -62,6 +61,6 @@ class Tallies(Collector):
         return found
 
 
-def _bound(value: float) -> str:
-    """Write a bound as prometheus_client does, which writes large ones as Go."""
-    return str(floatToGoString(value))  # type: ignore[no-untyped-call]
+def shown(bound: float) -> str:
+    """Write the bound of a bucket as Go does: servers before Prometheus 3 tell 1 from 1.0."""
+    return f"{bound:g}"

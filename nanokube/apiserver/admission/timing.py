@@ -14,6 +14,8 @@ from typing import Final
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nanokube.apiserver.tallies import shown
+
 ADMIT: Final = "admit"
 VALIDATE: Final = "validate"
 # Nanoseconds at most, of all buckets but the last, which has no bound.
@@ -79,6 +81,6 @@ def _family(
         total, buckets = 0, []
         for bound, count in zip((*_BOUNDS_NS, None), row[1:], strict=True):
             total += count
-            buckets.append((str(bound / 1e9) if bound is not None else "+Inf", total))
+            buckets.append((shown(bound / 1e9) if bound is not None else "+Inf", total))
         family.add_metric(key, buckets, row[0] / 1e9)
     return family

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from nanokube.api import timestamps
 from nanokube.apiserver.flowcontrol.gate import Gate
 from nanokube.apiserver.flowcontrol.level import BUCKETS, Flow, Histogram, Level
+from nanokube.apiserver.tallies import shown
 
 PREFIX: Final = "/debug/api_priority_and_fairness/"
 _NAME: Final = "apiserver_flowcontrol_"
@@ -72,15 +73,14 @@ class FlowMetrics(Collector):
         waits = HistogramMetricFamily(
             _NAME + "request_wait_duration_seconds", "Seconds in a queue.", labels=_BOTH
         )
-        runs = HistogramMetricFamily(
-            _NAME + "request_execution_seconds", "Seconds of requests that held seats.", labels=_BOTH
-        )
+        about = "Seconds of requests that held seats."
+        runs = HistogramMetricFamily(_NAME + "request_execution_seconds", about, labels=(*_BOTH, "type"))
         for flow in self._gate.flows.values():
             dispatched.add_metric(_labels(flow), flow.dispatched)
             for reason, count in flow.rejected.items():
                 rejected.add_metric((*_labels(flow), reason), count)
             waits.add_metric(_labels(flow), _buckets(flow.waits), flow.waits.total)
-            runs.add_metric(_labels(flow), _buckets(flow.runs), flow.runs.total)
+            runs.add_metric((*_labels(flow), "regular"), _buckets(flow.runs), flow.runs.total)
         yield from (dispatched, rejected, waits, runs)
 
 
@@ -93,7 +93,7 @@ def _limit(level: Level) -> float:
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
-    bounds = [*(str(float(bound)) for bound in BUCKETS), "+Inf"]
+    bounds = [*map(shown, BUCKETS), "+Inf"]
     return list(zip(bounds, itertools.accumulate(histogram.counts), strict=True))
 
 

@@ -76,9 +76,9 @@ async def test_answers_to_reads_are_measured(api: Api) -> None:
     about = labels("configmaps", "resource", "GET")
     assert found[f"apiserver_response_sizes_sum{{{about}}}"] == size
     bounds = {key.split('le="')[1].split('"')[0]: value for key, value in found.items() if 'le="' in key}
-    assert {bound: bounds[bound] for bound in ("1000.0", "10000.0", "+Inf")} == {
-        "1000.0": 0,
-        "10000.0": 1,
+    assert {bound: bounds[bound] for bound in ("1000", "1e+06", "+Inf")} == {
+        "1000": 0,
+        "1e+06": 1,
         "+Inf": 1,
     }
     assert not [key for key in found if 'verb="POST"' in key]
@@ -102,3 +102,9 @@ async def test_what_strangers_make_up_becomes_no_series(api: Api) -> None:
     assert "made-up" not in (await api("GET", "/metrics")).body.decode()
     found = await lines(api, "apiserver_request_total")
     assert [key for key in found if 'verb="other"' in key]
+
+
+async def test_objects_are_counted_by_group_and_resource(api: Api) -> None:
+    found = await lines(api, "apiserver_resource_objects")
+    assert found['apiserver_resource_objects{group="",resource="serviceaccounts"}'] == 1
+    assert found['apiserver_resource_objects{group="rbac.authorization.k8s.io",resource="clusterroles"}'] > 9

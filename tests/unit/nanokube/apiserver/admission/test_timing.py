@@ -27,7 +27,7 @@ def test_durations_fall_into_upstreams_buckets() -> None:
         for line in text.splitlines()
         if line.startswith(f"{name}_bucket")
     }
-    assert found == {"0.005": 2, "0.025": 3, "0.1": 4, "0.5": 4, "1.0": 4, "2.5": 4, "+Inf": 5}
+    assert found == {"0.005": 2, "0.025": 3, "0.1": 4, "0.5": 4, "1": 4, "2.5": 4, "+Inf": 5}
     assert f"{name}_count{{{labels}}} 5.0" in text
     assert "3.1011" in text
     assert "DELETE" not in text
