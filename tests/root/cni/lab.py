@@ -106,7 +106,7 @@ def get_from(source: str, address: str) -> str:
 def served(pod: str) -> Iterator[None]:
     server = subprocess.Popen([*_inside(pod), sys.executable, "-I", "-c", _SERVE], stderr=subprocess.DEVNULL)
     try:
-        for _ in range(100):
+        for _ in range(600):
             if ":8080" in _run(*_inside(pod), "ss", "-ltn"):
                 break
             time.sleep(0.05)
