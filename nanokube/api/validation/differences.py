@@ -26,7 +26,7 @@ def claim(spec: Object) -> dict[str, Any]:
     parts = ("apiGroup", "kind", "name")
     return {
         "AccessModes": spec.get("accessModes"),
-        "Selector": spec.get("selector"),
+        "Selector": _selector(spec.get("selector")),
         "Resources": {
             "Limits": _sorted(resources.get("limits")),
             "Requests": _sorted(resources.get("requests")),
@@ -38,6 +38,14 @@ def claim(spec: Object) -> dict[str, Any]:
         "DataSourceRef": _reference(reference, (*parts, "namespace")),
         "VolumeAttributesClassName": spec.get("volumeAttributesClassName"),
     }
+
+
+def _selector(selector: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if selector is None:
+        return None
+    parts: dict[str, Any] = {"matchLabels": _sorted(selector.get("matchLabels"))}
+    parts["matchExpressions"] = selector.get("matchExpressions")
+    return {key: value for key, value in parts.items() if value}
 
 
 def _sorted(amounts: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -270,7 +270,9 @@ def test_a_refused_change_of_a_claim_shows_what_it_changes() -> None:
 
 
 def test_the_reference_of_a_claim_is_shown_with_upstreams_names() -> None:
-    shown = differences.claim({"dataSource": {"kind": "K", "name": "n"}, "dataSourceRef": {"kind": "K"}})
+    sources = {"dataSource": {"kind": "K", "name": "n"}, "dataSourceRef": {"kind": "K"}}
+    shown = differences.claim({**sources, "selector": {"matchLabels": {"b": "1", "a": "2"}}})
+    assert list(shown["Selector"]["matchLabels"]) == ["a", "b"]
     assert shown["DataSource"] == {"APIGroup": None, "Kind": "K", "Name": "n"}
     assert shown["DataSourceRef"] == {"APIGroup": None, "Kind": "K", "Name": "", "Namespace": None}
 
