@@ -25,7 +25,6 @@ from nanokube.kubelet.volumes import (
     downward_api,
     empty_dir,
     host_path,
-    ownership,
     persistent,
     projected,
     secret,
@@ -122,11 +121,8 @@ class Volumes:
         atomic_writer.write(path, files, gid=group)
 
     def _empty_dir(self, pod: Object, volume: Object, path: Path, group: int | None) -> None:
-        is_new = not path.exists()
         limits = resources.pod_resources(pod).memory_limit_in_bytes
-        empty_dir.set_up(volume, path, limits, self._mounter)
-        if group is not None and is_new:
-            ownership.give(path, group)
+        empty_dir.set_up(volume, path, limits, self._mounter, group)
 
     async def _files(self, pod: Object, volume: Object, kind: str, pod_ips: Sequence[str]) -> dict[str, File]:
         source = volume[kind]
