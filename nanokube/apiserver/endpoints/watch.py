@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from nanokube.api import cbor, errors, protobuf_encoder
+from nanokube.api import cbor, errors, protobuf_encoder, table
 from nanokube.api.resources import Resource
 from nanokube.apiserver import websocket
 from nanokube.apiserver.cache import cache as caches
@@ -159,7 +159,7 @@ class Sender:
 
     def bookmark(self, revision: int, *, ends_initial: bool = False) -> None:
         """Tell how far this watch has seen. Raises ConnectionResetError."""
-        metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+        metadata: dict[str, Any] = {"resourceVersion": str(revision)}
         if ends_initial:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         resource = self._scope.resource
@@ -168,15 +168,13 @@ class Sender:
             "apiVersion": resource.api_version,
             "metadata": metadata,
         }
-        partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
-        if self._form.shape == "Table":
-            found = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": None, "rows": []}
-            found["metadata"] = {"resourceVersion": str(revision)}
-            if ends_initial:
-                found["rows"] = [{"cells": [], "object": partial}]
-        elif self._form.shape:
-            found = partial
-        self._stream.write(event("BOOKMARK", orjson.dumps(render.versioned(found, self._form)), self._form))
+        if self._form.shape:
+            now, whole = self._scope.registry.clock.time(), self._include == table.WHOLE_OBJECT
+            include = self._include if whole else table.METADATA_ONLY  # which has the annotation
+            found = render.shaped(resource, found, self._form, now, include, with_columns=False)
+            if not ends_initial and "rows" in found:
+                found["rows"] = []
+        self._stream.write(event("BOOKMARK", orjson.dumps(found), self._form))
 
     def _event(self, type_: str, item: Item) -> bytes:
         now = self._scope.registry.clock.time()
@@ -206,6 +204,7 @@ def watch(scope: Scope, make: type[Sender] = Sender) -> Answer:
     query = scope.request.query
     form = negotiate.form_of(scope.request.headers.get("accept"), True)
     list_options.check(query)
+    render.include_object(query.get("includeObject"), form)
     if form.media == negotiate.YAML:
         raise errors.not_acceptable((negotiate.JSON,))
     selection = scope.selection()

@@ -183,7 +183,30 @@ async def test_what_a_table_includes_is_one_of_three(api: Api) -> None:
         'Unable to convert to Table as requested: includeObject: Invalid value: "x": '
         "must be 'Metadata', 'Object', 'None', or empty"
     )
+    assert (await api("GET", f"{MAPS}?watch=1&includeObject=x", headers=table)).code == 400
     assert (await api("GET", f"{MAPS}?includeObject=x")).code == 200
+
+
+@pytest.mark.parametrize(
+    ("include", "kind"),
+    [("None", "PartialObjectMetadata"), ("", "PartialObjectMetadata"), ("Object", "ConfigMap")],
+)
+async def test_the_end_of_the_initial_state_is_a_row_of_an_empty_object(
+    api: Api, include: str, kind: str
+) -> None:
+    table = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    query = f"watch=1&allowWatchBookmarks=true&includeObject={include}"
+    async with asyncio.TaskGroup() as group:
+        stream = await api.watch(f"{MAPS}?{query}", group, headers=table)
+        api.clock.advance(61)
+        api.server.caches.of("configmaps").tick(api.clock.monotonic(), api.store.revision)
+        stream.abort()
+    first, second = stream.events
+    assert (first["type"], first["object"]["columnDefinitions"]) == ("BOOKMARK", None)
+    (row,) = first["object"]["rows"]
+    assert (row["cells"], row["object"]["kind"]) == (["", 0, "<unknown>"], kind)
+    assert row["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+    assert second["object"]["rows"] == []
 
 
 async def test_nodes_without_an_address_are_shown(api: Api) -> None:
