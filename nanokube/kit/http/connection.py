@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from nanokube.kit.http.awake import NEAR_S
 from nanokube.kit.http.message import (
     Answer,
     Certificate,
@@ -147,7 +148,10 @@ class Connection(asyncio.Protocol):
         if self._current is None and not (self._in_message or self._waiting or self._flow.is_paused):
             known = self._server.heads.find(data)
             if known is not None:  # the parser, between two requests, need not hear of this one
+                is_near = time.monotonic() - self._since < NEAR_S
                 self._start(Request("GET", *known, b"", self._peer, on_disconnect=self._add_disconnect))
+                if is_near and self._current is None:
+                    self._server.awake.stay()
                 return
             self._arrived = data
         self._overhead_bytes += len(data)
@@ -317,11 +321,14 @@ class Connection(asyncio.Protocol):
             self._finish(request, answer)
 
     async def _handled(self, request: Request, result: Awaitable[Answer]) -> Answer:
+        self._server.awake.under_way += 1
         try:
             return await result
         except Exception as err:
             log.exception("handler failed: %s %s", request.method, request.path)
             return self._server.on_error(request, err)
+        finally:
+            self._server.awake.under_way -= 1
 
     async def _send(self, request: Request, answer: Answer) -> None:
         if self._flow.lost:

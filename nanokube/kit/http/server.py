@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Never
 
+from nanokube.kit.http.awake import Awake
 from nanokube.kit.http.connection import Connection
 from nanokube.kit.http.heads import Heads
 from nanokube.kit.http.message import REASONS, Handler, Request, Response
@@ -79,6 +80,7 @@ class Server:
         self.on_error = on_error
         self.on_refusal = on_refusal
         self.heads = Heads()
+        self.awake = Awake()
         self.connections: set[Connection] = set()
         self.closing = False
         self._listeners: list[asyncio.Server] = []
