@@ -2,7 +2,7 @@
 
 import pytest
 
-_LONG = ("lab", "cluster")  # folders
+_LONG = ("cluster",)  # folders
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -72,6 +72,7 @@ class Host:
         """
         self.name = name
         self.address = address
+        self._scratch = scratch
         self.cgroup_root = f"nanokube-{name}-{uuid.uuid4().hex[:6]}"
         command = [
             "unshare",
@@ -166,7 +167,9 @@ class Host:
     def _enter(self) -> list[str]:
         kubeconfig = "KUBECONFIG=/etc/nanokube/admin.conf"
         namespaces = ["nsenter", "-t", str(self.init_pid), "-n", "-m", "-u", "-i", "-p"]
-        return [*namespaces, "env", "-C", "/", kubeconfig]
+        # kubectl keeps what servers serve by their address, which is the same in all clusters.
+        cache = f"KUBECACHEDIR={self._scratch}/kubectl"
+        return [*namespaces, "env", "-C", "/", kubeconfig, cache]
 
     def nanokube(self, *arguments: str, timeout_s: float = 120, check: bool = True) -> str:
         """Run nanokube; returns what it printed."""

@@ -220,6 +220,14 @@ def test_up_refuses_what_does_not_fit(tmp_path: Path) -> None:
         assert "Traceback" not in failed
 
 
+def serving_nodes(on: host.Host) -> set[str]:
+    """Return the nodes of the server's Pods once all have addresses and none is on its way out; else none."""
+    pods = on.get("pods", "-l", "app=web")["items"]
+    if any("deletionTimestamp" in each["metadata"] or "podIPs" not in each["status"] for each in pods):
+        return set()
+    return {each["spec"]["nodeName"] for each in pods}
+
+
 @pytest.mark.parametrize(
     "families", [("2001:db8::10", "2001:db8::11"), (f"{V4},{V6}", "192.0.2.11,2001:db8::11")]
 )
@@ -245,9 +253,7 @@ def test_a_worker_joins_and_pods_reach_each_other(tmp_path: Path, families: tupl
             import_demo_image(each)
         serve(first)
         first.kubectl("delete", "pods", "-l", "app=web", "--wait=false")
-        first.kubectl("rollout", "status", "deployment/web", "--timeout=50s")
-        nodes = {each["spec"]["nodeName"] for each in first.get("pods", "-l", "app=web")["items"]}
-        assert nodes == {"first", "second"}
+        host.wait_for(lambda: serving_nodes(first) == {"first", "second"}, what="a Pod on each node")
         for ips in pod_ips(first).values():
             for ip in ips:
                 answers(first, ip, demo_image.PORT)
