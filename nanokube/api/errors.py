@@ -110,9 +110,10 @@ def no_such_path() -> ApiError:
     return _build("NotFound", "the server could not find the requested resource", {})
 
 
-def already_exists(resource: Resource, name: str) -> ApiError:
-    """409: an object of that name exists."""
-    return _build("AlreadyExists", f'{resource.name} "{name}" already exists', _about(resource, name))
+def already_exists(resource: Resource, name: str, *, is_deleting: bool = False) -> ApiError:
+    """409: an object of that name exists. is_deleting: it will not for long."""
+    began = "object is being deleted: " if is_deleting else ""
+    return _build("AlreadyExists", f'{began}{resource.name} "{name}" already exists', _about(resource, name))
 
 
 def generate_name_conflict(resource: Resource, name: str) -> ApiError:

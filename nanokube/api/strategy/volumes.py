@@ -31,18 +31,29 @@ class ClaimRules(PendingRules):
     def on_create(self, obj: dict[str, Any]) -> None:
         """Set the phase and both fields."""
         super().on_create(obj)
-        spec = obj["spec"]
-        source, ref = spec.get("dataSource"), spec.get("dataSourceRef")
-        if ref is not None and ref.get("namespace"):
-            del spec["dataSourceRef"]
-            ref = None
-        if source is not None and ref is None and not _is_claim_or_snapshot(source):
-            del spec["dataSource"]
-            source = None
-        if source is not None and ref is None:
-            spec["dataSourceRef"] = _reference(source)
-        elif ref is not None and source is None:
-            spec["dataSource"] = _reference(ref)
+        _settle_sources(obj["spec"], {})
+
+    def on_update(self, new: dict[str, Any], old: Object) -> None:
+        """Fill in the field that an older client left out, or drop what names no source, as on create."""
+        spec = new.get("spec")
+        if isinstance(spec, dict):
+            _settle_sources(spec, objects.spec(old))
+
+
+def _settle_sources(spec: dict[str, Any], before: Object) -> None:
+    """Make dataSource and dataSourceRef the same, in place. before: the spec it had, {} of a new claim."""
+    source, ref = spec.get("dataSource"), spec.get("dataSourceRef")
+    if ref is not None and ref.get("namespace") and before.get("dataSourceRef") is None:
+        del spec["dataSourceRef"]
+        ref = None
+    had_none = before.get("dataSource") is None and before.get("dataSourceRef") is None
+    if source is not None and ref is None and had_none and not _is_claim_or_snapshot(source):
+        del spec["dataSource"]
+        source = None
+    if source is not None and ref is None:
+        spec["dataSourceRef"] = _reference(source)
+    elif ref is not None and source is None and not ref.get("namespace"):
+        spec["dataSource"] = _reference(ref)
 
 
 def _is_claim_or_snapshot(source: Object) -> bool:

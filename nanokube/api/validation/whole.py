@@ -8,14 +8,15 @@ Source: pkg/apis/*/validation.
 
 from __future__ import annotations
 
-from nanokube.api import objects
+from nanokube.api import field, objects
 from nanokube.api.field import FieldError
 from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
-from nanokube.api.validation import certificates, formats, kinds, metadata, names, resize
+from nanokube.api.validation import certificates, ephemeral, formats, kinds, metadata, names, pod, resize
 from nanokube.api.validation.kinds import Kind
 
 _PLAIN = Kind(names.dns_subdomain)
+_MIRROR = "kubernetes.io/config.mirror"
 _WRITTEN_METADATA = ("labels", "annotations", "ownerReferences", "finalizers")
 # whose finalizers upstream judges as an extension server does
 _EXTENSION_GROUPS = (
@@ -24,6 +25,8 @@ _EXTENSION_GROUPS = (
     "admissionregistration.k8s.io",
     "node.k8s.io",
 )
+# of whose updated status upstream validates no metadata beyond what holds of every kind
+_STATUS_ALONE = ("cronjobs.batch", "poddisruptionbudgets.policy")
 
 
 def validate_create(
@@ -95,12 +98,20 @@ def _changed_metadata(resource: Resource, new: Object, old: Object) -> list[Fiel
     if all(meta.get(key) == before.get(key) for key in _WRITTEN_METADATA):
         return []
     found = metadata.validate(new, resource.namespaced, formats.path_segment, is_update=True)
-    return found + _finalizers(resource, new)
+    return found if resource.name in _STATUS_ALONE else found + _finalizers(resource, new)
 
 
 def validate_resize(new: Object, old: Object) -> list[FieldError]:
     """Return what is wrong with a Pod whose containers were resized."""
     return metadata.validate_update(new, old) + resize.validate(new, old)
+
+
+def validate_ephemeral(resource: Resource, new: Object, old: Object) -> list[FieldError]:
+    """Return what is wrong with a Pod that got ephemeral containers."""
+    found = metadata.validate_update(new, old) + pod.validate(new)
+    if _MIRROR in (objects.metadata(old).get("annotations") or ()):
+        return [field.forbidden("", "static pods do not support ephemeral containers")]
+    return found + ephemeral.validate_update(new, old)
 
 
 def validate_approval(resource: Resource, new: Object, old: Object) -> list[FieldError]:

@@ -22,7 +22,7 @@ async def approve(scope: Scope) -> Answer:
         found = read.get(scope)
         return await found if inspect.isawaitable(found) else found
     call, form = scope.call(), scope.form()
-    change = write.change_of(scope, call)
+    change, tracks = write.change_of(scope, call)
 
     def prepare(new: dict[str, Any], old: dict[str, Any]) -> None:
         wanted = (new.get("status") or {}).get("conditions") or []
@@ -32,5 +32,7 @@ async def approve(scope: Scope) -> Answer:
         new["status"] = {**status, "conditions": wanted} if wanted else status
         strategy.date_conditions(scope.resource, new, old, scope.registry.now())
 
-    item = await updating.update(scope.registry, call, change, prepare=prepare, check=whole.validate_approval)
+    item = await updating.update(
+        scope.registry, call, change, prepare=prepare, check=whole.validate_approval, tracks=tracks
+    )
     return respond.encoded(scope.request, [item.raw], form, warnings=call.warnings)

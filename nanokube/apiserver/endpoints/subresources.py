@@ -15,7 +15,7 @@ from nanokube.api.objects import Object
 from nanokube.api.resources import Resource
 from nanokube.api.strategy import namespace as namespaces
 from nanokube.api.strategy import pod as pods
-from nanokube.api.validation import cluster, pod, whole
+from nanokube.api.validation import cluster, whole
 from nanokube.apiserver.admission import chain
 from nanokube.apiserver.authn import serviceaccount
 from nanokube.apiserver.authn.serviceaccount import Tokens
@@ -107,23 +107,19 @@ async def ephemeral_containers(scope: Scope) -> Answer:
     call, form = scope.call(), scope.form()
     if scope.request.method == "GET":
         return respond.encoded(scope.request, [scope.registry.get(call).raw], form)
-    change = write.change_of(scope, call)
+    change, tracks = write.change_of(scope, call)
 
     def prepare(new: dict[str, Any], old: dict[str, Any]) -> None:
         wanted = (new.get("spec") or {}).get("ephemeralContainers") or []
         before = old["spec"].get("ephemeralContainers") or []
-        if [c for c in wanted if c in before] != before:
-            cause = "existing ephemeral containers may not be removed or changed"
-            raise errors.forbidden(scope.resource, call.name, cause)
         write.start_from(new, old)
         if wanted != before:
             new["spec"]["ephemeralContainers"] = wanted
             new["metadata"]["generation"] = new["metadata"].get("generation", 0) + 1
 
-    def check(resource: Resource, new: Object, old: Object) -> list[FieldError]:
-        return pod.validate(new)
-
-    item = await updating.update(scope.registry, call, change, prepare=prepare, check=check)
+    item = await updating.update(
+        scope.registry, call, change, prepare=prepare, check=whole.validate_ephemeral, tracks=tracks
+    )
     return respond.encoded(scope.request, [item.raw], form, warnings=call.warnings)
 
 
@@ -132,7 +128,7 @@ async def resize(scope: Scope) -> Answer:
     call, form = scope.call(), scope.form()
     if scope.request.method == "GET":
         return respond.encoded(scope.request, [scope.registry.get(call).raw], form)
-    change = write.change_of(scope, call)
+    change, tracks = write.change_of(scope, call)
 
     def prepare(new: dict[str, Any], old: dict[str, Any]) -> None:
         wanted = new.get("spec") or {}
@@ -144,7 +140,7 @@ async def resize(scope: Scope) -> Answer:
     def check(resource: Resource, new: Object, old: Object) -> list[FieldError]:
         return whole.validate_resize(new, old)
 
-    item = await updating.update(scope.registry, call, change, prepare=prepare, check=check)
+    item = await updating.update(scope.registry, call, change, prepare=prepare, check=check, tracks=tracks)
     return respond.encoded(scope.request, [item.raw], form, warnings=call.warnings)
 
 

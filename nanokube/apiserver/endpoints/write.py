@@ -88,18 +88,31 @@ def replacement(obj: dict[str, Any]) -> Transform:
     return lambda old: {**obj, "metadata": dict(obj.get("metadata") or {})}
 
 
-def change_of(scope: Scope, call: Call) -> Transform:
-    """Read the body of a PATCH or PUT; return what does it to an object. Raises ApiError."""
-    if scope.request.method == "PATCH":
-        return transform(scope, call, patch_kind(scope, _PATCHES))
-    return replacement(scope.named_object(call))
+def change_of(scope: Scope, call: Call) -> tuple[Transform, bool]:
+    """Read the body of a PATCH or PUT; return what does it to an object. Raises ApiError.
+
+    And whether the writer is still to be recorded: what is applied records who applied it.
+    """
+    if scope.request.method != "PATCH":
+        return replacement(scope.named_object(call)), True
+    kind = patch_kind(scope, _PATCHES)
+    if kind != patch.APPLY:
+        return transform(scope, call, kind), True
+    found = _schema_of(scope.resource)
+    return application(scope, call, found, configuration(scope, call, scope.resource, found)), False
 
 
 def start_from(new: dict[str, Any], old: Object) -> None:
-    """Make new a copy of old without its version: for subresources that change one part and nothing else."""
+    """Make new a copy of old without its version: for subresources that change one part and nothing else.
+
+    Who manages which fields stays as new says.
+    """
+    managed = (new.get("metadata") or {}).get("managedFields")
     new.clear()
     new.update(objects.copy(old))
     new["metadata"].pop("resourceVersion", None)
+    if managed is not None:
+        new["metadata"]["managedFields"] = managed
 
 
 async def patch_(scope: Scope) -> Answer:
@@ -294,24 +307,12 @@ async def _apply(scope: Scope, call: Call, form: negotiate.Form) -> Answer:
     resource = scope.resource
     found = _schema_of(resource)
     config = configuration(scope, call, resource, found)
-    definition = found.definition
-
-    def change(old: dict[str, Any] | None) -> dict[str, Any]:
-        return patch.apply_configuration(
-            definition,
-            old,
-            config,
-            manager=call.manager,
-            force=call.is_forced,
-            now=scope.registry.now(),
-            subresource=call.subresource,
-        )
-
+    change = application(scope, call, found, config)
     if scope.registry.cache(resource).find(call.key) is None and not call.subresource:
         if (config.get("metadata") or {}).get("uid"):
             cause = "uid mismatch: the provided object specified uid but no existing object was found"
             raise errors.conflict(resource, call.name, cause)
-        obj = change(None)
+        obj = change({})
         if not obj["metadata"].get("name"):
             raise errors.nameless(call.name)
         obj["metadata"].pop("resourceVersion", None)
@@ -319,6 +320,28 @@ async def _apply(scope: Scope, call: Call, form: negotiate.Form) -> Answer:
         return _answer(scope, call, item, form, 201)
     item = await updating.update(scope.registry, call, change, tracks=False, demands_version=True)
     return _answer(scope, call, item, form, 200)
+
+
+def application(
+    scope: Scope, call: Call, found: schema.Schema | CustomKind, config: dict[str, Any]
+) -> Transform:
+    """Return what applies a configuration to an object; {} stands for none."""
+
+    def change(old: dict[str, Any]) -> dict[str, Any]:
+        new = patch.apply_configuration(
+            found.definition,
+            old or None,
+            config,
+            manager=call.manager,
+            force=call.is_forced,
+            now=scope.registry.now(),
+            subresource=call.subresource,
+        )
+        if old:
+            _check_patched(call, new, old["metadata"]["uid"])
+        return new
+
+    return change
 
 
 async def delete(scope: Scope) -> Answer:

@@ -47,10 +47,17 @@ async def create(registry: Registry, call: Call, obj: dict[str, Any], *, tracks:
         except KeyExists as err:
             name = candidate["metadata"]["name"]
             if not base:
-                raise errors.already_exists(call.resource, name) from err
+                raise _exists(registry, call, obj) from err
             if not is_generated or attempt == _NAME_ATTEMPTS - 1:  # a name given is told of alike
                 raise errors.generate_name_conflict(call.resource, name) from err
     raise AssertionError("unreachable")
+
+
+def _exists(registry: Registry, call: Call, obj: Mapping[str, Any]) -> errors.ApiError:
+    """409, which says whether to wait helps: the object of that name may be on its way out."""
+    item = registry.cache(call.resource).find(objects.key(obj))
+    is_deleting = item is not None and objects.is_deleting(item.object())
+    return errors.already_exists(call.resource, objects.name(obj), is_deleting=is_deleting)
 
 
 async def _create_named(registry: Registry, call: Call, obj: dict[str, Any], *, tracks: bool) -> Item:

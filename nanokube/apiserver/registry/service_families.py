@@ -62,7 +62,7 @@ def missing(spec: dict[str, Any], before: Mapping[str, Any]) -> list[int]:
 
 
 def _settle_policy(spec: dict[str, Any], before: Mapping[str, Any]) -> None:
-    if spec.get("ipFamilyPolicy"):
+    if spec.get("ipFamilyPolicy") is not None:  # "" is refused
         return
     default = REQUIRE if _is_headless(spec) and not spec.get("selector") else SINGLE
     spec["ipFamilyPolicy"] = before.get("ipFamilyPolicy") or default

@@ -53,6 +53,7 @@ async def test_addresses_and_ports_are_allocated_and_released(api: Api) -> None:
         ),
         ({"ipFamilyPolicy": "RequireDualStack"}, "this cluster is not configured for dual-stack services"),
         ({"ipFamilies": ["IPv6"]}, "not configured on this cluster"),
+        ({"ipFamilyPolicy": ""}, 'spec.ipFamilyPolicy: Unsupported value: "": supported values: '),
     ],
 )
 async def test_refused_services_take_nothing(api: Api, spec: dict[str, Any], message: str) -> None:

@@ -174,3 +174,14 @@ STEPS = '"ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResize
 def test_what_kubelets_and_resizers_write(name: str, status: dict[str, Any], expected: list[str]) -> None:
     found = refusals(name, status, {"podIPs": [{"ip": "kept"}]} if name == "pods" else {})
     assert [text[: len(want)] for text, want in zip(found, expected, strict=True)] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("poddisruptionbudgets.policy", 0), ("cronjobs.batch", 0), ("jobs.batch", 1), ("deployments.apps", 1)],
+)
+def test_finalizers_are_named_well_where_upstream_looks(name: str, count: int) -> None:
+    old = {"metadata": {"name": "x", "namespace": "d"}, "status": {}}
+    new = {"metadata": {**old["metadata"], "finalizers": ["bad"]}, "status": {}}
+    found = [str(e) for e in whole.validate_status_update(resources.get(name), new, old)]
+    assert len(found) == count, found

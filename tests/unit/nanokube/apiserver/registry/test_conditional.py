@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.nanokube.apiserver.conftest import Api
+from tests.unit.nanokube.apiserver.conftest import CONFIGMAPS, Api
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 
@@ -56,3 +56,23 @@ async def test_null_where_nothing_was_is_nothing(api: Api, op: dict[str, Any]) -
     patch = [{**op, "path": "/subsets"}]
     reply = await api("PATCH", f"{endpoints}/e", patch, content_type="application/json-patch+json")
     assert (reply.code, reply.json.get("subsets")) == (200, None)
+
+
+@pytest.mark.parametrize("query", ["", "?dryRun=All"])
+async def test_a_name_that_is_about_to_be_free_is_told_of(api: Api, query: str) -> None:
+    made = {"metadata": {"name": "a", "finalizers": ["x.y/z"]}}
+    await api("POST", CONFIGMAPS, made)
+    await api("DELETE", f"{CONFIGMAPS}/a")
+    reply = await api("POST", CONFIGMAPS + query, made)
+    said = 'object is being deleted: configmaps "a" already exists'
+    assert (reply.code, reply.json["reason"], reply.json["message"]) == (409, "AlreadyExists", said)
+
+
+async def test_an_applied_uid_is_immutable(api: Api) -> None:
+    await api("POST", CONFIGMAPS, {"metadata": {"name": "a"}})
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "uid": "1"}}
+    reply = await api(
+        "PATCH", f"{CONFIGMAPS}/a?fieldManager=m", body, content_type="application/apply-patch+yaml"
+    )
+    said = 'ConfigMap "a" is invalid: metadata.uid: Invalid value: "1": field is immutable'
+    assert (reply.code, reply.json["message"]) == (422, said)
