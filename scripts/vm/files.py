@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from nanokube.lab import faults, place, scenario
-from scripts.vm import machine
 from scripts.vm.cluster import Lab, at_once, say
 from scripts.vm.machine import LabError, Machine
 
@@ -156,7 +155,7 @@ def scenario_of(file: Path) -> Callable[[Lab], None]:
     """Return a scenario file as a scenario of the virtual machines."""
 
     def run(lab: Lab) -> None:
-        factor = SLOWER.get(machine.acceleration(), 1.0)
+        factor = SLOWER.get(lab.asked.accelerated_by, 1.0)
         try:
             found = slower(scenario.read(file), factor)
             say(f"  {found.name}; its limits of time are {factor:.0f} times longer here")

@@ -12,7 +12,8 @@ make_system() {
   [ "$(cat "$place/.packages" 2>/dev/null)" != "$packages" ] || return 0
   say "debootstrap bookworm (two minutes)"
   rm -rf "$root" "$root.new"
-  debootstrap --variant=minbase --include="$packages,linux-image-cloud-amd64" bookworm "$root.new" \
+  # In a mount namespace of its own: what it mounts is gone even if it is killed.
+  unshare --mount debootstrap --variant=minbase --include="$packages,linux-image-cloud-amd64" bookworm "$root.new" \
     >"$place/debootstrap.log"
   ln -sf /dev/null "$root.new/etc/systemd/system/serial-getty@ttyS0.service" # the console is the machine's log
   ln -sf /dev/null "$root.new/etc/systemd/system/etcd.service"               # Debian's own; nanokube runs another
@@ -84,6 +85,7 @@ UNIT
 make_disk() {
   say "disk"
   : >"$place/root/etc/machine-id" # each machine draws its own
-  rm -f "$place/base.img"
-  mke2fs -q -t ext4 -F -d "$place/root" "$place/base.img" 5G >/dev/null
+  rm -f "$place/base.img" "$place"/*.qcow2 # what --keep left differs from the former one
+  mke2fs -q -t ext4 -F -d "$place/root" "$place/base.img.new" 5G >/dev/null
+  mv "$place/base.img.new" "$place/base.img"
 }

@@ -9,12 +9,13 @@ import importlib
 import signal
 import sys
 import time
+import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from scripts.vm import files, machine, scenarios
+from scripts.vm import machine, scenarios
 from scripts.vm.cluster import Lab, say
 from scripts.vm.machine import LabError, Machine
 
@@ -94,13 +95,30 @@ def listen(lab: Lab) -> None:
                 code, said = 1, str(err)
             say(f"{first} ({code}): {said}")
         elif first == "run":
-            importlib.reload(files)
-            run_one(lab, command, files.scenario_of(Path(command)))
+            _run_file(lab, Path(command))
         elif first in scenarios.SCENARIOS:
             importlib.reload(scenarios)  # as it is written now
             run_one(lab, first)
         elif first:
             say(f"there is no scenario or machine called {first}")
+
+
+def _run_file(lab: Lab, file: Path) -> None:
+    try:
+        run_one(lab, file.stem, importlib.reload(scenario_files()).scenario_of(file))
+    except LabError as err:
+        say(str(err))
+
+
+def scenario_files() -> types.ModuleType:
+    """Import what only --run needs: YAML, which a host's Python may lack. Raises LabError."""
+    try:
+        from scripts.vm import files
+    except ModuleNotFoundError as err:
+        raise LabError(
+            f"a scenario file needs Python's {err.name}; hint: apt-get install python3-yaml"
+        ) from err
+    return files
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -124,11 +142,21 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--listen", action="store_true", help="go on with scenarios that standard input names"
     )
     parser.add_argument("--place", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     found = parser.parse_args(arguments)
     if found.servers < 1 or found.workers < 1:
         parser.error("at least one server and one worker")
     if unknown := set(found.only.split(",")) - set(scenarios.SCENARIOS):
         parser.error(f"no scenario is called {', '.join(sorted(unknown))}")
+    if found.resume and not (found.place / "base.img").exists():
+        parser.error(f"there is no lab in {found.place} to go on with; --keep leaves one")
+    if found.run:
+        try:
+            scenario_files()
+        except LabError as err:
+            parser.error(str(err))
+        if not found.run.is_file():
+            parser.error(f"there is no file {found.run}")
     return found
 
 
@@ -137,8 +165,6 @@ def chosen(options: argparse.Namespace) -> Sequence[str]:
     without = set()
     if options.servers < 3:  # two have no majority when one dies
         without.add("server-killed")
-    if options.workers < 2:  # the Pods of one that dies have nowhere to go
-        without.add("worker-killed")
     if options.page:  # scripts/provision has not been there, nor what it was told
         without |= {"again", "graceful"}
     asked = ["nodes"] if options.run else options.only.split(",")
@@ -148,19 +174,27 @@ def chosen(options: argparse.Namespace) -> Sequence[str]:
 def main(arguments: Sequence[str]) -> int:
     """Run the lab; whatever happens, its machines end."""
     options = parse(arguments)
+    if options.check:  # before minutes are spent on the image
+        return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    machine.make_link()
-    how = machine.acceleration()
+    try:
+        how, why = machine.acceleration(machine.kernel_of(options.place))
+        machine.make_link()
+    except LabError as err:
+        print(f"vm-lab: {err}", file=sys.stderr)
+        return 1
     machines = [
         Machine(name, role, number, options.place, options.memory, how, has_nat=not options.page)
         for name, role, number in machine.roster(options.servers, options.workers)
     ]
+    if why:
+        say(f"{why}: the machines are emulated, which is slower")
     say(f"{len(machines)} machines of {options.memory} MiB ({how})")
     lab = Lab(machines, machines[0], resumes=options.resume, by_page=options.page)
     try:
         results = run(lab, chosen(options))
         if options.run and not any(cause for _name, cause, _seconds in results):
-            results.append(run_one(lab, options.run.stem, files.scenario_of(options.run)))
+            results.append(run_one(lab, options.run.stem, scenario_files().scenario_of(options.run)))
         tell(lab, results)
         if options.listen:
             listen(lab)
