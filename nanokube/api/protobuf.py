@@ -40,7 +40,9 @@ class _Malformed(Exception):
 def decode(body: bytes) -> dict[str, Any]:
     """Decode a body with its envelope into an object with apiVersion and kind. Raises ApiError (400)."""
     if body[:4] != MAGIC:
-        raise errors.bad_request("cannot decode protobuf: the body does not begin with k8s\\x00")
+        raise errors.bad_request(
+            f"provided data does not appear to be a protobuf message, expected prefix [{' '.join(map(str, MAGIC))}]"
+        )
     try:
         found, raw = _envelope(body)
         name = message_of(found["apiVersion"], found["kind"])

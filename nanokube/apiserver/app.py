@@ -32,6 +32,7 @@ from nanokube.apiserver.endpoints import (
     custom,
     deprecated,
     eviction,
+    negotiate,
     read,
     respond,
     routes,
@@ -250,6 +251,10 @@ class App:
             custom.check(scope)
         else:
             routes.check(resource, info, request.method)
+            if (resource.name, info.subresource) not in HANDLERS:
+                negotiate.check_route(
+                    request.headers.get("accept"), may_stream=info.verb in ("list", "watch")
+                )
         old = deprecated.warning(resource)
         if old:
             self._metrics.note_deprecated(info)
@@ -331,6 +336,8 @@ class App:
         """Hand a connect subresource to its handler, after admission."""
         info = scope.info
         serve = HANDLERS[(scope.resource.name, info.subresource)]
+        if scope.request.query.raw and "dryRun" in scope.request.query:
+            raise errors.bad_request("dryRun is not supported")
         options = connect_options.build(scope.resource, info.subresource, scope.request.query, info.rest)
         if options is not None:  # logs are read, which nobody is asked about
             attributes = chain.Attributes(

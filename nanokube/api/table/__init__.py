@@ -121,7 +121,7 @@ def to_table(
         "apiVersion": "meta.k8s.io/v1",
         "metadata": dict(list_metadata or {}),
         "columnDefinitions": [c.to_json() for c in columns.definitions] if with_columns else None,
-        "rows": rows,
+        "rows": rows if rows or columns is not DEFAULT else None,  # as upstream's default convertor
     }
 
 
@@ -140,5 +140,5 @@ def partial_metadata_list(items: Iterable[Object], list_metadata: Object) -> dic
         "kind": "PartialObjectMetadataList",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": dict(list_metadata),
-        "items": [partial_metadata(i) for i in items],
+        "items": [partial_metadata(i) for i in items] or None,  # null, as upstream's nil slice
     }

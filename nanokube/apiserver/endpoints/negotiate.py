@@ -24,6 +24,7 @@ _META_VERSIONS: Final = ("v1", "v1beta1")
 _SHAPES: Final = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 _SUPPORTED: Final = (JSON, YAML, PROTOBUF, CBOR)
 _BINARY: Final = (PROTOBUF, CBOR)
+_STREAMED: Final = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch", CBOR_SEQUENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,21 @@ def form_of(accept: str, allows_shapes: bool) -> Form:
         raise errors.not_acceptable(_SUPPORTED)
     chosen = next((form for form in found if form.media not in _BINARY), found[0])
     return OBJECT if chosen == OBJECT else chosen
+
+
+@functools.lru_cache(maxsize=256)
+def check_route(accept: str, *, may_stream: bool) -> None:
+    """Demand a media type that a route has, as upstream's router before anything else. Raises ApiError (406).
+
+    may_stream: the path is a collection's, of which there are watches.
+    """
+    if not accept or any(_media(each.partition(";")[0].strip().lower()) for each in accept.split(",")):
+        return
+    if may_stream and CBOR_SEQUENCE in accept:
+        return
+    offered = _SUPPORTED + _STREAMED if may_stream else _SUPPORTED
+    message = f"406: Not Acceptable\n\nAvailable representations: {', '.join(offered)}"
+    raise errors.ApiError("NotAcceptable", 406, message, {})
 
 
 def check_shape(accept: str, form: Form, resource: Resource, *, is_list: bool) -> None:

@@ -25,14 +25,14 @@ def get(scope: Scope) -> Answer | Awaitable[Answer]:
     """Answer one object."""
     accept = scope.request.headers.get("accept")
     form = negotiate.form_of(accept, True)
-    if form.shape:
-        negotiate.check_shape(accept, form, scope.resource, is_list=False)
     key = f"{scope.info.namespace}/{scope.info.name}" if scope.resource.namespaced else scope.info.name
     item = scope.registry.caches.of(scope.resource.storage_name).find(key)
     if scope.request.query.raw:
         _demand(scope.request.query.get("resourceVersion"), scope.registry.caches.revision)
     if item is None:
         raise errors.not_found(scope.resource, scope.info.name)
+    if form.shape:
+        negotiate.check_shape(accept, form, scope.resource, is_list=False)
     if scope.resource.custom is not None:
         return _get_custom(scope, item, form)
     return _answer(scope, item, form)

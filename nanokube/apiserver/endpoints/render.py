@@ -76,7 +76,7 @@ def versioned(shape: dict[str, Any], form: Form) -> dict[str, Any]:
     if form.version == "v1":
         return shape
     found = {**shape, "apiVersion": f"meta.k8s.io/{form.version}"}
-    inner = [*found.get("items", ()), *(row["object"] or {} for row in found.get("rows", ()))]
+    inner = [*(found.get("items") or ()), *(row["object"] or {} for row in found.get("rows") or ())]
     for each in inner:
         if each.get("kind") == "PartialObjectMetadata":
             each["apiVersion"] = found["apiVersion"]

@@ -74,7 +74,7 @@ class Reviews:
                 body["status"] = self._rules(scope.user, spec.get("namespace") or "")
             case kind:
                 raise errors.internal(f"no answer for {kind}")
-        return respond.document(scope.request, body, form, 201)
+        return respond.document(scope.request, body, form, 201, call.warnings)
 
     def _token(self, scope: Scope, spec: dict[str, Any]) -> dict[str, Any]:
         token = spec.get("token") or ""

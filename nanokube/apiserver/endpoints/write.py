@@ -6,6 +6,7 @@ Source: staging apiserver pkg/endpoints/handlers/{create,update,patch,delete}.go
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -193,19 +194,19 @@ def _check_applied_name(call: Call, config: Mapping[str, Any]) -> None:
 
 def transform(scope: Scope, call: Call, kind: str) -> Transform:
     """Read the patch in the body; return what does it to an object. Raises ApiError."""
-    body = decoded(scope, kind)
     resource = scope.resource
     found = _schema_of(resource)
+    body = functools.cache(functools.partial(decoded, scope, kind))  # of what is not there nobody reads it
 
     def change(old: dict[str, Any]) -> dict[str, Any]:
         uid = old["metadata"]["uid"]
-        new = patched(found.definition, kind, old, body)
+        new = patched(found.definition, kind, old, body())
         if not isinstance(new, dict):
             raise errors.bad_request("the patched document is not an object")
         settled = (resource.api_version, resource.kind)
         if kind == patch.STRATEGIC and (new.get("apiVersion"), new.get("kind")) != settled:
             new = {**new, "apiVersion": resource.api_version, "kind": resource.kind}
-        with refused_as_patched(found.definition, kind, body, new):
+        with refused_as_patched(found.definition, kind, body(), new):
             metadata = new.get("metadata")
             is_reset = type(metadata) is dict and metadata.get("managedFields") == []  # which pruning drops
             cleaned, problems = _clean(found, new, old)

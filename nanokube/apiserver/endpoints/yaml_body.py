@@ -96,6 +96,14 @@ def _float(loader: Any, node: Any) -> float:
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     """Quotes what either of both readers would not take for text."""
 
+    def text(self, value: str) -> yaml.ScalarNode:
+        """Represent a text."""
+        is_taken = self.resolve(yaml.ScalarNode, value, (True, False)) == f"{_TAG}str"
+        style = "|" if "\n" in value else None if is_taken else '"'
+        return self.represent_scalar(f"{_TAG}str", value, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.text)
 
 for _name, _pattern, _first in _RESOLVERS:
     for _each in (_Loader, _Dumper):
@@ -118,8 +126,8 @@ def parse(body: bytes) -> tuple[Any, list[str]]:
 
 
 def dump(tree: Any) -> bytes:
-    """Write YAML, keys in the order of the tree."""
-    found: bytes = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, encoding="utf-8")
+    """Write YAML as upstream does: keys in order, in double quotes what a reader would not take for text."""
+    found: bytes = yaml.dump(tree, Dumper=_Dumper, sort_keys=True, allow_unicode=True, encoding="utf-8")
     return found
 
 

@@ -32,6 +32,7 @@ NUDGE_S: Final = 0.003  # an event on its way is mostly there by then
 WRITE_S: Final = 0.03  # and almost certainly by then, when asking costs a write
 NUDGE_AGAIN_S: Final = 0.1  # upstream's interval of progress requests
 STALL_S: Final = 2.0  # a watch that owes a revision for so long is made anew, with another member
+RESTORED: Final = "the cluster was restored from a backup"
 HAS_LEADER: Final = (("hasleader", "true"),)  # or a member without a majority would keep us waiting for ever
 
 
@@ -221,7 +222,7 @@ class Follower:
                 created, revision = keys.shown(kv.create_revision), keys.shown(kv.mod_revision)
                 found.append(Event(keys.decode(kv.key), kv.value if is_put else None, created, revision))
             elif keys.decode(kv.key) in (OFFSET, RESTORING):
-                self.break_("the cluster was restored from a backup")
+                self.break_(RESTORED)
         return found
 
     def _advance(self, revision: int, events: Sequence[Event] = ()) -> None:

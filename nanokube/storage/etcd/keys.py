@@ -19,12 +19,13 @@ BARRIER: Final = ".nanokube/barrier"
 
 
 class Keys:
-    """One cluster's place. offset: what is added to etcd's revisions."""
+    """One cluster's place. offset: what is added to etcd's revisions; mark: of etcd's, when that was set."""
 
-    def __init__(self, prefix: str, offset: int = 0) -> None:
+    def __init__(self, prefix: str, offset: int = 0, mark: int = 0) -> None:
         self._prefix = prefix
         self._length = len(prefix.encode())
         self.offset = offset
+        self.mark = mark
         self.first = self.encode(".")
         self.last = self.encode("0")  # what follows "/"
 

@@ -1,7 +1,8 @@
 """Puts the state of a backup or of another store into etcd, in place of what is there.
 
 Servers that run notice the mark, give up, and wait at their next start until it is gone: nobody sees a part.
-Killed in between, it is simply called again.
+Who has not noticed yet writes nothing: each write compares when the offset was set (store.py), and that is
+set at the beginning, too. Killed in between, it is simply called again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from nanokube.storage.etcd.connection import ATTEMPT_S, Connection
 from nanokube.storage.etcd.keys import OFFSET, RESTORING, Keys
 from nanokube.storage.etcd.leases import Leases
 from nanokube.storage.etcd.settings import EtcdSettings
+from nanokube.storage.store import prefix_end
 
 OPERATIONS: Final = 100  # etcd --max-txn-ops is 128
 BYTES: Final = 1_000_000  # etcd --max-request-bytes is 1.5 MiB
@@ -35,14 +37,25 @@ async def count(settings: EtcdSettings) -> int:
         await connection.close()
 
 
-async def fill(settings: EtcdSettings, records: Iterable[Record], floor: int) -> int:
+async def is_unfinished(settings: EtcdSettings) -> bool:
+    """Tell whether a restore is under way or was broken off. Raises OSError, Unavailable, Refused."""
+    connection = Connection(settings)
+    request = pb.RangeRequest(key=Keys(settings.prefix).encode(RESTORING), count_only=True)
+    try:
+        answer = await connection.insist(lambda m: m.kv.Range(request, timeout=ATTEMPT_S))
+        return bool(answer.count)
+    finally:
+        await connection.close()
+
+
+async def fill(settings: EtcdSettings, records: Iterable[Record], floor: int, *, kept: str = "") -> int:
     """Replace everything; return the revision that the store has now: above floor and what it had before.
 
-    Raises OSError, Unavailable, Refused.
+    kept: keys of this prefix stay. Raises OSError, Unavailable, Refused.
     """
     connection = Connection(settings)
     try:
-        return await _fill(connection, Keys(settings.prefix), records, floor)
+        return await _fill(connection, Keys(settings.prefix), records, floor, kept)
     finally:
         await connection.close()
 
@@ -56,15 +69,14 @@ async def set_offset(settings: EtcdSettings, offset: int) -> None:
         await connection.close()
 
 
-async def _fill(connection: Connection, keys: Keys, records: Iterable[Record], floor: int) -> int:
+async def _fill(connection: Connection, keys: Keys, records: Iterable[Record], floor: int, kept: str) -> int:
     old = await connection.insist(
         lambda m: m.kv.Range(pb.RangeRequest(key=keys.encode(OFFSET)), timeout=ATTEMPT_S)
     )
     before = json.loads(old.kvs[0].value) if old.kvs else 0
-    begun = await _put(connection, keys.encode(RESTORING), b"1")
+    begun = int((await _transact(connection, _begin(keys, before))).header.revision)
     offset = max(floor, begun + before) - begun
-    everything = pb.DeleteRangeRequest(key=keys.encode("/"), range_end=keys.last)
-    await connection.insist(lambda m: m.kv.DeleteRange(everything, timeout=SLOW_S))
+    await _transact(connection, _deletion(keys, kept))
     leases = Leases(connection, time.time)
     for batch in _batches(records):
         operations = []
@@ -78,6 +90,22 @@ async def _fill(connection: Connection, keys: Keys, records: Iterable[Record], f
     compaction = pb.CompactionRequest(revision=last)  # what was before is not this cluster's past
     await connection.insist(lambda m: m.kv.Compact(compaction, timeout=SLOW_S))
     return int(last) + offset
+
+
+def _begin(keys: Keys, offset: int) -> pb.TxnRequest:
+    marks = {RESTORING: b"1", OFFSET: json.dumps(offset).encode()}
+    puts = [pb.PutRequest(key=keys.encode(key), value=value) for key, value in marks.items()]
+    return pb.TxnRequest(success=[pb.RequestOp(request_put=put) for put in puts])
+
+
+def _deletion(keys: Keys, kept: str) -> pb.TxnRequest:
+    """Delete all keys but those of a prefix; without one, all."""
+    ends = [keys.encode("/"), keys.last]
+    if kept:
+        ends[1:1] = [keys.encode(kept), keys.encode(prefix_end(kept))]
+    ranges = zip(ends[::2], ends[1::2], strict=True)
+    deletes = [pb.DeleteRangeRequest(key=first, range_end=last) for first, last in ranges]
+    return pb.TxnRequest(success=[pb.RequestOp(request_delete_range=each) for each in deletes])
 
 
 def _end(keys: Keys, offset: int) -> pb.TxnRequest:

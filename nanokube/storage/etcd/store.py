@@ -21,7 +21,7 @@ import grpc
 from nanokube.storage.etcd import compactor, past
 from nanokube.storage.etcd import rpc_pb2 as pb
 from nanokube.storage.etcd.connection import ATTEMPT_S, PATIENCE_S, PAUSE_S, Connection, Failed, Refused
-from nanokube.storage.etcd.follower import Follower
+from nanokube.storage.etcd.follower import RESTORED, Follower
 from nanokube.storage.etcd.keys import OFFSET, RESTORING, Keys
 from nanokube.storage.etcd.leases import Leases
 from nanokube.storage.etcd.settings import EtcdSettings
@@ -51,15 +51,20 @@ RESTORE_POLL_S: Final = 0.2
 
 @contextlib.asynccontextmanager
 async def opened(
-    settings: EtcdSettings, *, clock: Callable[[], float] = time.time, compacts: bool = True
+    settings: EtcdSettings,
+    *,
+    clock: Callable[[], float] = time.time,
+    compacts: bool = True,
+    awaits_restore: bool = True,
 ) -> AsyncIterator[EtcdStore]:
     """Connect, and follow until the block ends. compacts: take part in compaction.
 
+    awaits_restore: wait until a restore has ended, however long; else that is Unavailable.
     Raises OSError (unreadable files), Unavailable, Refused.
     """
     connection = Connection(settings)
     try:
-        keys, revision = await _settled(connection, settings.prefix)
+        keys, revision = await _settled(connection, settings.prefix, waits=awaits_restore)
         failure: BaseException | None = None  # the block's own: no matter of the group
         async with asyncio.TaskGroup() as group:
             store = EtcdStore(settings, connection, keys, revision, group, clock)
@@ -83,18 +88,25 @@ async def opened(
         await connection.close()
 
 
-async def _settled(connection: Connection, prefix: str) -> tuple[Keys, int]:
+async def _settled(connection: Connection, prefix: str, *, waits: bool) -> tuple[Keys, int]:
     """Read the offset and the revision, once no restore is under way."""
-    keys = Keys(prefix)
+    keys, has_told = Keys(prefix), False
     request = pb.RangeRequest(key=keys.first, range_end=keys.encode("/"))
     while True:
         answer = await connection.insist(lambda m: m.kv.Range(request, timeout=ATTEMPT_S))
-        found = {keys.decode(kv.key): kv.value for kv in answer.kvs}
+        found = {keys.decode(kv.key): kv for kv in answer.kvs}
         if RESTORING not in found:
             break
-        log.info("waiting for a restore to end")
+        if not waits:
+            raise Unavailable("a restore of the store is under way, or was broken off: call it again")
+        if not has_told:
+            log.warning("waiting for a restore to end; if it was broken off: until it is called again")
+            has_told = True
         await asyncio.sleep(RESTORE_POLL_S)
-    return Keys(prefix, json.loads(found.get(OFFSET, b"0"))), answer.header.revision
+    offset = found.get(OFFSET)
+    if offset is None:
+        return keys, answer.header.revision
+    return Keys(prefix, json.loads(offset.value), offset.mod_revision), answer.header.revision
 
 
 class EtcdStore:
@@ -270,6 +282,9 @@ class EtcdStore:
     async def _write(self, key: str, op: pb.RequestOp, expect: int | None) -> int:
         request = self._transaction(key, op, expect)
         answer, is_repeated = await self._commit(request, repeatable=expect is not None)
+        if not answer.succeeded and _mark(answer.responses[1]) != self._keys.mark:
+            self.follower.break_(RESTORED)
+            self._check_alive()
         kvs = [] if answer.succeeded else answer.responses[0].response_range.kvs
         revision = kvs[0].mod_revision if kvs else answer.header.revision
         has_event = answer.succeeded or bool(kvs)  # else it was deleted, we do not know when
@@ -289,16 +304,19 @@ class EtcdStore:
         raise Conflict(key, expect or 0, found.mod_revision if found else 0)
 
     def _transaction(self, key: str, op: pb.RequestOp, expect: int | None) -> pb.TxnRequest:
-        raw = self._keys.encode(key)
-        compare = []
+        raw, offset = self._keys.encode(key), self._keys.encode(OFFSET)
+        # Whose watch is late may not know of a restore: what is created then would be one object too many.
+        compare = [pb.Compare(target=pb.Compare.MOD, key=offset, mod_revision=self._keys.mark)]
         if expect is not None:
             known = expect - self._keys.offset if expect else 0
             known = max(known, -1) or (-1 if expect else 0)  # none has -1: what was before a migration
-            compare = [pb.Compare(target=pb.Compare.MOD, key=raw, mod_revision=known)]
+            compare.append(pb.Compare(target=pb.Compare.MOD, key=raw, mod_revision=known))
         elif not op.HasField("request_put"):
-            compare = [pb.Compare(target=pb.Compare.VERSION, result=pb.Compare.NOT_EQUAL, key=raw, version=0)]
-        otherwise = pb.RequestOp(request_range=pb.RangeRequest(key=raw))
-        return pb.TxnRequest(compare=compare, success=[op], failure=[otherwise])
+            exists = pb.Compare(target=pb.Compare.VERSION, result=pb.Compare.NOT_EQUAL, key=raw, version=0)
+            compare.append(exists)
+        asked = (pb.RangeRequest(key=raw), pb.RangeRequest(key=offset))
+        otherwise = [pb.RequestOp(request_range=each) for each in asked]
+        return pb.TxnRequest(compare=compare, success=[op], failure=otherwise)
 
     async def _commit(self, request: pb.TxnRequest, *, repeatable: bool) -> tuple[Any, bool]:
         """Send a transaction until it is answered; tell whether an earlier sending may have done it.
@@ -359,6 +377,12 @@ class EtcdStore:
         if err.code is grpc.StatusCode.OUT_OF_RANGE:
             return FutureRevision(revision, self.revision)
         return Unavailable(f"etcd refuses: {err}")
+
+
+def _mark(response: Any) -> int:
+    """Return the revision of the offset's key, 0 without one. Pure."""
+    kvs = response.response_range.kvs
+    return int(kvs[0].mod_revision) if kvs else 0
 
 
 async def _settle(future: asyncio.Future[int], write: Coroutine[Any, Any, int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from nanokube.storage import backup
 from nanokube.storage.etcd import compactor, follower, restore, store
 from nanokube.storage.etcd import rpc_pb2 as pb
 from nanokube.storage.etcd.connection import Connection
+from nanokube.storage.etcd.settings import EtcdSettings
 from nanokube.storage.store import Broken, Compacted, Event, FutureRevision, KeyExists, Unavailable
 from tests.contract.store import etcd
 
@@ -237,3 +239,70 @@ async def test_a_restore_breaks_who_is_open_and_goes_on_behind_every_revision(se
     async with store.opened(settings) as three:
         again = await restore.fill(settings, records[:1], floor=0)
         assert again > three.revision  # never backwards, even if the backup is old
+
+
+async def test_who_has_not_noticed_a_restore_writes_nothing(
+    server: etcd.Etcd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, writes = server.settings, []
+    monkeypatch.setattr(store, "PATIENCE_S", 0.1)  # what is written is not seen, either
+    async with contextlib.AsyncExitStack() as stack:
+        one, two, three = [await stack.enter_async_context(store.opened(settings)) for _ in range(3)]
+        entry = await one.put("/new/000", b"before")
+        monkeypatch.setattr(follower.Follower, "_take", lambda *_: True)  # from now on watches tell nothing
+
+        def records() -> Iterator[backup.Record]:
+            for i in range(250):
+                if i == 120:  # what was there is deleted, and a part of what is restored is in
+                    writes.append(asyncio.create_task(one.put("/created", b"", expect=0)))
+                yield backup.Record(f"/new/{i:03}", b"%d" % i, 5, 5 + i)
+
+        await restore.fill(settings, records(), floor=0)
+        with pytest.raises(Broken):
+            await writes[0]
+        with pytest.raises(Broken):
+            await two.put("/new/000", b"after", expect=entry)
+        with pytest.raises(Broken):
+            await three.delete("/new/000")
+    async with store.opened(settings) as four:
+        found = await four.range("/", "0")
+        assert {e.key: e.value for e in found.entries} == {f"/new/{i:03}": b"%d" % i for i in range(250)}
+
+
+async def test_a_restore_leaves_what_is_no_object(server: etcd.Etcd) -> None:
+    """Which servers share a foreign etcd is told by keys beside the objects: one that is off adds none."""
+    async with store.opened(server.settings) as one:
+        await one.put("/servers/192.0.2.1", b"{}")
+        await one.put("/registry/pods/a/b", b"old")
+        await one.put("/servers0", b"old")
+        await one.put("/serverr", b"old")
+    record = backup.Record("/registry/pods/a/c", b"new", 5, 5)
+    await restore.fill(server.settings, [record], floor=0, kept="/servers/")
+    async with store.opened(server.settings) as two:
+        found = await two.range("/", "0")
+        assert [e.key for e in found.entries] == ["/registry/pods/a/c", "/servers/192.0.2.1"]
+
+
+async def test_a_restore_that_was_broken_off_is_told_and_taken_up(server: etcd.Etcd) -> None:
+    settings = server.settings
+
+    def broken_off() -> Iterator[backup.Record]:
+        yield from [backup.Record(f"/new/{i:03}", b"", 5, 5 + i) for i in range(150)]
+        raise OSError("no more")
+
+    with pytest.raises(OSError, match="no more"):
+        await restore.fill(settings, broken_off(), floor=0)
+    assert await restore.is_unfinished(settings)
+    with pytest.raises(Unavailable, match="broken off"):
+        async with store.opened(settings, awaits_restore=False):
+            pass
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(_count(settings))
+        await restore.fill(settings, [backup.Record("/new/000", b"", 5, 5)], floor=0)
+    assert waiting.result() == 1
+    assert not await restore.is_unfinished(settings)
+
+
+async def _count(settings: EtcdSettings) -> int:
+    async with store.opened(settings) as opened:
+        return (await opened.range("/", "0")).count
