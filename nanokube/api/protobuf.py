@@ -40,8 +40,9 @@ class _Malformed(Exception):
 def decode(body: bytes) -> dict[str, Any]:
     """Decode a body with its envelope into an object with apiVersion and kind. Raises ApiError (400)."""
     if body[:4] != MAGIC:
+        expected = " ".join(map(str, MAGIC))
         raise errors.bad_request(
-            f"provided data does not appear to be a protobuf message, expected prefix [{' '.join(map(str, MAGIC))}]"
+            f"provided data does not appear to be a protobuf message, expected prefix [{expected}]"
         )
     try:
         found, raw = _envelope(body)

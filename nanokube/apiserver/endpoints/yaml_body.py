@@ -100,7 +100,8 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
         """Represent a text."""
         is_taken = self.resolve(yaml.ScalarNode, value, (True, False)) == f"{_TAG}str"
         style = "|" if "\n" in value else None if is_taken else '"'
-        return self.represent_scalar(f"{_TAG}str", value, style=style)
+        found: yaml.ScalarNode = self.represent_scalar(f"{_TAG}str", value, style=style)
+        return found
 
 
 _Dumper.add_representer(str, _Dumper.text)
