@@ -17,7 +17,7 @@ from nanokube.api.openapi import documents, paths, schemas
 from nanokube.api.openapi.paths import Path
 from nanokube.api.resources import ALL, Resource
 
-_INFO: Final = {"title": "Kubernetes", "version": "v1.36.0"}
+_INFO: Final = {"title": "Kubernetes", "version": "1.36"}
 _SECURITY: Final = {
     "BearerToken": {
         "description": "Bearer Token authentication",
@@ -60,20 +60,32 @@ def v3_document(group: str, version: str, resources: Sequence[Resource] = ALL) -
     found = [r for r in resources if r.group == group and r.version == version]
     if not found:
         return None
-    return _v3([documents.of_version(group, version), *paths.of(found)])
+    return _v3([documents.of_version(group, version), *paths.of(found)], (group, version))
 
 
-def _v3(found: Sequence[Path]) -> bytes:
-    return v3_of(paths.write_v3(found), schemas.v3(_names(found)))
+def _v3(found: Sequence[Path], version: tuple[str, str] | None = None) -> bytes:
+    definitions = dict(schemas.v3(_names(found)))
+    for name in (schemas.DELETE_OPTIONS, schemas.WATCH_EVENT):
+        if version is not None and name in definitions:
+            definitions[name] = _of_version(definitions[name], version)
+    return v3_of(paths.write_v3(found), definitions)
+
+
+def _of_version(definition: Mapping[str, Any], version: tuple[str, str]) -> dict[str, Any]:
+    """Name of a kind that every group-version has those of the core and of the document's own alone."""
+    key = "x-kubernetes-group-version-kind"
+    kinds = [e for e in definition[key] if (e["group"], e["version"]) in (("", "v1"), version)]
+    return {**definition, key: kinds}
 
 
 def v3_of(found: Mapping[str, Any], definitions: Mapping[str, Any]) -> bytes:
     """Build a document of version 3 of paths and component schemas."""
+    components = {"schemas": definitions} if definitions else {}
     document = {
         "openapi": "3.0.0",
         "info": _INFO,
         "paths": found,
-        "components": {"schemas": definitions, "securitySchemes": _SECURITY},
+        "components": {**components, "securitySchemes": _SECURITY},
     }
     return orjson.dumps(document)
 

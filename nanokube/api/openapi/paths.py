@@ -178,7 +178,7 @@ def v2(resources: Iterable[Resource], name_of: NameOf = facts.name_of) -> dict[s
 def write_v2(all_: Iterable[Path]) -> dict[str, Any]:
     """Write paths for Swagger 2.0."""
     found: dict[str, Any] = {}
-    for path in all_:
+    for path in map(_hoisted, all_):
         entry: dict[str, Any] = {o.method: _operation_v2(o) for o in path.operations}
         shared = [
             {**_parameter(path, n), "required": True, "type": "string", "uniqueItems": True}
@@ -197,7 +197,7 @@ def v3(resources: Iterable[Resource], name_of: NameOf = facts.name_of) -> dict[s
 def write_v3(all_: Iterable[Path]) -> dict[str, Any]:
     """Write paths for OpenAPI v3."""
     found: dict[str, Any] = {}
-    for path in all_:
+    for path in map(_hoisted, all_):
         entry: dict[str, Any] = {o.method: _operation_v3(o) for o in path.operations}
         shared = [
             {**_parameter(path, n), "required": True, "schema": {"type": "string", "uniqueItems": True}}
@@ -206,6 +206,14 @@ def write_v3(all_: Iterable[Path]) -> dict[str, Any]:
         shared += [{**_named(n, "query"), "schema": {"type": t, "uniqueItems": True}} for n, t in path.query]
         found[path.path] = {**entry, "parameters": shared} if shared else entry
     return found
+
+
+def _hoisted(path: Path) -> Path:
+    """Say once what every operation of a path asks for in the query, as upstream does."""
+    asked = [set(each.query) for each in path.operations]
+    common = set.intersection(*asked) - set(path.query) if asked else set()
+    operations = [replace(o, query=tuple([q for q in o.query if q not in common])) for o in path.operations]
+    return replace(path, query=(*path.query, *sorted(common)), operations=operations)
 
 
 def of(resources: Iterable[Resource], name_of: NameOf = facts.name_of) -> Iterator[Path]:

@@ -112,3 +112,21 @@ def test_what_is_no_resource_is_described_too() -> None:
     assert made["paths"]["/version/"]["get"]["operationId"] == "getCodeVersion"
     assert list(json.loads(openapi.v3_documents()["apis/apps"])["paths"]) == ["/apis/apps/"]
     assert "/apis/apps/v1/" in json.loads(openapi.v3_documents()["apis/apps/v1"])["paths"]
+
+
+def test_what_every_operation_asks_for_is_said_once() -> None:
+    found = paths.v3(resources.ALL)
+    listed = found["/api/v1/componentstatuses"]
+    assert "parameters" not in listed["get"]
+    assert {"watch", "limit", "pretty"} < {each["name"] for each in listed["parameters"]}
+    collection = found["/api/v1/namespaces/{namespace}/configmaps"]
+    assert {each["name"] for each in collection["parameters"]} == {"namespace", "pretty"}
+    assert "limit" in {each["name"] for each in collection["get"]["parameters"]}
+
+
+def test_a_document_names_kinds_of_every_version_for_its_own() -> None:
+    document = json.loads(openapi.v3_document("apps", "v1") or b"")
+    for name in ("DeleteOptions", "WatchEvent"):
+        kinds = document["components"]["schemas"][f"io.k8s.apimachinery.pkg.apis.meta.v1.{name}"]
+        found = [(e["group"], e["version"]) for e in kinds["x-kubernetes-group-version-kind"]]
+        assert found == [("", "v1"), ("apps", "v1")]
