@@ -10,7 +10,9 @@ from nanokube.cli import errors, phases, settings
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def backup(file: Path) -> None:
-    """Write all of the cluster's objects to FILE, while it runs or not. It holds Secrets: guard it.
+    """Write all of the cluster's objects to FILE. It holds Secrets: guard it.
+
+    With SQLite the node may run or not; with etcd that must run.
 
     Keys and certificates in /etc/nanokube/pki, and Pods' data on nodes, are not part of it. Secrets are
     encrypted in it as in the store: they need the keys in /etc/nanokube/pki/encryption.yaml to be read.

@@ -5,16 +5,15 @@ have been given out, so that no client takes an old state for a newer one.
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import datetime
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from nanokube.kit import clock
 from nanokube.roles import config as node_config
-from nanokube.roles import encryption_keys, etcd, node
+from nanokube.roles import encryption_keys, encryption_servers, etcd, node
 from nanokube.storage import backup
 from nanokube.storage.encryption import prefix, transformer
 from nanokube.storage.encryption import store as encryption
@@ -28,6 +27,7 @@ from nanokube.storage.store import StoreError
 
 EVENT_TTL_S = 3600.0  # kube-apiserver --event-ttl: etcd does not tell when a lease ends
 EVENTS = "/registry/events/"
+ETCD_HINT = "is etcd there? `nanokube up` starts it"
 
 
 class BackupError(RuntimeError):
@@ -60,7 +60,9 @@ def save(config: node_config.NodeConfig, file: Path) -> Done:
         )
         backup.write(file, header, records)
     except (OSError, StoreError, copy.CopyError) as err:
-        raise BackupError(f"cannot back up to {file}: {_said(err)}") from err
+        is_etcd = isinstance(err, StoreError) and not isinstance(err, etcd_store.Restoring)
+        hint = ETCD_HINT if config.store and is_etcd else ""
+        raise BackupError(f"cannot back up to {file}: {_said(err)}", hint) from err
     ways = {prefix.prefix_of(record.value) for record in records} - {b""}
     return Done(len(records), revision, sorted(map(prefix.spoken, ways)))
 
@@ -73,12 +75,15 @@ def load(config: node_config.NodeConfig, file: Path) -> Done:
         floor = header.revision + backup.BUMP
         store = etcd.store(config)
         if isinstance(store, EtcdSettings):
-            revision = asyncio.run(etcd_restore.fill(_plain(store), backup.records(file), floor))
+            filling = etcd_restore.fill(
+                _plain(store), backup.records(file), floor, kept=encryption_servers.KNOWN
+            )
+            revision = asyncio.run(filling)
         else:
             _demand_stopped(config, "restore")
             revision = copy.replace(store, backup.records(file), floor)
     except (OSError, StoreError, copy.CopyError) as err:
-        hint = "is etcd there? `nanokube up` starts it" if config.store else ""
+        hint = f"{ETCD_HINT}; then call this again, servers wait for it" if config.store else ""
         raise BackupError(f"cannot restore {file}: {_said(err)}", hint) from err
     except backup.DamagedBackup as err:
         raise BackupError(str(err)) from err
@@ -97,18 +102,28 @@ def migrate(config: node_config.NodeConfig, target: node_config.NodeConfig) -> D
     _demand_stopped(config, "migrate")
     try:
         with etcd.serving(target):
-            found = asyncio.run(etcd_restore.count(_plain(store)))
-            if found:
-                raise BackupError(
-                    f"cannot migrate to {target.store}: it has {found} keys of a cluster already",
-                    "give --etcd-prefix /another, or remove them",
-                )
+            _demand_empty(target, _plain(store))
             revision, records = _read(source)
             done = asyncio.run(etcd_restore.fill(_plain(store), records, revision))
     except (OSError, StoreError, copy.CopyError, etcd.EtcdError) as err:
-        raise BackupError(f"cannot migrate to {target.store}: {_said(err)}") from err
+        raise BackupError(
+            f"cannot migrate to {target.store}: {_said(err)}", getattr(err, "hint", "")
+        ) from err
     node_config.save(target)
     return Done(len(records), done)
+
+
+def _demand_empty(target: node_config.NodeConfig, store: EtcdSettings) -> None:
+    """Look whether there is nothing in etcd, or what a migration left that was broken off.
+
+    In an etcd of others a restore of theirs may be under way.
+    """
+    found = asyncio.run(etcd_restore.count(store))
+    is_own = target.store == node_config.ETCD
+    if not found or (is_own and asyncio.run(etcd_restore.is_unfinished(store))):
+        return
+    remedy = f"move {target.paths.etcd} away" if is_own else "give --etcd-prefix /another, or remove them"
+    raise BackupError(f"cannot migrate to {target.store}: it has {found} keys of a cluster already", remedy)
 
 
 def _demand_keys(config: node_config.NodeConfig, file: Path) -> None:
@@ -130,7 +145,7 @@ def _read(store: EtcdSettings | Path) -> tuple[int, Sequence[backup.Record]]:
 
 
 async def _read_etcd(store: EtcdSettings) -> tuple[int, Sequence[backup.Record]]:
-    async with _opened(store) as opened:
+    async with etcd.opened(store) as opened:
         found = await opened.range("/registry/", "/registry0")
     ends = time.time() + EVENT_TTL_S
     return found.revision, [
@@ -139,12 +154,6 @@ async def _read_etcd(store: EtcdSettings) -> tuple[int, Sequence[backup.Record]]
         )
         for e in sorted(found.entries, key=lambda e: e.mod_revision)
     ]
-
-
-@contextlib.asynccontextmanager
-async def _opened(store: EtcdSettings) -> AsyncIterator[etcd_store.EtcdStore]:
-    async with etcd_store.opened(_plain(store), compacts=False) as opened:
-        yield opened
 
 
 def _plain(store: EtcdSettings) -> EtcdSettings:

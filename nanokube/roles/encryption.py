@@ -26,7 +26,6 @@ from nanokube.roles import encryption_keys, encryption_servers, etcd, handover, 
 from nanokube.storage.backup import Record
 from nanokube.storage.encryption import configuration, prefix, transformer
 from nanokube.storage.encryption import store as encryption
-from nanokube.storage.etcd import store as etcd_store
 from nanokube.storage.etcd.settings import EtcdSettings
 from nanokube.storage.sqlite import copy
 from nanokube.storage.sqlite.store import SqliteStore
@@ -283,7 +282,7 @@ async def _rewrite(config: node_config.NodeConfig, store: EtcdSettings | Path) -
 @contextlib.asynccontextmanager
 async def _opened(store: EtcdSettings | Path) -> AsyncIterator[Store]:
     if isinstance(store, EtcdSettings):
-        async with etcd_store.opened(dataclasses.replace(store, learns=False), compacts=False) as shared:
+        async with etcd.opened(store) as shared:
             yield shared
         return
     embedded = await SqliteStore.open(store)

@@ -17,7 +17,6 @@ from nanokube.roles import config as node_config
 from nanokube.roles import encryption_keys, etcd
 from nanokube.storage.encryption import configuration, metrics
 from nanokube.storage.etcd import members
-from nanokube.storage.etcd import store as etcd_store
 from nanokube.storage.etcd.settings import EtcdSettings
 from nanokube.storage.store import NotFound, prefix_end
 
@@ -49,7 +48,7 @@ async def known(config: node_config.NodeConfig) -> Sequence[str]:
 
 
 async def _keys(store: EtcdSettings) -> list[str]:
-    async with etcd_store.opened(dataclasses.replace(store, learns=False), compacts=False) as shared:
+    async with etcd.opened(store) as shared:
         found = [await shared.range(each, prefix_end(each)) for each in (LEASES, KNOWN)]
     return [entry.key for each in found for entry in each.entries]
 
@@ -62,7 +61,7 @@ async def forget(config: node_config.NodeConfig, address: str) -> bool:
     store = etcd.store(config)
     if isinstance(store, Path):
         return False
-    async with etcd_store.opened(dataclasses.replace(store, learns=False), compacts=False) as shared:
+    async with etcd.opened(store) as shared:
         try:
             await shared.delete(KNOWN + address)
         except NotFound:

@@ -24,6 +24,7 @@ from nanokube.kit import addresses, clock, pki, tasks
 from nanokube.roles import bootstrap, systemd
 from nanokube.roles import config as node_config
 from nanokube.storage.etcd import members, settings
+from nanokube.storage.etcd import store as etcd_store
 from nanokube.storage.store import StoreError
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ PACKAGE = "etcd-server"  # Debian 12 and later, Ubuntu 24.04 and later
 QUOTA_BYTES = 8 * 1024**3  # the most that etcd advises; its default of 2 GiB is met by large clusters
 LEAVE_S = 10.0
 AGAIN_S = 0.5
+START_S = 60.0  # a slow, busy host takes a part of it
 
 
 class EtcdError(RuntimeError):
@@ -171,6 +173,15 @@ def managed(config: node_config.NodeConfig, *endpoints: str) -> settings.EtcdSet
     )
 
 
+def opened(where: settings.EtcdSettings) -> contextlib.AbstractAsyncContextManager[etcd_store.EtcdStore]:
+    """Open a shared store for a command: it takes no turns, nor waits for a restore that may never end.
+
+    Raises OSError, Unavailable, Refused.
+    """
+    plain = dataclasses.replace(where, learns=False)
+    return etcd_store.opened(plain, compacts=False, awaits_restore=False)
+
+
 def joined(config: node_config.NodeConfig, *endpoints: str) -> node_config.NodeConfig:
     """Announce this node's etcd to the cluster at endpoints ("host:port"); return its settings.
 
@@ -212,7 +223,7 @@ def promote(config: node_config.NodeConfig) -> None:
 def serving(config: node_config.NodeConfig, *options: str) -> Iterator[None]:
     """Have this node's etcd run for as long as the block, if it is one that nanokube runs. Blocks.
 
-    Raises EtcdError, OSError, CredentialError.
+    What it says goes to etcd.log. Raises EtcdError, OSError, CredentialError.
     """
     if config.store != node_config.ETCD:
         yield
@@ -220,11 +231,27 @@ def serving(config: node_config.NodeConfig, *options: str) -> Iterator[None]:
     ensure_program()
     ensure_credentials(config, datetime.datetime.now(datetime.UTC))
     config.paths.etcd.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with subprocess.Popen([PROGRAM, *arguments(config), *options], stderr=subprocess.DEVNULL) as process:
+    config.paths.log.mkdir(mode=0o750, parents=True, exist_ok=True)
+    said = config.paths.log / "etcd.log"
+    command = [PROGRAM, *arguments(config), *options]
+    with said.open("ab") as log_file, subprocess.Popen(command, stderr=log_file) as process:
         try:
+            _await_answer(config, process, said)
             yield
         finally:
             process.terminate()
+
+
+def _await_answer(config: node_config.NodeConfig, process: subprocess.Popen[bytes], said: Path) -> None:
+    """Wait until this node's etcd answers. Blocks. Raises EtcdError."""
+    own = dataclasses.replace(managed(config, f"127.0.0.1:{config.etcd_client_port}"), learns=False)
+    deadline = time.monotonic() + START_S
+    while not asyncio.run(members.is_answering(own)):
+        if process.poll() is not None:
+            raise EtcdError(f"etcd ended with {process.returncode}", f"see {said}")
+        if time.monotonic() > deadline:
+            raise EtcdError(f"etcd does not answer within {START_S:.0f} s", f"see {said}")
+        time.sleep(AGAIN_S)
 
 
 def leave(config: node_config.NodeConfig) -> bool:

@@ -66,6 +66,19 @@ async def known(settings: EtcdSettings) -> list[Known]:
     return list(await asyncio.gather(*(_known(settings, member) for member in found)))
 
 
+async def is_answering(settings: EtcdSettings) -> bool:
+    """Ask one member once whether it lives. Raises OSError."""
+    connection = Connection(settings)
+    ask = pb.StatusRequest()
+    try:
+        await connection.attempt(lambda m: m.maintenance.Status(ask, timeout=ATTEMPT_S))
+    except StoreError:
+        return False
+    finally:
+        await connection.close()
+    return True
+
+
 async def _known(settings: EtcdSettings, member: Any) -> Known:
     is_answering = is_leader = False
     endpoints = tuple(urllib.parse.urlsplit(url).netloc for url in member.clientURLs)

@@ -49,6 +49,10 @@ PATIENT_S: Final = 3.0  # upstream waits so long for a revision, too
 RESTORE_POLL_S: Final = 0.2
 
 
+class Restoring(Unavailable):
+    """A restore has begun and not ended."""
+
+
 @contextlib.asynccontextmanager
 async def opened(
     settings: EtcdSettings,
@@ -59,8 +63,8 @@ async def opened(
 ) -> AsyncIterator[EtcdStore]:
     """Connect, and follow until the block ends. compacts: take part in compaction.
 
-    awaits_restore: wait until a restore has ended, however long; else that is Unavailable.
-    Raises OSError (unreadable files), Unavailable, Refused.
+    awaits_restore: wait until a restore has ended, however long.
+    Raises OSError (unreadable files), Unavailable, Restoring unless it waits, Refused.
     """
     connection = Connection(settings)
     try:
@@ -98,7 +102,7 @@ async def _settled(connection: Connection, prefix: str, *, waits: bool) -> tuple
         if RESTORING not in found:
             break
         if not waits:
-            raise Unavailable("a restore of the store is under way, or was broken off: call it again")
+            raise Restoring("a restore of the store is under way, or was broken off: call it again")
         if not has_told:
             log.warning("waiting for a restore to end; if it was broken off: until it is called again")
             has_told = True

@@ -27,7 +27,7 @@ class Etcd:
     def __init__(self, directory: Path, name: str = "a") -> None:
         self._directory = directory
         self.name = name
-        self.port, self._peer_port = _free_ports(2)
+        self.port, self._peer_port = free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -109,7 +109,7 @@ def _binary() -> str:
     return found
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
