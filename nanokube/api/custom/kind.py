@@ -7,7 +7,7 @@ Source: apiextensions-apiserver/pkg/apiserver/customresource_handler.go, registr
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -188,10 +188,18 @@ class CustomKind:
     def _has_unique_lists(self) -> bool:
         return unique.has_unique_lists(self.root)
 
-    def validate(self, obj: Object, old: Object | None = None, *, subresource: str = "") -> list[FieldError]:
+    def validate(
+        self,
+        obj: Object,
+        old: Object | None = None,
+        *,
+        subresource: str = "",
+        told: Sequence[FieldError] = (),
+    ) -> list[FieldError]:
         """Return what is wrong with an object apart from its own metadata.
 
         old: what it replaces; its unchanged parts may stay wrong. subresource: "status" or "".
+        told: what is wrong with its metadata.
         """
         found = self._validate_type(obj)
         if found:
@@ -208,7 +216,7 @@ class CustomKind:
             found += metadata.validate(self.root, obj)
         if self._has_unique_lists and (old is None or not unique.validate(self.root, old)):
             found += unique.validate(self.root, obj)
-        return found + self._validate_rules(obj, old, found)
+        return found + self._validate_rules(obj, old, [*told, *found])
 
     def _validate_type(self, obj: Object) -> list[FieldError]:
         wanted = {"kind": self.kind, "apiVersion": self.api_version}

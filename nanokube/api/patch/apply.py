@@ -194,7 +194,7 @@ def _remove(type_: facts.Type | None, live: dict[str, Any], gone: FieldSet) -> d
         if element[:2] != "f:" or key not in live:
             continue
         field = fieldsets.child_field(type_, key)
-        if not below:
+        if not below or ("." in below and type_ is not None and type_.code == "m"):
             del live[key]
         elif type(live[key]) is dict:
             live[key] = _remove(field.type if field else None, live[key], below)

@@ -70,13 +70,15 @@ def in_order(fields: FieldSet) -> FieldSet:
 def of(type_: facts.Type | None, value: Mapping[str, Any]) -> FieldSet:
     """Return the set of all fields of an object."""
     found: FieldSet = {}
+    is_map = type_ is not None and type_.code == "m"
     for key, each in value.items():
         field = child_field(type_, key)
         if each == [] and field is not None and field.list_type in ("map", "set"):
             continue  # whose items are owned
         below = of_field(field, each)
         if below or type(each) is not dict or not each or is_atomic(field):
-            found[f"f:{key}"] = below
+            # an entry of a map is owned besides what is in it, which a field of a struct is not
+            found[f"f:{key}"] = {".": {}, **below} if is_map and below and type(each) is dict else below
     return found
 
 

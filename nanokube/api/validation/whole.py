@@ -46,7 +46,7 @@ def validate_create(
         return []
     if resource.custom is not None:
         found = metadata.validate(obj, resource.namespaced, names.dns_subdomain)
-        return found + resource.custom.validate(obj)
+        return found + resource.custom.validate(obj, told=found)
     kind = kinds.BY_NAME.get((requested or resource).name, _PLAIN)
     found = metadata.validate(obj, resource.namespaced, kind.name) + _finalizers(resource, obj)
     return found + (kind.create(obj) if own is None else own) + kind.only_new(obj)

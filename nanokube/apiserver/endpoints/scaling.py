@@ -126,7 +126,7 @@ def _check(call: Call, wanted: Object, old: Object) -> None:
             other = f"the {word} of the object ({metadata[key]})"
             raise errors.bad_request(f"{other} does not match the {word} on the {where} ({said})")
     replicas = objects.spec(wanted).get("replicas") or 0
-    if replicas < 0:
+    if replicas < 0 and call.resource.custom is None:  # whose own definition says so
         cause = field.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
         raise errors.invalid(_SCALE, call.name, [cause])
     live = objects.metadata(old).get("uid")

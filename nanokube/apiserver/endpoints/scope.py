@@ -139,8 +139,9 @@ class Scope:
             tree = cbor.decode(body)
         else:
             raise errors.unsupported_media_type((negotiate.JSON, negotiate.YAML, negotiate.CBOR))
-        if not isinstance(tree, dict):
-            raise errors.bad_request("couldn't get version/kind; json parse error: the body is not an object")
+        refused = unrecognized.of_custom(tree, self.resource, body)
+        if refused is not None:
+            raise refused
         self.check_kind(tree, self.resource.api_version, self.resource.kind)
         obj, problems = kind.clean(tree)
         call.warnings += schema.report([*duplicates, *problems], call.field_validation)

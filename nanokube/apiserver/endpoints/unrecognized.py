@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from nanokube.api import errors, facts, schema, walk
+from nanokube.api import errors, facts, field, schema, walk
+from nanokube.api.resource import Resource
 from nanokube.apiserver.endpoints import negotiate
 from nanokube.kit.http.message import Request
 
@@ -40,6 +41,31 @@ def refusal(request: Request, wanted: tuple[str, str, str], err: errors.ApiError
             kind, f"{schema.NO_KIND}; json parse error: json: cannot unmarshal {fault}", body
         )
     return _of_another_kind(tree or {}, wanted, body)
+
+
+def of_custom(tree: Any, resource: Resource, body: bytes) -> errors.ApiError | None:
+    """Refuse what does not say that it is of a custom resource's kind: both of kind and version must be said.
+
+    None: it does.
+    """
+    fault = _header_fault(tree)
+    if fault:
+        cause = f"{schema.NO_KIND}; json parse error: json: cannot unmarshal {fault}"
+        return _unrecognized(resource.kind, cause, body)
+    said = (tree or {}).get("kind")
+    if not said:
+        cause = f"Object 'Kind' is missing in '{body.decode('utf-8', 'replace')}'"
+        return _unrecognized(resource.kind, cause, body)
+    version = tree.get("apiVersion") or ""
+    if version != resource.api_version:
+        return errors.bad_request(
+            f"the API version in the data ({version}) does not match the expected API version "
+            f"({resource.api_version})"
+        )
+    if said != resource.kind:
+        wrong = field.invalid("kind", said, f"must be {resource.kind}")
+        return errors.invalid(resource, (tree.get("metadata") or {}).get("name") or "", [wrong], kind=said)
+    return None
 
 
 def check_options(tree: Any, kind: str) -> None:

@@ -145,7 +145,7 @@ def patch_kind(scope: Scope, offered: Sequence[str]) -> str:
 def _not_offered(resource: Resource, offered: Sequence[str]) -> errors.ApiError:
     """415: custom resources are told which kinds there are; before others stands a router that tells less."""
     if resource.custom is not None:
-        return errors.unsupported_media_type(offered)
+        return errors.unsupported_media_type((*offered, patch.APPLY_CBOR))
     return errors.ApiError("UnsupportedMediaType", 415, "415: Unsupported Media Type", {})
 
 

@@ -163,7 +163,7 @@ def test_managers_own_what_the_schema_makes_of_their_fields() -> None:
     assert fields == {
         "f:l": {'k:{"k":"a"}': {".": {}, "f:k": {}, "f:v": {}}},
         "f:m": {},
-        "f:p": {"f:q": {"f:r": {}}},
+        "f:p": {"f:q": {".": {}, "f:r": {}}},
         "f:s": {'v:"x"': {}},
         "f:t": {},
     }
