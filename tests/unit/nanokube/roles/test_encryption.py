@@ -174,9 +174,12 @@ def test_two_servers_are_not_rotated_at_once(
             encryption.rotate(shared, None, say)
 
 
+@pytest.mark.parametrize(
+    "pid", [1, None]
+)  # this server runs, or is off: a foreign etcd can be written then, too
 @pytest.mark.parametrize("stage", [encryption.Stage.USE, encryption.Stage.DROP])
 def test_no_stage_goes_on_while_a_server_lacks_the_file_of_the_one_before(
-    config: node_config.NodeConfig, monkeypatch: pytest.MonkeyPatch, stage: encryption.Stage
+    config: node_config.NodeConfig, monkeypatch: pytest.MonkeyPatch, stage: encryption.Stage, pid: int | None
 ) -> None:
     encryption.rotate(config, encryption.Stage.ADD, say)
     if stage is encryption.Stage.DROP:
@@ -186,11 +189,12 @@ def test_no_stage_goes_on_while_a_server_lacks_the_file_of_the_one_before(
     asked: list[str] = []
 
     async def behind(_config: object, servers: Sequence[str], digest: str) -> encryption_servers.Behind:
-        assert servers == ["192.0.2.10"]
+        assert servers == ["192.0.2.10", "192.0.2.11"]
         asked.append(digest)
         return encryption_servers.Behind("192.0.2.11", "does not answer: off", "switch it on")
 
-    monkeypatch.setattr(node, "running_pid", lambda _place: 1)
+    monkeypatch.setattr(node, "running_pid", lambda _place: pid)
+    monkeypatch.setattr(encryption, "_servers", lambda _config: ["192.0.2.10", "192.0.2.11"])
     monkeypatch.setattr(encryption_servers, "behind", behind)
     with pytest.raises(encryption.EncryptionError, match=r"192\.0\.2\.11 does not answer: off") as caught:
         encryption.rotate(config, stage, say)
