@@ -59,7 +59,10 @@ def apply(
         omitted.drop(type_, found)
         if is_kubectl:
             last_applied.refresh(found, config)
-        time = mine.get("time") if found == live else now  # who changes nothing keeps the time, or has none
+        # Who changes nothing keeps the time, or has none. A zero that Go does not store changes it once.
+        repeats = mine.get("fieldsV1") == wanted
+        is_change = found != live or (not repeats and bool(_differing(type_, live, own)))
+        time = now if is_change else mine.get("time")
     _own(found, others, wanted, manager, str(config.get("apiVersion", "")), time, subresource)
     return found
 
@@ -108,10 +111,7 @@ def _check_conflicts(
     force: bool,
 ) -> None:
     """Raise on conflicts that are not allowed; otherwise take the fields from their owners (in place)."""
-    differing = fieldsets.changed(
-        type_, live, config
-    )  # a zero differs from nothing, as upstream, and so does
-    differing = fieldsets.union(differing, fieldsets.nulls(type_, live, config))
+    differing = _differing(type_, live, config)
     conflicts = [
         (entry, path)
         for entry in others
@@ -127,6 +127,12 @@ def _check_conflicts(
             entry["fieldsV1"] = fieldsets.collapsed(kept)
         return
     raise errors.apply_conflict(*_explain(refused))
+
+
+def _differing(type_: facts.Type, live: Object, config: Object) -> FieldSet:
+    """Return the fields that a configuration has otherwise: zero and null differ from nothing."""
+    changed = fieldsets.changed(type_, live, config)
+    return fieldsets.union(changed, fieldsets.nulls(type_, live, config))
 
 
 def _rank(path: tuple[str, ...]) -> list[tuple[bool, str]]:

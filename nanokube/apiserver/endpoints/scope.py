@@ -165,7 +165,18 @@ class Scope:
         """Read the body as what is to replace the object that the path names. Raises ApiError (400, 415)."""
         obj = self.body_object(call)
         check_named(call, obj)
+        if not obj["metadata"].get("managedFields") and self._resets_managers():
+            obj["metadata"]["managedFields"] = []
         return obj
+
+    def _resets_managers(self) -> bool:
+        """Tell whether the body says that nobody manages anything, by an empty list, which pruning drops."""
+        body = self.request.body
+        if b"managedFields" not in body:
+            return False
+        tree = negotiate.parse(body, self.request.headers.get("content-type"))
+        metadata = tree.get("metadata") if isinstance(tree, dict) else None
+        return isinstance(metadata, dict) and metadata.get("managedFields") == []
 
     def check_namespace(self, obj: Mapping[str, Any]) -> None:
         """Demand that an object posted to a subresource is of the path's namespace. Raises ApiError (400)."""

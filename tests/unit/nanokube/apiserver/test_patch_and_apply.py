@@ -67,9 +67,13 @@ async def test_an_apply_that_changes_nothing_writes_nothing(api: Api) -> None:
     text = f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a}}\nspec: {spec}\n".encode()
     made = await apply("x", text)
     assert await apply("x", text) == made
-    revision, times = await apply("y", text)  # owns it too, but changed nothing: its entry has no time
+    plain = text.replace(b", volumes: []", b"")
+    revision, times = await apply("y", plain)  # owns it too, but changed nothing: its entry has no time
     assert (revision != made[0], times) == (True, {**made[1], "y": None})
-    assert await apply("y", text) == (revision, times)
+    assert await apply("y", plain) == (revision, times)
+    revision, times = await apply("z", text)  # the empty list is a change, though it is not stored
+    assert times["z"] is not None
+    assert await apply("z", text) == (revision, times)
 
 
 async def test_applied_zeros_are_set_and_owned_though_they_are_not_stored(api: Api) -> None:

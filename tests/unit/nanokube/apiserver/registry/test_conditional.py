@@ -76,3 +76,21 @@ async def test_an_applied_uid_is_immutable(api: Api) -> None:
     )
     said = 'ConfigMap "a" is invalid: metadata.uid: Invalid value: "1": field is immutable'
     assert (reply.code, reply.json["message"]) == (422, said)
+
+
+async def test_a_put_with_no_managers_leaves_none(api: Api) -> None:
+    made = {"metadata": {"name": "a"}, "data": {"k": "1"}}
+    assert (await api("POST", CONFIGMAPS, made)).json["metadata"]["managedFields"]
+    reset = {"metadata": {"name": "a", "managedFields": list[Any]()}, "data": {"k": "2"}}
+    assert "managedFields" not in (await api("PUT", f"{CONFIGMAPS}/a", reset)).json["metadata"]
+
+
+@pytest.mark.parametrize(("first", "is_dated"), [({"data": {}}, True), ({}, False)])
+async def test_who_applies_a_zero_changes_something(api: Api, first: Any, is_dated: bool) -> None:
+    await api("POST", CONFIGMAPS, {"metadata": {"name": "a"}})
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "labels": {"x": "y"}}}
+    path, kind = f"{CONFIGMAPS}/a?fieldManager=", "application/apply-patch+yaml"
+    await api("PATCH", path + "one", body, content_type=kind)
+    reply = await api("PATCH", path + "two", {**body, **first}, content_type=kind)
+    (entry,) = [e for e in reply.json["metadata"]["managedFields"] if e["manager"] == "two"]
+    assert ("time" in entry) == is_dated
