@@ -74,6 +74,7 @@ class Agent:
             if worker is not None:
                 worker.update(pod)
                 worker.remove()
+                self._resize()
         elif worker is not None:
             worker.update(pod)
             self._resize()

@@ -155,8 +155,14 @@ class PodWorker:
 
     @property
     def holds_resources(self) -> bool:
-        """Tell whether the Pod counts against what the node can give."""
-        return not self._settled.is_set() and self.refusal is None and not self._is_terminal_in_api()
+        """Tell whether the Pod counts against what the node can give.
+
+        One gone from the API does not, though it may still end: the scheduler has given its place away.
+        Source: pkg/kubelet/kubelet.go, HandlePodRemoves; kubelet_pods.go, GetActivePods.
+        """
+        if self._removed or self._settled.is_set():
+            return False
+        return self.refusal is None and not self._is_terminal_in_api()
 
     def _is_terminal_in_api(self) -> bool:
         return (self.pod.get("status") or {}).get("phase") in TERMINAL

@@ -422,6 +422,22 @@ def test_a_pod_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_a_pod_gone_from_the_api_makes_room_at_once(tmp_path: Path) -> None:
+    """Deleted with no grace: the scheduler gives its place away while its container still ends."""
+
+    async def scenario(world: World) -> None:
+        big = {"requests": {"cpu": "3"}}
+        await world.create(pod(containers=[app(resources=big)]))
+        await world.until(lambda: world.condition("Ready") == "True")
+        world.runtime.stop_delay_s = 1000
+        await world.client.delete(PODS, "web", "default", grace_period_s=0)
+        await world.create(pod("next", containers=[{**app(resources=big), "name": "new"}]))
+        await world.until(lambda: world.runtime.running() == ["app", "new"])
+        assert world.status("next").get("phase") != "Failed"
+
+    play(tmp_path, scenario)
+
+
 def test_a_deadline_fails_the_pod(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         await world.create(pod(activeDeadlineSeconds=5))

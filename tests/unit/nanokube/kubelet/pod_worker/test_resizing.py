@@ -102,6 +102,21 @@ def test_a_resize_waits_for_room_and_is_refused_where_there_can_be_none(tmp_path
     play(tmp_path, scenario)
 
 
+def test_a_resize_gets_the_room_of_a_pod_gone_from_the_api_while_that_still_ends(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.create(pod(containers=[sized("1", "32Mi")]))
+        await world.create(pod("other", containers=[{**sized("2", "32Mi"), "name": "old"}]))
+        await world.until(lambda: sorted(world.runtime.running()) == ["app", "old"])
+        await resized(world, "3", "32Mi")
+        await world.until(lambda: "PodResizePending" in str(world.status().get("conditions")))
+        world.runtime.stop_delay_s = 1000
+        await world.client.delete(PODS, "other", "default", grace_period_s=0)
+        await world.until(lambda: bool(world.runtime.updates))
+        assert "old" in world.runtime.running()
+
+    play(tmp_path, scenario)
+
+
 def test_an_init_container_is_resized_while_it_runs_if_there_is_room(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         first = {**sized("1", "32Mi"), "name": "first"}
