@@ -45,6 +45,7 @@ async def run(config: node_config.NodeConfig) -> Never:
             from nanokube.roles import etcd
 
             group.create_task(etcd.keep_credentials(config), name="etcd's credentials")
+            group.create_task(etcd.keep_voting(config), name="etcd's vote")
         policies = netpol_run.NetworkPolicies(kubelet_client, config.node_name)
         group.create_task(policies.run(), name="network policies")
         kubelet_task = kubelet_run.run(kubelet(config), kubelet_client, attached=policies.attached)

@@ -1,7 +1,8 @@
 """The etcd beside a server: the operating system's program, with certificates of our own, as a component.
 
     up --etcd      ensure_program, ensure_credentials; the launcher then runs `main`
-    a new server   joined() on it, with the etcd authority in place; promote() once it runs
+    a new server   joined() on it, with the etcd authority in place; promote() once it runs; keep_voting() on it
+                   later, should the join be broken off before
     reset          leave()
 
 Its authority vouches for etcd alone: who has a certificate of it may read and write everything.
@@ -219,6 +220,16 @@ def promote(config: node_config.NodeConfig) -> None:
         raise EtcdError(str(err)) from err
 
 
+async def keep_voting(config: node_config.NodeConfig) -> None:
+    """Let this node's etcd vote if its join was broken off before; return once it does."""
+    if config.etcd_cluster:  # the first has always voted
+        await members.keep_voting(_own(config), _others(config), config.node_name)
+
+
+def _own(config: node_config.NodeConfig) -> settings.EtcdSettings:
+    return dataclasses.replace(managed(config, f"127.0.0.1:{config.etcd_client_port}"), learns=False)
+
+
 @contextlib.contextmanager
 def serving(config: node_config.NodeConfig, *options: str) -> Iterator[None]:
     """Have this node's etcd run for as long as the block, if it is one that nanokube runs. Blocks.
@@ -244,9 +255,8 @@ def serving(config: node_config.NodeConfig, *options: str) -> Iterator[None]:
 
 def _await_answer(config: node_config.NodeConfig, process: subprocess.Popen[bytes], said: Path) -> None:
     """Wait until this node's etcd answers. Blocks. Raises EtcdError."""
-    own = dataclasses.replace(managed(config, f"127.0.0.1:{config.etcd_client_port}"), learns=False)
     deadline = time.monotonic() + START_S
-    while not asyncio.run(members.is_answering(own)):
+    while not asyncio.run(members.is_answering(_own(config))):
         if process.poll() is not None:
             raise EtcdError(f"etcd ended with {process.returncode}", f"see {said}")
         if time.monotonic() > deadline:

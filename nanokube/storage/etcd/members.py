@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import time
 import urllib.parse
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from nanokube.storage.etcd.connection import ATTEMPT_S, Connection
 from nanokube.storage.etcd.settings import EtcdSettings
 from nanokube.storage.store import StoreError, Unavailable
 
+log = logging.getLogger(__name__)
+
 CHANGE_S: Final = 10.0
 PROMOTION_S: Final = 180.0  # of which a slow, busy host takes a minute until its etcd runs
 PAUSE_S: Final = 0.3
@@ -25,6 +28,7 @@ PAUSE_S: Final = 0.3
 # removed within the second, of which and the address a member's ID is made (etcd api/v3rpc/rpctypes).
 SOON: Final = ("unhealthy cluster", "too many learner members", "member not found")
 ADDITION_S: Final = 30.0
+LOOK_S: Final = 10.0
 
 
 async def names(settings: EtcdSettings) -> list[str]:
@@ -68,30 +72,45 @@ async def known(settings: EtcdSettings) -> list[Known]:
 
 async def is_answering(settings: EtcdSettings) -> bool:
     """Ask one member once whether it lives. Raises OSError."""
+    return await _status(settings) is not None
+
+
+async def keep_voting(own: EtcdSettings, cluster: EtcdSettings, name: str) -> None:
+    """Let the member at own vote if the join that was to see to it was broken off; return once it does.
+
+    Until then it answers no API server. cluster: how to reach the others.
+    """
+    while True:
+        try:
+            status = await _status(own)
+            if status is not None:
+                if not status.isLearner:
+                    return
+                log.warning("etcd here does not vote yet: asking the others to let it")
+                await promote(cluster, name, LOOK_S)
+        except (OSError, StoreError) as err:
+            log.warning("etcd here may not vote yet: %s", err)
+        await asyncio.sleep(LOOK_S)
+
+
+async def _status(settings: EtcdSettings) -> Any:
+    """Ask one member once how it is; None if it does not answer. Raises OSError."""
     connection = Connection(settings)
     ask = pb.StatusRequest()
     try:
-        await connection.attempt(lambda m: m.maintenance.Status(ask, timeout=ATTEMPT_S))
+        return await connection.attempt(lambda m: m.maintenance.Status(ask, timeout=ATTEMPT_S))
     except StoreError:
-        return False
+        return None
     finally:
         await connection.close()
-    return True
 
 
 async def _known(settings: EtcdSettings, member: Any) -> Known:
     is_answering = is_leader = False
     endpoints = tuple(urllib.parse.urlsplit(url).netloc for url in member.clientURLs)
     if endpoints:  # it has none before its first start
-        connection = Connection(dataclasses.replace(settings, endpoints=endpoints[:1]))
-        try:
-            ask = pb.StatusRequest()
-            status = await connection.attempt(lambda m: m.maintenance.Status(ask, timeout=ATTEMPT_S))
-            is_answering, is_leader = True, status.leader == member.ID
-        except StoreError:
-            pass
-        finally:
-            await connection.close()
+        status = await _status(dataclasses.replace(settings, endpoints=endpoints[:1]))
+        is_answering, is_leader = status is not None, status is not None and status.leader == member.ID
     return Known(member.name, host_of(member), member.isLearner, is_answering, is_leader)
 
 
