@@ -1,8 +1,8 @@
 """The etcd beside a server: the operating system's program, with certificates of our own, as a component.
 
     up --etcd      ensure_program, ensure_credentials; the launcher then runs `main`
-    a new server   joined() on it, with the etcd authority in place; promote() once it runs; keep_voting() on it
-                   later, should the join be broken off before
+    a new server   joined() on it, with the etcd authority in place; promote() once it runs;
+                   keep_voting() later, should the join be broken off before
     reset          leave()
 
 Its authority vouches for etcd alone: who has a certificate of it may read and write everything.
