@@ -28,9 +28,8 @@ install_checkout() {
   wanted="$(sha256sum <pyproject.toml)"
   if [ "$(cat "$place/.wheels" 2>/dev/null)" != "$wanted" ] || [ ! -d "$root/opt/nanokube/.venv" ]; then
     say "Python packages (a minute)"
-    rm -rf "$place/wheels" "$place/builder" "$root/opt/nanokube"
-    python3 -m venv "$place/builder"
-    "$place/builder/bin/pip" wheel -q -w "$place/wheels" . hatchling editables 2>"$place/pip.log"
+    rm -rf "$root/opt/nanokube"
+    fetch_wheels "$place" editables
     mkdir -p "$root/opt/nanokube"
   fi
   say "copying the checkout"
