@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 import click
 
 from nanokube.cli import errors, host_options, phases, readiness, settings, up
+from nanokube.kit import clock
 from nanokube.roles import config as node_config
 from nanokube.roles import discovery, etcd, node
 from nanokube.roles import join as roles_join
@@ -80,7 +81,7 @@ def _join(
     invited: discovery.Invitation, certificate_key: str, options: Mapping[str, object]
 ) -> node_config.NodeConfig:
     with phases.phase("find the cluster"):
-        cluster = discovery.discover(invited, time.time())
+        cluster = discovery.discover(invited, clock.SYSTEM.time())
     given = {name: value for name, value in options.items() if value is not None}
     own = roles_join.check_address(cluster.own_address)
     other = settings.address_of(4 if ":" in own else 6)  # the cluster may have both

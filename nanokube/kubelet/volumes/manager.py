@@ -2,6 +2,7 @@
 
     pods/<uid>/volumes/kubernetes.io~<type>/<volume>       the volume; a PersistentVolume goes by its own name
     pods/<uid>/volume-subpaths/<volume>/<container>/<n>    one subPath, bound
+    pods/<uid>/sole-volumes/<volume>                       a PersistentVolume that no other Pod may have
 Source: pkg/kubelet/volumemanager, pkg/volume/*.
 """
 
@@ -28,6 +29,7 @@ from nanokube.kubelet.volumes import (
     persistent,
     projected,
     secret,
+    sole,
     subpath,
 )
 from nanokube.kubelet.volumes.atomic_writer import File
@@ -103,9 +105,15 @@ class Volumes:
         found = await claim.resolve(pod, volume, self._references)
         directory = self._config.pod_directory(pod["metadata"]["uid"])
         labels, is_written = self._node_labels(), claim.is_written(pod, volume)
-        ready = await asyncio.to_thread(
-            persistent.set_up, found, pod, directory, self._mounter, labels, read_only=not is_written
-        )
+        is_new = sole.take(found, directory)
+        try:
+            ready = await asyncio.to_thread(
+                persistent.set_up, found, pod, directory, self._mounter, labels, read_only=not is_written
+            )
+        except (VolumeFault, OSError):
+            if is_new:
+                sole.give_back(found, directory)
+            raise
         return dataclasses.replace(ready, is_read_only=claim.is_read_only(volume))
 
     def _path(self, pod: Object, volume: Object, kind: str) -> Path:

@@ -205,3 +205,51 @@ def test_a_device_is_formatted_and_another_given_as_it_is(cluster: host.Host, ap
         cluster.kubectl("delete", "pod", "both")
     finally:
         cluster.run("losetup", "-d", *loops)
+
+
+def restart_agent(cluster: host.Host) -> None:
+    """Kill the agent and wait for the one that follows."""
+    pid = cluster.pid_of("agent")
+    cluster.run("kill", "-9", cluster.run("cat", "/run/nanokube/agent.pid").stdout.split()[0])
+    host.wait_for(lambda: cluster.pid_of("agent") != pid, what="another agent")
+
+
+def test_a_volume_of_one_pod_alone_is_refused_to_another_by_the_node(cluster: host.Host, apply: Any) -> None:
+    """Whoever names a node itself passes by the scheduler."""
+    alone = a_claim("alone")
+    alone["spec"]["accessModes"] = ["ReadWriteOncePod"]
+    apply(alone, a_pod("first", "alone", "sleep 1000"))
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/first", "--timeout=50s")
+    restart_agent(cluster)
+    apply(a_pod("second", "alone", "true", nodeName="alpha"))
+
+    def told() -> bool:
+        events = cluster.get("events", "--field-selector=involvedObject.name=second,reason=FailedMount")
+        cause = "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
+        return any(cause in each["message"] for each in events["items"])
+
+    host.wait_for(told, what="the kubelet's word")
+    assert phase(cluster, "pod", "second") == "Pending"
+    cluster.kubectl("delete", "pod", "first")
+    succeeded(cluster, "second")
+    cluster.kubectl("delete", "pod", "second")
+
+
+def test_an_empty_dir_stays_as_its_pod_made_it_when_the_agent_restarts(
+    cluster: host.Host, apply: Any
+) -> None:
+    script = (
+        "stat -c %a:%g /data; touch /data/new$(ls /data | wc -l); stat -c %g /data/new*; "
+        "chmod 2770 /data; until test -e /data/again; do sleep 0.1; done; mv /data/again /data/done"
+    )
+    users = {"securityContext": {"fsGroup": 1234, "runAsUser": 0}, "restartPolicy": "OnFailure"}
+    apply(a_pod("keeper", "", f"{script}; exit 1", volumes=[{"name": "data", "emptyDir": {}}], **users))
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/keeper", "--timeout=50s")
+    assert cluster.kubectl("logs", "keeper").split() == ["2777:1234", "1234"]
+    restart_agent(cluster)
+    place = "/var/lib/nanokube/kubelet/pods/*/volumes/kubernetes.io~empty-dir/data"
+    cluster.run("sh", "-c", f"cd {place} && touch again")
+    host.wait_for(lambda: cluster.get("pod", "keeper")["status"]["containerStatuses"][0]["restartCount"], 50)
+    host.wait_for(
+        lambda: cluster.kubectl("logs", "keeper").split() == ["2770:1234", "1234", "1234"], 30, "logs"
+    )

@@ -128,3 +128,16 @@ def test_nodes_of_ipv6_make_a_cluster(tmp_path: Path, ip_family: str) -> None:
         routes = control.run(lab, "w1", ["ip", "-6", "route"]).stdout
         assert f"fd00:10:244::/64 via {lab.node('s1').addresses[-1]} " in routes
     assert facts(tmp_path) == before
+
+
+def test_a_host_whose_clock_is_wrong_is_told_so_and_joins_when_it_is_right(tmp_path: Path) -> None:
+    with conftest.lab(tmp_path, servers=1, workers=1) as lab:
+        control.nanokube(lab, "w1", "reset", "--yes")
+        line = control.nanokube(lab, "s1", "token", "create").split()[3:]
+        for seconds, side in ((3600, "ahead of"), (-3600, "behind")):
+            faults.inject(lab, faults.given(lab, {}, "w1", clock_s=seconds))
+            with pytest.raises(place.LabError, match=f"clock is 60 minutes {side} the server's"):
+                control.nanokube(lab, "w1", "join", *line)
+            assert control.run(lab, "w1", ["ls", "/etc/nanokube"], check=False).returncode
+        faults.inject(lab, {})
+        assert "is Ready" in control.nanokube(lab, "w1", "join", *line)
