@@ -104,6 +104,7 @@ _MESSAGES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"No matching overloads found.*", re.DOTALL), "no such overload"),
     (re.compile(r"Applying SELECT to non-message type"), "no such overload"),
     (re.compile(r'No value with name "(.*)" found in Activation'), r"no such attribute(s): \1"),
+    (re.compile(r"cannot convert (string) to (\w+)"), r"type conversion error from '\1' to '\2'"),
     (re.compile(r"duplicate key in map"), "Failed with repeated key"),
 )
 

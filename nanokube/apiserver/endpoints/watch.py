@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -229,7 +230,9 @@ def watch(scope: Scope, make: type[Sender] = Sender) -> Answer:
                 sender.limit(deadline)
                 await _begin(scope, sender, cache, since, wants_initial)
                 await sender.serve()
-        except (TimeoutError, ConnectionResetError):
+        except TimeoutError:  # a bookmark lets the client go on from here (upstream: 2 s before the end)
+            sender.tick(math.inf, scope.registry.caches.revision)
+        except ConnectionResetError:
             pass
         except TooOld as err:
             stream.write(error_event(errors.too_old(since, err.oldest), form))

@@ -52,6 +52,11 @@ class CustomSender(watching.Sender):
         else:
             self._definition.watches.add(deadline)
 
+    def tick(self, now: float, revision: int) -> None:
+        """Send a bookmark when it is time, unless changes wait to be converted: they would be lost."""
+        if not self._waiting and self._is_current:
+            super().tick(now, revision)
+
     async def serve(self) -> None:
         """Convert what must be, until the client leaves."""
         if self._definition is None or self._definition.webhook is None:

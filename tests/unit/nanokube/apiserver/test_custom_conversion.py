@@ -123,6 +123,35 @@ async def test_what_leaves_a_selection_is_shown_as_it_was(api: Api) -> None:
             stream.abort()
 
 
+async def test_no_bookmark_passes_what_waits_to_be_converted(api: Api) -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def late(request: dict[str, Any]) -> dict[str, Any]:
+        asked.set()
+        await answer.wait()
+        return convert(request)
+
+    async with serving(late) as server, lively(api):
+        await custom_kinds.define(api, definition(server))
+        async with asyncio.TaskGroup() as group:
+            stream = await api.watch(f"{NEWER}?watch=1&allowWatchBookmarks=true", group)
+            before = len(stream.events)  # the bookmark that ends the initial state
+            await api("POST", GADGETS, gadget(size=1))
+            await asked.wait()
+            api.clock.advance(61)
+            cache = api.server.caches.of("gadgets.example.com")
+            cache.tick(api.clock.monotonic(), api.store.revision)
+            answer.set()
+
+            async def is_told() -> bool:
+                return len(stream.events) > before
+
+            await custom_kinds.until(is_told)
+            cache.tick(api.clock.monotonic(), api.store.revision)
+            assert [e["type"] for e in stream.events[before:]] == ["ADDED", "BOOKMARK"]
+            stream.abort()
+
+
 async def test_a_watch_whose_definition_goes_while_it_waits_ends(api: Api) -> None:
     """The webhook answers when nobody needs its answer any more."""
     asked, answer = asyncio.Event(), asyncio.Event()

@@ -170,6 +170,18 @@ async def test_a_watch_ends_after_its_timeout_and_lets_go(api: Api, monkeypatch:
     assert api.server.caches.of("configmaps").watcher_count == 0
 
 
+async def test_a_watch_that_ends_tells_how_far_it_came(api: Api, monkeypatch: Any) -> None:
+    monkeypatch.setattr(watch, "_timeout", lambda text: float(text) / 100)
+    for query, expected in (("", []), ("&allowWatchBookmarks=true", ["BOOKMARK"] * 2)):
+        answer = await api.answer("GET", f"{MAPS}?watch=1&timeoutSeconds=1{query}")
+        assert isinstance(answer, StreamResponse)
+        stream = FakeStream()
+        async with asyncio.timeout(5):
+            await answer.run(stream)
+        assert [e["type"] for e in stream.events if e["type"] == "BOOKMARK"] == expected
+    assert stream.events[-1]["object"]["metadata"]["resourceVersion"] == str(api.store.revision)
+
+
 async def test_watchers_of_one_form_share_the_encoded_event(api: Api) -> None:
     async with asyncio.TaskGroup() as group:
         streams = [await api.watch(f"{MAPS}?watch=1", group) for _ in range(3)]

@@ -191,6 +191,8 @@ def test_result_must_have_the_type_asked_for() -> None:
         ("object.spec.q.r", "no such key: q"),
         ("[1][5]", "index out of bounds: 5"),
         ("1 / 0", "division by zero"),
+        ("int('x')", "type conversion error from 'string' to 'int'"),
+        ("double('x')", "type conversion error from 'string' to 'double'"),
         ("dyn(1) + 'a'", "no such overload"),
         ("[].max()", "max called on empty list"),
         ("authorizer.group('').resource(' ').check('create').allowed()", "resource must not be empty"),

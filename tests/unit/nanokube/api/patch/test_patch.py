@@ -302,6 +302,14 @@ def test_kubectl_takes_over_what_client_side_apply_left_unchanged() -> None:
     assert orjson.loads(found["metadata"]["annotations"][note])["spec"] == {"replicas": 2}
 
 
-def test_a_failed_test_says_so_as_upstream() -> None:
-    with pytest.raises(errors.ApiError, match=r": testing value /a failed: test failed$"):
-        patch.apply_json_patch({"a": 1}, [{"op": "test", "path": "/a", "value": 2}])
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/a", r": testing value /a failed: test failed$"),
+        ("/b", r": testing value /b failed: test failed$"),
+        ("/b/c", r": missing path: /b/c$"),
+    ],
+)
+def test_a_failed_test_says_so_as_upstream(path: str, said: str) -> None:
+    with pytest.raises(errors.ApiError, match=said):
+        patch.apply_json_patch({"a": 1}, [{"op": "test", "path": path, "value": 2}])
