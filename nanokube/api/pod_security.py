@@ -54,11 +54,19 @@ _Check = Callable[[Object], "_Problem | None"]
 
 def violations(spec: Object, level: str) -> list[str]:
     """Say what in a Pod's spec breaks a level, in upstream's words and order; nothing if it complies."""
+    return [f"{reason} ({detail})" if detail else reason for reason, detail in _problems(spec, level)]
+
+
+def reasons(spec: Object, level: str) -> list[str]:
+    """Say which rules of a level a Pod's spec breaks, in upstream's order, but not by what."""
+    return [reason for reason, _ in _problems(spec, level)]
+
+
+def _problems(spec: Object, level: str) -> list[_Problem]:
     if level == PRIVILEGED:
         return []
     checks = _BASELINE if level == BASELINE else _RESTRICTED
-    found = [problem for check in checks if (problem := check(spec)) is not None]
-    return [f"{reason} ({detail})" if detail else reason for reason, detail in found]
+    return [problem for check in checks if (problem := check(spec)) is not None]
 
 
 def _security(container: Object) -> Object:

@@ -5,6 +5,7 @@ Source: staging/src/k8s.io/pod-security-admission/admission/admission.go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -73,14 +74,8 @@ class PodSecurity(chain.Plugin):
 
     def _namespace(self, a: chain.Attributes, obj: Mapping[str, Any]) -> None:
         labels, before = objects.labels(obj), objects.labels(a.old or {})
-        wrong = [
-            field.invalid(
-                f"metadata.labels[{_LABEL}{mode}]", level, f"must be one of {', '.join(pod_security.LEVELS)}"
-            )
-            for mode in _MODES
-            if (level := labels.get(_LABEL + mode)) is not None and level not in pod_security.LEVELS
-        ]
-        if wrong:
+        wrong = _mistakes(labels)
+        if wrong and not _mistakes(before):
             raise errors.invalid(a.resource, a.name, wrong)
         level = _level(labels, "enforce")
         rank = pod_security.LEVELS.index
@@ -88,28 +83,62 @@ class PodSecurity(chain.Plugin):
             return
         reasons: dict[str, list[str]] = {}
         for count, pod in enumerate(self._lookup.scan("pods", a.name)):
-            found = "" if count >= _MAX_PODS else _judge(pod.get("spec") or {}, labels, "enforce")[1]
-            if found:
-                reasons.setdefault(found, []).append(objects.name(pod))
+            problems = pod_security.reasons(pod.get("spec") or {}, level) if count < _MAX_PODS else ()
+            if problems:
+                reasons.setdefault(", ".join(problems), []).append(objects.name(pod))
         if reasons:
-            title = f"{level}:{labels.get(_LABEL + 'enforce-version', 'latest')}"
+            title = f"{level}:{_version(labels, 'enforce')}"
             head = (
                 f'existing pods in namespace "{a.name}" violate the new PodSecurity enforce level "{title}"'
             )
             a.warnings.append(head)
-            for reason, names in sorted(reasons.items(), key=lambda item: item[1][0]):
-                rest = len(names) - 1
-                more = f" (and {rest} other pod{'s' if rest > 1 else ''})" if rest else ""
-                a.warnings.append(f"{sorted(names)[0]}{more}: {reason.replace(chr(10), ' ')}")
+            a.warnings += sorted(_counted(names, reason) for reason, names in reasons.items())
+
+
+def _counted(names: list[str], reason: str) -> str:
+    rest = len(names) - 1
+    more = f" (and {rest} other pod{'s' if rest > 1 else ''})" if rest else ""
+    return f"{min(names)}{more}: {reason}"
+
+
+def _mistakes(labels: Mapping[str, str]) -> list[field.FieldError]:
+    """Tell which labels say no level, or no version."""
+    found, levels = list[field.FieldError](), f"must be one of {', '.join(pod_security.LEVELS)}"
+    for mode in _MODES:
+        level, version = labels.get(_LABEL + mode), labels.get(f"{_LABEL}{mode}-version")
+        if level is not None and level not in pod_security.LEVELS:
+            found.append(field.invalid(f"metadata.labels[{_LABEL}{mode}]", level, levels))
+        if version is not None and not _is_version(version):
+            detail = 'must be "latest" or "v1.x"'
+            found.append(field.invalid(f"metadata.labels[{_LABEL}{mode}-version]", version, detail))
+    return found
+
+
+def _is_version(text: str) -> bool:
+    return text == "latest" or re.fullmatch(r"v1\.([0-9]|[1-9][0-9]*)", text, re.ASCII) is not None
 
 
 def _level(labels: Mapping[str, str], mode: str) -> str:
-    found = labels.get(_LABEL + mode, pod_security.PRIVILEGED)
-    # an unknown level is read as the strictest
-    return found if found in pod_security.LEVELS else pod_security.RESTRICTED
+    """Give a mode's level. Who is not warned otherwise is warned of what is enforced."""
+    found = labels.get(_LABEL + mode)
+    if found is None:
+        enforced = labels.get(_LABEL + "enforce") if mode == "warn" else None
+        return enforced if enforced in pod_security.LEVELS else pod_security.PRIVILEGED
+    if found in pod_security.LEVELS:
+        return found
+    # an unknown level is enforced as the strictest; nothing is said of it else
+    return pod_security.RESTRICTED if mode == "enforce" else pod_security.PRIVILEGED
+
+
+def _version(labels: Mapping[str, str], mode: str) -> str:
+    found = labels.get(f"{_LABEL}{mode}-version")
+    if found is None and mode == "warn" and _LABEL + mode not in labels:
+        is_enforced = labels.get(_LABEL + "enforce") in pod_security.LEVELS
+        return _version(labels, "enforce") if is_enforced else "latest"
+    return found if found is not None and _is_version(found) else "latest"
 
 
 def _judge(spec: Mapping[str, Any], labels: Mapping[str, str], mode: str) -> tuple[str, str]:
     level = _level(labels, mode)
-    title = f"{level}:{labels.get(f'{_LABEL}{mode}-version', 'latest')}"
+    title = f"{level}:{_version(labels, mode)}"
     return title, ", ".join(pod_security.violations(spec, level))

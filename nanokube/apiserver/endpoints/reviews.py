@@ -49,6 +49,14 @@ class Reviews:
         call = scope.call()
         form = negotiate.form_of(scope.request.headers.get("accept"), False)
         body = scope.body_object(call)
+        try:
+            self._review(scope, body)
+        except errors.ApiError as err:
+            raise call.refused(err) from err.__cause__
+        return respond.document(scope.request, body, form, 201, call.warnings)
+
+    def _review(self, scope: Scope, body: dict[str, Any]) -> None:
+        """Write the answer into what was posted. Raises ApiError."""
         spec = body.get("spec") or {}
         if scope.resource.group == _AUTHORIZATION and scope.resource.kind != "SelfSubjectRulesReview":
             _refuse_metadata(body, is_local=scope.resource.namespaced)
@@ -69,12 +77,13 @@ class Reviews:
             case "LocalSubjectAccessReview":
                 found = [*_attribute_problems(spec), *_subject_problems(spec)]
                 _refuse([*found, *_namespace_problems(spec, scope.info.namespace)])
+                body["metadata"]["namespace"] = scope.info.namespace
                 body["status"] = self._access(_subject(spec), spec)
             case "SelfSubjectRulesReview":
                 body["status"] = self._rules(scope.user, spec.get("namespace") or "")
+                body["spec"] = {}  # as upstream, which answers with a new object
             case kind:
                 raise errors.internal(f"no answer for {kind}")
-        return respond.document(scope.request, body, form, 201, call.warnings)
 
     def _token(self, scope: Scope, spec: dict[str, Any]) -> dict[str, Any]:
         token = spec.get("token") or ""

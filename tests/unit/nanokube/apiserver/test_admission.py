@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -134,6 +135,60 @@ async def test_namespaces_demand_pod_security(api: Api) -> None:
     assert any("would violate PodSecurity" in text for text in warnings(made))
     bad = {"metadata": {"labels": {f"{prefix}enforce": "strict"}}}
     assert (await api("PATCH", "/api/v1/namespaces/default", bad, content_type=MERGE)).code == 422
+
+
+async def test_who_sets_no_level_to_warn_of_is_warned_of_what_is_enforced(api: Api) -> None:
+    labels = {"pod-security.kubernetes.io/enforce": "baseline"}
+    await api("POST", "/api/v1/namespaces", {"metadata": {"name": "n", "labels": labels}})
+    spec = {"hostNetwork": True, "containers": [{"name": "c", "image": "i"}]}
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": spec}
+    body = {
+        "metadata": {"name": "d"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template},
+    }
+    made = await api("POST", "/apis/apps/v1/namespaces/n/deployments", body)
+    said = 'would violate PodSecurity \\"baseline:latest\\": host namespaces (hostNetwork=true)'
+    assert [said in text for text in warnings(made)] == [True]
+
+
+async def test_pods_that_a_new_level_forbids_are_counted_by_reason(api: Api) -> None:
+    for name in ("b", "a"):
+        await api("POST", PODS, pod(name))
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    reply = await api(
+        "PATCH", "/api/v1/namespaces/default", {"metadata": {"labels": labels}}, content_type=MERGE
+    )
+    reasons = (
+        "allowPrivilegeEscalation != false, unrestricted capabilities, runAsNonRoot != true, seccompProfile"
+    )
+    assert warnings(reply)[1:] == [f'299 - "a (and 1 other pod): {reasons}"']
+
+
+@pytest.mark.parametrize(
+    ("version", "code"), [("latest", 201), ("v1.36", 201), ("v9", 422), ("v1.01", 422), ("1.2", 422)]
+)
+async def test_versions_of_pod_security_are_judged(api: Api, version: str, code: int) -> None:
+    labels = {"pod-security.kubernetes.io/audit-version": version}
+    reply = await api("POST", "/api/v1/namespaces", {"metadata": {"name": "n", "labels": labels}})
+    assert reply.code == code
+    if code == 422:
+        said = f'Invalid value: "{version}": must be "latest" or "v1.x"'
+        assert reply.json["message"].endswith(f"[pod-security.kubernetes.io/audit-version]: {said}")
+
+
+async def test_a_refused_review_tells_of_unknown_fields(api: Api) -> None:
+    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    reply = await api("POST", path, {"spec": {"no": 1}})
+    assert (reply.code, warnings(reply)) == (422, ['299 - "unknown field \\"spec.no\\""'])
+
+
+async def test_reviews_say_of_what_as_upstream(api: Api) -> None:
+    path = "/apis/authorization.k8s.io/v1"
+    asked = {"user": "u", "resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "default"}}
+    reply = await api("POST", f"{path}/namespaces/default/localsubjectaccessreviews", {"spec": asked})
+    assert (reply.code, reply.json["metadata"]["namespace"]) == (201, "default")
+    reply = await api("POST", f"{path}/selfsubjectrulesreviews", {"spec": {"namespace": "default"}})
+    assert (reply.code, reply.json["spec"]) == (201, {})
 
 
 def warnings(reply: Any) -> list[str]:
