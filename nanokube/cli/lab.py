@@ -72,7 +72,13 @@ def up(name: str, nodes: int, servers: int, ip_family: str, subnet: str | None, 
             control.destroy(name)
         raise
     click.echo(f"lab {name}: {nodes} nodes ({time.monotonic() - began:.1f} s)")
-    click.echo("try:   nanokube lab kubectl get nodes     nanokube lab kill w1     nanokube lab down")
+    verbs = ("kubectl get nodes", "kill w1" if nodes > servers else "status", "down")
+    click.echo(f"try:   {'     '.join(f'{command(name)} {verb}' for verb in verbs)}")
+
+
+def command(name: str) -> str:
+    """Write the command whose verbs are about a lab."""
+    return "nanokube lab" if name == place.DEFAULT_NAME else f"nanokube lab --name {name}"
 
 
 @lab.command()

@@ -73,5 +73,10 @@ def _of_list(tokens: Sequence[str], writes: Mapping[str, Write]) -> list[str]:
 
 def longest_gap(writes: Sequence[Write], began: float, ended: float) -> float:
     """Return the longest time in seconds in which nothing was acknowledged."""
+    return longest_gap_at(writes, began, ended)[0]
+
+
+def longest_gap_at(writes: Sequence[Write], began: float, ended: float) -> tuple[float, float]:
+    """Return that time and the moment at which it began."""
     moments = sorted([began, *(w.ended for w in writes if w.outcome == "done"), ended])
-    return max(after - before for before, after in itertools.pairwise(moments))
+    return max((after - before, before) for before, after in itertools.pairwise(moments))

@@ -34,3 +34,8 @@ def test_a_lab_that_was_there_is_not_ended(
     done = CliRunner().invoke(lab.lab, ["--name", "x", "up"])
     assert done.exit_code == 1
     assert found == ended
+
+
+@pytest.mark.parametrize(("name", "expected"), [("lab", "nanokube lab"), ("v6", "nanokube lab --name v6")])
+def test_what_to_try_is_about_the_lab_that_was_made(name: str, expected: str) -> None:
+    assert lab.command(name) == expected

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.root.lab.history import Write, longest_gap, problems
+from tests.root.lab.history import Write, longest_gap, longest_gap_at, problems
 
 A = Write("put", "l", "a", 0.0, 1.0, "done", 10)
 B = Write("patch", "l", "b", 2.0, 3.0, "done", 11)
@@ -34,4 +34,5 @@ def test_what_cannot_be_is_found(tokens: list[str], made: dict[str, str], said: 
 
 def test_the_longest_gap_counts_from_the_beginning_to_the_end() -> None:
     assert longest_gap([A, B], 0.0, 3.5) == 2.0
+    assert longest_gap_at([], 5.0, 7.0) == (2.0, 5.0)
     assert longest_gap([], 0.0, 7.0) == 7.0
