@@ -192,7 +192,8 @@ def judge(lab: place.Lab, writes: list[history.Write], began: float) -> None:
     ]
     print(
         f"writes: {counts}; longest without one: {gap:.2f} s from {at - began:.1f} s on, "
-        f"through one worker: {max(of_worker):.2f} s, of one client (which pauses, and asks again when refused): {max(of_client):.2f} s"
+        f"through one worker: {max(of_worker):.2f} s, "
+        f"of one client (which pauses, and asks again when refused): {max(of_client):.2f} s"
     )
     assert counts["done"] > 500
     assert history.problems(writes, lists, made) == []
