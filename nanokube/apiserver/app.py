@@ -251,7 +251,8 @@ class App:
             custom.check(scope)
         else:
             routes.check(resource, info, request.method)
-            if (resource.name, info.subresource) not in HANDLERS:
+            is_route = not info.subresource or resource.subresource(info.subresource) is not None
+            if is_route and (resource.name, info.subresource) not in HANDLERS:
                 negotiate.check_route(
                     request.headers.get("accept"), may_stream=info.verb in ("list", "watch")
                 )

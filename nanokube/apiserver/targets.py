@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from nanokube.api.errors import ApiError
 from nanokube.apiserver.authn.user import User
 from nanokube.apiserver.authz.authorizer import Attributes
 from nanokube.apiserver.cache.item import Item
@@ -40,8 +41,11 @@ class Target:
 
     def answer(self, request: Request) -> Response | None:
         """Answer, if the object is there and to be shown as it is stored."""
-        if negotiate.form_of(request.headers.get("accept"), True) is not negotiate.OBJECT:
-            return None
+        try:
+            if negotiate.form_of(request.headers.get("accept"), True) is not negotiate.OBJECT:
+                return None
+        except ApiError:
+            return None  # as who looks at the whole request says it
         item = self.find(self.key)
         return None if item is None else respond.encoded(request, (item.raw,), negotiate.OBJECT)
 

@@ -34,6 +34,19 @@ async def test_the_router_says_what_there_is(
     assert (reply.code, reply.json["message"], reply.json["details"]) == (406, message, {})
 
 
+async def test_who_asks_again_is_told_the_same(api: Api) -> None:
+    await api("POST", CONFIGMAPS, configmap("x"))
+    for headers in ({}, {"Accept": "text/plain"}, {"Accept": "text/plain"}):
+        reply = await api("GET", f"{CONFIGMAPS}/x", headers=headers)
+    message = f"406: Not Acceptable\n\nAvailable representations: {OBJECTS}"
+    assert (reply.code, reply.json["message"]) == (406, message)
+
+
+async def test_what_is_no_route_is_not_found_whatever_is_accepted(api: Api) -> None:
+    reply = await api("GET", f"{CONFIGMAPS}/x/bogus", headers={"Accept": "text/plain"})
+    assert reply.code == 404
+
+
 @pytest.mark.parametrize("body", [b"[]", b"{"])
 @pytest.mark.parametrize("kind", [MERGE, "application/json-patch+json"])
 async def test_a_patch_of_what_is_not_there_is_not_read(api: Api, body: bytes, kind: str) -> None:
