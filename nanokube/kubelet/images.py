@@ -1,6 +1,7 @@
 """Makes a container's image present: pull policies, pull secrets, back-off and events.
 
-Source: pkg/kubelet/images/image_manager.go, pkg/credentialprovider/keyring.go.
+Source: pkg/kubelet/images/image_manager.go, pkg/credentialprovider/keyring.go; names: normalize.go of
+distribution/reference.
 """
 
 import asyncio
@@ -61,8 +62,11 @@ class Images:
         """Return the image, pulled if the policy says so. Raises ImageFault."""
         reference = container["image"]
         about = reference_to(pod, field_path=field_path(pod, container["name"]))
-        if not is_valid(reference):
-            message = f'Failed to apply default image tag "{reference}": couldn\'t parse image name'
+        if wrong := naming_fault(reference):
+            message = (
+                f'Failed to apply default image tag "{reference}": '
+                f'couldn\'t parse image name "{reference}": {wrong}'
+            )
             self._recorder.event(about, "Warning", "InspectFailed", message)
             raise ImageFault("InvalidImageName", message)
         policy = container.get("imagePullPolicy") or default_policy(reference)
@@ -140,7 +144,6 @@ class Images:
         self._recorder.event(
             about, "Warning", "Failed", f'Failed to pull image "{reference}": {fault.message}'
         )
-        self._recorder.event(about, "Warning", "Failed", "Error: ErrImagePull")
         return ImageFault("ErrImagePull", message)
 
     def retry_at(self, pod: Object, reference: str) -> float:
@@ -184,7 +187,21 @@ class Images:
 
 def is_valid(reference: str) -> bool:
     """Tell whether a reference can name an image."""
-    return bool(reference) and len(reference) < 512 and _REFERENCE.fullmatch(reference) is not None
+    return not naming_fault(reference)
+
+
+def naming_fault(reference: str) -> str:
+    """Say why a reference cannot name an image, "" if it can. Pure."""
+    if re.fullmatch(r"[0-9a-f]{64}", reference):
+        return f"invalid repository name ({reference}), cannot specify 64-byte hexadecimal strings"
+    head, slash, rest = reference.partition("/")
+    is_host = slash and (set(".:") & set(head) or head == "localhost" or head != head.lower())
+    name = (rest if is_host else reference).partition(":")[0]
+    if name != name.lower():
+        return f"invalid reference format: repository name ({name}) must be lowercase"
+    if not reference or len(reference) >= 512 or _REFERENCE.fullmatch(reference) is None:
+        return "invalid reference format"
+    return ""
 
 
 def default_policy(reference: str) -> str:

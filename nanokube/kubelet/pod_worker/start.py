@@ -52,8 +52,8 @@ async def start(
     view: what the start was planned on, even if more was seen since.
     """
     about = reference_to(pod, field_path=field_path(pod, container["name"]))
-    volumes = await _pull_volumes(env, pod, container, sandbox, volumes)
-    image = await _image(env, pod, container, sandbox)
+    volumes = await _pull_volumes(env, pod, container, sandbox, volumes, about)
+    image = await _image(env, pod, container, sandbox, about)
     try:
         config = await _config(env, pod, container, view, sandbox, volumes, pod_ips, image)
     except (
@@ -82,25 +82,34 @@ async def start(
     return container_id
 
 
-async def _image(env: Env, pod: Object, container: Object, sandbox: pb.PodSandboxConfig) -> pb.Image:
+async def _image(
+    env: Env, pod: Object, container: Object, sandbox: pb.PodSandboxConfig, about: Object
+) -> pb.Image:
+    """Have an image for what starts. about: the container, of which every want of an image is an event."""
     try:
         return await env.images.ensure(pod, container, sandbox)
     except ImageFault as fault:
+        env.recorder.event(about, "Warning", "Failed", f"Error: {fault.reason}")
         retry_at = env.images.retry_at(pod, container["image"])
         raise StartFault(fault.reason, fault.message, retry_at) from fault
 
 
 async def _pull_volumes(
-    env: Env, pod: Object, container: Object, sandbox: pb.PodSandboxConfig, volumes: Mapping[str, Ready]
+    env: Env,
+    pod: Object,
+    container: Object,
+    sandbox: pb.PodSandboxConfig,
+    volumes: Mapping[str, Ready],
+    about: Object,
 ) -> dict[str, Ready]:
     """Pull the images that a container has as volumes, each by its own policy; name them by what came."""
     found = dict(volumes)
     for name in {mount["name"] for mount in container.get("volumeMounts") or ()}:
         if name not in volumes or not (reference := volumes[name].image):
             continue
-        # Events of it are about the Pod: no container has this image.
+        # Events of the pull are about the Pod: no container has this image.
         wanted = {"name": "", "image": reference, "imagePullPolicy": volumes[name].pull_policy}
-        image = await _image(env, pod, wanted, sandbox)
+        image = await _image(env, pod, wanted, sandbox, about)
         found[name] = dataclasses.replace(volumes[name], image=image.id)
     return found
 

@@ -32,10 +32,11 @@ def set_up(volume: Mapping[str, Any]) -> Path:
     wanted = kind.removesuffix("OrCreate")
     if wanted:
         test, word = _TESTS[wanted]
+        refusal = f"hostPath type check failed: {path} is not a {word}"
         try:
             mode = path.stat().st_mode
         except OSError as error:
-            raise VolumeFault(f"hostPath type check failed: {path} does not exist") from error
+            raise VolumeFault(refusal) from error  # also what is missing: upstream's words
         if not test(mode):
-            raise VolumeFault(f"hostPath type check failed: {path} is not a {word}")
+            raise VolumeFault(refusal)
     return path

@@ -15,10 +15,27 @@ from nanokube.kubelet import images
         ("INVALID NAME", False),
         ("", False),
         ("a:b:c", False),
+        ("0" * 64, False),
     ],
 )
 def test_references(reference: str, valid: bool) -> None:
     assert images.is_valid(reference) is valid
+
+
+@pytest.mark.parametrize(
+    ("reference", "fault"),
+    [
+        ("a/b:1", ""),
+        ("Registry.example/a", ""),
+        ("BAD::img", "invalid reference format: repository name (BAD) must be lowercase"),
+        ("h.example/a/B:1", "invalid reference format: repository name (a/B) must be lowercase"),
+        ("a::1", "invalid reference format"),
+        ("a b", "invalid reference format"),
+        ("f" * 64, f"invalid repository name ({'f' * 64}), cannot specify 64-byte hexadecimal strings"),
+    ],
+)
+def test_what_is_no_name_of_an_image_is_told_as_upstream_does(reference: str, fault: str) -> None:
+    assert images.naming_fault(reference) == fault
 
 
 @pytest.mark.parametrize(

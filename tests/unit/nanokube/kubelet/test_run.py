@@ -210,6 +210,38 @@ def test_a_missing_image_backs_off_and_comes_back(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+@pytest.mark.parametrize(
+    ("image", "policy", "reason"),
+    [
+        ("other:1", "IfNotPresent", "ErrImagePull"),
+        ("other:1", "IfNotPresent", "ImagePullBackOff"),
+        ("other:1", "Never", "ErrImageNeverPull"),
+        ("BAD::1", "Always", "InvalidImageName"),
+    ],
+)
+@pytest.mark.parametrize("of", ["container", "volume"])
+def test_every_want_of_an_image_is_an_event_of_its_container(
+    tmp_path: Path, of: str, image: str, policy: str, reason: str
+) -> None:
+    async def scenario(world: World) -> None:
+        if of == "container":
+            await world.create(pod(containers=[app(image=image, imagePullPolicy=policy)]))
+        else:
+            volume = {"name": "data", "image": {"reference": image, "pullPolicy": policy}}
+            container = app(volumeMounts=[{"name": "data", "mountPath": "/data"}])
+            await world.create(pod(containers=[container], volumes=[volume]))
+
+        def told() -> set[tuple[str, str, str]]:
+            return {
+                (event["reason"], event["message"], event["involvedObject"].get("fieldPath", ""))
+                for event in world.client.all(resources.get("events"))
+            }
+
+        await world.until(lambda: ("Failed", f"Error: {reason}", "spec.containers{app}") in told())
+
+    play(tmp_path, scenario)
+
+
 def test_image_volumes_are_pulled_by_their_own_policy(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         world.runtime.add_image("data:1", remote=True)
