@@ -15,7 +15,7 @@ from cri.linux import nftables
 from nanokube.api import objects
 from nanokube.api.objects import Object
 from nanokube.client import informer
-from nanokube.kit import tasks
+from nanokube.kit import backoff, tasks
 from nanokube.proxy import conntrack, forwards, health, healthz, ruleset, table
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Ranges:
 
 def index_of_slice(endpoint_slice: Object) -> list[str]:
     """Return the key of the Service that an EndpointSlice belongs to, for an informer's index."""
-    name = endpoint_slice["metadata"].get("labels", {}).get(SERVICE_NAME_LABEL)
+    name = (endpoint_slice["metadata"].get("labels") or {}).get(SERVICE_NAME_LABEL)
     return [f"{endpoint_slice['metadata']['namespace']}/{name}"] if name else []
 
 
@@ -114,7 +114,7 @@ class Proxy:
             self._checks.close()
 
     def _on_node(self, _change: str, _old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        zone = new["metadata"].get("labels", {}).get(ZONE_LABEL, "")
+        zone = (new["metadata"].get("labels") or {}).get(ZONE_LABEL, "")
         if new["metadata"]["name"] == self._here.name and zone != self._here.zone:
             self._here = forwards.Here(self._here.name, zone)
             for service in self._services.list():
@@ -178,7 +178,15 @@ class Proxy:
             log.warning("udp flows not forgotten error=%s", err)
 
     async def _rebuild(self) -> None:
-        await asyncio.to_thread(self._run_nft, self._table.everything())
+        """Write the whole table until it is taken: what refuses it must not end the kubelet beside it."""
+        delays = backoff.Backoff()
+        while True:
+            try:
+                await asyncio.to_thread(self._run_nft, self._table.everything())
+                return
+            except nftables.NftablesError as err:
+                log.warning("table not written error=%s", str(err).partition("\n")[0])
+            await asyncio.sleep(delays.next())
 
     def _update(self, key: str) -> forwards.Forwards:
         """Take in what a Service and its slices say now; returns what follows."""
