@@ -61,6 +61,7 @@ def test_root_inside_is_nobody_outside(node: Node) -> None:
             return node.execute(identity, script).stdout.decode().strip()
 
         assert out("cat /proc/self/uid_map").split() == ["0", str(FIRST), str(COUNT)]
+        wait_for(lambda: out("test -e /dev/shm/made && echo yes") == "yes")
         assert (
             out("id -u; stat -c %u /bin/sh /made /v/given /v/made /etc/hosts /dev/shm/made /dev/null").split()
             == ["0"] * 8
