@@ -61,7 +61,7 @@ def index_service_by_ip(service: Object) -> list[str]:
 
 def index_slice_by_ip(endpoint_slice: Object) -> list[str]:
     """Return the addresses in an EndpointSlice."""
-    return [ip for each in endpoint_slice.get("endpoints") or () for ip in each.get("addresses", ())]
+    return [ip for each in endpoint_slice.get("endpoints") or () for ip in each.get("addresses") or ()]
 
 
 async def run(services: informer.Informer, slices: informer.Informer, config: DnsConfig) -> Never:

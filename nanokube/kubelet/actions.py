@@ -160,10 +160,19 @@ async def check_grpc(host: str, port: int, service: str, timeout_s: float) -> Ou
 
     name = service.encode()
     request = b"\x0a" + varint(len(name)) + name if name else b""
-    async with grpc.aio.insecure_channel(f"{addresses.host_port(host, port)}") as channel:
+    address = addresses.host_port(host, port)
+    clock = asyncio.get_running_loop()
+    ends = clock.time() + timeout_s
+    async with grpc.aio.insecure_channel(address) as channel:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await channel.channel_ready()  # upstream's dial blocks: who starts late may still answer
+        except TimeoutError:
+            said = f'timeout: failed to connect service "{address}" within {timeout_s:g}s'
+            return Outcome("failure", f"{said}: context deadline exceeded")
         check = channel.unary_unary("/grpc.health.v1.Health/Check", lambda b: b, lambda b: b)
         try:
-            answer: bytes = await check(request, timeout=timeout_s)
+            answer: bytes = await check(request, timeout=max(0.0, ends - clock.time()))
         except grpc.aio.AioRpcError as error:
             return Outcome("failure", f"error: health rpc failed: {error.details()}")
     if answer[:2] == b"\x08\x01":

@@ -190,7 +190,7 @@ def _candidates(endpoint: Object, port: int) -> Iterator[_Candidate]:
     hints = endpoint.get("hints") or {}
     is_ready = conditions.get("ready") is not False  # unknown counts as ready (EndpointConditions)
     is_serving = conditions.get("serving", is_ready) is not False and conditions.get("terminating") is True
-    for address in endpoint.get("addresses", ())[:1]:  # the field's other addresses have no meaning
+    for address in (endpoint.get("addresses") or ())[:1]:  # the field's other addresses have no meaning
         if not address.startswith(FORBIDDEN_PREFIXES) and address not in FORBIDDEN:
             yield _Candidate(
                 Endpoint(address, port),

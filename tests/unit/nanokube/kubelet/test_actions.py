@@ -1,7 +1,10 @@
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import grpc
+import grpc.aio
 import pytest
 
 from nanokube.kubelet import actions
@@ -51,3 +54,28 @@ async def test_nobody_listens() -> None:
 
 def test_ports_have_names() -> None:
     assert actions.find_port({"ports": [{"name": "web", "containerPort": 80}]}, "web") == 80
+
+
+def test_a_grpc_probe_waits_its_time_for_a_server_and_says_so() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        outcome = asyncio.run(actions.check_grpc("127.0.0.1", port, "", 0.2))
+    assert outcome.result == "failure"
+    assert outcome.output == (
+        f'timeout: failed to connect service "127.0.0.1:{port}" within 0.2s: context deadline exceeded'
+    )
+
+
+async def test_a_grpc_probe_takes_serving_for_success() -> None:
+    async def check(_request: bytes, _context: object) -> bytes:
+        return b"\x08\x01"
+
+    server = grpc.aio.server()
+    handlers = {"Check": grpc.unary_unary_rpc_method_handler(check)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("grpc.health.v1.Health", handlers)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    outcome = await actions.check_grpc("127.0.0.1", port, "", 5)
+    await server.stop(0)
+    assert outcome == actions.Outcome("success", "service healthy")
