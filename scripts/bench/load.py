@@ -17,6 +17,7 @@ import re
 import select
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
@@ -31,8 +32,6 @@ STRATEGIC = "application/strategic-merge-patch+json"
 MERGE = "application/merge-patch+json"
 _RECORD = 1 << 14  # no read of TLS returns more
 _READ = 1 << 18
-# buffers of all connections of a process: fresh memory for each read would cost as much as to decrypt it
-_encrypted, _plain = memoryview(bytearray(_READ)), memoryview(bytearray(_RECORD))
 _LENGTH = b"\r\nContent-Length: "
 _ANY_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _END = b"0\r\n\r\n"
@@ -111,6 +110,16 @@ class Outcome:
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1e3
 
 
+class _Buffers(threading.local):
+    """What a thread reads into for all connections: fresh memory each time would cost as much as TLS."""
+
+    def __init__(self) -> None:
+        self.encrypted, self.plain = memoryview(bytearray(_READ)), memoryview(bytearray(_RECORD))
+
+
+_buffers = _Buffers()
+
+
 class Connection:
     """One connection with at most one request outstanding; `socket`, below TLS, may block or not."""
 
@@ -162,18 +171,19 @@ class Connection:
 
         Raises ConnectionError at the end of the stream.
         """
+        encrypted, plain = _buffers.encrypted, _buffers.plain
         try:
-            count = self.socket.recv_into(_encrypted)
+            count = self.socket.recv_into(encrypted)
         except BlockingIOError:
             return
-        self._incoming.write(_encrypted[:count])
+        self._incoming.write(encrypted[:count])
         while self._incoming.pending:  # an exception where nothing is left would cost more than all else here
             try:
-                size: int = self._tls.read(_RECORD, _plain)  # type: ignore[assignment]  # into a buffer: how many
+                size: int = self._tls.read(_RECORD, plain)  # type: ignore[assignment]  # into a buffer: how many
             except ssl.SSLWantReadError:
                 break
             count = min(count, size)
-            yield _plain[:size]
+            yield plain[:size]
         if not count:
             raise ConnectionError("closed by the server")
 
